@@ -1,0 +1,34 @@
+/**
+ * What one row of the command table says. The dispatcher, FEAT, HELP and docs/rfc-compliance.md are all made from it.
+ */
+import type { Reply } from '../control/reply.ts';
+import type { Login, Session } from '../control/session.ts';
+import type { Capability } from '../users/user.ts';
+
+type Row = {
+  /** Upper case, as RFC 959 writes it. */
+  readonly verb: string;
+  /** Syntax as HELP shows it, in the RFCs' notation: `RETR <SP> <pathname>`. */
+  readonly syntax: string;
+  /** Where it is defined: `RFC 959 4.1.3`. */
+  readonly source: string;
+  /** Answered at once while a transfer runs (ABOR, STAT, NOOP, QUIT); every other command waits for the transfer's end. */
+  readonly duringTransfer?: true;
+  /** Keeps the restart offset, RNFR or ALLO of the command before it in force (TYPE, PASV, ...: clients send them in between). */
+  readonly keepsPending?: true;
+};
+
+/** A command anybody may send before logging in. */
+export type OpenCommand = Row & {
+  readonly access: 'anyone';
+  handle(session: Session, argument: string): Reply | Promise<Reply>;
+};
+
+/** A command that needs a login, and, where `capability` is given, the permission for it (550 otherwise). */
+export type LoginCommand = Row & {
+  readonly access: 'logged-in';
+  readonly capability?: Capability;
+  handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
+};
+
+export type Command = OpenCommand | LoginCommand;

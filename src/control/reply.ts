@@ -1,0 +1,31 @@
+/** A reply on the control connection (RFC 959 section 4.2), and its form on the wire. Pure. */
+
+export type Reply = {
+  readonly code: number;
+  /** One line, or several; none may contain CR or LF. */
+  readonly text: string | readonly string[];
+};
+
+export function reply(code: number, text: string | readonly string[]): Reply {
+  return { code, text };
+}
+
+/**
+ * The reply as it is sent. Of several lines the first carries `code-`, the last `code `, those between begin with a
+ * space, so that none of them can be taken for the end (RFC 959 4.2; RFC 2389 3.2 and RFC 3659 7.2 ask for the space).
+ */
+export function formatReply({ code, text }: Reply): string {
+  if (typeof text === 'string') return `${code} ${oneLine(text)}\r\n`;
+  const last = text.length - 1;
+  return text
+    .map((line, index) => {
+      if (index === last) return `${code} ${oneLine(line)}\r\n`;
+      return index === 0 ? `${code}-${oneLine(line)}\r\n` : ` ${oneLine(line)}\r\n`;
+    })
+    .join('');
+}
+
+// A name from a client or a bucket must never end a reply line early and forge the next one.
+function oneLine(text: string): string {
+  return text.replace(/[\r\n\0]/g, '?');
+}

@@ -1,0 +1,56 @@
+/**
+ * What happens in the gateway that an operator wants to see. Every part reports through one `Observe`; the log lines and
+ * the metrics are both derived from these events, so neither can miss what the other shows.
+ */
+export type GatewayEvent =
+  | {
+      readonly event: 'session-opened';
+      readonly sessionId: string;
+      readonly clientAddress: string;
+      readonly tls: boolean;
+    }
+  | {
+      readonly event: 'session-closed';
+      readonly sessionId: string;
+      readonly reason: string;
+      readonly durationMs: number;
+    }
+  /** A control connection that never became a session: full, too many from one address, bad PROXY header, draining. */
+  | { readonly event: 'session-refused'; readonly clientAddress: string; readonly reason: string }
+  | {
+      readonly event: 'login';
+      readonly sessionId: string;
+      readonly clientAddress: string;
+      readonly username: string;
+      readonly outcome: 'accepted' | 'refused' | 'throttled' | 'failed';
+      readonly tls: boolean;
+    }
+  | {
+      readonly event: 'transfer';
+      readonly sessionId: string;
+      readonly username: string;
+      readonly verb: string;
+      readonly pathname: string;
+      readonly sizeBytes: number;
+      readonly durationMs: number;
+      /** `aborted`: the client or the drain ended it; `failed`: the gateway or the storage did. */
+      readonly outcome: 'completed' | 'aborted' | 'failed';
+      readonly reason?: string;
+      readonly tls: boolean;
+    }
+  /** A connection to a passive port that no lease waits for. */
+  | { readonly event: 'stray-data-connection'; readonly port: number; readonly clientAddress: string }
+  /** A PASV or EPSV that got no lease within its wait. */
+  | { readonly event: 'passive-ports-exhausted'; readonly sessionId: string; readonly clientAddress: string }
+  | {
+      readonly event: 'storage-error';
+      readonly sessionId?: string;
+      readonly operation: string;
+      readonly errorName: string;
+      readonly httpStatus?: number;
+    }
+  /** Anything that no other kind describes: a defect of ours until proven otherwise. */
+  | { readonly event: 'unexpected-error'; readonly sessionId?: string; readonly error: unknown };
+
+/** Takes an event; never throws, never waits. */
+export type Observe = (event: GatewayEvent) => void;

@@ -1,0 +1,56 @@
+/** Who may log in, where their files are, and what they may do there. */
+
+/** A home is where a user's `/` is in S3. */
+export type Home = {
+  readonly bucket: string;
+  /** Empty, or ends in `/`. */
+  readonly prefix: string;
+};
+
+/**
+ * `write-only` is a drop box: files may be uploaded and directories made, but nothing listed, read, overwritten or deleted.
+ */
+export const permissionSets = ['read-only', 'write-only', 'read-write'] as const;
+export type Permissions = (typeof permissionSets)[number];
+
+/** What a command may need, one word a deed. */
+export type Capability =
+  'list' | 'read' | 'create' | 'overwrite' | 'delete' | 'rename' | 'make-directory' | 'set-time';
+
+const capabilities: Readonly<Record<Permissions, ReadonlySet<Capability>>> = {
+  'read-only': new Set<Capability>(['list', 'read']),
+  'write-only': new Set<Capability>(['create', 'make-directory']),
+  'read-write': new Set<Capability>([
+    'list',
+    'read',
+    'create',
+    'overwrite',
+    'delete',
+    'rename',
+    'make-directory',
+    'set-time',
+  ]),
+};
+
+export type User = {
+  readonly name: string;
+  readonly home: Home;
+  readonly permissions: Permissions;
+};
+
+/** Whether the user's permissions include the deed. */
+export function may(user: User, capability: Capability): boolean {
+  return capabilities[user.permissions].has(capability);
+}
+
+export type Credentials = {
+  readonly username: string;
+  readonly password: string;
+  /** Where the client is, as text: IPv4 dotted, or IPv6. */
+  readonly clientAddress: string;
+  /** Whether the control connection is TLS. */
+  readonly secure: boolean;
+};
+
+/** Checks a login. Resolves to undefined for a wrong name or password (alike, and as slowly); rejects when it cannot tell. */
+export type Authenticate = (credentials: Credentials, signal: AbortSignal) => Promise<User | undefined>;
