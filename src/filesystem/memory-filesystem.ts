@@ -1,0 +1,286 @@
+/**
+ * A filesystem in memory: for tests of everything above it, and for measuring the FTP side alone.
+ * It keeps the contract of the S3 filesystem, refused names included.
+ */
+/* eslint-disable @typescript-eslint/require-await -- nothing here waits, and yet every failure is to be a rejection */
+import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { directoryPrefixOf, fileKeyOf } from '../s3/object-key.ts';
+import type {
+  CallOptions,
+  ChecksumAlgorithm,
+  ChecksumOptions,
+  Download,
+  DownloadOptions,
+  Entry,
+  Filesystem,
+  Upload,
+  UploadOptions,
+} from './filesystem.ts';
+import { FilesystemError } from './filesystem-error.ts';
+import { childOf, isWithin, nameOf, parentOf, type Pathname, resolvePathname } from './pathname.ts';
+
+type File = { readonly type: 'file'; readonly content: Uint8Array; modifiedAt: Date };
+type Directory = { readonly type: 'directory'; readonly nodes: Map<string, Node>; readonly modifiedAt: Date };
+type Node = File | Directory;
+
+const entriesPerPage = 1000;
+const sliceBytes = 256 * 1024;
+
+export class MemoryFilesystem implements Filesystem {
+  readonly #root: Directory = newDirectory();
+
+  /** For tests: puts a file, whatever was there; parents come into being. */
+  putFile(pathname: string, content: string | Uint8Array, modifiedAt = new Date()): void {
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    this.#put(fromRoot(pathname), { type: 'file', content: bytes, modifiedAt });
+  }
+
+  /** For tests: makes a directory and its parents. */
+  putDirectory(pathname: string): void {
+    this.#makeParents(childOf(fromRoot(pathname), 'any'));
+  }
+
+  /** For tests: a file's bytes, or undefined where there is no file. */
+  readFile(pathname: string): Buffer | undefined {
+    const node = this.#find(fromRoot(pathname));
+    return node?.type === 'file' ? bufferOf(node.content) : undefined;
+  }
+
+  /** For tests: all pathnames in order of name, directories with a trailing slash. */
+  pathnames(): string[] {
+    return [...pathnamesBelow(this.#root, '/')].sort();
+  }
+
+  async stat(pathname: Pathname, { signal }: CallOptions): Promise<Entry> {
+    signal.throwIfAborted();
+    return entryOf(nameOf(pathname), this.#get(pathname));
+  }
+
+  async *list(directory: Pathname, { signal }: CallOptions): AsyncGenerator<readonly Entry[]> {
+    const entries = [...this.#getDirectory(directory).nodes]
+      .map(([name, node]) => entryOf(name, node))
+      .sort(byName);
+    for (let start = 0; start < entries.length; start += entriesPerPage) {
+      signal.throwIfAborted();
+      yield entries.slice(start, start + entriesPerPage);
+    }
+  }
+
+  async openDownload(pathname: Pathname, { offsetBytes, signal }: DownloadOptions): Promise<Download> {
+    signal.throwIfAborted();
+    const { content } = this.#getFile(pathname);
+    if (offsetBytes > content.length) throw beyondTheEnd(pathname);
+    return { sizeBytes: content.length, content: slices(content.subarray(offsetBytes), signal) };
+  }
+
+  async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
+    options.signal.throwIfAborted();
+    fileKeyOf('', pathname);
+    const existing = this.#fileToReplace(pathname, options.ifExists);
+    const kept = keptBytes(pathname, existing, options.offset);
+    return new MemoryUpload(kept, options.signal, (content) => {
+      const current = this.#fileToReplace(pathname, options.ifExists);
+      if (kept.length > 0 && current !== existing) {
+        throw new FilesystemError('changed', `${pathname} changed while it was extended`);
+      }
+      this.#put(pathname, { type: 'file', content, modifiedAt: new Date() });
+    });
+  }
+
+  async makeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    directoryPrefixOf('', pathname);
+    if (this.#find(pathname)) throw new FilesystemError('exists', `${pathname} exists`);
+    this.#put(pathname, newDirectory());
+  }
+
+  async removeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    if (pathname === '/') throw new FilesystemError('permission-denied', 'the root cannot be removed');
+    if (this.#getDirectory(pathname).nodes.size > 0) {
+      throw new FilesystemError('not-empty', `${pathname} has entries`);
+    }
+    this.#remove(pathname);
+  }
+
+  async removeFile(pathname: Pathname, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    this.#getFile(pathname);
+    this.#remove(pathname);
+  }
+
+  async rename(from: Pathname, to: Pathname, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    if (from === '/') throw new FilesystemError('permission-denied', 'the root cannot be renamed');
+    const node = this.#get(from);
+    if (from === to) return;
+    checkTarget(node, this.#find(to), from, to);
+    fileKeyOf('', to);
+    this.#makeParents(to);
+    this.#remove(from);
+    this.#put(to, node);
+  }
+
+  async setModifiedAt(pathname: Pathname, modifiedAt: Date, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    this.#getFile(pathname).modifiedAt = modifiedAt;
+  }
+
+  async checksum(pathname: Pathname, options: ChecksumOptions): Promise<string> {
+    options.signal.throwIfAborted();
+    const { content } = this.#getFile(pathname);
+    const { startBytes = 0, endBytes = content.length } = options;
+    if (startBytes > endBytes || endBytes > content.length) throw beyondTheEnd(pathname);
+    return digest(options.algorithm, content.subarray(startBytes, endBytes));
+  }
+
+  #find(pathname: Pathname): Node | undefined {
+    if (pathname === '/') return this.#root;
+    // Looked up as a file and as a directory: what S3 refuses for either is refused here.
+    fileKeyOf('', pathname);
+    let node: Node | undefined = this.#root;
+    for (const name of pathname.slice(1).split('/')) {
+      node = node?.type === 'directory' ? node.nodes.get(name) : undefined;
+    }
+    return node;
+  }
+
+  #get(pathname: Pathname): Node {
+    const node = this.#find(pathname);
+    if (!node) throw new FilesystemError('not-found', `${pathname} does not exist`);
+    return node;
+  }
+
+  #getFile(pathname: Pathname): File {
+    const node = this.#get(pathname);
+    if (node.type === 'directory') throw new FilesystemError('is-a-directory', `${pathname} is a directory`);
+    return node;
+  }
+
+  #getDirectory(pathname: Pathname): Directory {
+    const node = this.#get(pathname);
+    if (node.type === 'file') throw new FilesystemError('not-a-directory', `${pathname} is a file`);
+    return node;
+  }
+
+  #fileToReplace(pathname: Pathname, ifExists: UploadOptions['ifExists']): File | undefined {
+    const node = this.#find(pathname);
+    if (node && ifExists === 'refuse') throw new FilesystemError('exists', `${pathname} exists`);
+    if (node?.type === 'directory') throw new FilesystemError('is-a-directory', `${pathname} is a directory`);
+    return node;
+  }
+
+  #put(pathname: Pathname, node: Node): void {
+    this.#makeParents(pathname).nodes.set(nameOf(pathname), node);
+  }
+
+  #remove(pathname: Pathname): void {
+    this.#getDirectory(parentOf(pathname)).nodes.delete(nameOf(pathname));
+  }
+
+  #makeParents(pathname: Pathname): Directory {
+    let directory = this.#root;
+    for (const name of pathname.slice(1).split('/').slice(0, -1)) {
+      const node = directory.nodes.get(name) ?? newDirectory();
+      if (node.type === 'file') throw new FilesystemError('not-a-directory', `${name} is a file`);
+      directory.nodes.set(name, node);
+      directory = node;
+    }
+    return directory;
+  }
+}
+
+class MemoryUpload implements Upload {
+  readonly #written: Uint8Array[];
+  readonly #signal: AbortSignal;
+  readonly #publish: (content: Uint8Array) => void;
+  #state: 'open' | 'over' = 'open';
+
+  constructor(kept: Uint8Array, signal: AbortSignal, publish: (content: Uint8Array) => void) {
+    this.#written = kept.length === 0 ? [] : [kept];
+    this.#signal = signal;
+    this.#publish = publish;
+  }
+
+  write(bytes: Uint8Array): Promise<void> | undefined {
+    if (this.#signal.aborted) return Promise.reject(this.#signal.reason as Error);
+    if (this.#state === 'over') return Promise.reject(new Error('write to an upload that is over'));
+    this.#written.push(bytes);
+    return undefined;
+  }
+
+  async commit(): Promise<void> {
+    if (this.#state === 'over') throw new Error('commit of an upload that is over');
+    this.#state = 'over';
+    const [first = Buffer.alloc(0), ...rest] = this.#written.splice(0);
+    this.#signal.throwIfAborted();
+    this.#publish(rest.length === 0 ? first : Buffer.concat([first, ...rest]));
+  }
+
+  async abort(): Promise<void> {
+    this.#state = 'over';
+    this.#written.length = 0;
+  }
+}
+
+/** The digest of bytes in memory, in lower-case hexadecimal. */
+export function digest(algorithm: ChecksumAlgorithm, bytes: Uint8Array): string {
+  if (algorithm === 'CRC32') return crc32(bytes).toString(16).padStart(8, '0');
+  return createHash(algorithm.replace('-', '').toLowerCase()).update(bytes).digest('hex');
+}
+
+async function* slices(content: Uint8Array, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < content.length; start += sliceBytes) {
+    signal.throwIfAborted();
+    yield content.subarray(start, start + sliceBytes);
+  }
+}
+
+function keptBytes(pathname: Pathname, existing: File | undefined, offset: number | 'end'): Uint8Array {
+  const content = existing?.content ?? new Uint8Array();
+  if (offset === 'end') return content;
+  if (offset > content.length) throw beyondTheEnd(pathname);
+  return content.subarray(0, offset);
+}
+
+function checkTarget(node: Node, target: Node | undefined, from: Pathname, to: Pathname): void {
+  if (node.type === 'directory' && isWithin(from, to)) {
+    throw new FilesystemError('name-not-allowed', `${from} cannot move below itself`);
+  }
+  if (target?.type === 'directory' || (target && node.type === 'directory')) {
+    throw new FilesystemError('exists', `${to} exists`);
+  }
+}
+
+function* pathnamesBelow(directory: Directory, prefix: string): Generator<string> {
+  for (const [name, node] of directory.nodes) {
+    yield node.type === 'file' ? prefix + name : `${prefix}${name}/`;
+    if (node.type === 'directory') yield* pathnamesBelow(node, `${prefix}${name}/`);
+  }
+}
+
+function entryOf(name: string, node: Node): Entry {
+  const sizeBytes = node.type === 'file' ? node.content.length : 0;
+  return { name, type: node.type, sizeBytes, modifiedAt: node.modifiedAt };
+}
+
+function byName(a: Entry, b: Entry): number {
+  return a.name < b.name ? -1 : 1;
+}
+
+function newDirectory(): Directory {
+  return { type: 'directory', nodes: new Map(), modifiedAt: new Date() };
+}
+
+function beyondTheEnd(pathname: Pathname): FilesystemError {
+  return new FilesystemError('invalid-offset', `${pathname} ends before the offset`);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function fromRoot(pathname: string): Pathname {
+  return resolvePathname('/' as Pathname, pathname);
+}
