@@ -1,0 +1,14 @@
+/** IP addresses as text, in the one form in which they are compared all over the gateway. Pure. */
+import { isIPv4 } from 'node:net';
+
+const ipv4MappedPrefix = '::ffff:';
+
+/**
+ * Folds an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2), as a dual-stack listener reports its IPv4 peers, to plain IPv4.
+ * Any other address is returned as it is.
+ */
+export function foldIpv4Mapped(address: string): string {
+  if (!address.startsWith(ipv4MappedPrefix)) return address;
+  const tail = address.slice(ipv4MappedPrefix.length);
+  return isIPv4(tail) ? tail : address;
+}
