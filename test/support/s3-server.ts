@@ -3,10 +3,7 @@
  * names (credentials and region by the AWS default chain, self-signed certificates through NODE_EXTRA_CA_CERTS).
  */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { Server } from 'node:http';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -18,6 +15,7 @@ import {
   paginateListObjectsV2,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { startLocalS3 } from '../../src/local/s3-server.ts';
 
 export type S3Server = {
   readonly endpoint: string;
@@ -72,68 +70,20 @@ export async function emptyBucket(client: S3Client, bucket: string): Promise<voi
   }
 }
 
-type Emulator = {
-  run(): Promise<{ port: number }>;
-  getMiddleware(): (request: unknown, response: unknown) => void;
-  close(): Promise<void>;
-  httpServer: Server;
-  on(event: 'error', listener: (error: Error) => void): void;
-};
-type EmulatorOptions = {
-  readonly address: string;
-  readonly port: number;
-  readonly directory: string;
-  readonly silent: boolean;
-  readonly vhostBuckets: boolean;
-  readonly allowMismatchedSignatures: boolean;
-  readonly configureBuckets: readonly { readonly name: string }[];
-};
-const S3rver = createRequire(import.meta.url)('@20minutes/s3rver') as new (
-  options: EmulatorOptions,
-) => Emulator;
-
 async function startEmbedded(): Promise<S3Server> {
   const bucket = 'test-bucket';
   const directory = await mkdtemp(join(tmpdir(), 'ftp-gateway-s3-'));
-  const emulator = new S3rver({
-    address: '127.0.0.1',
-    port: 0,
-    directory,
-    silent: true,
-    vhostBuckets: false,
-    allowMismatchedSignatures: true,
-    configureBuckets: [{ name: bucket }],
-  });
-  // Koa prints errors of requests that a test cut off on purpose, unless somebody listens.
-  emulator.on('error', () => undefined);
-  const { port } = await emulator.run();
-  emulator.httpServer.prependListener('request', (request) => {
-    repairCopySource(request.headers);
-  });
-  const endpoint = `http://127.0.0.1:${port}`;
-  const client = new S3Client({
-    endpoint,
-    forcePathStyle: true,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
-  });
+  const server = await startLocalS3({ directory, buckets: [bucket], port: 0 });
+  const { endpoint, credentials } = server;
+  const client = new S3Client({ endpoint, forcePathStyle: true, region: 'us-east-1', credentials });
   return {
     endpoint,
     bucket,
     client,
     async close() {
       client.destroy();
-      const closed = once(emulator.httpServer, 'close');
-      emulator.httpServer.close();
-      emulator.httpServer.closeAllConnections();
-      await closed;
+      await server.close();
       await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };
-}
-
-// The emulator reads the header with decodeURI, which leaves %2B, %26, %3F and the like as they are; S3 decodes them all.
-function repairCopySource(headers: NodeJS.Dict<string | string[]>): void {
-  const source = headers['x-amz-copy-source'];
-  if (typeof source === 'string') headers['x-amz-copy-source'] = encodeURI(decodeURIComponent(source));
 }
