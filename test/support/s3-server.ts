@@ -75,6 +75,9 @@ async function startEmbedded(): Promise<S3Server> {
   const directory = await mkdtemp(join(tmpdir(), 'ftp-gateway-s3-'));
   const server = await startLocalS3({ directory, buckets: [bucket], port: 0 });
   const { endpoint, credentials } = server;
+  // For clients that are made as the gateway makes its own, with credentials from the AWS default chain.
+  process.env['AWS_ACCESS_KEY_ID'] ??= credentials.accessKeyId;
+  process.env['AWS_SECRET_ACCESS_KEY'] ??= credentials.secretAccessKey;
   const client = new S3Client({ endpoint, forcePathStyle: true, region: 'us-east-1', credentials });
   return {
     endpoint,
