@@ -2,8 +2,7 @@
  * PROXY protocol version 2, as a Network Load Balancer puts it in front of a client's first bytes
  * (haproxy.org, proxy-protocol.txt, section 2.2). Pure: takes the bytes that have come so far, and keeps nothing.
  */
-import { SocketAddress } from 'node:net';
-import { foldIpv4Mapped } from '../data/ip-address.ts';
+import { canonicalAddress } from '../data/ip-address.ts';
 
 export type Endpoint = { readonly address: string; readonly port: number };
 
@@ -86,7 +85,7 @@ function formatAddress(octets: Uint8Array): string {
   for (let index = 0; index < octets.length; index += 2) {
     groups.push((((octets[index] ?? 0) << 8) | (octets[index + 1] ?? 0)).toString(16));
   }
-  return foldIpv4Mapped(new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address);
+  return canonicalAddress(groups.join(':'));
 }
 
 function malformed(reason: string): ProxyHeader {

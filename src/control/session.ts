@@ -4,6 +4,7 @@
  */
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
+import type { MlstFact } from '../data/listing-format.ts';
 import type { Filesystem } from '../filesystem/filesystem.ts';
 import type { Pathname } from '../filesystem/pathname.ts';
 import type { Observe } from '../operations/event.ts';
@@ -70,6 +71,8 @@ export type Session = {
   restartOffsetBytes: number;
   /** ALLO: bytes the client announced for its next upload. */
   announcedBytes: number | undefined;
+  /** The facts that MLSD and MLST show; OPTS MLST selects them (RFC 3659 7.9). Begins with all of `mlstFacts`. */
+  selectedFacts: readonly MlstFact[];
   /** EPSV ALL was given: PASV, PORT and EPRT are refused from now on (RFC 2428 section 4). */
   epsvAll: boolean;
   dataConnectionSource: DataConnectionSource | undefined;

@@ -1,5 +1,5 @@
 /** IP addresses as text, in the one form in which they are compared all over the gateway. Pure. */
-import { isIPv4 } from 'node:net';
+import { isIPv4, SocketAddress } from 'node:net';
 
 const ipv4MappedPrefix = '::ffff:';
 
@@ -11,4 +11,13 @@ export function foldIpv4Mapped(address: string): string {
   if (!address.startsWith(ipv4MappedPrefix)) return address;
   const tail = address.slice(ipv4MappedPrefix.length);
   return isIPv4(tail) ? tail : address;
+}
+
+/**
+ * The text that a socket's own address has: an IPv6 address in its shortest form (RFC 5952), IPv4-mapped ones folded.
+ * The argument is a valid address in any form.
+ */
+export function canonicalAddress(address: string): string {
+  if (isIPv4(address)) return address;
+  return foldIpv4Mapped(new SocketAddress({ address, family: 'ipv6' }).address);
 }

@@ -9,6 +9,11 @@ type LeaseEvents = {
   ended(): void;
 };
 
+type Opening = {
+  readonly resolve: (socket: Socket) => void;
+  readonly reject: (error: DataConnectionError) => void;
+};
+
 export class PortLease implements DataConnectionSource {
   readonly port: number;
   readonly #timeoutMs: number;
@@ -18,7 +23,7 @@ export class PortLease implements DataConnectionSource {
   #state: 'waiting' | 'connected' | 'over' = 'waiting';
   #socket: Socket | undefined;
   #failure = 'The data connection has been used; send PASV or EPSV first.';
-  #opening: { resolve(socket: Socket): void; reject(error: DataConnectionError): void } | undefined;
+  #opening: Opening | undefined;
 
   constructor(port: number, timeoutMs: number, sessionSignal: AbortSignal, events: LeaseEvents) {
     this.port = port;

@@ -1,0 +1,54 @@
+/** From the client to the storage: hands every byte of the data connection on, no faster than the storage takes it. */
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { closeInOrder, type Transfer } from './transfer.ts';
+
+/** Takes ownership of bytes; a promise means: no more until it resolves (see `Upload.write`). */
+export type Sink = { write(bytes: Uint8Array): Promise<void> | undefined };
+
+/**
+ * Receives until the client has closed its side in order, and closes the connection then, before anybody is told 226.
+ * Rejects with `DataConnectionLost` for every other end, or with what broke the sink.
+ */
+export function receive(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onRoom = (): void => {
+      transfer.waitForClient();
+      socket.resume();
+    };
+    const onData = (bytes: Uint8Array): void => {
+      transfer.movedBytes += bytes.length;
+      let room: Promise<void> | undefined;
+      try {
+        room = sink.write(bytes);
+      } catch (error) {
+        reject(error);
+        return;
+      }
+      if (room === undefined) {
+        transfer.waitForClient();
+        return;
+      }
+      // While we do not read, the client's TCP waits; its clock does not run.
+      transfer.stopWaiting();
+      socket.pause();
+      room.then(onRoom, reject);
+    };
+    const onEnd = (): void => {
+      transfer.stopWaiting();
+      transfer.releaseConnection();
+      // A TLS client waits for our close_notify; a plain one is done when it has our FIN, which destroy() sends too.
+      if (socket instanceof TLSSocket) closeInOrder(socket);
+      else socket.destroy();
+      resolve();
+    };
+    socket.on('data', onData);
+    socket.once('end', onEnd);
+    // After 'end' the promise is settled, and this does nothing.
+    socket.once('close', () => {
+      reject(transfer.brokenConnection());
+    });
+    transfer.waitForClient();
+    socket.resume();
+  });
+}

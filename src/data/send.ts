@@ -1,0 +1,51 @@
+/** From the storage to the client: writes a stream of bytes to the data connection, no faster than the client takes it. */
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { closeInOrder, type Transfer } from './transfer.ts';
+
+/**
+ * Sends all of `content` and closes the data connection in order. Resolves when every byte and the end are with the
+ * kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content` threw.
+ */
+export async function send(
+  transfer: Transfer,
+  socket: Socket,
+  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
+  let wake: (() => void) | undefined;
+  const onProgress = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  socket.on('drain', onProgress);
+  socket.on('close', onProgress);
+  const clientTakesIt = async (): Promise<void> => {
+    transfer.waitForClient();
+    await new Promise<void>((resolve) => (wake = resolve));
+    transfer.stopWaiting();
+  };
+  for await (const bytes of content) {
+    if (socket.destroyed) throw transfer.brokenConnection();
+    transfer.movedBytes += bytes.length;
+    socket.write(bytes);
+    // Often the kernel has taken everything at once, whatever write() returned; then there is nothing to wait for.
+    if (socket.writableLength >= socket.writableHighWaterMark) await clientTakesIt();
+  }
+  transfer.throwIfAborted();
+  if (socket.destroyed) throw transfer.brokenConnection();
+  if (socket.writableLength === 0 && !(socket instanceof TLSSocket)) {
+    // The kernel has every byte; closing sends the end after them. A reset could only come of bytes the client sent
+    // where it has nothing to send.
+    transfer.releaseConnection();
+    socket.destroy();
+    return;
+  }
+  const finished = new Promise<void>((resolve, reject) => {
+    socket.once('finish', resolve);
+    socket.once('close', () => reject(transfer.brokenConnection()));
+  });
+  transfer.waitForClient();
+  closeInOrder(socket);
+  await finished;
+  transfer.releaseConnection();
+}
