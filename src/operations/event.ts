@@ -46,8 +46,16 @@ export type GatewayEvent =
       readonly event: 'storage-error';
       readonly sessionId?: string;
       readonly operation: string;
+      readonly bucket?: string;
       readonly errorName: string;
       readonly httpStatus?: number;
+    }
+  /** An object that no FTP name can express, or a directory hidden by a file of its name: listings leave it out. */
+  | {
+      readonly event: 'unlisted-object';
+      readonly bucket: string;
+      readonly key: string;
+      readonly reason: string;
     }
   /** Anything that no other kind describes: a defect of ours until proven otherwise. */
   | { readonly event: 'unexpected-error'; readonly sessionId?: string; readonly error: unknown };
