@@ -1,0 +1,68 @@
+/**
+ * Settings that are right alone and wrong together. Pure; fields whose own variable is wrong are missing here, and what
+ * depends on them is not judged.
+ */
+import type { Config } from '../config.ts';
+
+/** One sentence a conflict, naming the variables and what to change. */
+export function conflicts(config: Partial<Config>): string[] {
+  return [...tlsConflicts(config), ...portConflicts(config), ...storageConflicts(config)];
+}
+
+function tlsConflicts(config: Partial<Config>): string[] {
+  const { tls, tlsCertificate, implicitTlsPort, tlsDataResumption } = config;
+  const problems: string[] = [];
+  if (tls === undefined) return problems;
+  if (tls === 'off') {
+    const change = 'set TLS=optional or TLS=required';
+    if (tlsCertificate !== undefined) {
+      problems.push(`TLS_CERTIFICATE is set, but TLS is off and would not use it: ${change}, or unset it.`);
+    }
+    if (implicitTlsPort !== undefined) {
+      problems.push(`IMPLICIT_TLS_PORT is set, but TLS is off: ${change}, or unset it.`);
+    }
+    if (tlsDataResumption === 'required') {
+      problems.push(`TLS_DATA_RESUMPTION=required cannot be kept while TLS is off: ${change}.`);
+    }
+  } else if ('tlsCertificate' in config && tlsCertificate === undefined) {
+    problems.push(`TLS=${tls} needs a certificate: set TLS_CERTIFICATE.`);
+  }
+  return problems;
+}
+
+function portConflicts(config: Partial<Config>): string[] {
+  const { controlPort, implicitTlsPort, operationsPort, passivePorts = [] } = config;
+  const listeners: readonly (readonly [name: string, port: number | undefined])[] = [
+    ['CONTROL_PORT', controlPort],
+    ['IMPLICIT_TLS_PORT', implicitTlsPort],
+    ['OPERATIONS_PORT', operationsPort],
+  ];
+  const problems: string[] = [];
+  const owners = new Map<number, string>();
+  // 0 is another free port each time.
+  for (const port of passivePorts) if (port !== 0) owners.set(port, 'PASSIVE_PORTS');
+  for (const [name, port] of listeners) {
+    if (port === undefined || port === 0) continue;
+    const owner = owners.get(port);
+    if (owner !== undefined) problems.push(`${name} and ${owner} both want port ${port}: give one another.`);
+    owners.set(port, name);
+  }
+  return [...problems, ...activeModeConflicts(config, owners)];
+}
+
+function activeModeConflicts(config: Partial<Config>, owners: ReadonlyMap<number, string>): string[] {
+  const { activeMode, activeSourcePort } = config;
+  if (activeSourcePort === undefined) return [];
+  const owner = owners.get(activeSourcePort);
+  return [
+    ...(activeMode === 'off' ? ['ACTIVE_SOURCE_PORT is set, but ACTIVE_MODE is off: unset one.'] : []),
+    ...(owner === undefined
+      ? []
+      : [`ACTIVE_SOURCE_PORT and ${owner} both want port ${activeSourcePort}: give one another.`]),
+  ];
+}
+
+function storageConflicts({ s3Bucket, s3Prefix }: Partial<Config>): string[] {
+  if (s3Bucket !== undefined || s3Prefix === undefined || s3Prefix === '') return [];
+  return ['S3_PREFIX is set without S3_BUCKET: name the bucket too.'];
+}

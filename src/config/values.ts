@@ -1,0 +1,137 @@
+/**
+ * How the text of an environment variable becomes a value: one function a kind of value, each of which throws an Error
+ * whose message says what is allowed and what was got. Pure.
+ */
+import { isIP } from 'node:net';
+
+/** Where the users are kept. */
+export type UsersSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'secretsmanager'; readonly arn: string };
+
+/** Where the certificate chain and its private key are kept, both PEM. */
+export type CertificateSource =
+  | { readonly kind: 'file'; readonly certificatePath: string; readonly keyPath: string }
+  | { readonly kind: 'secretsmanager'; readonly arn: string };
+
+export function text(value: string): string {
+  return value;
+}
+
+export function oneOf<const Choice extends string>(choices: readonly Choice[]) {
+  return (value: string): Choice => {
+    const choice = choices.find((candidate) => candidate === value);
+    return choice ?? refuse(value, choices.join(' or '));
+  };
+}
+
+export function trueOrFalse(value: string): boolean {
+  return oneOf(['true', 'false'])(value) === 'true';
+}
+
+export function wholeNumber(minimum: number, maximum: number) {
+  return (value: string): number => {
+    const number = /^[0-9]+$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= minimum && number <= maximum) return number;
+    return refuse(value, `a whole number from ${minimum} to ${maximum}`);
+  };
+}
+
+/** Seconds in the variable, milliseconds in the program. */
+export function seconds(minimum: number, maximum: number) {
+  const whole = wholeNumber(minimum, maximum);
+  return (value: string): number => whole(value) * 1000;
+}
+
+/** Mebibytes in the variable, bytes in the program. */
+export function mebibytes(minimum: number, maximum: number) {
+  const whole = wholeNumber(minimum, maximum);
+  return (value: string): number => whole(value) * 1024 * 1024;
+}
+
+export function ipAddress(value: string): string {
+  return isIP(value) === 0 ? refuse(value, 'an IPv4 or IPv6 address') : value;
+}
+
+/** A port to listen on; 0 lets the system choose. */
+export const listeningPort = wholeNumber(0, 65_535);
+
+/**
+ * Few ports carry many transfers, because a port is taken only until its client has connected. A longer range costs a
+ * listener a port, and no deployment needs it.
+ */
+const maxPassivePorts = 1024;
+
+/** `50000-50003`, both ends inclusive, or one port; `0` is one port that the system chooses. */
+export function portRange(value: string): readonly number[] {
+  const [, firstText = '', lastText = firstText] = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(value) ?? [];
+  const first = Number(firstText);
+  const last = Number(lastText);
+  if (firstText === '' || last > 65_535 || first > last || (first === 0 && last !== 0)) {
+    return refuse(value, 'a range of ports such as 50000-50003');
+  }
+  if (last - first >= maxPassivePorts) return refuse(value, `at most ${maxPassivePorts} ports`);
+  return Object.freeze(Array.from({ length: last - first + 1 }, (_, index) => first + index));
+}
+
+/** An address an S3-compatible server answers at, without anything behind the host and port but a path. */
+export function httpUrl(value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const plain =
+    url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.search + url.hash === '';
+  if (!plain) return refuse(value, 'an address such as https://s3.example.com');
+  // The text could hold a password: it is not repeated.
+  if (url.username + url.password !== '') {
+    throw new Error('expected no user or password in the address; credentials come by the AWS default chain');
+  }
+  return value;
+}
+
+/** The same rule for the default home and for every user's own: a prefix is a folder, and so ends in `/`. */
+export function objectPrefix(value: string): string {
+  const problem = prefixProblem(value);
+  if (problem !== undefined) throw new Error(problem);
+  return value;
+}
+
+/** What is wrong with a home's prefix, if anything. */
+export function prefixProblem(prefix: string): string | undefined {
+  if (prefix === '') return undefined;
+  if (!prefix.endsWith('/')) {
+    return `must end in "/": expected ${JSON.stringify(`${prefix}/`)}, got ${JSON.stringify(prefix)}`;
+  }
+  if (prefix.startsWith('/') || prefix.includes('//')) {
+    return `must not begin with "/" or hold "//", got ${JSON.stringify(prefix)}`;
+  }
+  return prefix.includes('\0') ? 'must not hold NUL' : undefined;
+}
+
+export function usersSource(value: string): UsersSource {
+  const [kind, rest] = splitSource(value);
+  if (kind === 'file' && rest !== '') return { kind, path: rest };
+  if (kind === 'secretsmanager' && isSecretArn(rest)) return { kind, arn: rest };
+  return refuse(value, 'file:PATH or secretsmanager:ARN');
+}
+
+export function certificateSource(value: string): CertificateSource {
+  const [kind, rest] = splitSource(value);
+  const [certificatePath = '', keyPath = '', ...more] = rest.split(',').map((path) => path.trim());
+  if (kind === 'file' && certificatePath !== '' && keyPath !== '' && more.length === 0) {
+    return { kind, certificatePath, keyPath };
+  }
+  if (kind === 'secretsmanager' && isSecretArn(rest)) return { kind, arn: rest };
+  return refuse(value, 'file:CERT.pem,KEY.pem or secretsmanager:ARN');
+}
+
+function splitSource(value: string): readonly [kind: string, rest: string] {
+  const colon = value.indexOf(':');
+  return colon < 0 ? [value, ''] : [value.slice(0, colon), value.slice(colon + 1)];
+}
+
+function isSecretArn(arn: string): boolean {
+  return /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:\S+$/.test(arn);
+}
+
+function refuse(got: string, expected: string): never {
+  throw new Error(`expected ${expected}, got ${JSON.stringify(got)}`);
+}
