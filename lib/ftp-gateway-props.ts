@@ -1,0 +1,150 @@
+/** What may be said about a gateway. Every property has a default that works. */
+import type { Duration } from 'aws-cdk-lib';
+import type { IPeer } from 'aws-cdk-lib/aws-ec2';
+import type { ContainerImage, CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
+import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
+import type { IBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
+import type { ElasticIp, ExistingNetwork, TaskEgress } from './network.ts';
+import type { DeployedPlan } from './passive-port-change.ts';
+import type { PassivePortRange } from './passive-port-range.ts';
+import type { HomeLocation } from './storage.ts';
+
+export type FtpTls = {
+  /** A secret of the form `{"certificate":"PEM chain","privateKey":"PEM"}`, reloaded by the running tasks. */
+  readonly certificate: ISecret;
+  /**
+   * `required` refuses a login in clear text; `optional` leaves it to the client.
+   * @default 'required'
+   */
+  readonly mode?: 'optional' | 'required' | undefined;
+  /**
+   * Whether port 990 is served too, with TLS from the first byte. It takes a listener and one of each slot's five target
+   * groups, so that a slot has at most 3 passive ports.
+   * @default false
+   */
+  readonly implicit?: boolean | undefined;
+};
+
+export type FtpDomain = {
+  readonly zone: IHostedZone;
+  /**
+   * @default - the zone's own name
+   */
+  readonly recordName?: string | undefined;
+};
+
+export type FtpGatewayProps = {
+  /**
+   * The ports of passive data connections. Listeners, target groups, slots, security groups, port mappings, the tasks'
+   * environment and the outputs follow from it. A port serves many transfers; it is not one transfer.
+   * @default PassivePortRange.of(50000, 50007)
+   */
+  readonly passivePorts?: PassivePortRange | undefined;
+  /**
+   * Tasks that share the passive ports evenly, at most 4 ports each (3 with implicit TLS).
+   * @default - the fewest that can
+   */
+  readonly slots?: number | undefined;
+  /**
+   * What the last deployment left running. A range that would give a port to another slot under running sessions is refused.
+   * @default - not checked
+   */
+  readonly deployedPlan?: DeployedPlan | undefined;
+
+  /**
+   * @default - a VPC of 10.21.0.0/22 with an S3 gateway endpoint
+   */
+  readonly network?: ExistingNetwork | undefined;
+  /**
+   * Zones of the VPC made here; ignored when a network is given.
+   * @default 2
+   */
+  readonly zoneCount?: number | undefined;
+  /**
+   * How tasks of the VPC made here reach AWS; ignored when a network is given.
+   * @default 'endpoints'
+   */
+  readonly taskEgress?: TaskEgress | undefined;
+  /**
+   * Whether clients come from the internet; else only from the VPC and the networks connected to it.
+   * @default true
+   */
+  readonly internetFacing?: boolean | undefined;
+  /**
+   * One a load balancer subnet, in the same order.
+   * @default - made, and kept when the stack is deleted; none for an internal gateway
+   */
+  readonly elasticIps?: readonly ElasticIp[] | undefined;
+  /**
+   * Who may connect.
+   * @default - any IPv4 address
+   */
+  readonly clients?: readonly IPeer[] | undefined;
+  /**
+   * A name for the gateway.
+   * @default - the load balancer's own name
+   */
+  readonly domain?: FtpDomain | undefined;
+
+  /**
+   * Where users who name no bucket have their home.
+   * @default - a bucket is made: retained, encrypted, TLS only, versioned
+   */
+  readonly bucket?: IBucket | undefined;
+  /**
+   * The part of the bucket that homes may lie in. Empty, or ends in `/`.
+   * @default - all of it
+   */
+  readonly prefix?: string | undefined;
+  /**
+   * Other buckets, or parts of them, that users' homes may lie in.
+   * @default - none
+   */
+  readonly otherHomes?: readonly HomeLocation[] | undefined;
+  /**
+   * The users file as a secret: `{"users":[...]}`.
+   * @default - made, with no users
+   */
+  readonly users?: ISecret | undefined;
+  /**
+   * @default - clear text only, with a warning at synth
+   */
+  readonly tls?: FtpTls | undefined;
+
+  /**
+   * CPU units of a task; 1024 is one vCPU.
+   * @default 512
+   */
+  readonly cpu?: number | undefined;
+  /**
+   * Memory of a task in MiB; half of it is the budget of transfer buffers.
+   * @default 1024
+   */
+  readonly memoryMiB?: number | undefined;
+  /**
+   * @default CpuArchitecture.X86_64
+   */
+  readonly cpuArchitecture?: CpuArchitecture | undefined;
+  /**
+   * @default - built from this package's Dockerfile when deployed
+   */
+  readonly image?: ContainerImage | undefined;
+  /**
+   * From SIGTERM to SIGKILL, 20 to 120 seconds. Running transfers have 10 seconds less to finish.
+   * @default Duration.seconds(120)
+   */
+  readonly stopTimeout?: Duration | undefined;
+
+  /**
+   * Where alarms go.
+   * @default - a topic is made; subscribe to it
+   */
+  readonly alarmTopic?: ITopic | undefined;
+  /**
+   * @default RetentionDays.THREE_MONTHS
+   */
+  readonly logRetention?: RetentionDays | undefined;
+};

@@ -1,0 +1,35 @@
+/** The stack of one environment: one gateway, named outputs, and who is told of alarms. */
+import { Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
+import type { Construct } from 'constructs';
+import { type Deployment, gatewayProps } from './deployment.ts';
+import { FtpGateway } from './ftp-gateway.ts';
+import type { DeployedPlan } from './passive-port-change.ts';
+
+export type FtpGatewayStackProps = StackProps & {
+  readonly deployment: Deployment;
+  /** What the last deployment of this stack left running; undefined before the first. */
+  readonly deployedPlan?: DeployedPlan | undefined;
+};
+
+export class FtpGatewayStack extends Stack {
+  readonly gateway: FtpGateway;
+
+  constructor(scope: Construct, id: string, { deployment, deployedPlan, ...props }: FtpGatewayStackProps) {
+    super(scope, id, props);
+    // Listeners and dashboards learnt tags only lately: cfn-lint, and the partitions that lag behind, refuse them there.
+    Tags.of(this).add('application', 'ftp-gateway', {
+      excludeResourceTypes: ['AWS::ElasticLoadBalancingV2::Listener', 'AWS::CloudWatch::Dashboard'],
+    });
+    this.gateway = new FtpGateway(this, 'Gateway', {
+      ...gatewayProps(this, deployment),
+      deployedPlan: deployment.acceptPassivePortMove ? undefined : deployedPlan,
+    });
+    this.gateway.outputs.useBareNames();
+    const { alarmTopic } = this.gateway;
+    if (deployment.alarmEmail !== undefined && alarmTopic instanceof Topic) {
+      alarmTopic.addSubscription(new EmailSubscription(deployment.alarmEmail));
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/** What a deployment prints: what partners need, and what the next deployment compares itself with. */
+import { CfnOutput } from 'aws-cdk-lib';
+import type { IBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
+import { Construct } from 'constructs';
+import type { ControlPort } from './load-balancer.ts';
+import type { LoadBalancerZone } from './network.ts';
+import { formatPlan } from './passive-port-change.ts';
+import type { PassivePortPlan } from './passive-port-plan.ts';
+
+export type GatewayOutputsProps = {
+  readonly host: string;
+  readonly plan: PassivePortPlan;
+  readonly zones: readonly LoadBalancerZone[];
+  readonly controlPorts: readonly ControlPort[];
+  readonly tls: boolean;
+  readonly bucket: IBucket;
+  readonly users: ISecret;
+  readonly alarmTopic: ITopic;
+};
+
+export class GatewayOutputs extends Construct {
+  readonly #outputs = new Map<string, CfnOutput>();
+
+  constructor(scope: Construct, id: string, props: GatewayOutputsProps) {
+    super(scope, id);
+    const { host, plan, zones, controlPorts, tls } = props;
+    const addresses = zones.flatMap(({ elasticIp }) => (elasticIp === undefined ? [] : [elasticIp.address]));
+    const ports = [
+      ...controlPorts.map(({ listenerPort }) => listenerPort),
+      plan.passivePorts.toString(),
+    ].join(', ');
+    const firewall = addresses.length === 0 ? host : addresses.join(', ');
+
+    this.output('Host', 'What partners connect to', host);
+    if (addresses.length > 0) this.output('Addresses', 'The fixed public addresses', addresses.join(', '));
+    this.output(
+      'FirewallRule',
+      'What a partner lets out; nothing has to be let in',
+      `TCP to ${firewall}, ports ${ports}`,
+    );
+    this.output(
+      'TryIt',
+      'A first upload, once a user is in the secret',
+      `curl ${tls ? '--ssl-reqd ' : ''}--user NAME -T FILE ftp://${host}/`,
+    );
+    this.output('PassivePortPlan', 'Passive ports and slots; the next deployment reads it', formatPlan(plan));
+    this.output('Bucket', 'Where the files are', props.bucket.bucketName);
+    this.output('UsersSecret', 'The users file', props.users.secretArn);
+    this.output('AlarmTopic', 'Subscribe here to be told of alarms', props.alarmTopic.topicArn);
+  }
+
+  private output(id: string, description: string, value: string): void {
+    this.#outputs.set(id, new CfnOutput(this, id, { description, value }));
+  }
+
+  /** Calls each output by its bare name (`Host`, `PassivePortPlan`): for a stack that holds one gateway and no more. */
+  useBareNames(): void {
+    for (const [name, output] of this.#outputs) output.overrideLogicalId(name);
+  }
+}

@@ -1,0 +1,141 @@
+/** One slot: an ECS service with exactly one task, which owns its share of the passive ports. */
+import { Duration } from 'aws-cdk-lib';
+import type { ISecurityGroup, ISubnet } from 'aws-cdk-lib/aws-ec2';
+import {
+  AvailabilityZoneRebalancing,
+  Capability,
+  type ContainerImage,
+  type CpuArchitecture,
+  FargatePlatformVersion,
+  FargateService,
+  FargateTaskDefinition,
+  type ICluster,
+  LinuxParameters,
+  LogDrivers,
+  AwsLogDriverMode,
+  OperatingSystemFamily,
+  PropagatedTagSource,
+  UlimitName,
+} from 'aws-cdk-lib/aws-ecs';
+import type { NetworkTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
+import type { IRole } from 'aws-cdk-lib/aws-iam';
+import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import type { LoadBalancer } from './load-balancer.ts';
+import type { SlotPlan } from './passive-port-plan.ts';
+
+export const containerName = 'gateway';
+
+/** The user of the image (Dockerfile): any number that is not root's and nobody else's. */
+const containerUser = '10001:10001';
+
+export type SlotProps = {
+  readonly plan: SlotPlan;
+  readonly cluster: ICluster;
+  readonly loadBalancer: LoadBalancer;
+  readonly subnet: ISubnet;
+  readonly assignPublicIp: boolean;
+  readonly securityGroup: ISecurityGroup;
+  readonly image: ContainerImage;
+  readonly cpu: number;
+  readonly memoryMiB: number;
+  readonly cpuArchitecture: CpuArchitecture;
+  readonly taskRole: IRole;
+  readonly executionRole: IRole;
+  readonly logGroup: ILogGroup;
+  readonly stopTimeout: Duration;
+  /** What all slots have in common; the slot adds its own `PASSIVE_PORTS`. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly operationsPort: number;
+};
+
+export class Slot extends Construct {
+  readonly plan: SlotPlan;
+  readonly service: FargateService;
+  /** The group of the slot's first passive port: healthy exactly when the slot is. */
+  readonly healthTargetGroup: NetworkTargetGroup;
+
+  constructor(scope: Construct, id: string, props: SlotProps) {
+    super(scope, id);
+    this.plan = props.plan;
+    this.service = new FargateService(this, 'Service', {
+      cluster: props.cluster,
+      taskDefinition: this.makeTaskDefinition(props),
+      desiredCount: 1,
+      // Two tasks would share the slot's target groups, and a data connection would find the wrong one half the time. So the
+      // old task goes first; the other slots serve meanwhile.
+      minHealthyPercent: 0,
+      maxHealthyPercent: 100,
+      // On unless switched off; it stops a healthy task, and its sessions, to move it to another zone.
+      availabilityZoneRebalancing: AvailabilityZoneRebalancing.DISABLED,
+      circuitBreaker: { enable: true, rollback: true },
+      // A new target takes minutes until the load balancer knows it; until then ECS must not judge it by its health.
+      healthCheckGracePeriod: Duration.minutes(5),
+      platformVersion: FargatePlatformVersion.VERSION1_4,
+      // One zone a slot: left to itself ECS may put every slot's only task into the same one.
+      vpcSubnets: { subnets: [props.subnet] },
+      assignPublicIp: props.assignPublicIp,
+      securityGroups: [props.securityGroup],
+      propagateTags: PropagatedTagSource.SERVICE,
+      enableECSManagedTags: true,
+    });
+    this.healthTargetGroup = this.register(props);
+  }
+
+  private makeTaskDefinition(props: SlotProps): FargateTaskDefinition {
+    const { plan, loadBalancer, operationsPort } = props;
+    const taskDefinition = new FargateTaskDefinition(this, 'TaskDefinition', {
+      cpu: props.cpu,
+      memoryLimitMiB: props.memoryMiB,
+      taskRole: props.taskRole,
+      executionRole: props.executionRole,
+      runtimePlatform: {
+        cpuArchitecture: props.cpuArchitecture,
+        operatingSystemFamily: OperatingSystemFamily.LINUX,
+      },
+    });
+    const linuxParameters = new LinuxParameters(this, 'LinuxParameters');
+    // Every port is above 1024 and every file read-only: there is nothing left that a capability would be for.
+    linuxParameters.dropCapabilities(Capability.ALL);
+    taskDefinition.addContainer('Container', {
+      containerName,
+      image: props.image,
+      environment: { ...props.environment, PASSIVE_PORTS: plan.passivePorts.toString() },
+      // Each port singly: a service cannot register a port that is only inside a containerPortRange.
+      portMappings: [
+        ...loadBalancer.controlTargetGroups.keys(),
+        ...plan.passivePorts.ports,
+        operationsPort,
+      ].map((containerPort) => ({ containerPort })),
+      user: containerUser,
+      readonlyRootFilesystem: true,
+      linuxParameters,
+      // SIGTERM begins the drain; SIGKILL comes after this.
+      stopTimeout: props.stopTimeout,
+      ulimits: [{ name: UlimitName.NOFILE, softLimit: 65_535, hardLimit: 65_535 }],
+      logging: LogDrivers.awsLogs({
+        logGroup: props.logGroup,
+        streamPrefix: `slot-${plan.number}`,
+        // The driver's own way is to stop the process when CloudWatch Logs cannot be reached; transfers matter more.
+        mode: AwsLogDriverMode.NON_BLOCKING,
+      }),
+    });
+    return taskDefinition;
+  }
+
+  private register({ plan, loadBalancer }: SlotProps): NetworkTargetGroup {
+    for (const [containerPort, targetGroup] of loadBalancer.controlTargetGroups) {
+      targetGroup.addTarget(this.service.loadBalancerTarget({ containerName, containerPort }));
+    }
+    const groups = plan.passivePorts.ports.map((containerPort) => {
+      const targetGroup = loadBalancer.passiveTargetGroups.get(containerPort);
+      if (targetGroup === undefined)
+        throw new Error(`Port ${containerPort} of slot ${plan.number} has no listener.`);
+      targetGroup.addTarget(this.service.loadBalancerTarget({ containerName, containerPort }));
+      return targetGroup;
+    });
+    const [first] = groups;
+    if (first === undefined) throw new Error(`Slot ${plan.number} owns no port.`);
+    return first;
+  }
+}

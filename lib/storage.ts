@@ -1,0 +1,87 @@
+/** The bucket that holds the partners' files, and what the tasks may do in it. */
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import {
+  BlockPublicAccess,
+  Bucket,
+  BucketEncryption,
+  type CfnBucket,
+  type IBucket,
+} from 'aws-cdk-lib/aws-s3';
+import { Construct } from 'constructs';
+
+/** A bucket, or a part of it, that users' homes may lie in. */
+export type HomeLocation = {
+  readonly bucket: IBucket;
+  /**
+   * Empty, or ends in `/`.
+   * @default - the whole bucket
+   */
+  readonly prefix?: string | undefined;
+};
+
+/** The bucket made when none is given: retained, encrypted, TLS only, versioned, with events on EventBridge. */
+export class Storage extends Construct {
+  readonly bucket: Bucket;
+
+  constructor(scope: Construct, id: string) {
+    super(scope, id);
+    this.bucket = new Bucket(this, 'Bucket', {
+      removalPolicy: RemovalPolicy.RETAIN,
+      encryption: BucketEncryption.S3_MANAGED,
+      enforceSSL: true,
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      // A partner who overwrites or deletes a file by mistake can be helped for a month.
+      versioned: true,
+      lifecycleRules: [
+        // Parts of an upload whose task was killed outright cost money and show in no listing. Two days: no upload lasts longer.
+        { id: 'AbandonedUploads', abortIncompleteMultipartUploadAfter: Duration.days(2) },
+        {
+          id: 'ReplacedFiles',
+          noncurrentVersionExpiration: Duration.days(30),
+          expiredObjectDeleteMarker: true,
+        },
+      ],
+    });
+    // The property itself, because the L2's way to set it deploys a Lambda function.
+    const resource = this.bucket.node.defaultChild as CfnBucket;
+    resource.addPropertyOverride(
+      'NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled',
+      true,
+    );
+  }
+}
+
+/**
+ * Allows the role exactly what the S3 filesystem does, below the prefix only: read, write (tags, because CopyObject keeps
+ * them on a rename), delete, finish or abandon multipart uploads, and list.
+ */
+export function grantHome(role: IRole, { bucket, prefix = '' }: HomeLocation): void {
+  if (prefix !== '' && (!prefix.endsWith('/') || prefix.startsWith('/'))) {
+    throw new Error(
+      `A home prefix ends in "/" and does not begin with it, got ${JSON.stringify(prefix)}. Write it like "partners/".`,
+    );
+  }
+  role.addToPrincipalPolicy(
+    new PolicyStatement({
+      actions: [
+        's3:GetObject',
+        's3:GetObjectTagging',
+        's3:PutObject',
+        's3:PutObjectTagging',
+        's3:DeleteObject',
+        's3:AbortMultipartUpload',
+        's3:ListMultipartUploadParts',
+      ],
+      resources: [bucket.arnForObjects(`${prefix}*`)],
+    }),
+  );
+  role.addToPrincipalPolicy(
+    new PolicyStatement({
+      actions: ['s3:ListBucket'],
+      resources: [bucket.bucketArn],
+      ...(prefix === '' ? {} : { conditions: { StringLike: { 's3:prefix': [`${prefix}*`] } } }),
+    }),
+  );
+  bucket.encryptionKey?.grantEncryptDecrypt(role);
+}

@@ -1,0 +1,53 @@
+/** The environment every task gets, in the names of `src/config.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
+import type { IBucket } from 'aws-cdk-lib/aws-s3';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { FtpTls } from './ftp-gateway-props.ts';
+import type { ControlPort } from './load-balancer.ts';
+import type { LoadBalancerZone } from './network.ts';
+
+export type TaskEnvironmentProps = {
+  readonly controlPorts: readonly ControlPort[];
+  readonly operationsPort: number;
+  readonly zones: readonly LoadBalancerZone[];
+  readonly bucket: IBucket;
+  readonly prefix: string | undefined;
+  readonly users: ISecret;
+  readonly tls: FtpTls | undefined;
+  readonly memoryMiB: number;
+  readonly drainSeconds: number;
+};
+
+export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<string, string>> {
+  const containerPort = (name: ControlPort['name']) =>
+    props.controlPorts.find((port) => port.name === name)?.containerPort;
+  const implicitTlsPort = containerPort('ImplicitTls');
+  return {
+    LISTEN_ADDRESS: '0.0.0.0',
+    CONTROL_PORT: String(containerPort('Control')),
+    ...(implicitTlsPort !== undefined && { IMPLICIT_TLS_PORT: String(implicitTlsPort) }),
+    ADVERTISED_ADDRESS: advertisedAddress(props.zones),
+    PROXY_PROTOCOL: 'v2',
+    OPERATIONS_PORT: String(props.operationsPort),
+    S3_BUCKET: props.bucket.bucketName,
+    ...(props.prefix !== undefined && props.prefix !== '' && { S3_PREFIX: props.prefix }),
+    USERS: `secretsmanager:${props.users.secretArn}`,
+    ...(props.tls === undefined
+      ? { TLS: 'off' }
+      : {
+          TLS: props.tls.mode ?? 'required',
+          TLS_CERTIFICATE: `secretsmanager:${props.tls.certificate.secretArn}`,
+        }),
+    // The rest is for V8, TLS and the sockets.
+    UPLOAD_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
+    DRAIN_SECONDS: String(props.drainSeconds),
+  };
+}
+
+// The PROXY header names the node the client came through by its private address, which lies in the node's subnet. An
+// internal load balancer's nodes have no other address, and that one is advertised as it is.
+function advertisedAddress(zones: readonly LoadBalancerZone[]): string {
+  const pairs = zones.flatMap(({ subnetCidr, elasticIp }) =>
+    elasticIp === undefined ? [] : [`${subnetCidr}=${elasticIp.address}`],
+  );
+  return pairs.length === 0 ? 'auto' : pairs.join(',');
+}

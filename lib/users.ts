@@ -1,0 +1,20 @@
+/** The users file as a secret: made empty once, then edited by operators and read by the running tasks. */
+import { RemovalPolicy, SecretValue } from 'aws-cdk-lib';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+
+export class Users extends Construct {
+  readonly secret: Secret;
+
+  constructor(scope: Construct, id: string) {
+    super(scope, id);
+    this.secret = new Secret(this, 'Secret', {
+      description: 'Users of the FTP gateway: names, password hashes, homes, permissions',
+      // Nothing secret is in the template: it starts with nobody. CloudFormation writes it once; a deployment that does
+      // not change this text leaves what operators have put in alone.
+      secretStringValue: SecretValue.unsafePlainText('{"users":[]}'),
+      // Deleting the stack by mistake must not lock every partner out for good.
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+  }
+}
