@@ -16,10 +16,10 @@ export function hasWildcard(text: string): boolean {
   return /[*?[]/.test(text);
 }
 
-/** A test for names. A name equal to the pattern always passes, so that a file called `a[1].txt` can be named. */
+/** A test for names. */
 export function compileGlob(pattern: string): (name: string) => boolean {
   const tokens = tokenize(Array.from(pattern));
-  return (name) => name === pattern || matches(tokens, Array.from(name));
+  return (name) => matches(tokens, Array.from(name));
 }
 
 function tokenize(characters: readonly string[]): Token[] {

@@ -21,28 +21,27 @@ export type Listing = {
 };
 
 /**
- * Opens the listing of a directory, of one file, or of what wildcards in the last segment match. Rejects, before anything is
- * sent, where the directory or file does not exist.
+ * Opens the listing of a directory, of one file, or of what wildcards in the last segment match. A name that exists is taken
+ * as it is, wildcards or not. Rejects, before anything is sent, where the directory or file does not exist.
  */
 export async function openListing(target: ListingTarget): Promise<Listing> {
   const { filesystem, workingDirectory, pathname: written, signal } = target;
   const pathname = resolvePathname(workingDirectory, written);
-  const lastSegment = nameOf(pathname);
-  if (hasWildcard(lastSegment)) {
-    const directory = parentOf(pathname);
-    const isMatch = compileGlob(lastSegment);
-    const pages = await startPages(filesystem.list(directory, { signal }));
-    const prefix = written.slice(0, written.lastIndexOf('/') + 1);
-    return { prefix, directory, pages: filterPages(pages, ({ name }) => isMatch(name)) };
-  }
+  const writtenParent = written.slice(0, written.lastIndexOf('/') + 1);
   try {
-    const pages = await startPages(filesystem.list(pathname, { signal }));
+    const pages = await openPages(filesystem.list(pathname, { signal }));
     return { prefix: directoryPrefix(written), directory: pathname, pages };
   } catch (error) {
-    if (!(error instanceof FilesystemError) || error.kind !== 'not-a-directory') throw error;
-    const entry = await filesystem.stat(pathname, { signal });
-    const prefix = written.slice(0, written.lastIndexOf('/') + 1);
-    return { prefix, directory: parentOf(pathname), pages: onePage([entry]) };
+    const kind = error instanceof FilesystemError ? error.kind : undefined;
+    const directory = parentOf(pathname);
+    if (kind === 'not-a-directory') {
+      const entry = await filesystem.stat(pathname, { signal });
+      return { prefix: writtenParent, directory, pages: onePage([entry]) };
+    }
+    if (kind !== 'not-found' || !hasWildcard(nameOf(pathname))) throw error;
+    const isMatch = compileGlob(nameOf(pathname));
+    const pages = await openPages(filesystem.list(directory, { signal }));
+    return { prefix: writtenParent, directory, pages: filterPages(pages, ({ name }) => isMatch(name)) };
   }
 }
 
@@ -69,7 +68,7 @@ export async function* walkBelow(
     const pathname = resolvePathname(directory, relativePathname);
     let pages: AsyncIterable<readonly Entry[]>;
     try {
-      pages = await startPages(filesystem.list(pathname, { signal }));
+      pages = await openPages(filesystem.list(pathname, { signal }));
     } catch (error) {
       if (error instanceof FilesystemError && error.kind === 'not-found') continue;
       throw error;
@@ -102,7 +101,10 @@ function directoryPrefix(written: string): string {
   return path === '.' ? '' : `${path}/`;
 }
 
-async function startPages(pages: AsyncIterable<readonly Entry[]>): Promise<AsyncIterable<readonly Entry[]>> {
+/** Fetches the first page, so that a directory that cannot be listed is known before anything is sent. */
+export async function openPages(
+  pages: AsyncIterable<readonly Entry[]>,
+): Promise<AsyncIterable<readonly Entry[]>> {
   const iterator = pages[Symbol.asyncIterator]();
   const first = await iterator.next();
   return resumePages(iterator, first);

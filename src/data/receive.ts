@@ -22,7 +22,7 @@ export function receive(transfer: Transfer, socket: Socket, sink: Sink): Promise
       try {
         room = sink.write(bytes);
       } catch (error) {
-        reject(error);
+        reject(error instanceof Error ? error : new Error('the sink failed', { cause: error }));
         return;
       }
       if (room === undefined) {

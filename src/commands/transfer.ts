@@ -1,0 +1,226 @@
+/** The commands that move files: RETR, STOR, APPE, STOU, and REST in front of them. */
+import { randomBytes } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import { reply, type Reply } from '../control/reply.ts';
+import type { Login, Session } from '../control/session.ts';
+import { AsciiDecoder, encodeAscii } from '../data/ascii.ts';
+import { receive, type Sink } from '../data/receive.ts';
+import { send } from '../data/send.ts';
+import { DataConnectionLost, runTransfer, type Transfer, type TransferSettings } from '../data/transfer.ts';
+import { FilesystemError } from '../filesystem/filesystem-error.ts';
+import type { Upload } from '../filesystem/filesystem.ts';
+import { nameOf, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
+import { may } from '../users/user.ts';
+import type { Command } from './command.ts';
+
+export function transferCommands(settings: TransferSettings): Command[] {
+  return [
+    {
+      verb: 'RETR',
+      syntax: 'RETR <SP> <pathname>',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'read',
+      handle: (session, login, argument) => retrieve(session, login, argument, settings),
+    },
+    {
+      verb: 'STOR',
+      syntax: 'STOR <SP> <pathname>',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'create',
+      handle: (session, login, argument) => {
+        if (argument === '') return missingPathname;
+        return store(session, login, settings, {
+          verb: 'STOR',
+          pathname: resolvePathname(login.workingDirectory, argument),
+          offset: session.restartOffsetBytes,
+        });
+      },
+    },
+    {
+      verb: 'APPE',
+      syntax: 'APPE <SP> <pathname>',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'create',
+      handle: (session, login, argument) => {
+        if (argument === '') return missingPathname;
+        const pathname = resolvePathname(login.workingDirectory, argument);
+        return store(session, login, settings, { verb: 'APPE', pathname, offset: 'end' });
+      },
+    },
+    {
+      verb: 'STOU',
+      syntax: 'STOU [<SP> <pathname>]',
+      source: 'RFC 959 4.1.3, RFC 1123 4.1.2.9',
+      access: 'logged-in',
+      capability: 'create',
+      handle: (session, login, argument) => {
+        const pathname = uniquePathname(resolvePathname(login.workingDirectory, argument), argument);
+        return store(session, login, settings, { verb: 'STOU', pathname, offset: 0 });
+      },
+    },
+    {
+      verb: 'REST',
+      syntax: 'REST <SP> <offset in bytes>',
+      source: 'RFC 3659 5',
+      access: 'logged-in',
+      keepsPending: true,
+      handle: (session, _login, argument) => {
+        const offset = /^\d+$/.test(argument) ? Number(argument) : NaN;
+        if (!Number.isSafeInteger(offset)) return reply(501, 'REST needs a number of bytes.');
+        session.restartOffsetBytes = offset;
+        return reply(350, `Restarting at ${offset}. Send STOR or RETR to begin the transfer.`);
+      },
+    },
+  ];
+}
+
+const missingPathname = reply(501, 'A pathname is needed.');
+// In ASCII an offset would count bytes that exist on the wire only (RFC 3659 5.1 leaves it to image transfers).
+const restartNeedsImage = reply(504, 'A restart needs TYPE I.');
+const complete = reply(226, 'Transfer complete.');
+
+function retrieve(
+  session: Session,
+  login: Login,
+  argument: string,
+  settings: TransferSettings,
+): Reply | Promise<Reply> {
+  if (argument === '') return missingPathname;
+  const offsetBytes = session.restartOffsetBytes;
+  const isAscii = session.representationType === 'A';
+  if (isAscii && offsetBytes > 0) return restartNeedsImage;
+  const pathname = resolvePathname(login.workingDirectory, argument);
+  return runTransfer(session, login, { verb: 'RETR', pathname }, settings, async (transfer) => {
+    const { signal } = transfer;
+    const { sizeBytes, content } = await login.filesystem.openDownload(pathname, { offsetBytes, signal });
+    const remainingBytes = sizeBytes - offsetBytes;
+    // Clients read the size from the parentheses; of an ASCII transfer nobody knows it beforehand.
+    const size = isAscii ? '' : ` (${remainingBytes} bytes)`;
+    const socket = await transfer.connect(
+      reply(150, `Opening ${modeName(session)} mode data connection for ${argument}${size}.`),
+    );
+    await send(transfer, socket, isAscii ? encodeAscii(content) : wholeContent(content, remainingBytes));
+    return complete;
+  });
+}
+
+/** Passes the bytes on, and lets no download end as complete that is shorter or longer than announced. */
+async function* wholeContent(
+  content: AsyncIterable<Uint8Array>,
+  expectedBytes: number,
+): AsyncGenerator<Uint8Array> {
+  let missingBytes = expectedBytes;
+  for await (const bytes of content) {
+    missingBytes -= bytes.length;
+    yield bytes;
+  }
+  if (missingBytes !== 0)
+    throw new FilesystemError('unavailable', `a download ended ${missingBytes} bytes early`);
+}
+
+type StoreRequest = {
+  readonly verb: 'STOR' | 'APPE' | 'STOU';
+  readonly pathname: Pathname;
+  readonly offset: number | 'end';
+};
+
+function store(
+  session: Session,
+  login: Login,
+  settings: TransferSettings,
+  { verb, pathname, offset }: StoreRequest,
+): Reply | Promise<Reply> {
+  const isAscii = session.representationType === 'A';
+  if (isAscii && offset !== 'end' && offset > 0) return restartNeedsImage;
+  const { announcedBytes } = session;
+  return runTransfer(session, login, { verb, pathname }, settings, async (transfer) => {
+    const upload = await login.filesystem.openUpload(pathname, {
+      offset,
+      ifExists: verb === 'STOU' || !may(login.user, 'overwrite') ? 'refuse' : 'replace',
+      ...(announcedBytes !== undefined && { announcedBytes }),
+      signal: transfer.signal,
+    });
+    try {
+      const socket = await transfer.connect(storePreliminary(session, verb, pathname));
+      await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
+      await controlConnectionHadItsSay();
+      transfer.throwIfAborted();
+      // What ALLO announced in ASCII may count line ends either way; in image it is exact, with or without the kept bytes.
+      if (!isAscii) requireAnnouncedSize(transfer.movedBytes, offset, announcedBytes);
+      await upload.commit();
+    } catch (error) {
+      await upload.abort(error);
+      throw error;
+    }
+    return verb === 'STOU'
+      ? reply(226, `Transfer complete (unique file name: ${nameOf(pathname)}).`)
+      : complete;
+  });
+}
+
+// RFC 1123 4.1.2.9 gives the text of STOU's reply letter by letter.
+function storePreliminary(session: Session, verb: StoreRequest['verb'], pathname: Pathname): Reply {
+  const name = nameOf(pathname);
+  return reply(
+    150,
+    verb === 'STOU' ? `FILE: ${name}` : `Opening ${modeName(session)} mode data connection for ${name}.`,
+  );
+}
+
+async function receiveAscii(
+  transfer: Transfer,
+  socket: Parameters<typeof receive>[1],
+  upload: Upload,
+): Promise<void> {
+  const decoder = new AsciiDecoder();
+  const sink: Sink = {
+    write: (bytes) => {
+      const decoded = decoder.decode(bytes);
+      return decoded.length === 0 ? undefined : upload.write(decoded);
+    },
+  };
+  await receive(transfer, socket, sink);
+  const held = decoder.end();
+  if (held.length > 0) await upload.write(held);
+}
+
+/**
+ * A client that dies closes both of its connections at once, and nothing in a FIN on the data connection tells that from
+ * the end of a file. So before an upload is committed the event loop makes one whole turn: whatever the kernel has of the
+ * control connection by now is seen in it, and aborts the transfer. (One setImmediate may still belong to the turn in which
+ * the data connection ended.)
+ */
+async function controlConnectionHadItsSay(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
+}
+
+function requireAnnouncedSize(
+  receivedBytes: number,
+  offset: number | 'end',
+  announcedBytes: number | undefined,
+): void {
+  if (announcedBytes === undefined || announcedBytes === receivedBytes) return;
+  // Some clients announce the size of the whole file when they resume it.
+  if (offset === 'end' || announcedBytes === receivedBytes + offset) return;
+  throw new DataConnectionLost(
+    `ALLO announced ${announcedBytes} bytes, ${receivedBytes} came; nothing was stored.`,
+  );
+}
+
+/** Never the name of a file that exists: 64 random bits, in front of the extension so that the type is kept. */
+function uniquePathname(wanted: Pathname, argument: string): Pathname {
+  const unique = randomBytes(8).toString('hex');
+  if (argument === '' || wanted === '/') return resolvePathname(wanted, `stou-${unique}`);
+  const dot = wanted.lastIndexOf('.');
+  const hasExtension = dot > wanted.lastIndexOf('/') + 1;
+  const [stem, extension] = hasExtension ? [wanted.slice(0, dot), wanted.slice(dot)] : [wanted, ''];
+  return resolvePathname(wanted, `${stem}-${unique}${extension}`);
+}
+
+function modeName(session: Session): string {
+  return session.representationType === 'A' ? 'ASCII' : 'BINARY';
+}
