@@ -5,6 +5,31 @@ export type Home = {
   readonly bucket: string;
   /** Empty, or ends in `/`. */
   readonly prefix: string;
+  /** How S3 is to keep what is uploaded here; the bucket's own defaults where absent. */
+  readonly storage?: StorageOptions;
+};
+
+/** Classes that an upload may name (Amazon S3 API Reference, PutObject, `x-amz-storage-class`). */
+export const storageClasses = [
+  'STANDARD',
+  'STANDARD_IA',
+  'ONEZONE_IA',
+  'INTELLIGENT_TIERING',
+  'GLACIER_IR',
+  'GLACIER',
+  'DEEP_ARCHIVE',
+  'EXPRESS_ONEZONE',
+] as const;
+
+export type StorageOptions = {
+  /** SSE-S3, or SSE-KMS with the key of this id, ARN or alias (the account's own `aws/s3` key where absent). */
+  readonly encryption?:
+    { readonly algorithm: 'AES256' } | { readonly algorithm: 'aws:kms'; readonly keyId?: string };
+  readonly storageClass?: (typeof storageClasses)[number];
+  /** Media type by extension (lower case, no dot), before the gateway's own table. */
+  readonly contentTypes?: Readonly<Record<string, string>>;
+  /** Put on every object; at most 10 (Amazon S3 User Guide, "Categorizing your objects using tags"). */
+  readonly tags?: Readonly<Record<string, string>>;
 };
 
 /**
