@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { DataConnectionError } from '../../src/data/data-connection-source.ts';
+import { PassivePorts, type PassivePortsOptions } from '../../src/data/passive-ports.ts';
+import type { GatewayEvent } from '../../src/operations/event.ts';
+import { LeakCheck } from '../support/leak-check.ts';
+
+const neverAborted = new AbortController().signal;
+
+describe('passive ports', () => {
+  const leaks = new LeakCheck();
+  let events: GatewayEvent[];
+  let opened: PassivePorts[];
+  let sockets: Socket[];
+
+  before(() => {
+    process.on('uncaughtException', rethrow);
+  });
+  after(async () => {
+    process.off('uncaughtException', rethrow);
+    await leaks.assertNothingLeft();
+  });
+  beforeEach(() => {
+    events = [];
+    opened = [];
+    sockets = [];
+  });
+  afterEach(async () => {
+    for (const socket of sockets) socket.destroy();
+    for (const ports of opened) await ports.close();
+  });
+
+  async function open(count: number, options: Partial<PassivePortsOptions> = {}): Promise<PassivePorts> {
+    const ports = await PassivePorts.open({
+      listenAddress: '127.0.0.1',
+      ports: new Array<number>(count).fill(0),
+      dataConnectionTimeoutMs: 5_000,
+      leaseWaitMs: 5_000,
+      observe: (event) => events.push(event),
+      ...options,
+    });
+    opened.push(ports);
+    return ports;
+  }
+
+  /** A client's connection, from an address of its own on loopback. */
+  function dial(port: number, localAddress = '127.0.0.1'): Socket {
+    const socket = connect({ host: '127.0.0.1', port, localAddress });
+    socket.on('error', () => undefined);
+    sockets.push(socket);
+    return socket;
+  }
+
+  it('listen from start to stop on every port, and nowhere else', async () => {
+    const ports = await open(3);
+    assert.equal(new Set(ports.ports).size, 3);
+    await ports.close();
+    for (const port of ports.ports) {
+      const [error] = (await once(dial(port), 'error')) as [NodeJS.ErrnoException];
+      assert.equal(error.code, 'ECONNREFUSED');
+    }
+  });
+
+  it('name the port that cannot be opened, and open none then', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    await assert.rejects(open(1, { ports: [0, port] }), {
+      message: `Passive port ${port} on 127.0.0.1 cannot be opened: address already in use (EADDRINUSE).`,
+    });
+    taken.close();
+  });
+
+  it('hand a connection that came before the command to the session that holds the lease', async () => {
+    const ports = await open(1);
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    const client = dial(lease.port);
+    client.end('early bytes');
+    await once(client, 'connect');
+    const socket = await lease.open(neverAborted);
+    sockets.push(socket);
+    assert.equal(socket.isPaused() || socket.readableFlowing === false, true);
+    const [bytes] = (await once(socket.resume(), 'data')) as [Buffer];
+    assert.equal(bytes.toString(), 'early bytes');
+  });
+
+  it('share one port between clients of different addresses', async () => {
+    const ports = await open(1);
+    const [one, two] = await Promise.all(
+      ['127.0.0.2', '127.0.0.3'].map((clientAddress) =>
+        ports.lease({ id: clientAddress, clientAddress }, neverAborted),
+      ),
+    );
+    assert.equal(one!.port, two!.port);
+    dial(one!.port, '127.0.0.3').write('from three');
+    dial(one!.port, '127.0.0.2').write('from two');
+    for (const [lease, expected] of [
+      [one, 'from two'],
+      [two, 'from three'],
+    ] as const) {
+      const socket = await lease!.open(neverAborted);
+      sockets.push(socket);
+      const [bytes] = (await once(socket.resume(), 'data')) as [Buffer];
+      assert.equal(bytes.toString(), expected);
+    }
+  });
+
+  it('are free again as soon as the connection is accepted, while its transfer runs on', async () => {
+    const ports = await open(1);
+    const running: Socket[] = [];
+    for (let index = 0; index < 50; index += 1) {
+      const lease = await ports.lease({ id: `s${index}`, clientAddress: '127.0.0.1' }, neverAborted);
+      dial(lease.port);
+      running.push(await lease.open(neverAborted));
+    }
+    sockets.push(...running);
+    assert.equal(
+      running.every((socket) => !socket.destroyed),
+      true,
+    );
+    assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
+  });
+
+  it('spread the leases of one address over all ports', async () => {
+    const ports = await open(4);
+    const leases = [];
+    for (let index = 0; index < 4; index += 1) {
+      leases.push(await ports.lease({ id: `s${index}`, clientAddress: '127.0.0.1' }, neverAborted));
+    }
+    assert.deepEqual(leases.map(({ port }) => port).sort(), [...ports.ports].sort());
+  });
+
+  it('let sessions of one address wait in line, first come first served', async () => {
+    const ports = await open(1);
+    const order: string[] = [];
+    const lease = await ports.lease({ id: 'first', clientAddress: '127.0.0.1' }, neverAborted);
+    const later = ['second', 'third'].map(async (id) => {
+      const granted = await ports.lease({ id, clientAddress: '127.0.0.1' }, neverAborted);
+      order.push(id);
+      dial(granted.port);
+      sockets.push(await granted.open(neverAborted));
+    });
+    assert.deepEqual(ports.usage, { leases: 1, waiting: 2 });
+    dial(lease.port);
+    sockets.push(await lease.open(neverAborted));
+    await Promise.all(later);
+    assert.deepEqual(order, ['second', 'third']);
+  });
+
+  it('refuse who has waited too long, and report it', async () => {
+    const ports = await open(1, { leaseWaitMs: 20 });
+    await ports.lease({ id: 'holder', clientAddress: '127.0.0.1' }, neverAborted);
+    await assert.rejects(ports.lease({ id: 'late', clientAddress: '127.0.0.1' }, neverAborted), {
+      name: 'DataConnectionError',
+      message: 'All passive ports wait for other connections from your address; try again.',
+    });
+    assert.deepEqual(events, [
+      { event: 'passive-ports-exhausted', sessionId: 'late', clientAddress: '127.0.0.1' },
+    ]);
+    assert.deepEqual(ports.usage, { leases: 1, waiting: 0 });
+  });
+
+  it('forget a session that ends while it waits in line, and serve the next', async () => {
+    const ports = await open(1);
+    const holder = await ports.lease({ id: 'holder', clientAddress: '127.0.0.1' }, neverAborted);
+    const leaving = new AbortController();
+    const left = ports.lease({ id: 'leaving', clientAddress: '127.0.0.1' }, leaving.signal);
+    const next = ports.lease({ id: 'next', clientAddress: '127.0.0.1' }, neverAborted);
+    leaving.abort();
+    await assert.rejects(left, DataConnectionError);
+    holder.close();
+    assert.equal((await next).port, ports.ports[0]);
+  });
+
+  it("replace a session's lease by its next one, however often it asks", async () => {
+    const ports = await open(2);
+    const leases = [];
+    for (let index = 0; index < 20; index += 1) {
+      leases.push(await ports.lease({ id: 'greedy', clientAddress: '127.0.0.1' }, neverAborted));
+    }
+    assert.deepEqual(ports.usage, { leases: 1, waiting: 0 });
+    await assert.rejects(leases[0]!.open(neverAborted), DataConnectionError);
+  });
+
+  it('close a connection that nobody opened when its lease is replaced', async () => {
+    const ports = await open(1);
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    const client = dial(lease.port);
+    await once(client, 'connect');
+    const gone = closed(client);
+    await accepted(ports);
+    await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    await gone;
+  });
+
+  it('end a lease with its session', async () => {
+    const ports = await open(1);
+    const session = new AbortController();
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, session.signal);
+    const opening = lease.open(neverAborted);
+    session.abort();
+    await assert.rejects(opening, { name: 'DataConnectionError', message: 'The session has ended.' });
+    assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
+  });
+
+  it('end a lease that no connection comes for', async () => {
+    const ports = await open(1, { dataConnectionTimeoutMs: 20 });
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    await assert.rejects(lease.open(neverAborted), {
+      name: 'DataConnectionError',
+      message: 'No data connection came within 1 seconds; send PASV or EPSV first.',
+    });
+    assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
+  });
+
+  it('stop waiting for the connection of an aborted transfer', async () => {
+    const ports = await open(1);
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    const transfer = new AbortController();
+    const opening = lease.open(transfer.signal);
+    transfer.abort();
+    await assert.rejects(opening, DataConnectionError);
+    assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
+  });
+
+  it('close and count a connection without a lease, and leave the lease of another address alone', async () => {
+    const ports = await open(1);
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    const stranger = dial(lease.port, '127.0.0.9');
+    stranger.write('GET / HTTP/1.0\r\n\r\n');
+    await closed(stranger);
+    assert.deepEqual(events, [
+      { event: 'stray-data-connection', port: lease.port, clientAddress: '127.0.0.9' },
+    ]);
+    dial(lease.port);
+    sockets.push(await lease.open(neverAborted));
+  });
+
+  it('take no second connection for one lease', async () => {
+    const ports = await open(1);
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    const first = dial(lease.port);
+    await once(first, 'connect');
+    const second = dial(lease.port);
+    await closed(second);
+    const socket = await lease.open(neverAborted);
+    sockets.push(socket);
+    assert.equal(socket.remotePort, first.localPort);
+  });
+
+  it('survive 10,000 strays, resets at accept among them, and serve the next client', async () => {
+    const ports = await open(4);
+    const total = 10_000;
+    const atOnce = 200;
+    let started = 0;
+    const stray = async (): Promise<void> => {
+      while (started < total) {
+        const index = started++;
+        const socket = connect({
+          host: '127.0.0.1',
+          port: ports.ports[index % 4]!,
+          localAddress: '127.0.0.66',
+        });
+        socket.on('error', () => undefined);
+        const gone = closed(socket);
+        if (index % 2 === 0) socket.once('connect', () => socket.resetAndDestroy());
+        else socket.end('x'.repeat(100));
+        await gone;
+      }
+    };
+    await Promise.all(Array.from({ length: atOnce }, stray));
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    dial(lease.port);
+    sockets.push(await lease.open(neverAborted));
+    // A peer that resets before its connection is accepted is sometimes never seen at all.
+    assert.ok(events.length > total / 2, `${events.length} strays were counted`);
+    assert.ok(events.every(({ event }) => event === 'stray-data-connection'));
+  });
+
+  it('know an IPv4 client on a dual-stack listener', async (test) => {
+    let ports: PassivePorts;
+    try {
+      ports = await open(1, { listenAddress: '::' });
+    } catch {
+      test.skip('no IPv6 here');
+      return;
+    }
+    const lease = await ports.lease({ id: 'a', clientAddress: '127.0.0.1' }, neverAborted);
+    dial(lease.port);
+    sockets.push(await lease.open(neverAborted));
+  });
+
+  /** Until the ports have accepted what is on its way: the address holds no lease any more. */
+  async function accepted(ports: PassivePorts): Promise<void> {
+    while (ports.usage.leases > 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+});
+
+/** However it ends: an error before 'close' is part of it. */
+function closed(socket: Socket): Promise<unknown> {
+  return new Promise((resolve) => socket.resume().once('close', resolve));
+}
+
+function rethrow(error: Error): never {
+  throw error;
+}
