@@ -2,7 +2,7 @@
  * The Network Load Balancer: one listener and one target group for each control port and each passive port. Which slot
  * registers in which group is the slots' matter (`slot.ts`).
  */
-import { Duration } from 'aws-cdk-lib';
+import { Duration, Validations } from 'aws-cdk-lib';
 import { type IPeer, type ISecurityGroup, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import {
   NetworkListenerAction,
@@ -56,10 +56,17 @@ export class LoadBalancer extends Construct {
       internetFacing,
       securityGroups: [this.securityGroup],
       crossZoneEnabled: true,
+      // The mappings decide; this keeps CDK from looking for public subnets in a VPC of which it knows none.
+      vpcSubnets: { subnets: network.loadBalancerZones.map(({ subnet }) => subnet) },
       subnetMappings: network.loadBalancerZones.map(({ subnet, elasticIp }) => ({
         subnet,
         ...(elasticIp && { allocationId: elasticIp.allocationId }),
       })),
+    });
+    Validations.of(this.nlb).acknowledge({
+      id: 'AwsSolutions-ELB2',
+      reason:
+        'A Network Load Balancer logs TLS listeners only, and these are TCP; flow logs and the gateway log have it all.',
     });
     this.nlb.node.addDependency(network.vpc.internetConnectivityEstablished);
 
@@ -154,6 +161,10 @@ export class LoadBalancer extends Construct {
       vpc: network.vpc,
       description: 'FTP gateway load balancer: control and passive ports from the clients',
       allowAllOutbound: false,
+    });
+    Validations.of(group).acknowledge({
+      id: 'AwsSolutions-EC23',
+      reason: 'Partners connect from anywhere unless clients (clientCidrs in cdk.json) says from where.',
     });
     const passive = Port.tcpRange(passivePorts.first, passivePorts.last);
     for (const client of clients) {

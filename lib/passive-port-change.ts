@@ -60,6 +60,7 @@ function slotOf(range: PassivePortRange, slots: number, port: number): number | 
 }
 
 function list(ports: readonly number[]): string {
+  if (ports.length === 1) return `port ${ports.join()}`;
   const shown = ports.slice(0, 4).join(', ');
-  return ports.length > 4 ? `${shown} and ${ports.length - 4} more ports` : `port ${shown}`;
+  return ports.length > 4 ? `ports ${shown} and ${ports.length - 4} more` : `ports ${shown}`;
 }

@@ -27,6 +27,8 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     ...(implicitTlsPort !== undefined && { IMPLICIT_TLS_PORT: String(implicitTlsPort) }),
     ADVERTISED_ADDRESS: advertisedAddress(props.zones),
     PROXY_PROTOCOL: 'v2',
+    // A task's own connections leave from another address than the one the client reached; no firewall lets that in.
+    ACTIVE_MODE: 'off',
     OPERATIONS_PORT: String(props.operationsPort),
     S3_BUCKET: props.bucket.bucketName,
     ...(props.prefix !== undefined && props.prefix !== '' && { S3_PREFIX: props.prefix }),

@@ -28,14 +28,14 @@ describe('a changed passive range', () => {
       'each slot has fewer ports',
       '50000-50007/2',
       '50000-50011/4',
-      /gives 50003, 50004, 50005, 50006 and 1 more ports to another slot.*Keep 4 ports a slot and the first port 50000/,
+      /gives ports 50003, 50006, 50007 to another slot.*Keep 4 ports a slot and the first port 50000/,
     ],
     ['each slot has more ports', '50000-50011/4', '50000-50011/3', /to another slot while sessions use them/],
     [
       'the range begins later',
       '50000-50007/2',
       '50004-50011/2',
-      /gives 50004, 50005, 50006, 50007 to another slot/,
+      /gives ports 50004, 50005, 50006, 50007 to another slot/,
     ],
     [
       'both ranges together have too many listeners',

@@ -1,0 +1,158 @@
+/** What an operator types and what the app answers: environments of cdk.json, the command line, and all problems at once. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { deploymentKeys, parseDeployment } from '../../lib/deployment.ts';
+import { resourcesOfType, synthApp } from './synth.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ftp-gateway-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function listenerPorts(context: Readonly<Record<string, unknown>>): readonly unknown[] {
+  return resourcesOfType(synthApp(context).template, 'AWS::ElasticLoadBalancingV2::Listener').map(
+    ([, { Properties }]) => Properties['Port'],
+  );
+}
+
+describe('the app', () => {
+  it('moves the whole deployment to another passive range by one setting on the command line', () => {
+    assert.deepEqual(
+      listenerPorts({ passivePorts: '8192-8199' }),
+      [21, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8199],
+    );
+    const text = JSON.stringify(synthApp({ passivePorts: '8192-8199' }).template.toJSON());
+    assert.doesNotMatch(text, /5000\d/);
+  });
+
+  it('takes the number of slots as the text that the command line gives', () => {
+    const { template } = synthApp({ slots: '4' });
+    template.resourceCountIs('AWS::ECS::Service', 4);
+  });
+
+  it('makes the stack of the environment that is asked for', () => {
+    const { stack, template } = synthApp({ environment: 'staging' });
+    assert.equal(stack.stackName, 'ftp-gateway-staging');
+    template.resourceCountIs('AWS::ECS::Service', 1);
+    // Tasks in public subnets reach AWS without interface endpoints; only the free gateway endpoint of S3 stays.
+    template.resourceCountIs('AWS::EC2::VPCEndpoint', 1);
+    template.allResourcesProperties('AWS::ECS::Service', {
+      NetworkConfiguration: { AwsvpcConfiguration: { AssignPublicIp: 'ENABLED' } },
+    });
+  });
+
+  it('says which environments there are when it has none of that name', () => {
+    assert.throws(
+      () => synthApp({ environment: 'prod' }),
+      /no environment "prod"; it has production, staging/,
+    );
+  });
+
+  it('uses an existing VPC, bucket, secrets, addresses and zone without asking the account for anything', () => {
+    const { template } = synthApp({
+      network: {
+        vpcId: 'vpc-0123',
+        zones: [
+          {
+            availabilityZone: 'eu-central-1a',
+            loadBalancerSubnetId: 'subnet-a',
+            loadBalancerSubnetCidr: '10.0.0.0/24',
+            taskSubnetId: 'subnet-b',
+          },
+        ],
+      },
+      elasticIps: [{ allocationId: 'eipalloc-1', address: '203.0.113.10' }],
+      bucketName: 'partner-files',
+      usersSecretArn: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:users-AbCdEf',
+      tls: { certificateSecretArn: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:cert-AbCdEf' },
+      domain: { zoneName: 'example.com', hostedZoneId: 'Z1', recordName: 'ftp' },
+      alarmEmail: 'ops@example.com',
+    });
+    for (const type of ['EC2::VPC', 'EC2::EIP', 'S3::Bucket', 'SecretsManager::Secret']) {
+      template.resourceCountIs(`AWS::${type}`, 0);
+    }
+    template.hasResourceProperties('AWS::Route53::RecordSet', { Name: 'ftp.example.com.', Type: 'A' });
+    template.hasResourceProperties('AWS::SNS::Subscription', {
+      Protocol: 'email',
+      Endpoint: 'ops@example.com',
+    });
+    template.hasOutput('TryIt', { Value: 'curl --ssl-reqd --user NAME -T FILE ftp://ftp.example.com/' });
+    template.hasOutput('FirewallRule', { Value: 'TCP to 203.0.113.10, ports 21, 50000-50007' });
+    assert.match(JSON.stringify(template.toJSON()), /"10\.0\.0\.0\/24=203\.0\.113\.10"/);
+  });
+
+  it('refuses to move ports between slots under running sessions, by what the last deployment wrote', () => {
+    const outputs = join(folder, 'cdk.outputs.json');
+    writeFileSync(
+      outputs,
+      JSON.stringify({ 'ftp-gateway-production': { PassivePortPlan: '50000-50007/2' } }),
+    );
+    assert.throws(
+      () => synthApp({ passivePorts: '50000-50011', slots: '4' }, outputs),
+      /gives ports 50003, 50006, 50007 to another slot/,
+    );
+    synthApp({ passivePorts: '50000-50011' }, outputs);
+    synthApp({ passivePorts: '50000-50011', slots: '4', acceptPassivePortMove: 'true' }, outputs);
+  });
+
+  it('prints sentences and no stack trace when something is wrong, and fails', () => {
+    const bin = fileURLToPath(new URL('../../bin/ftp-gateway.ts', import.meta.url));
+    const context = { environments: { production: { passivePorts: '50000-50060' } } };
+    const { status, stderr } = spawnSync(process.execPath, [bin], {
+      encoding: 'utf8',
+      env: { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: join(folder, 'out') },
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /has 61 ports.*Use at most 49 ports/);
+    assert.doesNotMatch(stderr, /\n\s+at /);
+  });
+});
+
+describe('an environment', () => {
+  it('may be empty: every setting has a default that works', () => {
+    const deployment = parseDeployment('production', {});
+    assert.equal(deployment.passivePorts.toString(), '50000-50007');
+    assert.deepEqual(deployment.clientCidrs, ['0.0.0.0/0']);
+  });
+
+  it('may hold comments anywhere', () => {
+    assert.equal(parseDeployment('x', { '//cpu': 'why', cpu: 1024, tls: undefined }).cpu, 1024);
+  });
+
+  it('is refused with every problem at once, each with the setting it is about', () => {
+    assert.throws(
+      () =>
+        parseDeployment('production', {
+          account: 12,
+          passivePorts: '50007-50000',
+          clientCidrs: ['everyone'],
+          passivePort: 21,
+          logRetentionDays: 91,
+          tls: { certificateSecretArn: 'cert' },
+        }),
+      (error: Error) => {
+        for (const part of [
+          /The environment "production" in cdk.json needs attention/,
+          /account: /,
+          /passivePorts: .*Write the lower port first: 50000-50007/,
+          /clientCidrs\.0: expected a CIDR/,
+          /passivePort: there is no such setting; there are account, region, passivePorts/,
+          /logRetentionDays: CloudWatch Logs keeps/,
+          /tls\.certificateSecretArn: expected the full ARN of a secret/,
+        ]) {
+          assert.match(error.message, part);
+        }
+        return true;
+      },
+    );
+  });
+
+  it('has every setting explained in docs/operations.md', async () => {
+    const { readFile } = await import('node:fs/promises');
+    const text = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+    for (const key of deploymentKeys) assert.match(text, new RegExp(`\\| \`${key}\` +\\|`), key);
+  });
+});

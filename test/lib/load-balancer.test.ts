@@ -1,0 +1,215 @@
+/** Each attribute without which something breaks that no error message would explain. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Template } from 'aws-cdk-lib/assertions';
+import { Peer } from 'aws-cdk-lib/aws-ec2';
+import { PassivePortRange } from '../../lib/passive-port-range.ts';
+import { certificateIn, resourcesOfType, synthGateway } from './synth.ts';
+
+type Attributes = readonly { readonly Key: string; readonly Value: string }[];
+type Rule = {
+  readonly CidrIp?: string;
+  readonly FromPort: number;
+  readonly ToPort: number;
+  readonly GroupId?: unknown;
+};
+
+function attributes(
+  properties: Readonly<Record<string, unknown>>,
+  name: string,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(((properties[name] ?? []) as Attributes).map(({ Key, Value }) => [Key, Value]));
+}
+
+function targetGroups(template: Template) {
+  return resourcesOfType(template, 'AWS::ElasticLoadBalancingV2::TargetGroup').map(
+    ([id, { Properties }]) => ({
+      id,
+      port: Properties['Port'] as number,
+      properties: Properties,
+      attributes: attributes(Properties, 'TargetGroupAttributes'),
+    }),
+  );
+}
+
+const { template } = synthGateway();
+const groups = targetGroups(template);
+const control = groups.filter(({ id }) => id.includes('Control'));
+const passive = groups.filter(({ id }) => id.includes('Passive'));
+
+describe('the target groups', () => {
+  it('are one for control and one for each passive port, whose target port is the listener port', () => {
+    assert.equal(control.length, 1);
+    assert.deepEqual(
+      passive.map(({ port }) => port),
+      PassivePortRange.of(50_000, 50_007).ports,
+    );
+  });
+
+  for (const [key, value, without] of [
+    [
+      'preserve_client_ip.enabled',
+      'true',
+      'a data connection shows a node of the load balancer, and no lease is found for it',
+    ],
+    [
+      'load_balancing.cross_zone.enabled',
+      'true',
+      'a client in the zone without the slot gets a reset for every data connection',
+    ],
+    [
+      'target_group_health.dns_failover.minimum_healthy_targets.count',
+      'off',
+      'one empty slot takes all addresses out of DNS',
+    ],
+    [
+      'deregistration_delay.connection_termination.enabled',
+      'false',
+      'a deployment resets transfers that would have finished',
+    ],
+    [
+      'target_health_state.unhealthy.connection_termination.enabled',
+      'false',
+      'three late health checks cut every transfer of the slot',
+    ],
+    [
+      'deregistration_delay.timeout_seconds',
+      '0',
+      'sessions keep passive ports that answer no more, and are not told for minutes',
+    ],
+  ] as const) {
+    it(`all have ${key} = ${value}: else ${without}`, () => {
+      for (const group of groups) assert.equal(group.attributes[key], value, group.id);
+    });
+  }
+
+  it('ask for a PROXY header on control ports: else 227 cannot name the address of the zone the client came through', () => {
+    for (const group of control) assert.equal(group.attributes['proxy_protocol_v2.enabled'], 'true');
+  });
+
+  it('ask for none on passive ports: else a cleartext download waits for a header that never comes', () => {
+    for (const group of passive)
+      assert.equal(group.attributes['proxy_protocol_v2.enabled'], 'false', group.id);
+  });
+
+  it('check health over HTTP on the operations port: a probe on a passive port would be a data connection', () => {
+    for (const { properties, id } of groups) {
+      assert.equal(properties['HealthCheckProtocol'], 'HTTP', id);
+      assert.equal(properties['HealthCheckPort'], '8080', id);
+    }
+  });
+
+  it('ask /readyz for control and /healthz for passive ports: a draining task takes no sessions but serves those it has', () => {
+    for (const { properties } of control) assert.equal(properties['HealthCheckPath'], '/readyz');
+    for (const { properties } of passive) assert.equal(properties['HealthCheckPath'], '/healthz');
+  });
+
+  it('are named by CloudFormation: a fixed name would make a replaced group impossible to create', () => {
+    for (const { properties } of groups) assert.equal(properties['Name'], undefined);
+  });
+});
+
+describe('the listeners', () => {
+  const listeners = resourcesOfType(template, 'AWS::ElasticLoadBalancingV2::Listener').map(
+    ([, { Properties }]) => ({
+      port: Properties['Port'] as number,
+      protocol: Properties['Protocol'],
+      attributes: attributes(Properties, 'ListenerAttributes'),
+      target: (Properties['DefaultActions'] as readonly { TargetGroupArn: { Ref: string } }[])[0]
+        ?.TargetGroupArn.Ref,
+    }),
+  );
+
+  it('are 21 and one for each passive port, each to its own group', () => {
+    assert.deepEqual(
+      listeners.map(({ port }) => port),
+      [21, ...PassivePortRange.of(50_000, 50_007).ports],
+    );
+    for (const { port, target } of listeners) {
+      const expected = port === 21 ? control : passive.filter((group) => group.port === port);
+      assert.equal(target, expected[0]?.id);
+    }
+  });
+
+  it('let TLS through to the task: AUTH TLS begins in clear', () => {
+    for (const { protocol } of listeners) assert.equal(protocol, 'TCP');
+  });
+
+  it('keep a silent control connection for 6000 seconds: the default of 350 ends it under a long transfer', () => {
+    assert.equal(listeners[0]?.attributes['tcp.idle_timeout.seconds'], '6000');
+  });
+
+  it('add 990 where implicit TLS is asked for, with a control group of its own', () => {
+    const { template: withImplicit } = synthGateway((stack) => ({
+      passivePorts: PassivePortRange.of(50_000, 50_005),
+      tls: { certificate: certificateIn(stack), implicit: true },
+    }));
+    const group = targetGroups(withImplicit).find(({ id }) => id.includes('ImplicitTlsTargetGroup'));
+    assert.equal(group?.attributes['proxy_protocol_v2.enabled'], 'true');
+    withImplicit.hasResourceProperties('AWS::ElasticLoadBalancingV2::Listener', {
+      Port: 990,
+      DefaultActions: [{ TargetGroupArn: { Ref: group?.id } }],
+      ListenerAttributes: [{ Key: 'tcp.idle_timeout.seconds', Value: '6000' }],
+    });
+  });
+});
+
+describe('the load balancer', () => {
+  it('is internet-facing with one Elastic IP a zone, kept when the stack goes: partners have it in their firewalls', () => {
+    const eips = resourcesOfType(template, 'AWS::EC2::EIP');
+    assert.equal(eips.length, 2);
+    for (const [, eip] of eips) assert.equal(eip.DeletionPolicy, 'Retain');
+    template.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', {
+      Scheme: 'internet-facing',
+      Type: 'network',
+      SubnetMappings: eips.map(([id]) => ({ AllocationId: { 'Fn::GetAtt': [id, 'AllocationId'] } })),
+    });
+  });
+
+  it('has no public address when it is internal, and advertises the one the client reached', () => {
+    const { template: internal } = synthGateway({ internetFacing: false });
+    internal.resourceCountIs('AWS::EC2::EIP', 0);
+    internal.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', { Scheme: 'internal' });
+    assert.match(JSON.stringify(internal.toJSON()), /"ADVERTISED_ADDRESS","Value":"auto"/);
+  });
+});
+
+describe('the security groups', () => {
+  const { template: narrow } = synthGateway({
+    clients: [Peer.ipv4('203.0.113.0/24'), Peer.ipv4('198.51.100.7/32')],
+  });
+  const balancer = resourcesOfType(narrow, 'AWS::EC2::SecurityGroup').find(([id]) =>
+    id.includes('LoadBalancer'),
+  );
+
+  it('let the clients, and nobody else, reach 21 and the range on the load balancer', () => {
+    const rules = (balancer?.[1].Properties['SecurityGroupIngress'] ?? []) as readonly Rule[];
+    assert.deepEqual(
+      rules.map(({ CidrIp, FromPort, ToPort }) => [CidrIp, FromPort, ToPort]),
+      [
+        ['203.0.113.0/24', 21, 21],
+        ['203.0.113.0/24', 50_000, 50_007],
+        ['198.51.100.7/32', 21, 21],
+        ['198.51.100.7/32', 50_000, 50_007],
+      ],
+    );
+  });
+
+  it('let only the load balancer reach the tasks, on exactly the ports it sends to', () => {
+    const ranges = (type: string, group: string) =>
+      resourcesOfType(narrow, type)
+        .filter(([, { Properties }]) => JSON.stringify(Properties['GroupId']).includes(group))
+        .map(([, { Properties }]) => [Properties['FromPort'], Properties['ToPort']]);
+    const expected = [
+      [2121, 2121],
+      [50_000, 50_007],
+      [8080, 8080],
+    ];
+    assert.deepEqual(ranges('AWS::EC2::SecurityGroupIngress', 'TaskSecurityGroup'), expected);
+    assert.deepEqual(ranges('AWS::EC2::SecurityGroupEgress', 'LoadBalancerSecurityGroup'), expected);
+    const tasks = resourcesOfType(narrow, 'AWS::EC2::SecurityGroup').find(([id]) =>
+      id.includes('TaskSecurityGroup'),
+    );
+    assert.equal(tasks?.[1].Properties['SecurityGroupIngress'], undefined);
+  });
+});

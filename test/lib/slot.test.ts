@@ -1,0 +1,217 @@
+/** What ECS must be told so that a slot is one task, alone with its ports, and ends without losing a transfer. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Duration } from 'aws-cdk-lib';
+import type { Template } from 'aws-cdk-lib/assertions';
+import { CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
+import { PassivePortRange } from '../../lib/passive-port-range.ts';
+import { parseConfig } from '../../src/config.ts';
+import { variables } from '../../src/config/variables.ts';
+import { readTopology } from '../topology/topology.ts';
+import { certificateIn, type Resource, resources, resourcesOfType, synthGateway } from './synth.ts';
+
+type LoadBalancers = readonly {
+  readonly TargetGroupArn: { readonly Ref: string };
+  readonly ContainerPort: number;
+}[];
+type Container = Readonly<Record<string, unknown>>;
+
+function container(task: Resource): Container {
+  const [first] = task.Properties['ContainerDefinitions'] as readonly Container[];
+  assert.ok(first);
+  return first;
+}
+
+const { template } = synthGateway();
+const services = resourcesOfType(template, 'AWS::ECS::Service');
+const tasks = resourcesOfType(template, 'AWS::ECS::TaskDefinition').map(([, task]) => task);
+
+describe('a slot', () => {
+  it('registers in the control group and in the groups of its own ports, never in more than 5', () => {
+    const full = synthGateway({ passivePorts: PassivePortRange.of(50_000, 50_047) }).template;
+    const registered = resourcesOfType(full, 'AWS::ECS::Service').map(
+      ([, { Properties }]) => Properties['LoadBalancers'] as LoadBalancers,
+    );
+    assert.equal(registered.length, 12);
+    for (const loadBalancers of registered) {
+      assert.equal(loadBalancers.length, 5);
+      for (const { TargetGroupArn, ContainerPort } of loadBalancers) {
+        assert.equal(resources(full)[TargetGroupArn.Ref]?.Properties['Port'], ContainerPort);
+      }
+    }
+    const passiveGroups = registered.flat().filter(({ ContainerPort }) => ContainerPort !== 2121);
+    assert.equal(new Set(passiveGroups.map(({ TargetGroupArn }) => TargetGroupArn.Ref)).size, 48);
+  });
+
+  it('is exactly one task, stopped before its successor starts: two would share the ports and get each other’s data', () => {
+    for (const [, { Properties }] of services) {
+      assert.equal(Properties['DesiredCount'], 1);
+      assert.deepEqual(Properties['DeploymentConfiguration'], {
+        DeploymentCircuitBreaker: { Enable: true, Rollback: true },
+        MinimumHealthyPercent: 0,
+        MaximumPercent: 100,
+      });
+    }
+  });
+
+  it('is never moved between zones by ECS: that would end its sessions', () => {
+    for (const [, { Properties }] of services)
+      assert.equal(Properties['AvailabilityZoneRebalancing'], 'DISABLED');
+  });
+
+  it('is in one zone, the next slot in the next: else one zone may hold all of them', () => {
+    const subnets = services.map(([, { Properties }]) => {
+      const { AwsvpcConfiguration } = Properties['NetworkConfiguration'] as {
+        AwsvpcConfiguration: { Subnets: readonly { Ref: string }[] };
+      };
+      return AwsvpcConfiguration.Subnets.map(({ Ref }) => Ref);
+    });
+    assert.equal(subnets.length, 2);
+    for (const subnet of subnets) assert.equal(subnet.length, 1);
+    assert.notDeepEqual(subnets[0], subnets[1]);
+  });
+
+  it('is deployed after the slot before it: a bad image stops at the first', () => {
+    const three = synthGateway({ passivePorts: PassivePortRange.of(50_000, 50_011) }).template;
+    const ids = resourcesOfType(three, 'AWS::ECS::Service').map(([id]) => id);
+    ids.forEach((id, index) => {
+      const before = (resources(three)[id]?.DependsOn ?? []).filter((dependency) => ids.includes(dependency));
+      assert.deepEqual(before, index === 0 ? [] : [ids[index - 1]]);
+    });
+  });
+
+  it('waits for its listeners: ECS refuses a target group that no load balancer uses', () => {
+    const [, service] = services[0]!;
+    for (const port of ['Control', 'Passive50000', 'Passive50003']) {
+      assert.ok(
+        service.DependsOn?.some((id) => id.includes(`${port}Listener`)),
+        port,
+      );
+    }
+  });
+
+  it('is not judged by its health while the load balancer still learns of it', () => {
+    for (const [, { Properties }] of services) assert.equal(Properties['HealthCheckGracePeriodSeconds'], 300);
+  });
+});
+
+describe('the container', () => {
+  it('is not root, cannot write its file system and has no capabilities', () => {
+    for (const task of tasks) {
+      const { User, ReadonlyRootFilesystem, LinuxParameters, Privileged } = container(task);
+      assert.equal(User, '10001:10001');
+      assert.equal(ReadonlyRootFilesystem, true);
+      assert.deepEqual(LinuxParameters, { Capabilities: { Drop: ['ALL'] } });
+      assert.equal(Privileged, undefined);
+    }
+  });
+
+  it('has 120 seconds from SIGTERM to SIGKILL, and says 110 of them are for transfers', () => {
+    for (const task of tasks) assert.equal(container(task)['StopTimeout'], 120);
+    assert.equal(environments(template)[0]?.['DRAIN_SECONDS'], '110');
+  });
+
+  it('may open 65,535 files, and never stops for a log that cannot be written', () => {
+    for (const task of tasks) {
+      const { Ulimits, LogConfiguration } = container(task);
+      assert.deepEqual(Ulimits, [{ Name: 'nofile', SoftLimit: 65_535, HardLimit: 65_535 }]);
+      assert.equal(
+        (LogConfiguration as { Options: Record<string, unknown> }).Options['mode'],
+        'non-blocking',
+      );
+    }
+  });
+
+  it('maps every port singly: a port inside a containerPortRange cannot be registered', () => {
+    const ports = tasks.map((task) =>
+      (container(task)['PortMappings'] as readonly { ContainerPort: number }[]).map(
+        ({ ContainerPort }) => ContainerPort,
+      ),
+    );
+    assert.deepEqual(ports, [
+      [2121, 50_000, 50_001, 50_002, 50_003, 8080],
+      [2121, 50_004, 50_005, 50_006, 50_007, 8080],
+    ]);
+  });
+
+  it('runs on ARM when asked to', () => {
+    const { template: arm } = synthGateway({ cpuArchitecture: CpuArchitecture.ARM64 });
+    for (const [, { Properties }] of resourcesOfType(arm, 'AWS::ECS::TaskDefinition')) {
+      assert.deepEqual(Properties['RuntimePlatform'], {
+        CpuArchitecture: 'ARM64',
+        OperatingSystemFamily: 'LINUX',
+      });
+    }
+  });
+
+  for (const seconds of [5, 300]) {
+    it(`refuses a stop timeout of ${seconds} seconds with a sentence`, () => {
+      assert.throws(
+        () => synthGateway({ stopTimeout: Duration.seconds(seconds) }),
+        new RegExp(`stop timeout is ${seconds} seconds.*from 20 to 120 seconds`),
+      );
+    });
+  }
+});
+
+describe("the container's environment", () => {
+  const names = Object.values(variables).map(({ name }) => name);
+
+  for (const [what, { template: made }] of [
+    ['by default', synthGateway()],
+    ['with TLS, implicit TLS and a prefix', withEverything()],
+    ['when internal', synthGateway({ internetFacing: false })],
+  ] as const) {
+    it(`${what} has only variables the gateway knows, and the gateway accepts it as it is`, () => {
+      for (const environment of environments(made)) {
+        for (const name of Object.keys(environment)) assert.ok(names.includes(name), name);
+        const config = parseConfig(environment);
+        assert.equal(config.proxyProtocol, 'v2');
+        assert.equal(config.activeMode, 'off');
+        assert.equal(config.users.kind, 'secretsmanager');
+      }
+    });
+  }
+
+  it('gives each slot its share, and every slot the address of each zone', () => {
+    const configs = environments(template).map((environment) => parseConfig(environment));
+    assert.deepEqual(
+      configs.map(({ passivePorts }) => passivePorts),
+      [
+        [50_000, 50_001, 50_002, 50_003],
+        [50_004, 50_005, 50_006, 50_007],
+      ],
+    );
+    for (const { advertisedAddress } of configs) {
+      assert.deepEqual(advertisedAddress, {
+        kind: 'by-subnet',
+        subnets: [
+          { network: '10.21.0.0', prefixBits: 26, address: '198.51.100.1' },
+          { network: '10.21.0.64', prefixBits: 26, address: '198.51.100.2' },
+        ],
+      });
+    }
+  });
+
+  it('requires TLS when a certificate is given, unless told otherwise', () => {
+    const [environment] = environments(withEverything().template);
+    assert.equal(environment?.['TLS'], 'required');
+    assert.equal(environment['IMPLICIT_TLS_PORT'], '2990');
+    assert.equal(environment['S3_PREFIX'], 'partners/');
+  });
+});
+
+function withEverything() {
+  return synthGateway((stack) => ({
+    passivePorts: PassivePortRange.of(50_000, 50_005),
+    tls: { certificate: certificateIn(stack), implicit: true },
+    prefix: 'partners/',
+  }));
+}
+
+function environments(made: Template): readonly Readonly<Record<string, string>>[] {
+  const topology = readTopology(made.toJSON() as Parameters<typeof readTopology>[0], {
+    publicAddresses: ['198.51.100.1', '198.51.100.2'],
+  });
+  return topology.services.map(({ environment }) => environment);
+}
