@@ -1,0 +1,68 @@
+/**
+ * How large the next part of an upload of unknown length has to be. Pure.
+ *
+ * S3 takes 10,000 parts of 5 MiB to 5 GiB (Amazon S3 User Guide, "Multipart upload limits"). Parts begin small, so that
+ * many uploads fit into memory and little is sent again after a break, and grow as part numbers are used up. A part must
+ * be held until S3 has confirmed it, so the transfer memory bounds its size, and with it the largest upload.
+ */
+
+const mib = 1024 * 1024;
+const gib = 1024 * mib;
+
+export const mostParts = 10_000;
+/** Every part but the last has at least so many bytes. */
+export const smallestPartBytes = 5 * mib;
+export const largestPartBytes = 5 * gib;
+/** The largest object: 10,000 parts of 5 GiB, 48.8 TiB (Amazon S3 User Guide, "Multipart upload limits"). */
+export const largestObjectBytes = mostParts * largestPartBytes;
+
+/** The first parts of an upload whose length nobody knows. */
+export const firstPartBytes = 8 * mib;
+
+/** After so many parts of one size the size doubles, as far as memory allows. */
+export const partsBeforeDoubling = 50;
+
+export type PartSizeOptions = {
+  /** From 1 to 10,000. */
+  readonly partNumber: number;
+  /** Transfer memory of the process. */
+  readonly budgetBytes: number;
+  /** Bytes still to come, where the client has announced them (ALLO). */
+  readonly announcedBytesLeft?: number;
+};
+
+/** Bytes after which the part is sent when memory is at hand: between 5 MiB and 5 GiB, a multiple of 1 MiB. */
+export function partSizeBytes({ partNumber, budgetBytes, announcedBytesLeft = 0 }: PartSizeOptions): number {
+  const doublings = Math.floor((partNumber - 1) / partsBeforeDoubling);
+  const grownBytes = firstPartBytes * 2 ** Math.min(doublings, 10);
+  const partsLeft = mostParts - partNumber + 1;
+  const announcedPartBytes = Math.ceil(announcedBytesLeft / partsLeft / mib) * mib;
+  const wantedBytes = Math.max(grownBytes, announcedPartBytes);
+  return clamp(Math.min(wantedBytes, boundByMemory(partNumber, budgetBytes)));
+}
+
+/**
+ * Bytes with which a part may be sent early, when memory is short. A quarter of the full size, so that an upload under
+ * pressure still reaches a quarter of what it could reach.
+ */
+export function earliestPartBytes(options: PartSizeOptions): number {
+  return clamp(Math.floor(partSizeBytes(options) / 4));
+}
+
+/** The longest upload of unannounced length that a budget can take, in bytes. */
+export function longestUploadBytes(budgetBytes: number): number {
+  let bytes = 0;
+  for (let partNumber = 1; partNumber <= mostParts; partNumber++)
+    bytes += partSizeBytes({ partNumber, budgetBytes });
+  return bytes;
+}
+
+// An upload has several parts in memory. The fewer numbers are left, the more memory it may have for each of them.
+function boundByMemory(partNumber: number, budgetBytes: number): number {
+  const share = partNumber <= 4_000 ? 8 : partNumber <= 7_000 ? 4 : 2;
+  return Math.floor(budgetBytes / share / mib) * mib;
+}
+
+function clamp(bytes: number): number {
+  return Math.min(Math.max(bytes, smallestPartBytes), largestPartBytes);
+}

@@ -1,0 +1,89 @@
+/**
+ * The bytes of one part while they are collected: a list of what the socket delivered, never joined, with their CRC.
+ * Only crumbs are copied: bytes that would pin a much larger buffer, or that are so few that each costs more than it holds.
+ */
+import { crc32 } from 'node:zlib';
+import { emptyCrc32 } from './crc32.ts';
+
+const crumbBytes = 8 * 1024;
+const slabBytes = 64 * 1024;
+/** Most a part grows by at once, so that memory is granted in small steps. */
+export const largestPieceBytes = slabBytes;
+
+export class Part {
+  readonly pieces: Uint8Array[] = [];
+  #sizeBytes = 0;
+  #crc32 = emptyCrc32;
+  #slab: Buffer | undefined;
+  #slabUsedBytes = 0;
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  get crc32(): number {
+    return this.#crc32;
+  }
+
+  /** Memory that `append` of these bytes will take: what they pin if they are kept, a new slab if they are copied. */
+  memoryFor(bytes: Uint8Array): number {
+    if (isWorthKeeping(bytes)) return bytes.byteLength;
+    return this.#fitsSlab(bytes) ? 0 : slabSizeFor(bytes, this.#sizeBytes);
+  }
+
+  /** Takes the bytes over; nobody else may change them. At most `largestPieceBytes`. */
+  append(bytes: Uint8Array): void {
+    this.#crc32 = crc32(bytes, this.#crc32);
+    this.#sizeBytes += bytes.byteLength;
+    if (isWorthKeeping(bytes)) {
+      this.#closeSlab();
+      this.pieces.push(bytes);
+      return;
+    }
+    if (!this.#slab || !this.#fitsSlab(bytes)) {
+      const size = slabSizeFor(bytes, this.#sizeBytes - bytes.byteLength);
+      this.#closeSlab();
+      this.#slab = Buffer.allocUnsafeSlow(size);
+    }
+    this.#slab.set(bytes, this.#slabUsedBytes);
+    this.#slabUsedBytes += bytes.byteLength;
+  }
+
+  /** The pieces, complete; nothing is appended any more. */
+  finish(): readonly Uint8Array[] {
+    this.#closeSlab();
+    return this.pieces;
+  }
+
+  #fitsSlab(bytes: Uint8Array): boolean {
+    return this.#slab !== undefined && this.#slabUsedBytes + bytes.byteLength <= this.#slab.byteLength;
+  }
+
+  #closeSlab(): void {
+    if (this.#slab) this.pieces.push(this.#slab.subarray(0, this.#slabUsedBytes));
+    this.#slab = undefined;
+    this.#slabUsedBytes = 0;
+  }
+}
+
+/** The same bytes in pieces no larger than memory is granted at once. */
+export function* inPieces(bytes: Uint8Array): Generator<Uint8Array> {
+  if (bytes.byteLength <= largestPieceBytes) {
+    if (bytes.byteLength > 0) yield bytes;
+    return;
+  }
+  for (let start = 0; start < bytes.byteLength; start += largestPieceBytes) {
+    yield bytes.subarray(start, start + largestPieceBytes);
+  }
+}
+
+// A piece of a large buffer is charged for itself, as its neighbours are charged for themselves.
+function isWorthKeeping(bytes: Uint8Array): boolean {
+  if (bytes.byteLength < crumbBytes) return false;
+  return bytes.byteLength >= bytes.buffer.byteLength * 0.875 || bytes.byteLength === largestPieceBytes;
+}
+
+// A small file must not cost a large slab.
+function slabSizeFor(bytes: Uint8Array, sizeSoFarBytes: number): number {
+  return sizeSoFarBytes === 0 && bytes.byteLength <= slabBytes / 4 ? slabBytes / 4 : slabBytes;
+}

@@ -1,0 +1,84 @@
+/**
+ * The one S3 client of the process: keep-alive connections without a limit of their own (transfers and sessions are
+ * bounded elsewhere, and a queue for sockets would let slow downloads hold up everybody), timeouts for servers that have
+ * gone silent, and payloads that cross the CPU once: a CRC is enough where TLS protects the connection.
+ */
+import { createHash } from 'node:crypto';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { PartBody } from './part-body.ts';
+
+export type S3ClientOptions = {
+  /** An S3-compatible server's URL; Amazon S3 of the region where absent. */
+  readonly endpoint?: string;
+  /** By the AWS default chain where absent. */
+  readonly region?: string;
+  /** Puts the bucket into the path and not into the host name, as most servers other than Amazon's want it. */
+  readonly forcePathStyle: boolean;
+  /** By the AWS default chain where absent. */
+  readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
+  /** A connection that takes longer to be made is given up. */
+  readonly connectionTimeoutMs?: number;
+  /** A connection on which nothing moved for so long in the middle of a request is given up. */
+  readonly idleTimeoutMs?: number;
+};
+
+const keepAliveMs = 15_000;
+
+/** Operations whose body is a client's file. */
+const payloadOperations: ReadonlySet<string> = new Set(['PutObjectCommand', 'UploadPartCommand']);
+
+/** Makes the client; whoever made it calls `destroy()` when every transfer is over. */
+export function createS3Client(options: S3ClientOptions): S3Client {
+  const agentOptions = { keepAlive: true, keepAliveMsecs: keepAliveMs, maxFreeSockets: 64, noDelay: true };
+  const client = new S3Client({
+    forcePathStyle: options.forcePathStyle,
+    ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
+    ...(options.region !== undefined && { region: options.region }),
+    ...(options.credentials !== undefined && { credentials: options.credentials }),
+    // Slows every request down when S3 says SlowDown; transfers add their own, longer patience (retry.ts).
+    retryMode: 'adaptive',
+    maxAttempts: 3,
+    // The SDK would add a checksum of its own in a trailer (aws-chunked) and read answers through a hash of its own.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // `Expect: 100-continue` costs a round trip for each part, and a connection, as the SDK uses no keep-alive with it.
+    expectContinueHeader: false,
+    requestHandler: {
+      httpAgent: new HttpAgent(agentOptions),
+      // More sessions to resume than the default 100 hosts would ever need; TLS 1.2 and 1.3 alike.
+      httpsAgent: new HttpsAgent(agentOptions),
+      connectionTimeout: options.connectionTimeoutMs ?? 10_000,
+      socketTimeout: options.idleTimeoutMs ?? 60_000,
+    },
+  });
+  client.middlewareStack.add(
+    (next, context) => (args) => {
+      if (payloadOperations.has(context.commandName ?? '')) signPayload(args.request as PayloadRequest);
+      return next(args);
+    },
+    { step: 'build', name: 'signPayload', priority: 'low' },
+  );
+  return client;
+}
+
+type PayloadRequest = {
+  readonly protocol: string;
+  readonly headers: Record<string, string>;
+  readonly body?: unknown;
+};
+
+/**
+ * Over TLS the signature leaves the payload out (Amazon S3 API Reference, "Authenticating requests": UNSIGNED-PAYLOAD);
+ * a CRC that S3 verifies goes with it. In clear, nothing else would notice that somebody changed it on the way.
+ */
+function signPayload({ protocol, headers, body }: PayloadRequest): void {
+  if (protocol === 'https:') {
+    headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
+  } else if (body instanceof PartBody) {
+    const hash = createHash('sha256');
+    for (const bytes of body.pieces) hash.update(bytes);
+    headers['x-amz-content-sha256'] = hash.digest('hex');
+  }
+}
