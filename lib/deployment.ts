@@ -79,12 +79,10 @@ const deploymentSchema = z.strictObject({
   memoryMiB: count.default(1024),
   cpuArchitecture: z.enum(['x86_64', 'arm64']).default('x86_64'),
   stopTimeoutSeconds: count.default(120),
-  logRetentionDays: count
-    .refine(
-      (days) => RetentionDays[days] !== undefined,
-      'CloudWatch Logs keeps 1, 3, 5, 7, 14, 30, 60, 90, ... days',
-    )
-    .default(90),
+  logRetentionDays: z.coerce
+    .number()
+    .pipe(z.enum(RetentionDays, { error: 'CloudWatch Logs keeps 1, 3, 5, 7, 14, 30, 60, 90, 120, ... days' }))
+    .default(RetentionDays.THREE_MONTHS),
   alarmEmail: z.email().optional(),
 });
 
@@ -146,7 +144,7 @@ export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatew
     memoryMiB: deployment.memoryMiB,
     cpuArchitecture: deployment.cpuArchitecture === 'arm64' ? CpuArchitecture.ARM64 : CpuArchitecture.X86_64,
     stopTimeout: Duration.seconds(deployment.stopTimeoutSeconds),
-    logRetention: deployment.logRetentionDays as RetentionDays,
+    logRetention: deployment.logRetentionDays,
   };
 }
 
@@ -161,6 +159,9 @@ function existingNetwork(scope: Construct, { network }: Deployment): FtpGatewayP
     vpc: Vpc.fromVpcAttributes(scope, 'ExistingVpc', {
       vpcId,
       availabilityZones: zones.map(({ availabilityZone }) => availabilityZone),
+      // CDK looks for subnets of these kinds before it lets a load balancer name its own.
+      publicSubnetIds: zones.map(({ loadBalancerSubnetId }) => loadBalancerSubnetId),
+      privateSubnetIds: zones.map(({ taskSubnetId }) => taskSubnetId),
     }),
     loadBalancerSubnets: zones.map((zone, index) =>
       Subnet.fromSubnetAttributes(scope, `LoadBalancerSubnet${index + 1}`, {

@@ -56,8 +56,6 @@ export class LoadBalancer extends Construct {
       internetFacing,
       securityGroups: [this.securityGroup],
       crossZoneEnabled: true,
-      // The mappings decide; this keeps CDK from looking for public subnets in a VPC of which it knows none.
-      vpcSubnets: { subnets: network.loadBalancerZones.map(({ subnet }) => subnet) },
       subnetMappings: network.loadBalancerZones.map(({ subnet, elasticIp }) => ({
         subnet,
         ...(elasticIp && { allocationId: elasticIp.allocationId }),

@@ -1,5 +1,6 @@
 /** What an operator watches, and what wakes them: a dashboard, and alarms that each say what is wrong and what to do. */
 import { Duration, Names } from 'aws-cdk-lib';
+import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import {
   Alarm,
   ComparisonOperator,
@@ -7,7 +8,6 @@ import {
   GraphWidget,
   type IMetric,
   LogQueryWidget,
-  Metric,
   Stats,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';

@@ -54,17 +54,17 @@ describe('the app', () => {
   it('uses an existing VPC, bucket, secrets, addresses and zone without asking the account for anything', () => {
     const { template } = synthApp({
       network: {
-        vpcId: 'vpc-0123',
+        vpcId: 'vpc-0123456789abcdef0',
         zones: [
           {
             availabilityZone: 'eu-central-1a',
-            loadBalancerSubnetId: 'subnet-a',
+            loadBalancerSubnetId: 'subnet-0123456789abcdef0',
             loadBalancerSubnetCidr: '10.0.0.0/24',
-            taskSubnetId: 'subnet-b',
+            taskSubnetId: 'subnet-0123456789abcdef1',
           },
         ],
       },
-      elasticIps: [{ allocationId: 'eipalloc-1', address: '203.0.113.10' }],
+      elasticIps: [{ allocationId: 'eipalloc-0123456789abcdef0', address: '203.0.113.10' }],
       bucketName: 'partner-files',
       usersSecretArn: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:users-AbCdEf',
       tls: { certificateSecretArn: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:cert-AbCdEf' },

@@ -127,7 +127,7 @@ describe('the listeners', () => {
     );
     for (const { port, target } of listeners) {
       const expected = port === 21 ? control : passive.filter((group) => group.port === port);
-      assert.equal(target, expected[0]?.id);
+      assert.equal(target, expected.at(0)?.id);
     }
   });
 
@@ -148,7 +148,7 @@ describe('the listeners', () => {
     assert.equal(group?.attributes['proxy_protocol_v2.enabled'], 'true');
     withImplicit.hasResourceProperties('AWS::ElasticLoadBalancingV2::Listener', {
       Port: 990,
-      DefaultActions: [{ TargetGroupArn: { Ref: group?.id } }],
+      DefaultActions: [{ TargetGroupArn: { Ref: group.id } }],
       ListenerAttributes: [{ Key: 'tcp.idle_timeout.seconds', Value: '6000' }],
     });
   });

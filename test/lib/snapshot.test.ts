@@ -1,0 +1,13 @@
+/** The whole template of `cdk synth`, so that no change of it goes unseen. Update: node --test --test-update-snapshots. */
+import { it } from 'node:test';
+import { synthApp } from './synth.ts';
+
+for (const environment of ['production', 'staging']) {
+  it(`the ${environment} stack is the one in the snapshot`, (test) => {
+    const text = JSON.stringify(synthApp({ environment }).template.toJSON(), undefined, 1);
+    // The image's hash changes with every line of src/; the template around it must not.
+    test.assert.snapshot(text.replace(/(container-assets-[^:]*:)[0-9a-f]{64}/g, '$1IMAGE'), {
+      serializers: [String],
+    });
+  });
+}
