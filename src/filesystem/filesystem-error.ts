@@ -36,3 +36,19 @@ export class FilesystemError extends Error {
     this.kind = kind;
   }
 }
+
+export function notFound(pathname: string): FilesystemError {
+  return new FilesystemError('not-found', `${pathname} does not exist`);
+}
+
+export function exists(pathname: string): FilesystemError {
+  return new FilesystemError('exists', `${pathname} exists`);
+}
+
+export function isADirectory(pathname: string): FilesystemError {
+  return new FilesystemError('is-a-directory', `${pathname} is a directory`);
+}
+
+export function isAFile(pathname: string): FilesystemError {
+  return new FilesystemError('not-a-directory', `${pathname} is a file`);
+}

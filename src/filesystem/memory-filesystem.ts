@@ -3,12 +3,9 @@
  * It keeps the contract of the S3 filesystem, refused names included.
  */
 /* eslint-disable @typescript-eslint/require-await -- nothing here waits, and yet every failure is to be a rejection */
-import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
 import { directoryPrefixOf, fileKeyOf } from '../s3/object-key.ts';
 import type {
   CallOptions,
-  ChecksumAlgorithm,
   ChecksumOptions,
   Download,
   DownloadOptions,
@@ -17,7 +14,8 @@ import type {
   Upload,
   UploadOptions,
 } from './filesystem.ts';
-import { FilesystemError } from './filesystem-error.ts';
+import { digestOf } from './digest.ts';
+import { exists, FilesystemError, isADirectory, isAFile, notFound } from './filesystem-error.ts';
 import { childOf, isWithin, nameOf, parentOf, type Pathname, resolvePathname } from './pathname.ts';
 
 type File = { readonly type: 'file'; readonly content: Uint8Array; modifiedAt: Date };
@@ -91,7 +89,7 @@ export class MemoryFilesystem implements Filesystem {
   async makeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
     signal.throwIfAborted();
     directoryPrefixOf('', pathname);
-    if (this.#find(pathname)) throw new FilesystemError('exists', `${pathname} exists`);
+    if (this.#find(pathname)) throw exists(pathname);
     this.#put(pathname, newDirectory());
   }
 
@@ -132,7 +130,7 @@ export class MemoryFilesystem implements Filesystem {
     const { content } = this.#getFile(pathname);
     const { startBytes = 0, endBytes = content.length } = options;
     if (startBytes > endBytes || endBytes > content.length) throw beyondTheEnd(pathname);
-    return digest(options.algorithm, content.subarray(startBytes, endBytes));
+    return await digestOf(options.algorithm, [content.subarray(startBytes, endBytes)]);
   }
 
   #find(pathname: Pathname): Node | undefined {
@@ -148,26 +146,26 @@ export class MemoryFilesystem implements Filesystem {
 
   #get(pathname: Pathname): Node {
     const node = this.#find(pathname);
-    if (!node) throw new FilesystemError('not-found', `${pathname} does not exist`);
+    if (!node) throw notFound(pathname);
     return node;
   }
 
   #getFile(pathname: Pathname): File {
     const node = this.#get(pathname);
-    if (node.type === 'directory') throw new FilesystemError('is-a-directory', `${pathname} is a directory`);
+    if (node.type === 'directory') throw isADirectory(pathname);
     return node;
   }
 
   #getDirectory(pathname: Pathname): Directory {
     const node = this.#get(pathname);
-    if (node.type === 'file') throw new FilesystemError('not-a-directory', `${pathname} is a file`);
+    if (node.type === 'file') throw isAFile(pathname);
     return node;
   }
 
   #fileToReplace(pathname: Pathname, ifExists: UploadOptions['ifExists']): File | undefined {
     const node = this.#find(pathname);
-    if (node && ifExists === 'refuse') throw new FilesystemError('exists', `${pathname} exists`);
-    if (node?.type === 'directory') throw new FilesystemError('is-a-directory', `${pathname} is a directory`);
+    if (node && ifExists === 'refuse') throw exists(pathname);
+    if (node?.type === 'directory') throw isADirectory(pathname);
     return node;
   }
 
@@ -183,7 +181,7 @@ export class MemoryFilesystem implements Filesystem {
     let directory = this.#root;
     for (const name of pathname.slice(1).split('/').slice(0, -1)) {
       const node = directory.nodes.get(name) ?? newDirectory();
-      if (node.type === 'file') throw new FilesystemError('not-a-directory', `${name} is a file`);
+      if (node.type === 'file') throw isAFile(name);
       directory.nodes.set(name, node);
       directory = node;
     }
@@ -224,12 +222,6 @@ class MemoryUpload implements Upload {
   }
 }
 
-/** The digest of bytes in memory, in lower-case hexadecimal. */
-export function digest(algorithm: ChecksumAlgorithm, bytes: Uint8Array): string {
-  if (algorithm === 'CRC32') return crc32(bytes).toString(16).padStart(8, '0');
-  return createHash(algorithm.replace('-', '').toLowerCase()).update(bytes).digest('hex');
-}
-
 async function* slices(content: Uint8Array, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   for (let start = 0; start < content.length; start += sliceBytes) {
     signal.throwIfAborted();
@@ -249,7 +241,7 @@ function checkTarget(node: Node, target: Node | undefined, from: Pathname, to: P
     throw new FilesystemError('name-not-allowed', `${from} cannot move below itself`);
   }
   if (target?.type === 'directory' || (target && node.type === 'directory')) {
-    throw new FilesystemError('exists', `${to} exists`);
+    throw exists(to);
   }
 }
 

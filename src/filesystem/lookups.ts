@@ -1,0 +1,105 @@
+/**
+ * What is at a pathname, asked of S3 with as few requests as the answer needs: HeadObject for a file, ListObjectsV2 with
+ * one key for a directory. One of these belongs to one session.
+ */
+import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+import { listFirst } from '../s3/listing.ts';
+import { fileKeyOf, longestKeyBytes } from '../s3/object-key.ts';
+import { isNotFound } from '../s3/s3-error.ts';
+import type { S3Storage } from '../s3/storage.ts';
+import type { Home } from '../users/user.ts';
+import { exists, type FilesystemError, isADirectory, isAFile, notFound } from './filesystem-error.ts';
+import { parentOf, type Pathname } from './pathname.ts';
+
+const mostRemembered = 1000;
+
+/** Rejections are S3's own errors, or a `FilesystemError` where the answer itself is one. */
+export class Lookups {
+  readonly #storage: S3Storage;
+  readonly #home: Home;
+  /** Directories that were seen not to be files as well. */
+  readonly #notFiles = new Set<Pathname>();
+
+  constructor(storage: S3Storage, home: Home) {
+    this.#storage = storage;
+    this.#home = home;
+  }
+
+  async refuseExisting(pathname: Pathname, signal: AbortSignal): Promise<void> {
+    if (pathname === '/') throw exists(pathname);
+    const refuseFile = async (): Promise<void> => {
+      if (await this.head(pathname, signal)) throw exists(pathname);
+    };
+    await Promise.all([refuseFile(), this.refuseDirectory(pathname, signal, exists)]);
+  }
+
+  async refuseDirectory(
+    pathname: Pathname,
+    signal: AbortSignal,
+    errorOf: (pathname: Pathname) => FilesystemError,
+  ): Promise<void> {
+    if (await this.isDirectory(pathname, signal)) throw errorOf(pathname);
+  }
+
+  /** S3 lets `a` and `a/b` both be; here a file has nothing below it. One request for a directory and session. */
+  async refuseFilesAbove(pathname: Pathname, signal: AbortSignal): Promise<void> {
+    const unknown: Pathname[] = [];
+    for (let above = parentOf(pathname); above !== '/'; above = parentOf(above)) {
+      if (!this.#notFiles.has(above)) unknown.push(above);
+    }
+    await Promise.all(
+      unknown.map(async (directory) => {
+        if (await this.head(directory, signal)) {
+          throw isAFile(directory);
+        }
+        this.#rememberNotFile(directory);
+      }),
+    );
+  }
+
+  async head(pathname: Pathname, signal: AbortSignal): Promise<HeadObjectCommandOutput | undefined> {
+    const { bucket, key } = this.object(pathname);
+    try {
+      return await this.#storage.client.send(
+        new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }),
+        { abortSignal: signal },
+      );
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async getFile(pathname: Pathname, signal: AbortSignal): Promise<HeadObjectCommandOutput> {
+    if (pathname === '/') throw isADirectory(pathname);
+    const object = await this.head(pathname, signal);
+    if (!object) throw await this.whyNoFile(pathname, signal);
+    return object;
+  }
+
+  async isDirectory(pathname: Pathname, signal: AbortSignal): Promise<boolean> {
+    const { bucket, key } = this.object(pathname);
+    const prefix = `${key}/`;
+    // A file's name may be so long that no directory can have it.
+    if (Buffer.byteLength(prefix) > longestKeyBytes) return false;
+    const { objects } = await listFirst(this.#storage.client, { bucket, prefix, firstEntries: 1, signal });
+    return objects.length > 0;
+  }
+
+  async whyNoFile(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
+    return (await this.isDirectory(pathname, signal)) ? isADirectory(pathname) : notFound(pathname);
+  }
+
+  async whyNoDirectory(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
+    return (await this.head(pathname, signal)) ? isAFile(pathname) : notFound(pathname);
+  }
+
+  object(pathname: Pathname): { readonly bucket: string; readonly key: string } {
+    return { bucket: this.#home.bucket, key: fileKeyOf(this.#home.prefix, pathname) };
+  }
+
+  #rememberNotFile(directory: Pathname): void {
+    if (this.#notFiles.size >= mostRemembered) this.#notFiles.clear();
+    this.#notFiles.add(directory);
+  }
+}

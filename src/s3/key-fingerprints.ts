@@ -1,0 +1,43 @@
+/** A set of object versions in eight bytes each, for folders of millions of files. */
+import { hash } from 'node:crypto';
+
+/**
+ * Filled first, asked afterwards. Two of ten million versions share a fingerprint with a chance of one in 370,000, and
+ * then the worst is that an object written in the middle of a rename is taken for one that was copied.
+ */
+export class KeyFingerprints {
+  #fingerprints = new BigUint64Array(1024);
+  #size = 0;
+  #sorted = true;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(key: string, etag: string): void {
+    if (this.#size === this.#fingerprints.length) {
+      const larger = new BigUint64Array(this.#size * 2);
+      larger.set(this.#fingerprints);
+      this.#fingerprints = larger;
+    }
+    this.#fingerprints[this.#size++] = fingerprintOf(key, etag);
+    this.#sorted = false;
+  }
+
+  has(key: string, etag: string): boolean {
+    if (!this.#sorted) this.#fingerprints.subarray(0, this.#size).sort();
+    this.#sorted = true;
+    const wanted = fingerprintOf(key, etag);
+    let [low, high] = [0, this.#size];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#fingerprints[middle] ?? 0n) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.#size && this.#fingerprints[low] === wanted;
+  }
+}
+
+function fingerprintOf(key: string, etag: string): bigint {
+  return hash('sha1', `${key}\0${etag}`, 'buffer').readBigUInt64LE(0);
+}
