@@ -12,8 +12,13 @@ type Row = {
   readonly syntax: string;
   /** Where it is defined: `RFC 959 4.1.3`. */
   readonly source: string;
-  /** Answered at once while a transfer runs (ABOR, STAT, NOOP, QUIT); every other command waits for the transfer's end. */
-  readonly duringTransfer?: true;
+  /**
+   * What comes of it while a transfer runs (RFC 959 4.1.3): it is answered at once (STAT, NOOP, QUIT), or it aborts the
+   * transfer and is answered after it (ABOR). Every other command waits for the transfer's end.
+   */
+  readonly duringTransfer?: 'answered' | 'aborts-it';
+  /** The line of FEAT that tells clients of it (RFC 2389 3.2), where they look for one. */
+  readonly feature?: string | ((session: Session) => string | undefined);
   /** Keeps the restart offset, RNFR or ALLO of the command before it in force (TYPE, PASV, ...: clients send them in between). */
   readonly keepsPending?: true;
 };

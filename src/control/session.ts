@@ -5,7 +5,7 @@
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
 import type { MlstFact } from '../data/listing-format.ts';
-import type { Filesystem } from '../filesystem/filesystem.ts';
+import type { ChecksumAlgorithm, Filesystem } from '../filesystem/filesystem.ts';
 import type { Pathname } from '../filesystem/pathname.ts';
 import type { Observe } from '../operations/event.ts';
 import type { User } from '../users/user.ts';
@@ -17,7 +17,7 @@ export type Login = {
   readonly filesystem: Filesystem;
   workingDirectory: Pathname;
   /** Set by RNFR, used and cleared by the command right after it. */
-  renameFrom?: Pathname;
+  renameFrom?: Pathname | undefined;
 };
 
 export type LoginState =
@@ -71,6 +71,10 @@ export type Session = {
   restartOffsetBytes: number;
   /** ALLO: bytes the client announced for its next upload. */
   announcedBytes: number | undefined;
+  /** What HASH computes; OPTS HASH selects it (draft-bryan-ftpext-hash 3.2). */
+  hashAlgorithm: ChecksumAlgorithm;
+  /** Refused logins of this connection. */
+  failedLogins: number;
   /** The facts that MLSD and MLST show; OPTS MLST selects them (RFC 3659 7.9). Begins with all of `mlstFacts`. */
   selectedFacts: readonly MlstFact[];
   /** EPSV ALL was given: PASV, PORT and EPRT are refused from now on (RFC 2428 section 4). */
@@ -80,4 +84,32 @@ export type Session = {
 
   /** Sends a 1xx reply at once; the command's returned reply follows later. */
   sendPreliminary(reply: Reply): void;
+  /**
+   * Passes a login on. `authenticate` decides, and resolves to the new login or to undefined; resolves to whether the
+   * session is logged in then. Rejects as `authenticate` does.
+   */
+  logIn(username: string, password: string, authenticate: () => Promise<Login | undefined>): Promise<boolean>;
+  /** REIN, or a login that begins anew: nobody is logged in any more. */
+  logOut(): void;
+  /** AUTH: the handshake begins in the very tick in which the command's reply is written. */
+  startTlsAfterReply(): void;
+  /** Ends the session when the command's reply is sent, and that of the transfer that still runs. The first reason is kept. */
+  endAfterReply(reason: SessionEnd): void;
 };
+
+/** Why a session ended, for logs and metrics. */
+export type SessionEnd =
+  | 'quit'
+  | 'client-closed'
+  | 'connection-broken'
+  | 'login-timeout'
+  | 'idle-timeout'
+  | 'too-many-login-attempts'
+  | 'too-many-sessions'
+  | 'too-many-overlong-lines'
+  | 'replies-not-read'
+  | 'bad-proxy-header'
+  | 'clear-text-after-auth'
+  | 'tls-failed'
+  | 'drain'
+  | 'gateway-closed';

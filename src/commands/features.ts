@@ -1,0 +1,107 @@
+/** What the gateway can do, and how it is told to: FEAT, OPTS, HELP, CLNT, LANG. All of it comes from the command table. */
+import { reply, type Reply } from '../control/reply.ts';
+import type { Session } from '../control/session.ts';
+import { formatFactNames, selectFacts } from '../data/listing-format.ts';
+import { checksumAlgorithms } from '../filesystem/filesystem.ts';
+import type { Command } from './command.ts';
+
+const verbsPerLine = 10;
+const utf8IsOn = reply(200, 'UTF8 is always on.');
+
+/** `table` is asked when a client asks, because these commands are part of it themselves. */
+export function featureCommands(table: () => ReadonlyMap<string, Command>): Command[] {
+  return [
+    {
+      verb: 'FEAT',
+      syntax: 'FEAT',
+      source: 'RFC 2389 3',
+      access: 'anyone',
+      keepsPending: true,
+      handle: (session) => reply(211, ['Features:', ...featuresOf(table(), session), 'End']),
+    },
+    {
+      verb: 'OPTS',
+      syntax: 'OPTS <SP> <command> [<SP> <options>]',
+      source: 'RFC 2389 4',
+      access: 'anyone',
+      keepsPending: true,
+      handle: setOption,
+    },
+    {
+      verb: 'HELP',
+      syntax: 'HELP [<SP> <command>]',
+      source: 'RFC 959 4.1.3',
+      access: 'anyone',
+      keepsPending: true,
+      handle: (_session, argument) => help(table(), argument.trim().toUpperCase()),
+    },
+    {
+      verb: 'CLNT',
+      syntax: 'CLNT <SP> <client name>',
+      source: 'customary',
+      feature: 'CLNT',
+      access: 'anyone',
+      keepsPending: true,
+      handle: () => reply(200, 'Noted.'),
+    },
+    {
+      verb: 'LANG',
+      syntax: 'LANG [<SP> <language tag>]',
+      source: 'RFC 2640 4',
+      feature: 'LANG EN*',
+      access: 'anyone',
+      keepsPending: true,
+      handle: (_session, argument) => {
+        const isEnglish = argument === '' || /^en(-|$)/i.test(argument);
+        return isEnglish ? reply(200, 'Replies are in English.') : reply(504, 'Replies are in English only.');
+      },
+    },
+  ];
+}
+
+/** RFC 2389 3.2; TVFS and UTF8 belong to no command (RFC 3659 6, RFC 2640 3.2). */
+export function featuresOf(table: ReadonlyMap<string, Command>, session: Session): readonly string[] {
+  const features = ['TVFS', 'UTF8'];
+  for (const { feature } of table.values()) {
+    const line = typeof feature === 'function' ? feature(session) : feature;
+    if (line !== undefined) features.push(line);
+  }
+  return features.sort();
+}
+
+function setOption(session: Session, argument: string): Reply {
+  const [, option = '', value = ''] = /^(\S+)(?: (.*))?$/.exec(argument) ?? [];
+  switch (option.toUpperCase()) {
+    case 'UTF8':
+    case 'UTF-8':
+      return /^(?:on|nlst)?$/i.test(value) ? utf8IsOn : reply(504, 'UTF8 cannot be switched off.');
+    case 'MLST':
+      session.selectedFacts = selectFacts(value);
+      return reply(200, `MLST OPTS ${formatFactNames(session.selectedFacts)}`.trimEnd());
+    case 'HASH':
+      return selectHash(session, value.toUpperCase());
+    case '':
+      return reply(501, 'OPTS needs the name of a command.');
+    default:
+      return reply(501, 'There are no options for this command.');
+  }
+}
+
+function selectHash(session: Session, name: string): Reply {
+  const algorithm = name === '' ? session.hashAlgorithm : checksumAlgorithms.find((known) => known === name);
+  if (algorithm === undefined) return reply(501, 'The algorithm is not known.');
+  session.hashAlgorithm = algorithm;
+  return reply(200, algorithm);
+}
+
+function help(table: ReadonlyMap<string, Command>, verb: string): Reply {
+  const command = table.get(verb);
+  if (command !== undefined) return reply(214, `Syntax: ${command.syntax} (${command.source})`);
+  if (verb !== '') return reply(502, 'The command is not known.');
+  const verbs = [...table.keys()].sort();
+  const lines: string[] = [];
+  for (let start = 0; start < verbs.length; start += verbsPerLine) {
+    lines.push(verbs.slice(start, start + verbsPerLine).join(' '));
+  }
+  return reply(214, ['Commands:', ...lines, 'HELP <command> shows the syntax of one.']);
+}

@@ -1,0 +1,52 @@
+/** SITE: what clients expect of UNIX servers beyond the standard (RFC 959 4.1.3). */
+import { reply, type Reply } from '../control/reply.ts';
+import type { Login, Session } from '../control/session.ts';
+import { resolvePathname } from '../filesystem/pathname.ts';
+import { may } from '../users/user.ts';
+import type { Command } from './command.ts';
+import { setTimeBySite } from './file-times.ts';
+import { missingPathname } from './files.ts';
+
+type SiteCommand = {
+  readonly syntax: string;
+  handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
+};
+
+/** By name; SITE HELP shows them in this order. */
+const siteCommands: ReadonlyMap<string, SiteCommand> = new Map([
+  ['CHMOD', { syntax: 'SITE CHMOD <mode> <pathname>', handle: changeMode }],
+  ['UTIME', { syntax: 'SITE UTIME YYYYMMDDhhmm[ss] <pathname>', handle: setTimeBySite }],
+  ['HELP', { syntax: 'SITE HELP', handle: help }],
+]);
+
+export function siteCommandRows(): Command[] {
+  return [
+    {
+      verb: 'SITE',
+      syntax: 'SITE <SP> CHMOD|UTIME|HELP [<SP> <arguments>]',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      keepsPending: true,
+      handle: (session, login, argument) => {
+        const [, name = '', rest = ''] = /^(\S+)(?: (.*))?$/.exec(argument) ?? [];
+        const command = siteCommands.get(name.toUpperCase());
+        // Mainframes send SITE with parameters of their own and go on after a 500.
+        if (command === undefined) return reply(500, 'The SITE command is not known.');
+        return command.handle(session, login, rest);
+      },
+    },
+  ];
+}
+
+// Objects have no modes. Clients that copy the modes of their own files must not fail over it.
+async function changeMode({ signal }: Session, login: Login, argument: string): Promise<Reply> {
+  const [, , name = ''] = /^([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
+  if (name === '') return missingPathname;
+  if (!may(login.user, 'list')) return reply(550, 'Permission denied.');
+  await login.filesystem.stat(resolvePathname(login.workingDirectory, name), { signal });
+  return reply(200, 'Files have no modes here; nothing was changed.');
+}
+
+function help(): Reply {
+  return reply(214, ['SITE commands:', ...[...siteCommands.values()].map(({ syntax }) => syntax), 'End.']);
+}

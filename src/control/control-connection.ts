@@ -1,0 +1,173 @@
+/**
+ * The control connection's socket: bytes in, lines out; replies in, bytes out; clear, and TLS after AUTH.
+ * What the lines mean is the dispatcher's business.
+ */
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { LineFraming, type Line } from './line-framing.ts';
+import { formatReply, type Reply } from './reply.ts';
+import type { ControlTls } from './session.ts';
+
+export type ControlConnectionEvents = {
+  /** There may be lines to take; called again when replies that waited have gone out. */
+  readable(): void;
+  /** The handshake that AUTH asked for is done. */
+  secured(tls: ControlTls): void;
+  /** It is gone, by whichever side. Called once. */
+  closed(reason: 'client-closed' | 'connection-broken'): void;
+};
+
+/** Sees the first bytes, where a PROXY header stands in front of them. Returns what follows it, or undefined for "not yet". */
+export type Preamble = (bytes: Buffer) => Buffer | undefined;
+
+/** Unread lines beyond this stop the reading of the socket, so that the client's own TCP waits. */
+const maxUnreadBytes = 16 * 1024;
+/** Replies the client has not taken beyond this stop the execution of its commands. */
+const maxUnsentBytes = 16 * 1024;
+/** An NLB forgets a connection that is silent for 350 s (6,000 s at most, as configured); keepalive must come before. */
+const keepAliveMs = 120_000;
+/** How long a client may take to read the last reply and close its side. */
+const closingMs = 5_000;
+
+export class ControlConnection {
+  #socket: Socket;
+  readonly #events: ControlConnectionEvents;
+  readonly #framing = new LineFraming();
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #isReadingStopped = false;
+  #preamble: Preamble | undefined;
+
+  constructor(socket: Socket, events: ControlConnectionEvents, preamble?: Preamble) {
+    this.#socket = socket;
+    this.#events = events;
+    this.#preamble = preamble;
+    // Without it each reply after the first of a transfer waits for the client's delayed ACK: 40 ms a file.
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, keepAliveMs);
+    this.#listen(socket);
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** Whether the client reads its replies; if not, it gets no more of them for now. */
+  get takesReplies(): boolean {
+    return this.#socket.writableLength <= maxUnsentBytes;
+  }
+
+  /** Whether bytes that came in clear wait to be read. */
+  get hasUnreadBytes(): boolean {
+    return this.#framing.bufferedBytes > 0 || this.#socket.readableLength > 0;
+  }
+
+  nextLine(): Line | undefined {
+    return this.#framing.next();
+  }
+
+  /** Reads on, or stops, as much as is still unread. To be called when lines have been taken. */
+  adjustReading(): void {
+    if (this.#framing.bufferedBytes > maxUnreadBytes) this.#stopReading();
+    else if (this.#isReadingStopped && this.#state === 'open') {
+      this.#isReadingStopped = false;
+      this.#socket.resume();
+    }
+  }
+
+  /** Sends a reply in one piece. */
+  send(reply: Reply): void {
+    if (this.#state !== 'open') return;
+    this.#socket.write(formatReply(reply));
+  }
+
+  /**
+   * Begins the handshake on the socket. Whatever the socket delivers from now on is TLS; bytes read in clear must have
+   * been ruled out by the caller (RFC 4217 does not, and commands were smuggled past the handshake that way).
+   */
+  startTls(secureContext: ControlTls['secureContext']): void {
+    const raw = this.#socket;
+    raw.removeListener('data', this.#onData);
+    raw.removeListener('end', this.#onEnd);
+    raw.removeListener('drain', this.#onDrain);
+    const socket = new TLSSocket(raw, { isServer: true, secureContext });
+    this.#socket = socket;
+    this.#isReadingStopped = false;
+    this.#listen(socket);
+    socket.once('secure', () => this.#events.secured({ socket, secureContext }));
+  }
+
+  /** Sends what is left, closes our side in order, and drops the connection if the client does not follow. */
+  end(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#socket.end();
+    // Bytes left unread would turn our FIN into a reset, which can overtake the last reply.
+    this.#socket.resume();
+    this.#socket.setTimeout(closingMs, this.#onClosingTimeout);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #listen(socket: Socket): void {
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('drain', this.#onDrain);
+    socket.on('error', ignore);
+    socket.on('close', this.#onClose);
+  }
+
+  #stopReading(): void {
+    this.#isReadingStopped = true;
+    this.#socket.pause();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#state !== 'open') return;
+    let bytes: Buffer | undefined = chunk;
+    if (this.#preamble !== undefined) {
+      bytes = this.#preamble(chunk);
+      if (bytes === undefined) return;
+      this.#preamble = undefined;
+    }
+    this.#framing.push(bytes);
+    this.#events.readable();
+    this.adjustReading();
+  };
+
+  readonly #onDrain = (): void => {
+    if (this.#state !== 'open') return;
+    this.#events.readable();
+    this.adjustReading();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#socket.destroySoon();
+    this.#close('client-closed');
+  };
+
+  readonly #onClose = (): void => {
+    // Of a TLS connection either socket may be the one that reports it.
+    this.#socket.destroy();
+    this.#close('connection-broken');
+  };
+
+  readonly #onClosingTimeout = (): void => {
+    this.#socket.destroy();
+  };
+
+  #close(reason: 'client-closed' | 'connection-broken'): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#events.closed(reason);
+  }
+}
+
+function ignore(): void {
+  // An error is followed by 'close', which says all that matters here.
+}

@@ -1,0 +1,31 @@
+/** The TLS contexts of sessions. Every session has one of its own, so that only its own data connections can resume it. */
+import { constants } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureVersion } from 'node:tls';
+import type { DataResumption } from '../data/data-tls.ts';
+
+/** A certificate chain, the server's own first, and its private key; both PEM. */
+export type Certificate = { readonly chain: string | Buffer; readonly key: string | Buffer };
+
+/** Hands out the certificate that is in force; asked for every session, so that a renewed one serves the next. */
+export type CertificateHolder = { readonly current: Certificate };
+
+export type TlsOptions = {
+  readonly tlsMinVersion: SecureVersion;
+  readonly tlsDataResumption: DataResumption;
+};
+
+/**
+ * Makes a context for one session. Its ticket keys are random: a ticket of another session cannot be resumed
+ * with it. Throws where certificate and key do not fit together.
+ */
+export function createSessionContext(certificate: Certificate, options: TlsOptions): SecureContext {
+  return createSecureContext({
+    cert: certificate.chain,
+    key: certificate.key,
+    minVersion: options.tlsMinVersion,
+    honorCipherOrder: true,
+    secureOptions:
+      constants.SSL_OP_NO_RENEGOTIATION |
+      (options.tlsDataResumption === 'off' ? constants.SSL_OP_NO_TICKET : 0),
+  });
+}

@@ -1,0 +1,200 @@
+/** The gateway's FTP side, put together: passive ports, command table, engine, control listeners, sessions. */
+import type { SecureVersion, SecureContext } from 'node:tls';
+import { commandTable } from './commands/table.ts';
+import { Admission } from './control/admission.ts';
+import type { ClientSession, SessionServices } from './control/client-session.ts';
+import { ControlListener } from './control/listener.ts';
+import type { SessionEnd } from './control/session.ts';
+import { createSessionContext, type CertificateHolder } from './control/tls-context.ts';
+import type { AdvertisedAddress } from './data/advertised-address.ts';
+import type { DataResumption } from './data/data-tls.ts';
+import { PassivePorts } from './data/passive-ports.ts';
+import { Engine } from './engine/ftp-srv-engine.ts';
+import type { Filesystem } from './filesystem/filesystem.ts';
+import type { Observe } from './operations/event.ts';
+import type { Authenticate, User } from './users/user.ts';
+
+/** The fields of the configuration that concern the FTP side, by their names there. */
+export type GatewayOptions = {
+  readonly listenAddress: string;
+  /** 0 takes any free port; so does a 0 among the passive ports. */
+  readonly controlPort: number;
+  readonly implicitTlsPort?: number | undefined;
+  readonly passivePorts: readonly number[];
+  readonly advertisedAddress: AdvertisedAddress;
+  readonly proxyProtocol: 'off' | 'v2';
+  readonly tls: 'off' | 'optional' | 'required';
+  readonly tlsMinVersion: SecureVersion;
+  readonly tlsDataResumption: DataResumption;
+  readonly activeMode: 'on' | 'off';
+  readonly activeSourcePort?: number | undefined;
+  readonly loginTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly dataConnectionTimeoutMs: number;
+  readonly passivePortWaitMs: number;
+  readonly stallTimeoutMs: number;
+  readonly maxSessions: number;
+  readonly maxSessionsPerAddress: number;
+  readonly maxSessionsPerUser: number;
+  readonly maxLoginAttempts: number;
+};
+
+export type GatewayServices = {
+  readonly authenticate: Authenticate;
+  filesystemFor(user: User): Filesystem;
+  readonly observe: Observe;
+  /** Needed unless TLS is off. */
+  readonly certificates?: CertificateHolder | undefined;
+};
+
+export type Gateway = {
+  readonly controlPort: number;
+  readonly implicitTlsPort?: number;
+  readonly passivePorts: readonly number[];
+  readonly sessionCount: number;
+  /** Leases of passive ports, and the requests that wait for one. */
+  readonly passivePortUsage: { readonly leases: number; readonly waiting: number };
+  /**
+   * Takes no more connections, ends every session as soon as it moves no data, and resolves when all are gone; after
+   * `timeoutMs` the transfers that still run are aborted.
+   */
+  drain(timeoutMs: number): Promise<void>;
+  /** Ends everything at once; resolves when nothing is left. */
+  close(): Promise<void>;
+};
+
+/** Starts everything, or nothing: rejects with an error that names what could not be had. */
+export async function startGateway(options: GatewayOptions, services: GatewayServices): Promise<Gateway> {
+  const secureContext = secureContexts(options, services);
+  const engine = new Engine();
+  const passivePorts = await PassivePorts.open({
+    listenAddress: options.listenAddress,
+    ports: options.passivePorts,
+    dataConnectionTimeoutMs: options.dataConnectionTimeoutMs,
+    leaseWaitMs: options.passivePortWaitMs,
+    observe: services.observe,
+  });
+  const { activeSourcePort, ...rest } = options;
+  const commands = commandTable({
+    ...rest,
+    ...(activeSourcePort !== undefined && { activeSourcePort }),
+    passivePorts,
+    authenticate: services.authenticate,
+    filesystemFor: (user) => services.filesystemFor(user),
+    runStock: (verb, argument) => engine.runStock(verb, argument),
+  });
+  const sessions = new Set<ClientSession>();
+  const sessionServices: SessionServices = {
+    engine,
+    commands,
+    admission: new Admission(options),
+    observe: services.observe,
+    secureContext,
+    loginTimeoutMs: options.loginTimeoutMs,
+    idleTimeoutMs: options.idleTimeoutMs,
+  };
+  const listeners: ControlListener[] = [];
+  const stopListening = async (): Promise<void> => {
+    for (const listener of listeners) listener.close();
+    await engine.close();
+  };
+  const listen = async (port: number, implicitTls: (() => SecureContext) | undefined): Promise<number> => {
+    const { listenAddress, proxyProtocol } = options;
+    const listenerOptions = { listenAddress, port, proxyProtocol, implicitTls };
+    const listener = await ControlListener.open(listenerOptions, sessionServices, sessions);
+    listeners.push(listener);
+    return listener.port;
+  };
+  let controlPort: number;
+  let implicitTlsPort: number | undefined;
+  try {
+    controlPort = await listen(options.controlPort, undefined);
+    if (options.implicitTlsPort !== undefined) {
+      implicitTlsPort = await listen(options.implicitTlsPort, secureContext);
+    }
+  } catch (error) {
+    await Promise.all([stopListening(), passivePorts.close()]);
+    throw error;
+  }
+  return new RunningGateway({
+    controlPort,
+    implicitTlsPort,
+    passivePorts,
+    sessions,
+    stopListening,
+  });
+}
+
+type Parts = {
+  readonly controlPort: number;
+  readonly implicitTlsPort: number | undefined;
+  readonly passivePorts: PassivePorts;
+  readonly sessions: Set<ClientSession>;
+  stopListening(): Promise<void>;
+};
+
+class RunningGateway implements Gateway {
+  readonly controlPort: number;
+  readonly implicitTlsPort?: number;
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.controlPort = parts.controlPort;
+    if (parts.implicitTlsPort !== undefined) this.implicitTlsPort = parts.implicitTlsPort;
+  }
+
+  get passivePorts(): readonly number[] {
+    return this.#parts.passivePorts.ports;
+  }
+
+  get passivePortUsage(): { readonly leases: number; readonly waiting: number } {
+    return this.#parts.passivePorts.usage;
+  }
+
+  get sessionCount(): number {
+    return this.#parts.sessions.size;
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    await this.#parts.stopListening();
+    const gone = this.#endSessions('drain');
+    const timer = setTimeout(() => {
+      for (const session of this.#parts.sessions) session.abortTransfer();
+    }, timeoutMs);
+    await gone;
+    clearTimeout(timer);
+    await this.#parts.passivePorts.close();
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.stopListening();
+    const gone = this.#endSessions('gateway-closed');
+    for (const session of this.#parts.sessions) session.destroy('gateway-closed');
+    await gone;
+    await this.#parts.passivePorts.close();
+  }
+
+  async #endSessions(reason: SessionEnd): Promise<void> {
+    const { sessions } = this.#parts;
+    const all = [...sessions];
+    for (const session of all) session.end(reason);
+    await Promise.all(all.map((session) => session.gone));
+  }
+}
+
+function secureContexts(
+  options: GatewayOptions,
+  { certificates }: GatewayServices,
+): (() => SecureContext) | undefined {
+  if (options.tls === 'off') {
+    if (options.implicitTlsPort !== undefined)
+      throw new Error('An implicit-TLS port needs TLS, which is off.');
+    return undefined;
+  }
+  if (certificates === undefined) throw new Error(`TLS is ${options.tls}, but there is no certificate.`);
+  const create = (): SecureContext => createSessionContext(certificates.current, options);
+  // A key that does not fit its certificate is to stop the start, not the first client.
+  create();
+  return create;
+}

@@ -1,0 +1,43 @@
+/** A certificate for localhost and 127.0.0.1, made anew in every test process, so that no key lies in the repository. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generate } from 'selfsigned';
+
+export type TestCertificate = { readonly chain: string; readonly key: string };
+
+export async function createCertificate(commonName = 'localhost'): Promise<TestCertificate> {
+  const { cert, private: key } = await generate([{ name: 'commonName', value: commonName }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+    extensions: [
+      { name: 'basicConstraints', cA: true, critical: true },
+      {
+        name: 'subjectAltName',
+        altNames: [
+          { type: 2, value: 'localhost' },
+          { type: 7, ip: '127.0.0.1' },
+        ],
+      },
+    ],
+  });
+  return { chain: cert, key };
+}
+
+let shared: Promise<TestCertificate> | undefined;
+
+/** The one certificate of this process. */
+export function testCertificate(): Promise<TestCertificate> {
+  shared ??= createCertificate();
+  return shared;
+}
+
+/** Writes the certificate where clients that want a file find it; `remove` takes it away again. */
+export async function writeCaFile(
+  certificate: TestCertificate,
+): Promise<{ readonly path: string; remove(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'ca-'));
+  const path = join(folder, 'ca.pem');
+  await writeFile(path, certificate.chain);
+  return { path, remove: () => rm(folder, { recursive: true }) };
+}

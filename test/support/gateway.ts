@@ -1,0 +1,148 @@
+/** A gateway on free ports of 127.0.0.1, over a filesystem in memory unless the test brings another. */
+import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
+import type { Filesystem } from '../../src/filesystem/filesystem.ts';
+import { startGateway, type Gateway, type GatewayOptions } from '../../src/gateway.ts';
+import type { GatewayEvent, Observe } from '../../src/operations/event.ts';
+import type { Authenticate, Home, Permissions, User } from '../../src/users/user.ts';
+import { testCertificate, writeCaFile, type TestCertificate } from './certificate.ts';
+
+export type TestUser = {
+  readonly name: string;
+  readonly password: string;
+  readonly permissions?: Permissions;
+  readonly home?: Home;
+};
+
+export type TestGatewayOptions = Partial<Omit<GatewayOptions, 'controlPort' | 'implicitTlsPort'>> & {
+  /** Alice, who may do everything, by default. */
+  readonly users?: readonly TestUser[];
+  /** One filesystem in memory for all by default. */
+  readonly filesystemFor?: (user: User) => Filesystem;
+  readonly authenticate?: Authenticate;
+  readonly implicitTls?: boolean;
+  readonly certificates?: { readonly current: TestCertificate };
+  readonly observe?: Observe;
+};
+
+export type TestGateway = Gateway & {
+  /** What every user sees, unless the test brings its own. */
+  readonly filesystem: MemoryFilesystem;
+  /** Everything that was observed so far. */
+  readonly events: readonly GatewayEvent[];
+  /** The next event of that name, or the first one already there that nobody has asked for. */
+  nextEvent<Name extends GatewayEvent['event']>(name: Name): Promise<EventOf<Name>>;
+  /** PEM file with which clients trust the gateway; empty where TLS is off. */
+  readonly caFile: string;
+};
+
+type EventOf<Name extends GatewayEvent['event']> = Extract<GatewayEvent, { event: Name }>;
+
+export const alice: TestUser = { name: 'alice', password: 'secret' };
+
+const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
+  listenAddress: '127.0.0.1',
+  controlPort: 0,
+  passivePorts: [0, 0],
+  advertisedAddress: { kind: 'auto' },
+  proxyProtocol: 'off',
+  tls: 'off',
+  tlsMinVersion: 'TLSv1.2',
+  tlsDataResumption: 'optional',
+  activeMode: 'on',
+  loginTimeoutMs: 60_000,
+  idleTimeoutMs: 60_000,
+  dataConnectionTimeoutMs: 10_000,
+  passivePortWaitMs: 5_000,
+  stallTimeoutMs: 10_000,
+  maxSessions: 20_000,
+  maxSessionsPerAddress: 20_000,
+  maxSessionsPerUser: 20_000,
+  maxLoginAttempts: 3,
+};
+
+export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
+  const {
+    users = [alice],
+    filesystemFor,
+    authenticate,
+    implicitTls,
+    certificates,
+    observe,
+    ...rest
+  } = options;
+  const filesystem = new MemoryFilesystem();
+  const log = new EventLog();
+  const hasTls = rest.tls !== undefined && rest.tls !== 'off';
+  const caFile = hasTls ? await writeCaFile(await testCertificate()) : undefined;
+  const gateway = await startGateway(
+    { ...defaults, ...rest, ...(implicitTls === true && { implicitTlsPort: 0 }) },
+    {
+      authenticate: authenticate ?? authenticateAmong(users),
+      filesystemFor: filesystemFor ?? (() => filesystem),
+      observe: (event) => {
+        log.add(event);
+        observe?.(event);
+      },
+      ...(hasTls && { certificates: certificates ?? { current: await testCertificate() } }),
+    },
+  );
+  const { implicitTlsPort } = gateway;
+  return {
+    controlPort: gateway.controlPort,
+    ...(implicitTlsPort !== undefined && { implicitTlsPort }),
+    get passivePorts() {
+      return gateway.passivePorts;
+    },
+    get sessionCount() {
+      return gateway.sessionCount;
+    },
+    get passivePortUsage() {
+      return gateway.passivePortUsage;
+    },
+    drain: (timeoutMs) => gateway.drain(timeoutMs),
+    async close() {
+      await gateway.close();
+      await caFile?.remove();
+    },
+    filesystem,
+    events: log.events,
+    nextEvent: (name) => log.next(name),
+    caFile: caFile?.path ?? '',
+  };
+}
+
+/** Passwords in clear, compared as they are: logins cost nothing, so that tests and measurements see the gateway alone. */
+function authenticateAmong(users: readonly TestUser[]): Authenticate {
+  return ({ username, password }) => {
+    const found = users.find((user) => user.name === username && user.password === password);
+    if (found === undefined) return Promise.resolve(undefined);
+    const { name, home = { bucket: 'test', prefix: '' }, permissions = 'read-write' } = found;
+    return Promise.resolve({ name, home, permissions });
+  };
+}
+
+class EventLog {
+  readonly events: GatewayEvent[] = [];
+  readonly #asked = new Set<GatewayEvent>();
+  readonly #waiting: { readonly name: string; readonly take: (event: GatewayEvent) => void }[] = [];
+
+  add(event: GatewayEvent): void {
+    this.events.push(event);
+    const index = this.#waiting.findIndex(({ name }) => name === event.event);
+    if (index < 0) return;
+    const [waiter] = this.#waiting.splice(index, 1);
+    this.#asked.add(event);
+    waiter?.take(event);
+  }
+
+  next<Name extends GatewayEvent['event']>(name: Name): Promise<EventOf<Name>> {
+    const found = this.events.find((event) => event.event === name && !this.#asked.has(event));
+    if (found !== undefined) {
+      this.#asked.add(found);
+      return Promise.resolve(found as EventOf<Name>);
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push({ name, take: (event) => resolve(event as EventOf<Name>) });
+    });
+  }
+}
