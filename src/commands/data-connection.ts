@@ -75,6 +75,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
       verb: 'EPSV',
       syntax: 'EPSV [<SP> 1|2|ALL]',
       source: 'RFC 2428 3',
+      feature: 'EPSV',
       access: 'logged-in',
       keepsPending: true,
       handle: (session, _login, argument) => {
@@ -104,6 +105,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
       verb: 'EPRT',
       syntax: 'EPRT <SP> |1|<IPv4>|<port>| or |2|<IPv6>|<port>|',
       source: 'RFC 2428 2',
+      feature: 'EPRT',
       access: 'logged-in',
       keepsPending: true,
       handle: (session, _login, argument) => {

@@ -3,7 +3,7 @@ import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
 import { parseListArgument } from '../data/list-argument.ts';
 import { openListing, openPages, tapPages, walkBelow, type Listing } from '../data/listing.ts';
-import { formatListLine, formatMlstEntry, printable } from '../data/listing-format.ts';
+import { formatFactFeature, formatListLine, formatMlstEntry, printable } from '../data/listing-format.ts';
 import { send } from '../data/send.ts';
 import { runTransfer, type TransferSettings } from '../data/transfer.ts';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
@@ -41,6 +41,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       verb: 'MLST',
       syntax: 'MLST [<SP> <pathname>]',
       source: 'RFC 3659 7',
+      feature: ({ selectedFacts }) => `MLST ${formatFactFeature(selectedFacts)}`,
       access: 'logged-in',
       capability: 'list',
       handle: async (session, login, argument) => {

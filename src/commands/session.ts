@@ -129,7 +129,7 @@ function setType(session: Session, argument: string): Reply {
 
 function statusOf(session: Session): readonly string[] {
   const { loginState, transfer } = session;
-  const secured = session.tls === undefined ? 'in clear' : `${session.tls.socket.getProtocol() ?? 'TLS'}`;
+  const secured = session.tls === undefined ? 'in clear' : (session.tls.socket.getProtocol() ?? 'TLS');
   const data = session.protectionLevel === 'P' ? 'protected' : 'in clear';
   return [
     'Status:',

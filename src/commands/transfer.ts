@@ -65,6 +65,7 @@ export function transferCommands(settings: TransferSettings): Command[] {
       verb: 'REST',
       syntax: 'REST <SP> <offset in bytes>',
       source: 'RFC 3659 5',
+      feature: 'REST STREAM',
       access: 'logged-in',
       keepsPending: true,
       handle: (session, _login, argument) => {

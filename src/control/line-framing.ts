@@ -45,7 +45,10 @@ export class LineFraming {
       const start = this.#position;
       const end = this.#bytes.indexOf(lf, start);
       if (this.#skipsRestOfLine) {
-        if (end < 0) return this.#needMore();
+        if (end < 0) {
+          this.#forget();
+          return undefined;
+        }
         this.#skipsRestOfLine = false;
         this.#position = end + 1;
         continue;
@@ -67,18 +70,17 @@ export class LineFraming {
 
   #unfinished(start: number): Line | undefined {
     const length = this.#bytes.length - start;
-    if (length === 0) return this.#needMore();
+    if (length === 0) this.#forget();
     // One more for a CR, whose LF is still to come.
     if (length <= maxLineBytes + 1) return undefined;
     this.#skipsRestOfLine = true;
-    this.#needMore();
+    this.#forget();
     return tooLong;
   }
 
-  #needMore(): undefined {
+  #forget(): void {
     this.#bytes = noBytes;
     this.#position = 0;
-    return undefined;
   }
 
   /**

