@@ -38,7 +38,8 @@ export function protectDataConnection(
     const fail = (): void =>
       reject(new DataConnectionError('The TLS handshake of the data connection failed.'));
     secured.once('close', fail);
-    secured.once('secure', () => {
+    const succeed = (): void => {
+      if (secured.destroyed) return;
       secured.off('close', fail);
       if (resumption === 'required' && !secured.isSessionReused()) {
         secured.destroy();
@@ -48,7 +49,10 @@ export function protectDataConnection(
         return;
       }
       resolve(secured);
-    });
+    };
+    // 'secure' is told in the middle of OpenSSL's last step. Bytes written there overtake the session tickets of
+    // TLS 1.3, and an end() right after them sends no close_notify.
+    secured.once('secure', () => setImmediate(succeed));
   });
 }
 
