@@ -7,9 +7,9 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
-# What the gateway needs, and the bundler at the version of the lock file; no package runs a script of its own.
+# What the gateway needs, and beside it the bundler, at the versions of the lock file; no package runs a script of its own.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
- && npm install --no-save --omit=dev --ignore-scripts --no-audit --no-fund \
+ && npm install --prefix / --no-save --ignore-scripts --no-audit --no-fund \
       "esbuild@$(node -p "require('./package-lock.json').packages['node_modules/esbuild'].version")"
 COPY scripts/bundle.ts scripts/
 COPY src src

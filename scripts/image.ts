@@ -96,15 +96,19 @@ function trustWhatThisMachineTrusts(root: string): void {
 
 /** The C and C++ libraries and nothing else, in place of distroless/cc: no shell, no package manager. */
 function makeRuntimeBase(name: string, debian: string): void {
-  const root = join(work, 'runtime');
-  const libraries = capture('chroot', debian, 'ldd', '/usr/local/bin/node')
-    .split('\n')
-    .map((line) => /(\/\S+) \(0x/.exec(line)?.[1])
-    .filter((path) => path !== undefined);
-  for (const library of libraries) {
-    mkdirSync(join(root, dirname(library)), { recursive: true });
-    cpSync(join(debian, library), join(root, library), { dereference: true });
-  }
+  const root = join(debian, 'runtime');
+  const libraries = [...capture('chroot', debian, 'ldd', '/usr/local/bin/node').matchAll(/(\/\S+) \(0x/g)];
+  mkdirSync(root);
+  // Inside the chroot, so that links to absolute paths are followed there and not on this machine.
+  run(
+    'chroot',
+    debian,
+    'cp',
+    '--dereference',
+    '--parents',
+    ...libraries.map(([, path = '']) => path),
+    '/runtime',
+  );
   for (const folder of ['tmp', 'proc', 'dev', 'etc']) mkdirSync(join(root, folder), { recursive: true });
   writeFileSync(join(root, 'etc/passwd'), 'nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n');
   writeFileSync(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n');

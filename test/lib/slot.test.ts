@@ -212,6 +212,7 @@ function withEverything() {
 function environments(made: Template): readonly Readonly<Record<string, string>>[] {
   const topology = readTopology(made.toJSON() as Parameters<typeof readTopology>[0], {
     publicAddresses: ['198.51.100.1', '198.51.100.2'],
+    bucketName: 'files',
   });
   return topology.services.map(({ environment }) => environment);
 }

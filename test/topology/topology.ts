@@ -50,10 +50,14 @@ export type Topology = {
   readonly services: readonly Service[];
 };
 
-/** The stand-in's addresses: the Elastic IP of each zone is a loopback address. */
-export type Zones = { readonly publicAddresses: readonly string[] };
+/** What the stand-in gives for what only a deployment knows. */
+export type PhysicalNames = {
+  /** The Elastic IP of each zone: a loopback address. */
+  readonly publicAddresses: readonly string[];
+  readonly bucketName: string;
+};
 
-export function readTopology(template: Template, { publicAddresses }: Zones): Topology {
+export function readTopology(template: Template, { publicAddresses, bucketName }: PhysicalNames): Topology {
   const elasticIps = ofType(template, 'AWS::EC2::EIP').map(([id]) => id);
   const lookup = (reference: string): string => {
     const pseudo = pseudoParameters[reference];
@@ -61,6 +65,7 @@ export function readTopology(template: Template, { publicAddresses }: Zones): To
     const [id = '', attribute] = reference.split('.');
     const zone = elasticIps.indexOf(id);
     if (zone >= 0) return attribute === 'PublicIp' ? (publicAddresses[zone] ?? '') : reference;
+    if (template.Resources[id]?.Type === 'AWS::S3::Bucket' && attribute === undefined) return bucketName;
     // A secret's ARN has a form that the gateway checks.
     if (template.Resources[id]?.Type === 'AWS::SecretsManager::Secret') return secretArn(id);
     return reference;
