@@ -49,6 +49,9 @@ export type GatewayEvent =
       readonly bucket?: string;
       readonly errorName: string;
       readonly httpStatus?: number;
+      /** A multipart upload that could not be aborted, for `aws s3api abort-multipart-upload`. */
+      readonly key?: string;
+      readonly uploadId?: string;
     }
   /** An object that no FTP name can express, or a directory hidden by a file of its name: listings leave it out. */
   | {

@@ -29,3 +29,9 @@ export class PartBody extends Readable {
     }
   }
 }
+
+/** A body over the pieces. What is short is joined: one write for head and body, and the SDK's own quick retries. */
+export function bodyOf(pieces: readonly Uint8Array[], sizeBytes: number): Uint8Array | PartBody {
+  if (pieces.length === 1 && pieces[0] && sizeBytes <= stepBytes) return pieces[0];
+  return sizeBytes <= stepBytes ? Buffer.concat(pieces, sizeBytes) : new PartBody(pieces);
+}

@@ -53,11 +53,15 @@ export function isNoSuchUpload(error: unknown): boolean {
   return error instanceof Error && error.name === 'NoSuchUpload';
 }
 
-/** Grows with each attempt, and is random, so that uploads that failed together do not come back together. */
-async function pause(attempt: number, signal: AbortSignal): Promise<void> {
+/** Grows with each attempt, and is random, so that transfers that failed together do not come back together. */
+export function retryDelayMs(attempt: number): number {
   const ceilingMs = Math.min(longestDelayMs, firstDelayMs * 2 ** attempt);
+  return ceilingMs * (0.5 + Math.random() / 2);
+}
+
+async function pause(attempt: number, signal: AbortSignal): Promise<void> {
   try {
-    await delay(ceilingMs * (0.5 + Math.random() / 2), undefined, { signal });
+    await delay(retryDelayMs(attempt), undefined, { signal });
   } catch {
     signal.throwIfAborted();
   }

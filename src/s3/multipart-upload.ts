@@ -1,0 +1,230 @@
+/**
+ * One multipart upload in S3: its parts, and its two ends. Knows nothing of where bytes come from; `upload.ts` decides what
+ * becomes a part. Every request is sent again after a passing fault, with the same bytes.
+ */
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+  type CompletedPart,
+  type CreateMultipartUploadCommandOutput,
+} from '@aws-sdk/client-s3';
+import { FilesystemError } from '../filesystem/filesystem-error.ts';
+import { bodyOf } from './part-body.ts';
+import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
+import { md5Of } from './checksum-support.ts';
+import type { ObjectAttributes } from './object-attributes.ts';
+import type { Part } from './part.ts';
+import { publish, type Condition, type Publication } from './publication.ts';
+import { isNoSuchUpload, withRetries } from './retry.ts';
+import type { S3Storage } from './storage.ts';
+
+export type MultipartTarget = {
+  readonly bucket: string;
+  readonly key: string;
+  readonly attributes: ObjectAttributes;
+  /**
+   * `whole`: S3 verifies a CRC32 of every part and of the whole object. `parts`: an MD5 of every part, the whole left to
+   * S3's own checksum. That is for uploads with copied ranges, whose CRC32 nobody can tell without reading them, and for
+   * servers that do not know whole-object checksums.
+   */
+  readonly integrity: 'whole' | 'parts';
+};
+
+/** Bytes of an existing object, both ends included, pinned to one version of it. */
+export type CopiedRange = {
+  readonly etag: string;
+  readonly firstByte: number;
+  readonly lastByte: number;
+  /** Left out when the whole object is copied: a range of an object of 5 MiB or less is refused. */
+  readonly sourceBytes: number;
+};
+
+type SentPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
+
+/** How long an abort is tried before its upload is left to the sweep and the bucket's lifecycle rule. */
+const abortPatienceMs = 15_000;
+
+export class MultipartUpload {
+  readonly uploadId: string;
+  readonly #storage: S3Storage;
+  readonly #target: MultipartTarget;
+  readonly #parts = new Map<number, SentPart>();
+
+  private constructor(storage: S3Storage, target: MultipartTarget, uploadId: string) {
+    this.#storage = storage;
+    this.#target = target;
+    this.uploadId = uploadId;
+  }
+
+  /** Begins it. Falls back to `parts` integrity where the server refuses, or does not name, a whole-object checksum. */
+  static async create(
+    storage: S3Storage,
+    target: MultipartTarget,
+    signal: AbortSignal,
+  ): Promise<MultipartUpload> {
+    const { UploadId, ChecksumType } = await createWithChecksum(storage, target, signal);
+    if (UploadId === undefined)
+      throw new FilesystemError('unavailable', 'CreateMultipartUpload gave no upload id');
+    const integrity = ChecksumType === 'FULL_OBJECT' ? target.integrity : 'parts';
+    return new MultipartUpload(storage, { ...target, integrity }, UploadId);
+  }
+
+  /** An upload that was begun earlier, here or elsewhere, with parts that S3 has. Its integrity is that of its parts. */
+  static adopt(
+    storage: S3Storage,
+    target: MultipartTarget,
+    uploadId: string,
+    parts: readonly (SentPart & { readonly PartNumber: number })[],
+  ): MultipartUpload {
+    const upload = new MultipartUpload(storage, target, uploadId);
+    for (const part of parts) upload.#parts.set(part.PartNumber, part);
+    return upload;
+  }
+
+  /** Sends one part; of equal numbers the last one counts. Stops when the signal aborts. */
+  async sendPart(partNumber: number, part: Part, signal: AbortSignal): Promise<void> {
+    const pieces = part.finish();
+    const crc = crc32ToBase64(part.crc32);
+    const integrity =
+      this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(pieces) };
+    const { ETag } = await withRetries(
+      () =>
+        this.#storage.client.send(
+          new UploadPartCommand({
+            ...this.#name,
+            PartNumber: partNumber,
+            // A body is read once; each attempt gets its own over the same bytes.
+            Body: bodyOf(pieces, part.sizeBytes),
+            ContentLength: part.sizeBytes,
+            ...integrity,
+          }),
+          { abortSignal: signal },
+        ),
+      { signal, operation: 'UploadPart' },
+    );
+    const { sizeBytes, crc32 } = part;
+    this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
+  }
+
+  /** Makes a part of bytes that S3 has already. `changed` where the source is not what it was. */
+  async copyPart(partNumber: number, range: CopiedRange, signal: AbortSignal): Promise<void> {
+    const sizeBytes = range.lastByte - range.firstByte + 1;
+    const { CopyPartResult } = await withRetries(
+      () =>
+        this.#storage.client.send(
+          new UploadPartCopyCommand({
+            ...this.#name,
+            PartNumber: partNumber,
+            CopySource: copySourceOf(this.#target),
+            CopySourceIfMatch: range.etag,
+            ...(sizeBytes < range.sourceBytes && {
+              CopySourceRange: `bytes=${range.firstByte}-${range.lastByte}`,
+            }),
+          }),
+          { abortSignal: signal },
+        ),
+      { signal, operation: 'UploadPartCopy' },
+    );
+    const ETag = CopyPartResult?.ETag;
+    this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32: emptyCrc32 });
+  }
+
+  /** Publishes the object out of all parts sent. What happens to an answer that is lost: see `publish`. */
+  async complete(condition: Condition, mark: string, signal: AbortSignal): Promise<void> {
+    const parts = [...this.#parts.values()].sort(
+      (one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0),
+    );
+    const { bucket, key, integrity } = this.#target;
+    const crc = parts.reduce((whole, part) => combineCrc32(whole, part.crc32, part.sizeBytes), emptyCrc32);
+    const publication: Publication = {
+      bucket,
+      key,
+      mark,
+      condition,
+      operation: 'CompleteMultipartUpload',
+      send: (conditions) =>
+        this.#storage.client.send(
+          new CompleteMultipartUploadCommand({
+            ...this.#name,
+            MultipartUpload: {
+              Parts: parts.map(({ PartNumber, ETag, ChecksumCRC32 }) => ({
+                PartNumber,
+                ETag,
+                ChecksumCRC32,
+              })),
+            },
+            // S3 compares it with what it has put together (`x-amz-mp-object-size`).
+            MpuObjectSize: parts.reduce((sum, part) => sum + part.sizeBytes, 0),
+            ...(integrity === 'whole' && { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32ToBase64(crc) }),
+            ...conditions,
+          }),
+        ),
+    };
+    await publish(this.#storage, publication, signal);
+  }
+
+  /** Gives it up. No part may be in flight. Never rejects: what cannot be aborted is reported with its upload id. */
+  async abort(): Promise<void> {
+    try {
+      await withRetries(() => this.#storage.client.send(new AbortMultipartUploadCommand(this.#name)), {
+        // The transfer's own signal has aborted already.
+        signal: new AbortController().signal,
+        operation: 'AbortMultipartUpload',
+        patienceMs: abortPatienceMs,
+      });
+    } catch (error) {
+      const cause = error instanceof FilesystemError ? error.cause : error;
+      if (isNoSuchUpload(cause)) return;
+      this.#storage.observe({
+        event: 'storage-error',
+        operation: 'AbortMultipartUpload',
+        bucket: this.#target.bucket,
+        key: this.#target.key,
+        errorName: cause instanceof Error ? cause.name : 'Unknown',
+        uploadId: this.uploadId,
+      });
+    }
+  }
+
+  get #name(): { readonly Bucket: string; readonly Key: string; readonly UploadId: string } {
+    return { Bucket: this.#target.bucket, Key: this.#target.key, UploadId: this.uploadId };
+  }
+}
+
+async function createWithChecksum(
+  storage: S3Storage,
+  { bucket, key, attributes, integrity }: MultipartTarget,
+  signal: AbortSignal,
+): Promise<CreateMultipartUploadCommandOutput> {
+  const checksum = { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' } as const;
+  const create = (extra: Partial<typeof checksum>): Promise<CreateMultipartUploadCommandOutput> =>
+    withRetries(
+      () =>
+        storage.client.send(
+          new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
+          { abortSignal: signal },
+        ),
+      { signal, operation: 'CreateMultipartUpload' },
+    );
+  if (integrity === 'parts') return await create({});
+  try {
+    return await create(checksum);
+  } catch (error) {
+    if (!isUnknownParameter(error)) throw error;
+    return await create({});
+  }
+}
+
+// Servers that do not know a header either ignore it or say 400 or 501, each with a name of its own.
+function isUnknownParameter(error: unknown): boolean {
+  if (error instanceof FilesystemError) return false;
+  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+  return status === 400 || status === 501;
+}
+
+function copySourceOf({ bucket, key }: MultipartTarget): string {
+  return `${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`;
+}
