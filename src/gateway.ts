@@ -37,6 +37,8 @@ export type GatewayOptions = {
   readonly maxSessionsPerAddress: number;
   readonly maxSessionsPerUser: number;
   readonly maxLoginAttempts: number;
+  readonly maxLoginFailures: number;
+  readonly loginRefusalMs: number;
 };
 
 export type GatewayServices = {

@@ -1,5 +1,7 @@
 /** Who the client is: USER, PASS, ACCT, HOST and REIN. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { TooManySessionsOfUser } from '../control/client-session.ts';
+import { LoginThrottle, type LoginThrottleOptions } from '../control/login-throttle.ts';
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
 import type { Filesystem } from '../filesystem/filesystem.ts';
@@ -7,7 +9,7 @@ import { rootPathname } from '../filesystem/pathname.ts';
 import type { Authenticate, User } from '../users/user.ts';
 import type { Command } from './command.ts';
 
-export type LoginOptions = {
+export type LoginOptions = LoginThrottleOptions & {
   readonly tls: 'off' | 'optional' | 'required';
   /** Refused logins after which a connection is closed. */
   readonly maxLoginAttempts: number;
@@ -21,9 +23,13 @@ const userFirst = reply(503, 'Send USER first.');
 const wrongLogin = reply(530, 'Login incorrect.');
 const loggedIn = reply(230, 'Logged in.');
 const cannotTell = reply(451, 'The login cannot be checked now; try again later.');
+/** A multiple of ten seconds: how long exactly is nobody's business. */
+const tooManyFailures = (ms: number): Reply =>
+  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} seconds.`);
 const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
 
 export function loginCommands(options: LoginOptions): Command[] {
+  const throttle = new LoginThrottle(options);
   return [
     {
       verb: 'USER',
@@ -51,7 +57,7 @@ export function loginCommands(options: LoginOptions): Command[] {
           case 'logged-in':
             return reply(202, 'Already logged in.');
           case 'awaiting-password':
-            return logIn(session, session.loginState.username, password, options);
+            return logIn(session, session.loginState.username, password, options, throttle);
         }
       },
     },
@@ -95,14 +101,25 @@ async function logIn(
   username: string,
   password: string,
   options: LoginOptions,
+  throttle: LoginThrottle,
 ): Promise<Reply> {
+  const { clientAddress, signal } = session;
   session.loginState = { step: 'greeting' };
+  const refusedForMs = throttle.refusedForMs(clientAddress, username);
+  if (refusedForMs > 0) {
+    observe(session, username, 'throttled');
+    countFailure(session, options);
+    return tooManyFailures(refusedForMs);
+  }
   try {
     const isLoggedIn = await session.logIn(username, password, () =>
       authenticate(session, username, password, options),
     );
     observe(session, username, isLoggedIn ? 'accepted' : 'refused');
-    if (isLoggedIn) return loggedIn;
+    if (isLoggedIn) {
+      throttle.succeeded(clientAddress, username);
+      return loggedIn;
+    }
   } catch (error) {
     if (error instanceof TooManySessionsOfUser) {
       observe(session, username, 'refused');
@@ -110,14 +127,20 @@ async function logIn(
       return tooManySessions;
     }
     observe(session, username, 'failed');
-    if (!session.signal.aborted) {
+    if (!signal.aborted) {
       session.observe({ event: 'unexpected-error', sessionId: session.id, error });
     }
     return cannotTell;
   }
-  session.failedLogins += 1;
-  if (session.failedLogins >= options.maxLoginAttempts) session.endAfterReply('too-many-login-attempts');
+  countFailure(session, options);
+  // Whoever leaves before the reply has been counted all the same.
+  await delay(throttle.failed(clientAddress, username), undefined, { signal }).catch(() => undefined);
   return wrongLogin;
+}
+
+function countFailure(session: Session, { maxLoginAttempts }: LoginOptions): void {
+  session.failedLogins += 1;
+  if (session.failedLogins >= maxLoginAttempts) session.endAfterReply('too-many-login-attempts');
 }
 
 async function authenticate(
@@ -133,7 +156,11 @@ async function authenticate(
   return { user, filesystem: options.filesystemFor(user), workingDirectory: rootPathname };
 }
 
-function observe(session: Session, username: string, outcome: 'accepted' | 'refused' | 'failed'): void {
+function observe(
+  session: Session,
+  username: string,
+  outcome: 'accepted' | 'refused' | 'throttled' | 'failed',
+): void {
   const { id: sessionId, clientAddress } = session;
   session.observe({
     event: 'login',

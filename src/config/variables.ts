@@ -182,6 +182,18 @@ export const variables = {
     wholeNumber(1, 100),
     'Wrong passwords after which a connection is closed.',
   ),
+  maxLoginFailures: defaulted(
+    'MAX_LOGIN_FAILURES',
+    '20',
+    anyCount,
+    'Wrong passwords of one user, or from one client address, after which logins are refused for a while.',
+  ),
+  loginRefusalMs: defaulted(
+    'LOGIN_REFUSAL_SECONDS',
+    '300',
+    seconds(1, day),
+    'How long such logins are refused; wrong passwords older than that are forgotten.',
+  ),
   uploadMemoryBytes: defaulted(
     'UPLOAD_MEMORY_MIB',
     '256',

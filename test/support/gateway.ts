@@ -58,6 +58,8 @@ const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
   maxSessionsPerAddress: 20_000,
   maxSessionsPerUser: 20_000,
   maxLoginAttempts: 3,
+  maxLoginFailures: 20,
+  loginRefusalMs: 300_000,
 };
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {

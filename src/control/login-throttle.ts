@@ -1,0 +1,96 @@
+/**
+ * Slows down who guesses passwords: each refused login is answered later than the one before, and after too many of them
+ * logins are refused unchecked for a while, by client address and by user name. In bounded memory.
+ */
+import { createHash } from 'node:crypto';
+
+export type LoginThrottleOptions = {
+  /** Failures of one address, or of one user name, after which logins are refused. */
+  readonly maxLoginFailures: number;
+  /** How long they are refused; failures older than that are forgotten. */
+  readonly loginRefusalMs: number;
+};
+
+/** Addresses, names, and pairs of them that are remembered, of each the latest. */
+const maxRemembered = 10_000;
+const firstDelayMs = 250;
+const longestDelayMs = 8_000;
+
+type Failures = { readonly count: number; readonly expiresAtMs: number };
+
+export class LoginThrottle {
+  readonly #options: LoginThrottleOptions;
+  readonly #addresses = new Remembered<Failures>();
+  readonly #users = new Remembered<Failures>();
+  /** Users and the addresses they have logged in from: nobody else's guesses lock them out there. */
+  readonly #knownPairs = new Remembered<true>();
+
+  constructor(options: LoginThrottleOptions) {
+    this.#options = options;
+  }
+
+  /** How long logins of this user from this address are refused without being checked, in milliseconds; 0 for not at all. */
+  refusedForMs(address: string, username: string): number {
+    const nowMs = Date.now();
+    const byAddress = this.#refusedUntil(this.#addresses.get(address));
+    const isKnown = this.#knownPairs.get(pairKey(address, username)) === true;
+    const byUser = isKnown ? 0 : this.#refusedUntil(this.#users.get(keyOf(username)));
+    return Math.max(0, byAddress - nowMs, byUser - nowMs);
+  }
+
+  /** Counts a refused login. Returns how long its reply is to be held back, in milliseconds. */
+  failed(address: string, username: string): number {
+    const count = Math.max(this.#count(this.#addresses, address), this.#count(this.#users, keyOf(username)));
+    return Math.min(firstDelayMs * 2 ** (count - 1), longestDelayMs);
+  }
+
+  /** Forgets the failures of the user, but not those of the address: it may have guessed for others. */
+  succeeded(address: string, username: string): void {
+    this.#users.delete(keyOf(username));
+    this.#knownPairs.set(pairKey(address, username), true);
+  }
+
+  #count(remembered: Remembered<Failures>, key: string): number {
+    const nowMs = Date.now();
+    const before = remembered.get(key);
+    const count = (before !== undefined && before.expiresAtMs > nowMs ? before.count : 0) + 1;
+    remembered.set(key, { count, expiresAtMs: nowMs + this.#options.loginRefusalMs });
+    return count;
+  }
+
+  #refusedUntil(failures: Failures | undefined): number {
+    return failures !== undefined && failures.count >= this.#options.maxLoginFailures
+      ? failures.expiresAtMs
+      : 0;
+  }
+}
+
+/** The latest values, by key; the oldest goes where there would be too many. */
+class Remembered<Value> {
+  readonly #values = new Map<string, Value>();
+
+  get(key: string): Value | undefined {
+    return this.#values.get(key);
+  }
+
+  set(key: string, value: Value): void {
+    this.#values.delete(key);
+    this.#values.set(key, value);
+    if (this.#values.size <= maxRemembered) return;
+    const [oldest] = this.#values.keys();
+    if (oldest !== undefined) this.#values.delete(oldest);
+  }
+
+  delete(key: string): void {
+    this.#values.delete(key);
+  }
+}
+
+function pairKey(address: string, username: string): string {
+  return `${address} ${keyOf(username)}`;
+}
+
+// A stranger may send names of 8 KiB.
+function keyOf(username: string): string {
+  return username.length <= 64 ? username : createHash('sha256').update(username).digest('base64');
+}
