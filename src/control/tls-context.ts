@@ -2,6 +2,7 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureVersion } from 'node:tls';
 import type { DataResumption } from '../data/data-tls.ts';
+import { limitTickets } from './session-tickets.ts';
 
 /** A certificate chain, the server's own first, and its private key; both PEM. */
 export type Certificate = { readonly chain: string | Buffer; readonly key: string | Buffer };
@@ -19,13 +20,13 @@ export type TlsOptions = {
  * with it. Throws where certificate and key do not fit together.
  */
 export function createSessionContext(certificate: Certificate, options: TlsOptions): SecureContext {
-  return createSecureContext({
+  const context = createSecureContext({
     cert: certificate.chain,
     key: certificate.key,
     minVersion: options.tlsMinVersion,
     honorCipherOrder: true,
-    secureOptions:
-      constants.SSL_OP_NO_RENEGOTIATION |
-      (options.tlsDataResumption === 'off' ? constants.SSL_OP_NO_TICKET : 0),
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   });
+  limitTickets(context, options.tlsDataResumption === 'off' ? 'none' : 'control-connection');
+  return context;
 }

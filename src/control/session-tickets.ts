@@ -1,0 +1,46 @@
+/**
+ * Session tickets for the control connection, and none for data connections.
+ *
+ * OpenSSL ends every TLS 1.3 handshake by sending tickets. A client that only sends on its data connection (STOR) may never
+ * read them; when it closes, its kernel finds unread bytes, answers with RST in place of FIN, and throws away what it had
+ * not sent yet. The upload is then cut off although the client did nothing wrong (seen with Perl's Net::FTP). Data
+ * connections resume the control connection's session, so tickets of their own would serve nobody.
+ * Why an undocumented hook of Node does this: docs/decisions/0006-no-tickets-on-data-connections.md.
+ */
+import { randomBytes } from 'node:crypto';
+import type { SecureContext } from 'node:tls';
+
+/** Tickets that OpenSSL sends at the end of a full handshake (SSL_CTX_set_num_tickets(3): two by default). */
+const ticketsOfControlConnection = 2;
+
+/** What Node's ticket callback is given and has to return (the shape of TLSWrap's `onticketkeycallback`). */
+type TicketKeyCallback = (
+  name: Uint8Array,
+  vector: Uint8Array,
+  isIssuing: boolean,
+) => [result: 0 | 1, hmacKey: Buffer, aesKey: Buffer, name?: Buffer, vector?: Buffer];
+
+type NativeContext = {
+  enableTicketKeyCallback?: () => void;
+  onticketkeycallback?: TicketKeyCallback;
+};
+
+/**
+ * Has a session's context give out tickets for its first handshake, which is the control connection's, and accept just
+ * these. `none`: it gives out none at all. Returns whether this Node has the hook; without it the context works as before.
+ */
+export function limitTickets(context: SecureContext, tickets: 'control-connection' | 'none'): boolean {
+  const native = context.context as NativeContext;
+  if (typeof native.enableTicketKeyCallback !== 'function') return false;
+  const keyName = randomBytes(16);
+  const hmacKey = randomBytes(16);
+  const aesKey = randomBytes(16);
+  let left = tickets === 'none' ? 0 : ticketsOfControlConnection;
+  native.onticketkeycallback = (name, _vector, isIssuing) => {
+    // 0 means: send no ticket, or take this one for unknown and shake hands in full (SSL_CTX_set_tlsext_ticket_key_cb(3)).
+    if (!isIssuing) return [keyName.equals(name) ? 1 : 0, hmacKey, aesKey];
+    return [left-- > 0 ? 1 : 0, hmacKey, aesKey, keyName, randomBytes(16)];
+  };
+  native.enableTicketKeyCallback();
+  return true;
+}
