@@ -114,6 +114,8 @@ export class Transfer implements RunningTransfer {
     clearTimeout(this.#stallTimer);
     this.#session.signal.removeEventListener('abort', this.#sessionGone);
     this.#drop();
+    // A download that was opened and never read (no data connection came) still has a request under way.
+    this.#controller.abort(new DataConnectionLost('The transfer has ended.'));
     if (this.#session.transfer === this) this.#session.transfer = undefined;
     this.#markEnded();
   }

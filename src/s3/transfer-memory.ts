@@ -115,9 +115,12 @@ export class TransferMemory {
   }
 
   #checkedClaim(claimBytes: number): number {
-    const checked = Math.min(claimBytes, Math.floor(this.budgetBytes / 2));
-    this.#largestClaimBytes = Math.max(this.#largestClaimBytes, checked);
-    return checked;
+    // Downloads may hold the other half for as long as their clients please.
+    if (claimBytes > this.budgetBytes / 2) {
+      throw new RangeError(`a part of ${claimBytes} bytes in ${this.budgetBytes} bytes of transfer memory`);
+    }
+    this.#largestClaimBytes = Math.max(this.#largestClaimBytes, claimBytes);
+    return claimBytes;
   }
 
   // A part is as old as its first byte; an upload that was silent for long has not waited for its turn.
