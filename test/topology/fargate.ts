@@ -121,6 +121,12 @@ export class Fargate {
     await task.exit;
   }
 
+  /** What ECS does for a task that died: deregisters it and starts another. */
+  async replace(id: string): Promise<void> {
+    const { service } = await this.stop(id);
+    await this.start(service);
+  }
+
   async close(): Promise<void> {
     for (const { process, exit } of this.tasks.values()) {
       process.kill('SIGKILL');

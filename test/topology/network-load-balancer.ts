@@ -67,7 +67,7 @@ export class NetworkLoadBalancer {
     const group = this.#group(groupId);
     const check = new HealthCheck(group, address, this.#secondMs, (health) => {
       if (health === 'unhealthy' && group.terminatesOnUnhealthy) this.#reset(group, address);
-      for (const wake of this.#waiting) wake();
+      this.#wake();
     });
     const targets = this.#targets.get(groupId) ?? new Map<string, Target>();
     this.#targets.set(groupId, targets.set(address, { check }));
@@ -95,7 +95,15 @@ export class NetworkLoadBalancer {
         this.#waiting.add(resolve);
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       });
-      this.#waiting.clear();
+    }
+  }
+
+  /** The first flow after the first `count` ones that is wanted; waits for it. */
+  async nextFlow(count: number, wanted: (flow: Flow) => boolean): Promise<Flow> {
+    for (;;) {
+      const flow = this.flows.slice(count).find(wanted);
+      if (flow !== undefined) return flow;
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }
 
@@ -145,6 +153,7 @@ export class NetworkLoadBalancer {
     };
     this.flows.push(flow);
     this.#open.add(flow);
+    this.#wake();
     const header = group.proxyProtocol
       ? proxyHeader(source, { address: node.privateAddress, port: listener.port })
       : undefined;
@@ -198,6 +207,11 @@ export class NetworkLoadBalancer {
 
   #groupOf(listenerPort: number): string | undefined {
     return this.#topology.listeners.find(({ port }) => port === listenerPort)?.targetGroup;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 
   #group(id: string): TargetGroup {
