@@ -229,3 +229,12 @@ export async function readAll(socket: Socket): Promise<Buffer> {
   for await (const part of socket) parts.push(part as Buffer);
   return Buffer.concat(parts);
 }
+
+/** Resolves when the socket is closed, by whichever end and in whichever way. */
+export async function closed(socket: Socket): Promise<void> {
+  if (socket.closed) return;
+  await new Promise((resolve) => {
+    socket.on('error', () => undefined);
+    socket.once('close', resolve);
+  });
+}
