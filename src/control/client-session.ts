@@ -100,7 +100,11 @@ export class ClientSession implements SessionHost, CommandLines {
     );
     this.#idleClock = setTimeout(this.#onIdle, services.idleTimeoutMs);
     this.#startLoginClock();
-    if (arrival.tls !== undefined) this.#secured(arrival.tls);
+    if (arrival.tls !== undefined) {
+      this.#secured(arrival.tls);
+      // Where TLS comes first, clients expect it everywhere, and not all of them say so with PROT P.
+      this.#session.protectionLevel = 'P';
+    }
     if (arrival.proxyHeader === 'none') this.#open(arrival.addresses);
   }
 
