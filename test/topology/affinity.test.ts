@@ -1,0 +1,76 @@
+/** A data connection reaches the slot of its session, always: counted over thousands of transfers on 12 slots. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { missing } from '../clients/client.ts';
+import { clients } from '../clients/clients.ts';
+import { LocalDeployment, unsupported } from './deployment.ts';
+import { assertAffinity, assertNoStrays, transfer } from './transfers.ts';
+
+const curl = clients.find(({ name }) => name === 'curl')!;
+const skip = unsupported ?? (await missing(curl)) ?? false;
+
+const sessions = 40;
+const transfersPerSession = Number(process.env['TOPOLOGY_TRANSFERS'] ?? 10_000) / sessions;
+
+describe('12 slots with 48 passive ports', { skip }, () => {
+  let deployment: LocalDeployment;
+  let local: string;
+
+  before(async () => {
+    deployment = await LocalDeployment.start({ passivePorts: '50000-50047' });
+    local = join(deployment.folder, 'small.txt');
+    await writeFile(local, 'small');
+  });
+  after(() => deployment.close());
+
+  it(`takes ${sessions * transfersPerSession} transfers of ${sessions} clients, each data connection to its session’s slot`, async () => {
+    const half = transfersPerSession / 2;
+    const batches = Array.from({ length: sessions }, (_, number) => ({
+      clientAddress: deployment.clientAddress(number),
+      server: deployment.server('plain', deployment.nodes[number % 2]),
+      uploads: half,
+      downloads: half,
+      local,
+      name: `affinity-${number}`,
+      ...(number % 4 === 0 && { passive: 'PASV' as const }),
+    }));
+    // Eight at a time: enough to keep every core busy, and slots serve several sessions at once.
+    const queue = batches.values();
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (const batch of queue) await transfer(deployment, batch);
+      }),
+    );
+    assert.equal(assertAffinity(deployment), sessions * transfersPerSession);
+    assertNoStrays(deployment);
+    const used = new Set(deployment.loadBalancer.flows.map(({ target }) => target));
+    assert.ok(used.size >= 10, `the flows spread over ${used.size} slots`);
+  });
+});
+
+describe('2 slots with 8 passive ports', { skip }, () => {
+  let deployment: LocalDeployment;
+
+  before(async () => {
+    deployment = await LocalDeployment.start({});
+    await writeFile(join(deployment.folder, 'file.bin'), Buffer.alloc(200_000, 'x'));
+  });
+  after(() => deployment.close());
+
+  it('take 200 transfers at once from one address: a port is taken only until its client has connected', async () => {
+    await transfer(deployment, {
+      server: deployment.server(),
+      uploads: 200,
+      downloads: 200,
+      local: join(deployment.folder, 'file.bin'),
+      name: 'parallel',
+      parallel: 200,
+    });
+    assertNoStrays(deployment);
+    assert.deepEqual(deployment.events('passive-ports-exhausted'), []);
+    const control = deployment.loadBalancer.flows.filter(({ listenerPort }) => listenerPort < 1024);
+    assert.ok(control.length >= 200, `${control.length} sessions`);
+  });
+});

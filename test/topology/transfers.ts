@@ -1,0 +1,80 @@
+/** Many transfers at once with curl, each session from an address of its own so that its flows can be told apart. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run, type Server } from '../clients/client.ts';
+import type { LocalDeployment } from './deployment.ts';
+
+export type Batch = {
+  /** The address the client binds to; loopback chooses when undefined. */
+  readonly clientAddress?: string;
+  readonly server: Server;
+  /** Uploads of `local` under names that begin with `name`, then downloads of what was uploaded. */
+  readonly uploads: number;
+  readonly downloads: number;
+  readonly local: string;
+  readonly name: string;
+  /** Sessions at once; 1 keeps one session for all transfers. */
+  readonly parallel?: number;
+  /** PASV instead of EPSV, and the address of the 227 reply instead of the control connection's. */
+  readonly passive?: 'PASV';
+};
+
+/** Runs a batch in one curl process; rejects with curl's message when a single transfer fails. */
+export async function transfer(deployment: LocalDeployment, batch: Batch): Promise<void> {
+  const { server, local, name, uploads, downloads, parallel = 1 } = batch;
+  const url = (index: number) => `url = "ftp://${server.host}:${server.port}/${name}-${index % uploads}"`;
+  const lines = [
+    ...times(uploads, (index) => [url(index), `upload-file = "${local}"`]),
+    ...(downloads > 0 ? ['next', ...options(batch)] : []),
+    ...times(downloads, (index) => [url(index), 'output = "/dev/null"']),
+  ];
+  const config = join(deployment.folder, `${name}.curl`);
+  await writeFile(config, [...options(batch), ...lines].join('\n'));
+  const many = parallel > 1 ? ['--parallel', '--parallel-immediate', '--parallel-max', String(parallel)] : [];
+  await run({ program: 'curl', arguments: [...many, '--config', config] }, 240_000);
+}
+
+function options({ clientAddress, server, passive }: Batch): readonly string[] {
+  return [
+    'silent',
+    'show-error',
+    'fail-early',
+    `user = "${server.username}:${server.password}"`,
+    ...(clientAddress === undefined ? [] : [`interface = "${clientAddress}"`]),
+    ...(server.security === 'plain' ? [] : ['ssl-reqd', `cacert = "${server.caFile}"`]),
+    ...(passive === undefined ? [] : ['disable-epsv', 'no-ftp-skip-pasv-ip']),
+  ];
+}
+
+function times(count: number, lines: (index: number) => readonly string[]): readonly string[] {
+  return Array.from({ length: count }, (_, index) => lines(index)).flat();
+}
+
+/**
+ * Fails unless every data connection went to the slot of its session. Sessions are told apart by client address, so each
+ * address must have had one session only. Returns how many data connections that were.
+ */
+export function assertAffinity({ loadBalancer }: LocalDeployment): number {
+  const slots = new Map<string, string>();
+  let dataConnections = 0;
+  for (const { listenerPort, clientAddress, target } of loadBalancer.flows) {
+    if (listenerPort < 1024) {
+      assert.equal(slots.get(clientAddress), undefined, `${clientAddress} had more than one session`);
+      slots.set(clientAddress, target);
+    } else {
+      dataConnections += 1;
+      assert.equal(
+        target,
+        slots.get(clientAddress),
+        `a data connection of ${clientAddress} to ${listenerPort}`,
+      );
+    }
+  }
+  return dataConnections;
+}
+
+/** Fails when a slot was reached by a data connection that none of its sessions expected. */
+export function assertNoStrays(deployment: LocalDeployment): void {
+  assert.deepEqual(deployment.events('stray-data-connection'), []);
+}
