@@ -123,7 +123,7 @@ async function logIn(
   } catch (error) {
     if (error instanceof TooManySessionsOfUser) {
       observe(session, username, 'refused');
-      session.endAfterReply('too-many-sessions');
+      session.endAfterReply('too-many-sessions-of-user');
       return tooManySessions;
     }
     observe(session, username, 'failed');

@@ -106,6 +106,7 @@ export type SessionEnd =
   | 'idle-timeout'
   | 'too-many-login-attempts'
   | 'too-many-sessions'
+  | 'too-many-sessions-of-user'
   | 'too-many-overlong-lines'
   | 'replies-not-read'
   | 'bad-proxy-header'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { connect as connectTls, type ConnectionOptions, type SecureVersion, type TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket, type ConnectionOptions, type SecureVersion } from 'node:tls';
 import { createCertificate } from '../support/certificate.ts';
 import { Dialogue, readAll } from '../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
@@ -26,6 +26,11 @@ async function logInUnderTls(gateway: TestGateway, options: ConnectionOptions = 
   await client.says('PBSZ 0', '200 PBSZ=0');
   await client.says('PROT P', '200 Data connections are protected.');
   return client;
+}
+
+function subjectOf({ socket }: Dialogue): string | string[] | undefined {
+  assert.ok(socket instanceof TLSSocket);
+  return socket.getPeerCertificate().subject.CN;
 }
 
 describe('FTPS', () => {
@@ -210,8 +215,8 @@ describe('FTPS, by configuration,', () => {
     const older = await logInUnderTls(gateway);
     certificates.current = renewed;
     const newer = await logInUnderTls(gateway);
-    assert.equal((older.socket as TLSSocket).getPeerCertificate().subject.CN, 'first');
-    assert.equal((newer.socket as TLSSocket).getPeerCertificate().subject.CN, 'renewed');
+    assert.equal(subjectOf(older), 'first');
+    assert.equal(subjectOf(newer), 'renewed');
     const data = await older.passive();
     await older.says('RETR /f', /^150 /);
     assert.equal(String(await readAll(await protect(data))), 'f');
