@@ -163,7 +163,6 @@ export class Dialogue {
     const content = readAll(data);
     await this.says(command, /^150 /);
     const bytes = await content;
-    data.end();
     await this.expect(/^226 /);
     return bytes;
   }
@@ -223,10 +222,11 @@ export class Dialogue {
   }
 }
 
-/** Everything the other side sends until it closes. */
+/** Everything the other side sends until it closes; then our side is closed too. */
 export async function readAll(socket: Socket): Promise<Buffer> {
   const parts: Buffer[] = [];
   for await (const part of socket) parts.push(part as Buffer);
+  socket.end();
   return Buffer.concat(parts);
 }
 
