@@ -11,6 +11,7 @@ import {
   GetObjectTaggingCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
+  PutObjectCommand,
   type S3Client,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
@@ -67,16 +68,35 @@ export type Copied = { readonly sourceEtag: string; readonly copyEtag: string };
 export async function copyObject(client: S3Client, options: CopyOptions): Promise<Copied> {
   const { bucket, from, limits = copyLimits } = options;
   const source = options.source ?? (await client.send(new HeadObjectCommand({ Bucket: bucket, Key: from })));
-  const inParts = (source.ContentLength ?? 0) > limits.singleCopyBytes;
-  const copyEtag = await (inParts
-    ? copyInParts(client, options, source, limits)
-    : copyAtOnce(client, options, source));
+  const sizeBytes = source.ContentLength ?? 0;
+  let copyEtag: string;
+  if (sizeBytes === 0 && from.endsWith('/')) copyEtag = await putMarkerLike(client, options, source);
+  else if (sizeBytes > limits.singleCopyBytes) copyEtag = await copyInParts(client, options, source, limits);
+  else copyEtag = await copyAtOnce(client, options, source);
   return { sourceEtag: source.ETag ?? '', copyEtag };
 }
 
 /** `CopySource`: bucket and key, percent-encoded but for the slashes. */
 export function copySourceOf(bucket: string, key: string): string {
   return encodeURIComponent(`${bucket}/${key}`).replaceAll('%2F', '/');
+}
+
+/** Directory markers are put anew: servers that keep objects as files (VersityGW) do not copy folders. */
+async function putMarkerLike(
+  client: S3Client,
+  options: CopyOptions,
+  source: HeadObjectCommandOutput,
+): Promise<string> {
+  const { ETag } = await client.send(
+    new PutObjectCommand({
+      Bucket: options.bucket,
+      Key: options.to,
+      Body: new Uint8Array(),
+      ...copyAttributes(options, source),
+      Tagging: await taggingOf(client, options, source),
+    }),
+  );
+  return ETag ?? '';
 }
 
 async function copyAtOnce(

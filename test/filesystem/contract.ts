@@ -210,19 +210,6 @@ function listings(test: Test): void {
     );
   });
 
-  test('a directory of more than a page lists every name once', async (filesystem) => {
-    const files = Array.from({ length: 1050 }, (_, index) => `file-${index}`);
-    const directories = Array.from({ length: 60 }, (_, index) => `file-${index * 17}.d`);
-    const expected = [...files, ...directories.map((name) => `${name}/`)].sort();
-    const pathnames = [...files, ...directories.map((name) => `${name}/below`)];
-    for (let start = 0; start < pathnames.length; start += 50) {
-      await Promise.all(
-        pathnames.slice(start, start + 50).map((name) => put(filesystem, `/many/${name}`, 'x')),
-      );
-    }
-    assert.deepEqual((await namesIn(filesystem, '/many')).sort(), expected);
-  });
-
   test('a loop over the pages may be left', async (filesystem) => {
     await put(filesystem, '/a', 'x');
     for await (const page of filesystem.list(rootPathname, { signal })) {
@@ -585,15 +572,21 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['e/']);
   });
 
-  test('a directory of more than a page moves whole', async (filesystem) => {
-    const files = Array.from({ length: 1010 }, (_, index) => `${index}`).sort();
-    for (let start = 0; start < files.length; start += 50) {
-      await Promise.all(files.slice(start, start + 50).map((name) => put(filesystem, `/d/${name}`, name)));
+  test('a directory of more than a page lists every name once, and moves whole', async (filesystem) => {
+    const files = Array.from({ length: 1010 }, (_, index) => `file-${index}`);
+    const directories = Array.from({ length: 40 }, (_, index) => `file-${index * 25}.d`);
+    const expected = [...files, ...directories.map((name) => `${name}/`)].sort();
+    const pathnames = [...files, ...directories.map((name) => `${name}/below`)];
+    for (let start = 0; start < pathnames.length; start += 50) {
+      const some = pathnames.slice(start, start + 50);
+      await Promise.all(some.map((name) => put(filesystem, `/many/${name}`, name)));
     }
-    await rename(filesystem, '/d', '/e');
-    await fails('not-found', filesystem.stat(at('/d'), { signal }));
-    assert.deepEqual((await namesIn(filesystem, '/e')).sort(), files);
-    assert.equal(await text(filesystem, '/e/1009'), '1009');
+    assert.deepEqual((await namesIn(filesystem, '/many')).sort(), expected);
+    await rename(filesystem, '/many', '/moved');
+    await fails('not-found', filesystem.stat(at('/many'), { signal }));
+    assert.deepEqual((await namesIn(filesystem, '/moved')).sort(), expected);
+    assert.equal(await text(filesystem, '/moved/file-1009'), 'file-1009');
+    assert.equal(await text(filesystem, '/moved/file-975.d/below'), 'file-975.d/below');
   });
 
   test('a directory replaces nothing, and is replaced by nothing', async (filesystem) => {

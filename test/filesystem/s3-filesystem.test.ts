@@ -3,20 +3,22 @@ import { randomUUID } from 'node:crypto';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
 import { openTestStorage } from '../support/s3-storage.ts';
-import { skippedOnEmulator } from '../support/s3-server.ts';
 import { filesystemContract, type Subject } from './contract.ts';
 
 filesystemContract('S3Filesystem', async () => {
-  const { storage, server, close } = await openTestStorage();
+  const test = await openTestStorage();
+  const { storage, server } = test;
   const { EncodingType } = await server.client.send(
     new ListObjectsV2Command({ Bucket: server.bucket, EncodingType: 'url' }),
   );
   const lacks: Subject['lacks'] = {
-    ...(EncodingType !== 'url' && { controlCharacters: 'this S3 server lists no key with control characters' }),
+    ...(EncodingType !== 'url' && {
+      controlCharacters: 'this S3 server lists no key with control characters',
+    }),
   };
   return {
     empty: () => new S3Filesystem(storage, { bucket: server.bucket, prefix: `home-${randomUUID()}/` }),
     lacks,
-    close,
+    close: () => test.close(),
   };
 });
