@@ -22,6 +22,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startLocalS3 } from '../src/local/s3-server.ts';
+import { PasswordHash } from '../src/users/password.ts';
 import { startSecretsManager } from '../test/topology/secrets-manager.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -208,25 +209,11 @@ function checkPrivileges(child: ChildProcess): void {
   }
 }
 
-async function hashedPassword(password: string): Promise<string> {
-  const child = spawn(process.execPath, ['src/users/hash-password.ts'], {
-    cwd: repository,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  let output = '';
-  child.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
-  child.stdin.end(`${password}\n`);
-  const [code] = (await once(child, 'close')) as [number];
-  const hash = /scrypt:\S+/.exec(output)?.[0];
-  if (code !== 0 || hash === undefined) throw new Error('hash-password printed no hash.');
-  return hash;
-}
-
 async function moveFile(mounted: MountedImage): Promise<void> {
   const secretsManager = await startSecretsManager();
   const s3 = await startLocalS3({ directory: join(work, 's3'), buckets: ['files'], port: 0 });
   const password = randomBytes(12).toString('hex');
-  const user = { name: 'partner', password: await hashedPassword(password), permissions: 'read-write' };
+  const user = { name: 'partner', password: await PasswordHash.create(password), permissions: 'read-write' };
   secretsManager.secrets.set(usersArn, JSON.stringify({ users: [user] }));
   const environment = [
     `USERS=secretsmanager:${usersArn}`,

@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
-import { hashPassword } from '../../src/users/password.ts';
+import { PasswordHash } from '../../src/users/password.ts';
 import type { Security, Server } from '../clients/client.ts';
 import { synthApp } from '../lib/synth.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
@@ -145,14 +145,16 @@ export class LocalDeployment {
 
   async #putSecrets(): Promise<void> {
     const users = JSON.stringify({
-      users: [{ name: username, password: await hashPassword(password), permissions: 'read-write' }],
+      users: [{ name: username, password: await PasswordHash.create(password), permissions: 'read-write' }],
     });
     const [service] = this.topology.services;
     const usersArn = service?.environment['USERS']?.replace(/^secretsmanager:/, '') ?? '';
     this.#secretsManager.secrets.set(usersArn, users);
-    const { certificate, privateKey } = await makeCertificate(
-      this.nodes.map(({ publicAddress }) => publicAddress),
-    );
+    // The first client address too: another balancer may stand there, in front of the same slots.
+    const { certificate, privateKey } = await makeCertificate([
+      ...this.nodes.map(({ publicAddress }) => publicAddress),
+      this.clientAddress(0),
+    ]);
     this.#secretsManager.secrets.set(certificateArn, JSON.stringify({ certificate, privateKey }));
     await writeFile(join(this.folder, 'ca.pem'), certificate);
   }
