@@ -87,6 +87,14 @@ export function httpUrl(value: string): string {
   return value;
 }
 
+/** CloudWatch API Reference, MetricDatum: up to 255 of these characters; a leading colon and `AWS/` are reserved. */
+export function metricsNamespace(value: string): string {
+  const isAllowed = /^[\w.\-/#][\w.\-/#:]{0,254}$/.test(value) && !value.startsWith('AWS/');
+  return isAllowed
+    ? value
+    : refuse(value, 'up to 255 letters, digits and ._-/#: that do not begin with AWS/');
+}
+
 /** The same rule for the default home and for every user's own: a prefix is a folder, and so ends in `/`. */
 export function objectPrefix(value: string): string {
   const problem = prefixProblem(value);

@@ -10,6 +10,7 @@ import {
   ipAddress,
   listeningPort,
   mebibytes,
+  metricsNamespace,
   objectPrefix,
   oneOf,
   portRange,
@@ -211,6 +212,11 @@ export const variables = {
     '110',
     seconds(0, day),
     'How long running transfers may go on after SIGTERM; AWS Fargate kills the task after 120 at most.',
+  ),
+  metricsNamespace: optional(
+    'METRICS_NAMESPACE',
+    metricsNamespace,
+    'CloudWatch namespace; where it is set, the metrics are logged once a minute in embedded metric format.',
   ),
   logLevel: defaulted(
     'LOG_LEVEL',

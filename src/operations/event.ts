@@ -15,7 +15,10 @@ export type GatewayEvent =
       readonly reason: string;
       readonly durationMs: number;
     }
-  /** A control connection that never became a session: full, too many from one address, bad PROXY header, draining. */
+  /**
+   * A control connection that never became a session: full, too many from one address, bad PROXY header, draining.
+   * What stands before a colon in the reason is one of a few, and a metric's label; what follows is detail.
+   */
   | { readonly event: 'session-refused'; readonly clientAddress: string; readonly reason: string }
   | {
       readonly event: 'login';
@@ -58,6 +61,27 @@ export type GatewayEvent =
       readonly event: 'unlisted-object';
       readonly bucket: string;
       readonly key: string;
+      readonly reason: string;
+    }
+  /** The gateway serves; the port numbers are those it listens on. */
+  | {
+      readonly event: 'gateway-started';
+      readonly version: string;
+      readonly controlPort: number;
+      readonly implicitTlsPort?: number;
+      readonly passivePorts: readonly number[];
+      readonly operationsPort: number;
+    }
+  /** No new sessions; those that run may finish. */
+  | { readonly event: 'drain-started'; readonly reason: string; readonly sessions: number }
+  | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
+  /** A version of the users file is in force; each problem names a user who cannot log in. */
+  | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
+  | { readonly event: 'certificate-loaded'; readonly source: string }
+  /** A later version could not be read or used: the last good one stays in force. */
+  | {
+      readonly event: 'document-unusable';
+      readonly document: 'users' | 'certificate';
       readonly reason: string;
     }
   /** Anything that no other kind describes: a defect of ours until proven otherwise. */

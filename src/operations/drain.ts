@@ -1,0 +1,49 @@
+/**
+ * How the process ends. A first SIGTERM or SIGINT drains: running transfers finish, within a bound; a second one ends at
+ * once. An error that nobody caught drains too, briefly, because the process may be broken: then it exits with 1 and
+ * whoever runs it starts another.
+ */
+import type { Service } from '../service.ts';
+import type { Observe } from './event.ts';
+
+export type DrainOptions = {
+  readonly service: Pick<Service, 'stop'>;
+  /** How long transfers may run on after a signal. */
+  readonly drainMs: number;
+  readonly observe: Observe;
+  /** Writes what the log still holds, then ends the process. */
+  readonly exit: (code: number) => void;
+};
+
+/** Long enough for most transfers, short enough that a crash which clients can cause again is over soon. */
+const drainAfterErrorMs = 10_000;
+
+/** As a shell shows a process that a signal ended. */
+const exitCodes = { SIGTERM: 143, SIGINT: 130 } as const;
+
+export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions): void {
+  let isStopping = false;
+  const stop = (reason: string, timeoutMs: number, code: number): void => {
+    isStopping = true;
+    service.stop(reason, timeoutMs).then(
+      () => exit(code),
+      (error: unknown) => {
+        observe({ event: 'unexpected-error', error });
+        exit(1);
+      },
+    );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (isStopping) exit(exitCodes[signal]);
+      else stop(signal, drainMs, 0);
+    });
+  }
+  const fail = (error: unknown): void => {
+    observe({ event: 'unexpected-error', error });
+    if (isStopping) exit(1);
+    else stop('unexpected error', Math.min(drainMs, drainAfterErrorMs), 1);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+}

@@ -1,0 +1,90 @@
+/**
+ * The log: JSON lines on standard output, one an event, each with its `event` name and, where there is one, the
+ * `sessionId`. Alarms and queries count these names. No event holds a password, so no line can.
+ */
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
+import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
+import type { GatewayEvent, Observe } from './event.ts';
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Beyond this, in bytes, lines are dropped while nobody reads standard output: a log must not take the memory. */
+const maxWaitingBytes = 8 * 1024 * 1024;
+const lastLinesTimeoutMs = 1000;
+
+export type Log = {
+  readonly observe: Observe;
+  /** A line that another part has put together, such as metrics for CloudWatch: whatever the level is. */
+  writeLine(line: string): void;
+  /** Resolves when everything is written, or when nobody has read it for a while. Later lines are lost. */
+  close(): Promise<void>;
+};
+
+/** Logs to standard output, without waiting for whoever reads it. */
+export function openLog(level: LogLevel): Log {
+  const destination = pino.destination({ fd: 1, sync: false, maxLength: maxWaitingBytes });
+  // A closed standard output must not end the gateway.
+  destination.on('error', () => undefined);
+  let isClosed = false;
+  const writable: DestinationStream = {
+    write(line) {
+      if (!isClosed) destination.write(line);
+    },
+  };
+  return {
+    observe: observeWithLog(level, writable),
+    writeLine: (line) => writable.write(`${line}\n`),
+    async close() {
+      isClosed = true;
+      const written = once(destination, 'close');
+      destination.end();
+      await Promise.race([written, setTimeout(lastLinesTimeoutMs, undefined, { ref: false })]);
+    },
+  };
+}
+
+export function observeWithLog(level: LogLevel, destination: DestinationStream): Observe {
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      // Errors as values of an event are shown with their causes and stacks.
+      serializers: { error: pino.stdSerializers.errWithCause },
+    },
+    destination,
+  );
+  return (event) => logger[levelOf(event)](event);
+}
+
+/** How much an event matters. */
+function levelOf(event: GatewayEvent): LogLevel {
+  switch (event.event) {
+    case 'session-opened':
+    case 'session-closed':
+    case 'stray-data-connection':
+      return 'debug';
+    case 'session-refused':
+    case 'passive-ports-exhausted':
+    case 'document-unusable':
+    case 'storage-error':
+    case 'unlisted-object':
+      return 'warn';
+    case 'login':
+      return event.outcome === 'failed' ? 'warn' : 'info';
+    case 'transfer':
+      return event.outcome === 'failed' ? 'warn' : 'info';
+    case 'users-loaded':
+      return event.problems.length > 0 ? 'warn' : 'info';
+    case 'gateway-started':
+    case 'certificate-loaded':
+    case 'drain-started':
+    case 'gateway-stopped':
+      return 'info';
+    case 'unexpected-error':
+      return 'error';
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Metrics for Prometheus, counted from the same events as the log lines. Labels take few values: no user, address, file or
+ * session names, which have no bound.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { GatewayEvent, Observe } from './event.ts';
+
+/** What is asked of the gateway at each scrape. */
+export type Gauges = {
+  readonly sessions: number;
+  readonly passivePortLeases: number;
+  readonly passivePortWaiters: number;
+  readonly transferMemoryBytes: number;
+  readonly waitingUploads: number;
+};
+
+export type Metrics = {
+  readonly registry: Registry;
+  readonly observe: Observe;
+};
+
+type Direction = 'upload' | 'download' | 'listing';
+type Transfer = Extract<GatewayEvent, { event: 'transfer' }>;
+
+const durationSeconds = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 1800, 7200];
+
+/** Where verbs that send and receive files go; every other transfer is a listing. */
+const directions: Readonly<Record<string, Direction>> = {
+  STOR: 'upload',
+  STOU: 'upload',
+  APPE: 'upload',
+  RETR: 'download',
+};
+
+export function transferDirection({ verb }: Pick<Transfer, 'verb'>): Direction {
+  return directions[verb] ?? 'listing';
+}
+
+/** A registry of its own; `gauges` is called at each scrape. */
+export function createMetrics(gauges: () => Gauges): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  registerGauges(registry, gauges);
+  return { registry, observe: countEvents(registry) };
+}
+
+function registerGauges(registry: Registry, gauges: () => Gauges): void {
+  const register = (name: string, help: string, field: keyof Gauges): void => {
+    new Gauge({
+      name: `ftp_gateway_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(gauges()[field]);
+      },
+    });
+  };
+  register('sessions', 'Control connections that are open', 'sessions');
+  register('passive_port_leases', 'Passive ports that wait for their client', 'passivePortLeases');
+  register('passive_port_waiters', 'PASV and EPSV that wait for a port', 'passivePortWaiters');
+  register('transfer_memory_bytes', 'Transfer buffers in use', 'transferMemoryBytes');
+  register('waiting_uploads', 'Uploads that wait for a buffer', 'waitingUploads');
+}
+
+function countEvents(registry: Registry): Observe {
+  const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Counter({ name: `ftp_gateway_${name}_total`, help, labelNames, registers: [registry] });
+  const opened = counter('sessions_opened', 'Control connections that became sessions', ['tls']);
+  const refused = counter('sessions_refused', 'Control connections that did not', ['reason']);
+  const logins = counter('logins', 'Logins by outcome', ['outcome', 'tls']);
+  const transfers = counter('transfers', 'Transfers by direction and outcome', [
+    'direction',
+    'outcome',
+    'tls',
+  ]);
+  const bytes = counter('transfer_bytes', 'Payload bytes moved', ['direction']);
+  const durations = new Histogram({
+    name: 'ftp_gateway_transfer_duration_seconds',
+    help: 'How long completed transfers took',
+    labelNames: ['direction'],
+    buckets: durationSeconds,
+    registers: [registry],
+  });
+  const strays = counter('stray_data_connections', 'Connections to passive ports that nobody waited for', []);
+  const exhausted = counter('passive_ports_exhausted', 'PASV and EPSV that got no port (425)', []);
+  const storageErrors = counter('storage_errors', 'Errors of S3', ['operation', 'http_status']);
+  const unexpected = counter('unexpected_errors', 'Errors the gateway has no name for', []);
+  const unusable = counter('documents_unusable', 'Changes of users or certificate not taken', ['document']);
+  const unlisted = counter('unlisted_objects', 'Objects that no FTP name can express', []);
+  const users = new Gauge({
+    name: 'ftp_gateway_users',
+    help: 'Users by whether their entry is right',
+    labelNames: ['entry'],
+    registers: [registry],
+  });
+  return (event) => {
+    switch (event.event) {
+      case 'session-opened':
+        opened.inc({ tls: String(event.tls) });
+        return;
+      case 'session-refused':
+        refused.inc({ reason: event.reason.replace(/:.*$/s, '') });
+        return;
+      case 'login':
+        logins.inc({ outcome: event.outcome, tls: String(event.tls) });
+        return;
+      case 'transfer': {
+        const direction = transferDirection(event);
+        transfers.inc({ direction, outcome: event.outcome, tls: String(event.tls) });
+        bytes.inc({ direction }, event.sizeBytes);
+        if (event.outcome === 'completed') durations.observe({ direction }, event.durationMs / 1000);
+        return;
+      }
+      case 'stray-data-connection':
+        strays.inc();
+        return;
+      case 'passive-ports-exhausted':
+        exhausted.inc();
+        return;
+      case 'storage-error':
+        storageErrors.inc({ operation: event.operation, http_status: event.httpStatus ?? 'none' });
+        return;
+      case 'unexpected-error':
+        unexpected.inc();
+        return;
+      case 'document-unusable':
+        unusable.inc({ document: event.document });
+        return;
+      case 'unlisted-object':
+        unlisted.inc();
+        return;
+      case 'users-loaded':
+        users.set({ entry: 'right' }, event.users);
+        users.set({ entry: 'wrong' }, event.problems.length);
+        return;
+      case 'session-closed':
+      case 'gateway-started':
+      case 'drain-started':
+      case 'gateway-stopped':
+      case 'certificate-loaded':
+        return;
+    }
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * The whole process, put together from its configuration: users, certificate, S3, FTP side, operations port. It starts
+ * everything or nothing, and stops in the order that loses no upload.
+ */
+import type { Config } from './config.ts';
+import { CertificateFromFiles } from './control/certificate.ts';
+import { openCertificateSecret } from './control/certificate-from-secret.ts';
+import type { CertificateHolder } from './control/tls-context.ts';
+import { S3Filesystem } from './filesystem/s3-filesystem.ts';
+import { type Gateway, startGateway } from './gateway.ts';
+import { startEmbeddedMetrics } from './operations/emf.ts';
+import type { Observe } from './operations/event.ts';
+import { type HealthServer, startHealthServer } from './operations/health.ts';
+import { createMetrics, type Gauges } from './operations/metrics.ts';
+import { createS3Client } from './s3/s3-client.ts';
+import type { S3Storage } from './s3/storage.ts';
+import { TransferMemory } from './s3/transfer-memory.ts';
+import { passwordAuthenticator } from './users/authenticator.ts';
+import { openUserStore } from './users/user-store.ts';
+import { version } from './version.ts';
+
+export type Service = {
+  readonly controlPort: number;
+  readonly implicitTlsPort?: number;
+  readonly passivePorts: readonly number[];
+  readonly operationsPort: number;
+  /**
+   * Takes no more sessions, lets running transfers finish for so long, aborts the rest, and releases everything.
+   * Idempotent: the first call decides.
+   */
+  stop(reason: string, drainMs: number): Promise<void>;
+};
+
+export type Log = {
+  readonly observe: Observe;
+  readonly writeLine: (line: string) => void;
+};
+
+/** What is open, to be closed last to first. */
+type Closers = (() => void | Promise<void>)[];
+
+/** Rejects with an error that names what could not be had; nothing is left open then. */
+export async function startService(config: Config, log: Log): Promise<Service> {
+  const closers: Closers = [];
+  try {
+    return await start(config, log, closers);
+  } catch (error) {
+    await closeAll(closers);
+    throw error;
+  }
+}
+
+async function start(config: Config, log: Log, closers: Closers): Promise<Service> {
+  let gateway: Gateway | undefined = undefined;
+  const memory = new TransferMemory(config.uploadMemoryBytes);
+  const metrics = createMetrics(() => gauges(gateway, memory));
+  const embedded = startEmbeddedMetrics(config.metricsNamespace, {
+    gauges: () => gauges(gateway, memory),
+    writeLine: log.writeLine,
+  });
+  closers.push(() => embedded.close());
+  const observe: Observe = (event) => {
+    log.observe(event);
+    metrics.observe(event);
+    embedded.observe(event);
+  };
+
+  const storage = openStorage(config, memory, observe);
+  closers.push(() => storage.client.destroy());
+  const users = await openUserStore({
+    source: config.users,
+    defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
+    refreshMs: config.usersRefreshMs,
+    observe,
+  });
+  closers.push(() => users.close());
+  const certificates = await openCertificates(config, observe);
+  if (certificates !== undefined) closers.push(() => certificates.close());
+
+  let isReady = false;
+  // Before the FTP side, because a port that is taken should be found before a client is greeted.
+  const health = await startHealthServer({
+    listenAddress: config.listenAddress,
+    port: config.operationsPort,
+    proxyProtocol: config.proxyProtocol,
+    isReady: () => isReady,
+    metrics: metrics.registry,
+  });
+  closers.push(() => health.close());
+  const started = await startGateway(config, {
+    authenticate: passwordAuthenticator(users),
+    filesystemFor: (user) => new S3Filesystem(storage, user.home),
+    observe,
+    certificates,
+  });
+  gateway = started;
+  isReady = true;
+  observe({ event: 'gateway-started', version, ...portsOf(started, health) });
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (reason: string, drainMs: number): Promise<void> => {
+    const startedAtMs = performance.now();
+    isReady = false;
+    observe({ event: 'drain-started', reason, sessions: started.sessionCount });
+    await started.drain(drainMs);
+    observe({ event: 'gateway-stopped', reason, durationMs: Math.round(performance.now() - startedAtMs) });
+    await closeAll(closers);
+  };
+  return {
+    ...portsOf(started, health),
+    stop: (reason, drainMs) => (stopped ??= stop(reason, drainMs)),
+  };
+}
+
+function portsOf({ controlPort, implicitTlsPort, passivePorts }: Gateway, health: HealthServer) {
+  return {
+    controlPort,
+    ...(implicitTlsPort !== undefined && { implicitTlsPort }),
+    passivePorts,
+    operationsPort: health.port,
+  };
+}
+
+function gauges(gateway: Gateway | undefined, memory: TransferMemory): Gauges {
+  return {
+    sessions: gateway?.sessionCount ?? 0,
+    passivePortLeases: gateway?.passivePortUsage.leases ?? 0,
+    passivePortWaiters: gateway?.passivePortUsage.waiting ?? 0,
+    transferMemoryBytes: memory.heldBytes,
+    waitingUploads: memory.waitingUploads,
+  };
+}
+
+function openStorage(config: Config, memory: TransferMemory, observe: Observe): S3Storage {
+  const { s3Endpoint, s3ForcePathStyle } = config;
+  const client = createS3Client({
+    ...(s3Endpoint !== undefined && { endpoint: s3Endpoint }),
+    forcePathStyle: s3ForcePathStyle,
+  });
+  return { client, memory, observe };
+}
+
+async function openCertificates(
+  { tlsCertificate, usersRefreshMs }: Config,
+  observe: Observe,
+): Promise<(CertificateHolder & { close(): void }) | undefined> {
+  switch (tlsCertificate?.kind) {
+    case undefined:
+      return undefined;
+    case 'file':
+      return await CertificateFromFiles.open(tlsCertificate, observe);
+    case 'secretsmanager':
+      return await openCertificateSecret(tlsCertificate.arn, { refreshMs: usersRefreshMs, observe });
+  }
+}
+
+async function closeAll(closers: Closers): Promise<void> {
+  for (const close of closers.reverse()) await close();
+  closers.length = 0;
+}

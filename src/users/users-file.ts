@@ -1,0 +1,151 @@
+/**
+ * The users file, wherever it is kept: who may log in, by which password, into which home. A wrong entry is named by user
+ * and field and shuts out that user alone. Pure.
+ */
+import { z } from 'zod';
+import { prefixProblem } from '../config/values.ts';
+import { PasswordHash } from './password.ts';
+import { type Home, permissionSets, storageClasses, type User } from './user.ts';
+
+/** What a login needs of a user. */
+export type Account = { readonly user: User; readonly passwordHash: PasswordHash };
+
+export type UsersFile = {
+  /** By name. */
+  readonly accounts: ReadonlyMap<string, Account>;
+  /** A sentence each, such as `users[2] "alice": home.prefix must end in "/"`. None repeats a password. */
+  readonly problems: readonly string[];
+};
+
+/** Where the homes are of users who name none, or no bucket. */
+export type DefaultHome = { readonly bucket: string | undefined; readonly prefix: string };
+
+const prefix = z.string().superRefine((value, context) => {
+  const problem = prefixProblem(value);
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+});
+
+const storage = z.strictObject({
+  encryption: z
+    .discriminatedUnion('algorithm', [
+      z.strictObject({ algorithm: z.literal('AES256') }),
+      z.strictObject({ algorithm: z.literal('aws:kms'), keyId: z.string().min(1).exactOptional() }),
+    ])
+    .exactOptional(),
+  storageClass: z.enum(storageClasses).exactOptional(),
+  contentTypes: z
+    .record(z.string().regex(/^[^.A-Z]+$/), z.string().regex(/^[\w.+-]+\/[\w.+-]+(?:; ?[\w-]+=[\w.-]+)*$/))
+    .exactOptional(),
+  tags: z
+    .record(z.string().min(1).max(128), z.string().max(256))
+    .refine((tags) => Object.keys(tags).length <= 10, 'must be at most 10: S3 allows no more')
+    .exactOptional(),
+});
+
+const entrySchema = z.strictObject({
+  name: z
+    .string()
+    .regex(
+      /^[^\0-\x20\x7f](?:[^\0-\x1f\x7f]{0,254}[^\0-\x20\x7f])?$/u,
+      'must be 1 to 256 printable characters',
+    ),
+  password: z.string().transform((text, context) => {
+    const hash = PasswordHash.parse(text);
+    if (hash !== undefined) return hash;
+    context.addIssue({ code: 'custom', message: 'must be what "npm run hash-password" prints' });
+    return z.NEVER;
+  }),
+  home: z
+    .strictObject({ bucket: z.string().min(3).exactOptional(), prefix, storage: storage.exactOptional() })
+    .exactOptional(),
+  permissions: z.enum(permissionSets),
+});
+
+const documentSchema = z.strictObject({ users: z.array(z.unknown()) });
+
+/** Reads the JSON text. Throws an Error that says what is wrong where it is no users file at all. */
+export function parseUsersFile(text: string, defaultHome: DefaultHome): UsersFile {
+  const document = documentSchema.safeParse(parseJson(text), { reportInput: true });
+  if (!document.success) throw new Error(document.error.issues.map(describe).join('; '));
+  const problems: string[] = [];
+  const accounts = new Map<string, Account>();
+  const firstIndexes = new Map<string, number>();
+  document.data.users.forEach((entry, index) => {
+    const name = nameOf(entry);
+    const label = `users[${index}]${name === undefined ? '' : ` ${JSON.stringify(name)}`}`;
+    const account = parseEntry(entry, defaultHome);
+    if (Array.isArray(account)) problems.push(...account.map((problem) => `${label}: ${problem}`));
+    if (name === undefined) return;
+    const first = firstIndexes.get(name);
+    firstIndexes.set(name, first ?? index);
+    if (first !== undefined) {
+      // Which of them was meant is not ours to guess.
+      problems.push(`${label}: the name is taken by users[${first}]; neither can log in`);
+      accounts.delete(name);
+    } else if (!Array.isArray(account)) accounts.set(name, account);
+  });
+  return { accounts, problems };
+}
+
+function parseEntry(entry: unknown, defaultHome: DefaultHome): Account | string[] {
+  const parsed = entrySchema.safeParse(entry, { reportInput: true });
+  if (!parsed.success) return parsed.error.issues.flatMap(describeFields);
+  const { name, password, home, permissions } = parsed.data;
+  const bucket = home?.bucket ?? defaultHome.bucket;
+  if (bucket === undefined) return ['home.bucket is missing, and S3_BUCKET names no default'];
+  const resolved: Home = {
+    bucket,
+    prefix: home?.prefix ?? defaultHome.prefix,
+    ...(home?.storage !== undefined && { storage: home.storage }),
+  };
+  return { user: { name, home: resolved, permissions }, passwordHash: password };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the text, and may quote a password hash.
+    throw new Error('it is not JSON');
+  }
+}
+
+function nameOf(entry: unknown): string | undefined {
+  const isNamed = typeof entry === 'object' && entry !== null && 'name' in entry;
+  return isNamed && typeof entry.name === 'string' ? entry.name : undefined;
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describeFields(issue: Issue): string[] {
+  if (issue.code !== 'unrecognized_keys') return [describe(issue)];
+  return issue.keys.map((key) => `unknown field ${JSON.stringify([...issue.path, key].join('.'))}`);
+}
+
+function describe(issue: Issue): string {
+  const field = issue.path.join('.') || 'it';
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.input === undefined && field !== 'it'
+        ? `${field} is missing or not ${withArticle(issue.expected)}`
+        : `${field} must be ${withArticle(issue.expected)}`;
+    case 'invalid_value':
+      return `${field} must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+    case 'unrecognized_keys':
+      return describeFields(issue).join('; ');
+    case 'custom':
+    case 'invalid_format':
+      return `${field} ${issue.message}`;
+    case 'too_small':
+    case 'too_big':
+    case 'not_multiple_of':
+    case 'invalid_union':
+    case 'invalid_key':
+    case 'invalid_element':
+      return `${field}: ${issue.message}`;
+  }
+}
+
+function withArticle(type: string): string {
+  return /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
+}
