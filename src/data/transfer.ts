@@ -114,10 +114,13 @@ export class Transfer implements RunningTransfer {
     clearTimeout(this.#stallTimer);
     this.#session.signal.removeEventListener('abort', this.#sessionGone);
     this.#drop();
-    // A download that was opened and never read (no data connection came) still has a request under way.
-    this.#controller.abort(new DataConnectionLost('The transfer has ended.'));
     if (this.#session.transfer === this) this.#session.transfer = undefined;
     this.#markEnded();
+  }
+
+  /** Stops what the storage still does for a transfer that has failed. */
+  stopStorage(failure: unknown): void {
+    this.#controller.abort(failure);
   }
 
   /** Why the data connection is gone: what aborted the transfer, or else the client. */
@@ -189,6 +192,8 @@ export async function runTransfer(
     return await move(transfer);
   } catch (error) {
     failure = error;
+    // A download that was opened and never read (no data connection came) still has a request under way.
+    transfer.stopStorage(error);
     const final = failureReply(transfer, error, settings);
     if (final === undefined) throw error;
     return final;
