@@ -9,6 +9,7 @@ import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Download } from '../filesystem/filesystem.ts';
 import { contentRangeOf, discard, ObjectRange, type ObjectVersion } from './object-range.ts';
 import { withRetries } from './retry.ts';
+import { storageErrorEvent } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
 
 export type S3DownloadOptions = {
@@ -60,7 +61,7 @@ async function getFirst(
         storage.client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range }), {
           abortSignal: signal,
         }),
-      { signal, operation: 'GetObject' },
+      { signal, operation: 'GetObject', patienceMs: storage.patienceMs },
     );
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'invalid-offset') return undefined;
@@ -71,7 +72,7 @@ async function getFirst(
 async function sizeOf(storage: S3Storage, { bucket, key, signal }: S3DownloadOptions): Promise<number> {
   const head = await withRetries(
     () => storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal }),
-    { signal, operation: 'HeadObject' },
+    { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
   );
   return head.ContentLength ?? 0;
 }
@@ -97,6 +98,11 @@ async function* contentOf(
       }
       range.close();
     }
+  } catch (error) {
+    const event =
+      error instanceof FilesystemError && storageErrorEvent(error.cause, 'download', version.bucket);
+    if (event) storage.observe(event);
+    throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
     ended.abort(new Error('the download is over'));

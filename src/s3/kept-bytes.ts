@@ -74,7 +74,7 @@ export async function readBack(
       if (ETag !== kept.etag || !Body) throw new FilesystemError('changed', 'the object changed');
       return await Body.transformToByteArray();
     },
-    { signal, operation: 'GetObject' },
+    { signal, operation: 'GetObject', patienceMs: storage.patienceMs },
   );
   if (bytes.byteLength !== kept.sizeBytes)
     throw new FilesystemError('changed', 'the object changed its size');
@@ -85,10 +85,7 @@ async function headOf(storage: S3Storage, Bucket: string, Key: string, signal: A
   try {
     return await withRetries(
       () => storage.client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal: signal }),
-      {
-        signal,
-        operation: 'HeadObject',
-      },
+      { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
     );
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;

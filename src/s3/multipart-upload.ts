@@ -103,7 +103,7 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         ),
-      { signal, operation: 'UploadPart' },
+      { signal, operation: 'UploadPart', patienceMs: this.#storage.patienceMs },
     );
     const { sizeBytes, crc32 } = part;
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
@@ -126,7 +126,7 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         ),
-      { signal, operation: 'UploadPartCopy' },
+      { signal, operation: 'UploadPartCopy', patienceMs: this.#storage.patienceMs },
     );
     const ETag = CopyPartResult?.ETag;
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32: emptyCrc32 });
@@ -173,7 +173,7 @@ export class MultipartUpload {
         // The transfer's own signal has aborted already.
         signal: new AbortController().signal,
         operation: 'AbortMultipartUpload',
-        patienceMs: abortPatienceMs,
+        patienceMs: Math.min(abortPatienceMs, this.#storage.patienceMs ?? abortPatienceMs),
       });
     } catch (error) {
       const cause = error instanceof FilesystemError ? error.cause : error;
@@ -207,7 +207,7 @@ async function createWithChecksum(
           new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
           { abortSignal: signal },
         ),
-      { signal, operation: 'CreateMultipartUpload' },
+      { signal, operation: 'CreateMultipartUpload', patienceMs: storage.patienceMs },
     );
   if (integrity === 'parts') return await create({});
   try {

@@ -118,7 +118,7 @@ export class ObjectRange {
           attempt = 0;
           giveUpAtMs = undefined;
         }
-        giveUpAtMs ??= Date.now() + defaultPatienceMs;
+        giveUpAtMs ??= Date.now() + (this.#storage.patienceMs ?? defaultPatienceMs);
         if (Date.now() >= giveUpAtMs) throw failure;
         await delay(retryDelayMs(attempt), undefined, { signal: this.#signal }).catch(() => undefined);
         this.#signal.throwIfAborted();

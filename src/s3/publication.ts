@@ -61,7 +61,7 @@ export async function publish(
         throw error;
       }
     },
-    { signal, operation },
+    { signal, operation, patienceMs: storage.patienceMs },
   );
 }
 
@@ -99,7 +99,7 @@ async function headOf(
   try {
     const head = await withRetries(
       () => storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal }),
-      { signal, operation: 'HeadObject' },
+      { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
     );
     return head.Metadata ?? {};
   } catch (error) {

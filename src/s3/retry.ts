@@ -11,7 +11,7 @@ export type RetryOptions = {
   /** For the mapped error's message: `UploadPart`. */
   readonly operation: string;
   /** How long a fault may last, from the first failure on; then the last failure is thrown. */
-  readonly patienceMs?: number;
+  readonly patienceMs?: number | undefined;
 };
 
 /** A restart or a failover of S3 or of the network in front of it lasts seconds; a minute is an outage. */

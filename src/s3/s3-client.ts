@@ -26,6 +26,9 @@ export type S3ClientOptions = {
 
 const keepAliveMs = 15_000;
 
+const ignore = (): void => undefined;
+const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore };
+
 /** Operations whose body is a client's file. */
 const payloadOperations: ReadonlySet<string> = new Set(['PutObjectCommand', 'UploadPartCommand']);
 
@@ -45,6 +48,8 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     responseChecksumValidation: 'WHEN_REQUIRED',
     // `Expect: 100-continue` costs a round trip for each part, and a connection, as the SDK uses no keep-alive with it.
     expectContinueHeader: false,
+    // Failures are reported by whoever asked; without a logger the SDK would write some of them to the console.
+    logger: silent,
     requestHandler: {
       httpAgent: new HttpAgent(agentOptions),
       // More sessions to resume than the default 100 hosts would ever need; TLS 1.2 and 1.3 alike.

@@ -56,6 +56,7 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
     'RequestTimeout',
     'ServiceUnavailable',
     'TimeoutError',
+    'XAmzContentSHA256Mismatch',
   ],
 };
 

@@ -7,4 +7,6 @@ export type S3Storage = {
   readonly client: S3Client;
   readonly memory: TransferMemory;
   readonly observe: Observe;
+  /** How long S3 may fail before a transfer does; `defaultPatienceMs` where absent. */
+  readonly patienceMs?: number;
 };

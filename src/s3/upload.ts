@@ -16,6 +16,7 @@ import { earliestPartBytes, mostParts, partSizeBytes, type PartSizeOptions } fro
 import { inPieces, largestPieceBytes, Part } from './part.ts';
 import { PartsInFlight } from './parts-in-flight.ts';
 import { publish, uploadMarkName, type Condition } from './publication.ts';
+import { storageErrorEvent } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
 import type { UploadMemory } from './transfer-memory.ts';
 
@@ -96,8 +97,8 @@ class S3Upload implements Upload {
       }
       this.#throwIfFailed();
     } catch (error) {
-      this.#fail(error);
-      await this.abort(error);
+      this.#closing = this.#discard(error);
+      await this.#closing;
       throw error;
     }
   }
@@ -124,7 +125,10 @@ class S3Upload implements Upload {
     const publishing = this.#publish();
     this.#closing = publishing.then(
       () => this.#close(),
-      (error: unknown) => this.#discard(error),
+      (error: unknown) => {
+        this.#report(error);
+        return this.#discard(error);
+      },
     );
     await this.#closing;
     await publishing;
@@ -132,7 +136,10 @@ class S3Upload implements Upload {
 
   async abort(reason: unknown): Promise<void> {
     this.#fail(reason);
-    this.#closing ??= this.#discard(reason);
+    if (this.#closing === undefined) {
+      this.#report(this.#ended.signal.reason);
+      this.#closing = this.#discard(reason);
+    }
     await this.#closing;
   }
 
@@ -279,6 +286,13 @@ class S3Upload implements Upload {
     this.#close();
     const multipart = await this.#multipart?.catch(() => undefined);
     await multipart?.abort();
+  }
+
+  /** Whoever opened the upload reports what fails until then; this is for what fails later. */
+  #report(failure: unknown): void {
+    if (!(failure instanceof FilesystemError)) return;
+    const event = storageErrorEvent(failure.cause, 'upload', this.#options.bucket);
+    if (event) this.#storage.observe(event);
   }
 
   #close(): void {

@@ -14,7 +14,11 @@ export type TestStorage = S3Storage & { readonly events: readonly GatewayEvent[]
 /** A storage as the gateway has it. Time limits are the gateway's own unless given. */
 export function storageOn(
   endpoint: string,
-  options: { readonly budgetBytes?: number; readonly idleTimeoutMs?: number } = {},
+  options: {
+    readonly budgetBytes?: number;
+    readonly idleTimeoutMs?: number;
+    readonly patienceMs?: number;
+  } = {},
 ): TestStorage {
   const events: GatewayEvent[] = [];
   return {
@@ -25,6 +29,7 @@ export function storageOn(
       ...(onEmulator && { credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } }),
       ...(options.idleTimeoutMs !== undefined && { idleTimeoutMs: options.idleTimeoutMs }),
     }),
+    ...(options.patienceMs !== undefined && { patienceMs: options.patienceMs }),
     memory: new TransferMemory(options.budgetBytes ?? 128 * mib),
     observe: (event) => events.push(event),
     events,
