@@ -75,15 +75,21 @@ export type Filesystem = {
    */
   list(directory: Pathname, options: CallOptions): AsyncIterable<readonly Entry[]>;
   openDownload(pathname: Pathname, options: DownloadOptions): Promise<Download>;
-  /** Parents need not exist: a directory is where files are. `is-a-directory` where the name is one. */
+  /**
+   * Parents need not exist: a directory is where files are. `is-a-directory` where the name is one and `not-a-directory`
+   * below a file: here, or at the latest at the commit, which then publishes nothing.
+   */
   openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload>;
   /** `exists` where the name is taken by a file or a directory. */
   makeDirectory(pathname: Pathname, options: CallOptions): Promise<void>;
   /** `not-empty`, `not-found`, `not-a-directory`; the root is `permission-denied`. */
   removeDirectory(pathname: Pathname, options: CallOptions): Promise<void>;
-  /** `is-a-directory` for directories. */
+  /** `is-a-directory` for directories. The directory that the file was in stays, be it empty. */
   removeFile(pathname: Pathname, options: CallOptions): Promise<void>;
-  /** A file replaces a file (ncftp relies on it); a directory replaces nothing, and does not move below itself. */
+  /**
+   * A file replaces a file (ncftp relies on it); a directory replaces nothing (`exists`), and does not move below itself
+   * (`name-not-allowed`). All or nothing: a failure leaves the source whole.
+   */
   rename(from: Pathname, to: Pathname, options: CallOptions): Promise<void>;
   /** Sets the time that MDTM shows (MFMT); it is kept with the file and survives a rename. */
   setModifiedAt(pathname: Pathname, modifiedAt: Date, options: CallOptions): Promise<void>;
