@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { compareKeys, DirectoryEntries, type ListingPage } from '../../src/s3/listing.ts';
+
+const lastModified = new Date(0);
+
+/** The pages that S3 makes of these keys for a listing of `d/`, with so many entries each. */
+function pagesOf(keys: readonly string[], entriesPerPage: number): ListingPage[] {
+  const items = new Set<string>();
+  for (const key of [...keys].sort(compareKeys)) {
+    const slash = key.indexOf('/', 'd/'.length);
+    items.add(slash < 0 ? key : key.slice(0, slash + 1));
+  }
+  const ordered = [...items].sort(compareKeys);
+  const pages: ListingPage[] = [];
+  for (let start = 0; start < ordered.length; start += entriesPerPage) {
+    const page = ordered.slice(start, start + entriesPerPage);
+    const isFile = (item: string): boolean => item === 'd/' || !item.endsWith('/');
+    pages.push({
+      objects: page.filter(isFile).map((key) => ({ key, sizeBytes: 1, lastModified, etag: '' })),
+      commonPrefixes: page.filter((item) => !isFile(item)),
+    });
+  }
+  return pages;
+}
+
+function listed(pages: readonly ListingPage[]): { names: string[]; unlisted: string[] } {
+  const unlisted: string[] = [];
+  const entries = new DirectoryEntries('d/', (key, reason) => unlisted.push(`${key} ${reason}`));
+  const names = pages.flatMap((page) =>
+    entries.take(page).map(({ name, type }) => (type === 'file' ? name : `${name}/`)),
+  );
+  return { names, unlisted };
+}
+
+describe('The entries of a directory', () => {
+  it('leave out its marker, and are ordered by name where keys are not', () => {
+    const { names } = listed(pagesOf(['d/', 'd/a/x', 'd/a-b', 'd/a.c', 'd/b'], 10));
+    assert.deepEqual(names, ['a/', 'a-b', 'a.c', 'b']);
+  });
+
+  it('hide a directory behind a file of its name, however many pages lie between', () => {
+    const between = Array.from({ length: 50 }, (_, index) => `d/name-${index}`);
+    const keys = ['d/name', 'd/nam', ...between, 'd/name/below', 'd/name-7/below', 'd/other/x'];
+    for (const entriesPerPage of [1, 2, 7, 1000]) {
+      const { names, unlisted } = listed(pagesOf(keys, entriesPerPage));
+      const expected = ['nam', 'name', ...between.map((key) => key.slice(2)), 'other/'];
+      assert.deepEqual(names.sort(), expected.sort());
+      assert.deepEqual(unlisted.sort(), ['d/name-7/ hidden-by-file', 'd/name/ hidden-by-file'].sort());
+    }
+  });
+
+  it('leave out what no FTP name can express, and report it', () => {
+    const keys = ['d//x', 'd/./x', 'd/../x', 'd/a\nb', 'd/ok'];
+    const { names, unlisted } = listed(pagesOf(keys, 2));
+    assert.deepEqual(names, ['ok']);
+    assert.equal(unlisted.length, 4);
+  });
+
+  it('list a common prefix once that a server repeats on the next page', () => {
+    const page = { objects: [], commonPrefixes: ['d/a/', 'd/b/'] };
+    assert.deepEqual(listed([page, { objects: [], commonPrefixes: ['d/b/', 'd/c/'] }]).names, [
+      'a/',
+      'b/',
+      'c/',
+    ]);
+  });
+
+  it('name nothing twice and nothing too few, for any keys and any page size', () => {
+    const segment = fc.constantFrom(
+      'a',
+      'aa',
+      'a!',
+      'a-',
+      'a.b',
+      'b',
+      'ä',
+      '😀',
+      '\uffee',
+      'a/b',
+      'a-/c',
+      'b/',
+    );
+    fc.assert(
+      fc.property(fc.uniqueArray(segment), fc.integer({ min: 1, max: 5 }), (segments, entriesPerPage) => {
+        const keys = segments.map((name) => `d/${name}`);
+        const { names } = listed(pagesOf(keys, entriesPerPage));
+        const bare = names.map((name) => name.replace('/', ''));
+        assert.equal(new Set(bare).size, bare.length);
+        assert.deepEqual(new Set(bare), new Set(segments.map((name) => name.split('/')[0])));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
