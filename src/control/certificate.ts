@@ -30,7 +30,9 @@ export class CertificateFromFiles implements CertificateHolder {
 
   /** Reads the files and watches them. Rejects with a message that names what is wrong with which. */
   static async open(files: CertificateFiles, observe: Observe): Promise<CertificateFromFiles> {
-    return new CertificateFromFiles(files, await readCertificate(files), observe);
+    const certificate = new CertificateFromFiles(files, await readCertificate(files), observe);
+    observe({ event: 'certificate-loaded', source: files.certificatePath });
+    return certificate;
   }
 
   get current(): Certificate {
@@ -40,9 +42,14 @@ export class CertificateFromFiles implements CertificateHolder {
   /** Reads the files now. On failure the certificate in force stays, and the failure is observed. */
   async reload(): Promise<void> {
     try {
-      this.#current = await readCertificate(this.#files);
+      const renewed = await readCertificate(this.#files);
+      if (this.#isClosed || isSame(renewed, this.#current)) return;
+      this.#current = renewed;
+      this.#observe({ event: 'certificate-loaded', source: this.#files.certificatePath });
     } catch (error) {
-      if (!this.#isClosed) this.#observe({ event: 'unexpected-error', error });
+      if (this.#isClosed) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#observe({ event: 'document-unusable', document: 'certificate', reason });
     }
   }
 
@@ -78,4 +85,8 @@ export function checkCertificate({ chain, key }: Certificate, source: string): v
       cause: error,
     });
   }
+}
+
+function isSame(one: Certificate, other: Certificate): boolean {
+  return `${String(one.chain)}${String(one.key)}` === `${String(other.chain)}${String(other.key)}`;
 }

@@ -54,6 +54,7 @@ describe('a certificate in files', () => {
     assert.equal(nameOf(certificate), 'CN=first');
     await write('second');
     await becomes(certificate, 'second');
+    assert.deepEqual(events.at(-1), { event: 'certificate-loaded', source: files.certificatePath });
   });
 
   it('is read again when a link is put in their place, as Kubernetes and certbot do', async () => {
@@ -73,11 +74,10 @@ describe('a certificate in files', () => {
     await writeFile(files.keyPath, 'no key');
     await certificate.reload();
     assert.equal(nameOf(certificate), 'CN=first');
-    const [event] = events;
-    assert.equal(event?.event, 'unexpected-error');
+    const event = events.find((each) => each.event === 'document-unusable');
     assert.match(
-      String((event as { error: unknown }).error),
-      /The certificate and the key of \S+cert\.pem and \S+key\.pem cannot be used/,
+      event?.reason ?? '',
+      /^The certificate and the key of \S+cert\.pem and \S+key\.pem cannot be used/,
     );
   });
 
