@@ -18,13 +18,16 @@ export type DrainOptions = {
 /** Long enough for most transfers, short enough that a crash which clients can cause again is over soon. */
 const drainAfterErrorMs = 10_000;
 
+/** `npm start` passes on a Ctrl-C that the terminal has sent already: the same wish twice. */
+const sameSignalMs = 300;
+
 /** As a shell shows a process that a signal ended. */
 const exitCodes = { SIGTERM: 143, SIGINT: 130 } as const;
 
 export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions): void {
-  let isStopping = false;
+  let stoppingSinceMs: number | undefined = undefined;
   const stop = (reason: string, timeoutMs: number, code: number): void => {
-    isStopping = true;
+    stoppingSinceMs = performance.now();
     service.stop(reason, timeoutMs).then(
       () => exit(code),
       (error: unknown) => {
@@ -35,13 +38,13 @@ export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (isStopping) exit(exitCodes[signal]);
-      else stop(signal, drainMs, 0);
+      if (stoppingSinceMs === undefined) stop(signal, drainMs, 0);
+      else if (performance.now() - stoppingSinceMs > sameSignalMs) exit(exitCodes[signal]);
     });
   }
   const fail = (error: unknown): void => {
     observe({ event: 'unexpected-error', error });
-    if (isStopping) exit(1);
+    if (stoppingSinceMs !== undefined) exit(1);
     else stop('unexpected error', Math.min(drainMs, drainAfterErrorMs), 1);
   };
   process.on('uncaughtException', fail);
