@@ -25,6 +25,11 @@ const prefix = z.string().superRefine((value, context) => {
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
 });
 
+/** What S3 takes in a tag (Amazon S3 User Guide, "Categorizing your objects using tags"). */
+const tagText = z
+  .string()
+  .regex(/^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u, 'must be letters, digits, spaces and _ . : / = + - @');
+
 const storage = z.strictObject({
   encryption: z
     .discriminatedUnion('algorithm', [
@@ -37,7 +42,7 @@ const storage = z.strictObject({
     .record(z.string().regex(/^[^.A-Z]+$/), z.string().regex(/^[\w.+-]+\/[\w.+-]+(?:; ?[\w-]+=[\w.-]+)*$/))
     .exactOptional(),
   tags: z
-    .record(z.string().min(1).max(128), z.string().max(256))
+    .record(tagText.min(1).max(128), tagText.max(256))
     .refine((tags) => Object.keys(tags).length <= 10, 'must be at most 10: S3 allows no more')
     .exactOptional(),
 });
