@@ -8,7 +8,7 @@ export type ProtectionOptions = { readonly tls: 'off' | 'optional' | 'required' 
 const noTls = reply(502, 'TLS is not available here.');
 const authFirst = reply(503, 'Send AUTH TLS first.');
 
-/** Names of the one mechanism (RFC 4217 2.1), and whether the name asks for protected data too (its drafts). */
+/** Names of the one mechanism (RFC 4217 8), and whether the name asks for protected data too (its drafts). */
 const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
   ['TLS', 'C'],
   ['TLS-C', 'C'],
@@ -38,7 +38,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
     {
       verb: 'PBSZ',
       syntax: 'PBSZ <SP> 0',
-      source: 'RFC 2228 3, RFC 4217 8',
+      source: 'RFC 2228 3, RFC 4217 9',
       feature: whereTls('PBSZ'),
       access: 'anyone',
       handle: (session, argument) => {
@@ -77,7 +77,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
     {
       verb: 'CCC',
       syntax: 'CCC',
-      source: 'RFC 4217 6',
+      source: 'RFC 4217 5',
       access: 'anyone',
       handle: (session) => {
         if (tls === 'off') return noTls;
@@ -88,7 +88,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
   ];
 }
 
-// Whatever was said in clear could have been said by anybody on the way (RFC 4217 4.2, 15.1).
+// Whatever was said in clear could have been said by anybody on the way (RFC 4217 15).
 function beginAnew(session: Session, level: 'C' | 'P'): void {
   session.logOut();
   session.protectionLevel = level;

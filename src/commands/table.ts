@@ -45,7 +45,7 @@ const protectionFirst = reply(521, 'Data connections must be protected here: sen
 /** Of the commands that move data, those that need no data connection. */
 const withoutData: ReadonlySet<string> = new Set(['REST', 'MLST']);
 
-/** RFC 4217 section 9: 521 where a data connection cannot be made at the protection level in force. */
+/** RFC 4217 10.2: 521 where a data connection cannot be made at the protection level in force. */
 function protectedWhereRequired({ tls }: LoginOptions, commands: readonly Command[]): readonly Command[] {
   if (tls !== 'required') return commands;
   return commands.map((command) => {
