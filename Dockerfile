@@ -5,15 +5,15 @@ ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${NODE_IMAGE} AS build
-WORKDIR /build
+WORKDIR /work/build
 COPY package.json package-lock.json ./
 # What the gateway needs, and beside it the bundler, at the versions of the lock file; no package runs a script of its own.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
- && npm install --prefix / --no-save --ignore-scripts --no-audit --no-fund \
+ && npm install --prefix /work --no-save --ignore-scripts --no-audit --no-fund \
       "esbuild@$(node -p "require('./package-lock.json').packages['node_modules/esbuild'].version")"
 COPY scripts/bundle.ts scripts/
 COPY src src
-RUN node scripts/bundle.ts /gateway/gateway.js && rm -rf /build
+RUN node scripts/bundle.ts /gateway/gateway.js && rm -rf /work
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.1.0

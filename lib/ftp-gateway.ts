@@ -3,7 +3,7 @@
  * composes; each part is in the file named after it.
  */
 import { fileURLToPath } from 'node:url';
-import { Annotations, Duration, IgnoreMode, Validations, RemovalPolicy } from 'aws-cdk-lib';
+import { Annotations, Duration, IgnoreMode, Names, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { Peer } from 'aws-cdk-lib/aws-ec2';
 import {
   Cluster,
@@ -85,6 +85,7 @@ export class FtpGateway extends Construct {
       removalPolicy: RemovalPolicy.RETAIN,
     });
     this.taskRole = this.makeTaskRole(props);
+    const metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
     const memoryMiB = props.memoryMiB ?? 1024;
     this.slots = this.makeSlots({
       cluster: this.makeCluster(network),
@@ -109,6 +110,7 @@ export class FtpGateway extends Construct {
         tls: props.tls,
         memoryMiB,
         drainSeconds: stopTimeout.toSeconds() - exitSeconds,
+        metricsNamespace,
       }),
     });
 
@@ -117,6 +119,7 @@ export class FtpGateway extends Construct {
       loadBalancer: this.loadBalancer,
       slots: this.slots,
       logGroup,
+      metricsNamespace,
       topic: this.alarmTopic,
     });
     const host = this.addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;

@@ -1,6 +1,5 @@
 /** What an operator watches, and what wakes them: a dashboard, and alarms that each say what is wrong and what to do. */
-import { Duration, Names } from 'aws-cdk-lib';
-import type { Metric } from 'aws-cdk-lib/aws-cloudwatch';
+import { Duration } from 'aws-cdk-lib';
 import {
   Alarm,
   ComparisonOperator,
@@ -8,11 +7,12 @@ import {
   GraphWidget,
   type IMetric,
   LogQueryWidget,
+  Metric,
   Stats,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import { FilterPattern, type ILogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
+import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import type { LoadBalancer } from './load-balancer.ts';
@@ -22,6 +22,8 @@ export type MonitoringProps = {
   readonly loadBalancer: LoadBalancer;
   readonly slots: readonly Slot[];
   readonly logGroup: ILogGroup;
+  /** The CloudWatch namespace of the tasks' own metrics (METRICS_NAMESPACE). */
+  readonly metricsNamespace: string;
   readonly topic: ITopic;
 };
 
@@ -41,14 +43,15 @@ const { GREATER_THAN_OR_EQUAL_TO_THRESHOLD: atLeast, LESS_THAN_THRESHOLD: below 
 
 export class Monitoring extends Construct {
   readonly #topic: ITopic;
+  readonly #namespace: string;
 
   constructor(scope: Construct, id: string, props: MonitoringProps) {
     super(scope, id);
     this.#topic = props.topic;
+    this.#namespace = props.metricsNamespace;
     const healthy = props.slots.map((slot) => this.alarmOnSlot(slot));
     this.alarmOnAllSlots(props.loadBalancer);
-    const { exhausted, storageErrors, unexpected } = this.alarmOnLog(props.logGroup);
-    this.makeDashboard(props, healthy, [exhausted, storageErrors, unexpected]);
+    this.makeDashboard(props, healthy, this.alarmOnEvents());
   }
 
   private alarmOnSlot(slot: Slot): IMetric {
@@ -56,7 +59,6 @@ export class Monitoring extends Construct {
     const healthy = slot.healthTargetGroup.metrics.healthyHostCount({
       period: minute,
       statistic: Stats.MINIMUM,
-      label: `slot ${number}`,
     });
     this.alarm(`Slot${number}Down`, {
       metric: healthy,
@@ -80,7 +82,7 @@ export class Monitoring extends Construct {
       minutes: 5,
       meaning: `Slot ${number} uses over 90% of its memory; at 100% the task is killed with its transfers.`,
     });
-    return healthy;
+    return healthy.with({ label: `slot ${number}` });
   }
 
   private alarmOnAllSlots({ controlTargetGroups }: LoadBalancer): void {
@@ -96,9 +98,9 @@ export class Monitoring extends Construct {
     });
   }
 
-  /** The log lines carry the event names of src/operations/event.ts; counting them needs no API call of the task. */
-  private alarmOnLog(logGroup: ILogGroup) {
-    const exhausted = this.countEvent(logGroup, 'PassivePortsExhausted', 'passive-ports-exhausted');
+  /** What the tasks count themselves, and write to the log in embedded metric format (src/operations/emf.ts). */
+  private alarmOnEvents(): readonly IMetric[] {
+    const exhausted = this.counted('PassivePortsExhausted');
     this.alarm('PassivePortsExhausted', {
       metric: exhausted,
       threshold: 10,
@@ -107,7 +109,7 @@ export class Monitoring extends Construct {
       meaning:
         'Clients waited for a passive port in vain (425): many start transfers at once from one address. Give each slot more ports, or add slots.',
     });
-    const storageErrors = this.countEvent(logGroup, 'StorageErrors', 'storage-error');
+    const storageErrors = this.counted('StorageErrors');
     this.alarm('StorageErrors', {
       metric: storageErrors,
       threshold: 10,
@@ -115,7 +117,15 @@ export class Monitoring extends Construct {
       minutes: 5,
       meaning: 'S3 has answered with errors for 5 minutes: throttling, permissions, or an outage.',
     });
-    const unexpected = this.countEvent(logGroup, 'UnexpectedErrors', 'unexpected-error');
+    const unusable = this.counted('DocumentsUnusable');
+    this.alarm('DocumentsUnusable', {
+      metric: unusable,
+      threshold: 1,
+      comparison: atLeast,
+      minutes: 1,
+      meaning: 'The users or the certificate could not be read again; the last good ones are in force.',
+    });
+    const unexpected = this.counted('UnexpectedErrors');
     this.alarm('UnexpectedErrors', {
       metric: unexpected,
       threshold: 1,
@@ -123,19 +133,11 @@ export class Monitoring extends Construct {
       minutes: 1,
       meaning: 'The gateway met an error it has no name for: a defect. The log line holds the stack.',
     });
-    return { exhausted, storageErrors, unexpected };
+    return [exhausted, storageErrors, unusable, unexpected];
   }
 
-  private countEvent(logGroup: ILogGroup, metricName: string, event: string): Metric {
-    const filter = new MetricFilter(this, `${metricName}Filter`, {
-      logGroup,
-      filterPattern: FilterPattern.stringValue('$.event', '=', event),
-      metricNamespace: `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`,
-      metricName,
-      metricValue: '1',
-      defaultValue: 0,
-    });
-    return filter.metric({ statistic: Stats.SUM, period: minute, label: event });
+  private counted(metricName: string): Metric {
+    return new Metric({ namespace: this.#namespace, metricName, statistic: Stats.SUM, period: minute });
   }
 
   private alarm(name: string, { metric, threshold, comparison, minutes, meaning, missing }: AlarmWhen): void {
@@ -162,9 +164,10 @@ export class Monitoring extends Construct {
     const dashboard = new Dashboard(this, 'Dashboard');
     dashboard.addWidgets(
       graph('Slots with a healthy task', healthy),
-      graph('What goes wrong (log events a minute)', events),
+      graph('What goes wrong (events a minute)', events),
       graph('Connections: open, and new', [nlb.metrics.activeFlowCount()], [nlb.metrics.newFlowCount()]),
-      graph('Bytes through the load balancer', [nlb.metrics.processedBytes()]),
+      graph('Bytes a minute', [this.counted('UploadBytes'), this.counted('DownloadBytes')]),
+      graph('Files a minute', [this.counted('UploadsCompleted'), this.counted('DownloadsCompleted')]),
       graph(
         'CPU (%)',
         slots.map((slot) => slot.service.metricCpuUtilization({ label: `slot ${slot.plan.number}` })),

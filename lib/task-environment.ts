@@ -15,6 +15,7 @@ export type TaskEnvironmentProps = {
   readonly tls: FtpTls | undefined;
   readonly memoryMiB: number;
   readonly drainSeconds: number;
+  readonly metricsNamespace: string;
 };
 
 export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<string, string>> {
@@ -42,6 +43,7 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     // The rest is for V8, TLS and the sockets.
     UPLOAD_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
     DRAIN_SECONDS: String(props.drainSeconds),
+    METRICS_NAMESPACE: props.metricsNamespace,
   };
 }
 

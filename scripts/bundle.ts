@@ -26,10 +26,11 @@ export async function bundle(outfile: string): Promise<number> {
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning',
-    // CommonJS packages inside an ES module still ask for `require`, some for what is not installed: bunyan, which ftp-srv
-    // logs with, tries dtrace-provider and does without. That stays a question at run time.
+    // A native package that bunyan, which ftp-srv loads, tries and does without.
+    external: ['dtrace-provider'],
+    // CommonJS packages inside an ES module still ask for `require` at run time.
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
     },
   });
   await writeFile(outfile.replace(/\.js$/, '.cdx.json'), JSON.stringify(await billOfMaterials(metafile)));

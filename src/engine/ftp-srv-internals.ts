@@ -3,8 +3,9 @@
  * where it was. See docs/decisions/0001-ftp-srv-behind-one-adapter.md.
  */
 import type { EventEmitter } from 'node:events';
-import { createRequire } from 'node:module';
 import type { Server, Socket } from 'node:net';
+import ftpSrv from 'ftp-srv';
+import ftpSrvPackage from 'ftp-srv/package.json' with { type: 'json' };
 
 /** The one version whose inside is known. */
 export const ftpSrvVersion = '4.6.3';
@@ -65,17 +66,15 @@ export type FtpSrvConstructor = new (options: FtpSrvOptions) => FtpSrvServer & {
   disconnectClient(id: string): PromiseLike<unknown>;
 };
 
-const require = createRequire(import.meta.url);
-
-/** Loads ftp-srv. Throws where another version is installed. */
+/** Hands out ftp-srv, which is imported so that the image's bundle holds it. Throws where another version is installed. */
 export function loadFtpSrv(): FtpSrvConstructor {
-  const { version } = require('ftp-srv/package.json') as { version: string };
+  const { version } = ftpSrvPackage;
   if (version !== ftpSrvVersion) {
     throw new Error(
       `ftp-srv ${version} is installed, but the engine adapter knows the inside of ${ftpSrvVersion} only; install that version.`,
     );
   }
-  return require('ftp-srv') as FtpSrvConstructor;
+  return ftpSrv as unknown as FtpSrvConstructor;
 }
 
 type Place = readonly [name: string, isThere: boolean];
