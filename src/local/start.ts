@@ -4,7 +4,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { type Config, parseConfig } from '../config.ts';
+import { type Config, type Environment, parseConfig } from '../config.ts';
 import { drainOnSignals } from '../operations/drain.ts';
 import type { Observe } from '../operations/event.ts';
 import { type Service, startService } from '../service.ts';
@@ -34,13 +34,14 @@ type Surroundings = { readonly config: Config; readonly s3: LocalS3 | undefined 
 
 async function prepare(environment: NodeJS.ProcessEnv): Promise<Surroundings> {
   const isSet = ([, value]: readonly [string, string | undefined]): boolean => (value ?? '').trim() !== '';
-  const given = { ...localDefaults, ...Object.fromEntries(Object.entries(environment).filter(isSet)) };
-  if ('S3_ENDPOINT' in given) return { config: parseConfig(given), s3: undefined };
+  const set = Object.fromEntries(Object.entries(environment).filter(isSet));
+  const given: Environment = { ...localDefaults, ...set };
   // Problems are told before anything is started or written.
-  parseConfig(given);
+  const config = parseConfig(given);
+  if (config.s3Endpoint !== undefined) return { config, s3: undefined };
   await mkdir(s3Folder, { recursive: true });
-  if (given.USERS === localDefaults.USERS) await writeUsersFile();
-  const s3 = await startLocalS3({ directory: s3Folder, buckets: [given.S3_BUCKET], port: 0 });
+  if (given['USERS'] === localDefaults.USERS) await writeUsersFile();
+  const s3 = await startLocalS3({ directory: s3Folder, buckets: [config.s3Bucket ?? demoBucket], port: 0 });
   // The AWS default chain looks here first: credentials of this machine never reach the local server.
   process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId;
   process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey;
@@ -116,7 +117,7 @@ try {
   });
   process.stdout.write(`${instructions(surroundings, service)}\n`);
 } catch (error) {
-  process.stderr.write(`${describeStartError(error, (surroundings)?.config)}\n`);
-  await (surroundings)?.s3?.close();
+  process.stderr.write(`${describeStartError(error, surroundings?.config)}\n`);
+  await surroundings?.s3?.close();
   process.exitCode = 2;
 }

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseUsersFile } from '../../src/users/users-file.ts';
+
+const password = `scrypt:N=16384,r=8,p=5:${'A'.repeat(22)}:${'A'.repeat(43)}`;
+const alice = {
+  name: 'alice',
+  password,
+  home: { bucket: 'homes', prefix: 'alice/' },
+  permissions: 'read-write',
+};
+const defaultHome = { bucket: 'common', prefix: 'in/' };
+
+function parse(users: readonly unknown[], home: Parameters<typeof parseUsersFile>[1] = defaultHome) {
+  return parseUsersFile(JSON.stringify({ users }), home);
+}
+
+describe('users file', () => {
+  it('names users, homes and permissions', () => {
+    const { accounts, problems } = parse([alice]);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(accounts.get('alice')?.user, {
+      name: 'alice',
+      home: { bucket: 'homes', prefix: 'alice/' },
+      permissions: 'read-write',
+    });
+  });
+
+  it('gives those who name no home the default one, and those who name no bucket its bucket', () => {
+    const { home: _, ...homeless } = alice;
+    const { accounts } = parse([homeless, { ...alice, name: 'bob', home: { prefix: 'bob/' } }]);
+    assert.deepEqual(accounts.get('alice')?.user.home, { bucket: 'common', prefix: 'in/' });
+    assert.deepEqual(accounts.get('bob')?.user.home, { bucket: 'common', prefix: 'bob/' });
+  });
+
+  it('says how S3 keeps what is uploaded', () => {
+    const storage = {
+      encryption: { algorithm: 'aws:kms', keyId: 'alias/ftp' },
+      storageClass: 'STANDARD_IA',
+      contentTypes: { edi: 'application/EDIFACT' },
+      tags: { partner: 'alice' },
+    };
+    const { accounts, problems } = parse([{ ...alice, home: { ...alice.home, storage } }]);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(accounts.get('alice')?.user.home.storage, storage);
+  });
+
+  const wrong: readonly (readonly [entry: object, problem: string])[] = [
+    [
+      { ...alice, home: { bucket: 'homes', prefix: 'alice' } },
+      'users[0] "alice": home.prefix must end in "/": expected "alice/", got "alice"',
+    ],
+    [
+      { ...alice, password: 'in clear' },
+      'users[0] "alice": password must be what "npm run hash-password" prints',
+    ],
+    [{ ...alice, password: undefined }, 'users[0] "alice": password is missing or not a string'],
+    [
+      { ...alice, permissions: 'all' },
+      'users[0] "alice": permissions must be "read-only" or "write-only" or "read-write"',
+    ],
+    [{ ...alice, shell: '/bin/sh' }, 'users[0] "alice": unknown field "shell"'],
+    [{ ...alice, home: { ...alice.home, bukket: 'x' } }, 'users[0] "alice": unknown field "home.bukket"'],
+    [{ ...alice, name: 'a\r\nb' }, 'users[0] "a\\r\\nb": name must be 1 to 256 printable characters'],
+    [{ ...alice, name: 7 }, 'users[0]: name must be a string'],
+    [
+      { ...alice, home: { ...alice.home, storage: { storageClass: 'COLD' } } },
+      'users[0] "alice": home.storage.storageClass must be "STANDARD" or "STANDARD_IA" or "ONEZONE_IA" or "INTELLIGENT_TIERING" or "GLACIER_IR" or "GLACIER" or "DEEP_ARCHIVE" or "EXPRESS_ONEZONE"',
+    ],
+  ];
+  for (const [entry, problem] of wrong) {
+    it(`names what is wrong: ${problem}`, () => {
+      const { accounts, problems } = parse([entry, { ...alice, name: 'bob' }]);
+      assert.deepEqual(problems, [problem]);
+      assert.deepEqual([...accounts.keys()], ['bob'], 'others are not shut out');
+    });
+  }
+
+  it('tells of a home that nothing names', () => {
+    const { problems } = parse([{ ...alice, home: { prefix: 'a/' } }], { bucket: undefined, prefix: '' });
+    assert.deepEqual(problems, ['users[0] "alice": home.bucket is missing, and S3_BUCKET names no default']);
+  });
+
+  it('lets neither in where two have one name', () => {
+    const { accounts, problems } = parse([alice, { ...alice, name: 'bob' }, alice]);
+    assert.deepEqual([...accounts.keys()], ['bob']);
+    assert.deepEqual(problems, ['users[2] "alice": the name is taken by users[0]; neither can log in']);
+  });
+
+  it('gives names of objects no meaning', () => {
+    const { accounts } = parse([{ ...alice, name: '__proto__' }]);
+    assert.equal(accounts.get('__proto__')?.user.name, '__proto__');
+    assert.equal(accounts.get('constructor'), undefined);
+  });
+
+  for (const [text, message] of [
+    ['{"users": [}', 'it is not JSON'],
+    ['[]', 'it must be an object'],
+    ['{}', 'users is missing or not an array'],
+    ['{"users": [], "groups": []}', 'unknown field "groups"'],
+  ] as const) {
+    it(`refuses ${text} as a whole`, () => {
+      assert.throws(() => parseUsersFile(text, defaultHome), new Error(message));
+    });
+  }
+});
