@@ -18,6 +18,7 @@ export function receive(transfer: Transfer, socket: Socket, sink: Sink): Promise
     };
     const onData = (bytes: Uint8Array): void => {
       transfer.movedBytes += bytes.length;
+      transfer.lastReceivedAtMs = performance.now();
       let room: Promise<void> | undefined;
       try {
         room = sink.write(bytes);
@@ -48,6 +49,7 @@ export function receive(transfer: Transfer, socket: Socket, sink: Sink): Promise
     socket.once('close', () => {
       reject(transfer.brokenConnection());
     });
+    transfer.lastReceivedAtMs = performance.now();
     transfer.waitForClient();
     socket.resume();
   });

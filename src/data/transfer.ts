@@ -30,6 +30,8 @@ export class Transfer implements RunningTransfer {
   readonly startedAtMs = Date.now();
   readonly ended: Promise<void>;
   movedBytes = 0;
+  /** When the client's last bytes came (`performance.now()`); before that, when receiving began. */
+  lastReceivedAtMs = 0;
   readonly #session: Session;
   readonly #source: DataConnectionSource;
   readonly #settings: TransferSettings;
