@@ -72,8 +72,8 @@ export class Dialogue {
   }
 
   /** The next reply, whole, its lines joined by LF, as the server sent it. */
-  async reply(): Promise<string> {
-    const deadline = Date.now() + timeoutMs;
+  async reply(withinMs = timeoutMs): Promise<string> {
+    const deadline = Date.now() + withinMs;
     for (;;) {
       const match = /^(?:(\d{3}) [^\n]*|(\d{3})-(?:[^\n]*\r\n)*?\2 [^\n]*)\r\n/.exec(this.#received);
       if (match !== null) {

@@ -1,0 +1,31 @@
+/**
+ * Every fault that can meet an upload, through the whole gateway as a process of its own. FAULT_SEED repeats a run;
+ * FAULT_RUNS asks for more of them (`npm run test:faults`).
+ */
+import { after, before, describe, it } from 'node:test';
+import { Random } from '../fuzz/generator.ts';
+import { FaultyGateway, gatewayFaults } from './gateway-faults.ts';
+
+const seed = Number(process.env['FAULT_SEED'] ?? Date.now() % 1_000_000);
+const runs = Number(process.env['FAULT_RUNS'] ?? 18);
+
+describe('an upload through the gateway', () => {
+  let gateway: FaultyGateway;
+
+  before(async () => {
+    gateway = await FaultyGateway.start();
+  });
+  after(() => gateway.close());
+
+  for (let index = 0; index < runs; index++) {
+    const fault = gatewayFaults[index % gatewayFaults.length]!;
+    it(`is whole or not there: ${fault}, seed ${seed + index}`, async (t) => {
+      const outcome = await gateway.run(fault, new Random(seed + index));
+      t.diagnostic(`told ${outcome.told ?? 'nothing'}, found the ${outcome.found} object`);
+    });
+  }
+
+  it('leaves no session, memory, lease or multipart upload behind', async () => {
+    await gateway.assertNothingLeft();
+  });
+});
