@@ -29,8 +29,9 @@ COPY --from=build /gateway /gateway
 WORKDIR /gateway
 # A number, so that ECS and Kubernetes can tell that it is not root.
 USER 10001:10001
-# Above 1024, because of the user. Every other setting has the default of src/config.ts.
-ENV NODE_ENV=production CONTROL_PORT=2121 OPERATIONS_PORT=8080
+# A home, because the AWS SDK asks for one and this user is in no passwd file. Ports above 1024, because of the user; every
+# other setting has the default of src/config.ts.
+ENV HOME=/gateway NODE_ENV=production CONTROL_PORT=2121 OPERATIONS_PORT=8080
 EXPOSE 2121 8080 50000-50003
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
