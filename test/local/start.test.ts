@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { Dialogue } from '../support/dialogue.ts';
-import { GatewayProcess } from '../support/gateway-process.ts';
+import { endGatewayProcesses, GatewayProcess } from '../support/gateway-process.ts';
 
 const program = 'src/local/start.ts';
 let cwd: string;
@@ -15,7 +15,10 @@ before(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'ftp-gateway-start-'));
 });
 
-after(() => rm(cwd, { recursive: true }));
+after(async () => {
+  await endGatewayProcesses();
+  await rm(cwd, { recursive: true });
+});
 
 function start(environment: Readonly<Record<string, string>> = {}): GatewayProcess {
   return new GatewayProcess(environment, { program, cwd });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import packageJson from '../../package.json' with { type: 'json' };
-import { GatewayProcess } from '../support/gateway-process.ts';
+import { endGatewayProcesses, GatewayProcess } from '../support/gateway-process.ts';
 import { Dialogue } from '../support/dialogue.ts';
 
 let folder: string;
@@ -16,7 +16,10 @@ before(async () => {
   await writeFile(usersPath, '{"users":[]}');
 });
 
-after(() => rm(folder, { recursive: true }));
+after(async () => {
+  await endGatewayProcesses();
+  await rm(folder, { recursive: true });
+});
 
 describe('process', () => {
   it('prints every variable with default and meaning for --help, and ends with 0', async () => {

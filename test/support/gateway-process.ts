@@ -26,6 +26,14 @@ const surroundings = {
   AWS_SECRET_ACCESS_KEY: 'S3RVER',
 };
 
+/** Those that have not ended. */
+const running = new Set<GatewayProcess>();
+
+/** For a suite's `after`: a test that failed half-way must not leave its process behind. */
+export async function endGatewayProcesses(): Promise<void> {
+  await Promise.all([...running].map((gateway) => gateway.stop('SIGKILL')));
+}
+
 export class GatewayProcess {
   readonly child: ChildProcess;
   /** Everything on standard output so far, line by line. */
@@ -50,13 +58,15 @@ export class GatewayProcess {
       this.lines.push(line);
       this.#wake();
     });
+    running.add(this);
     const stderr = text(this.child.stderr!);
     const outputEnded = once(output, 'close');
-    this.ended = once(this.child, 'exit').then(async ([code, signal]) => {
+    this.ended = once(this.child, 'exit').then(async () => {
       await outputEnded;
       this.#isOver = true;
+      running.delete(this);
       this.#wake();
-      return { code, signal, stderr: await stderr } as ProcessEnd;
+      return { code: this.child.exitCode, signal: this.child.signalCode, stderr: await stderr };
     });
   }
 

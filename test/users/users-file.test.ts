@@ -27,7 +27,7 @@ describe('users file', () => {
   });
 
   it('gives those who name no home the default one, and those who name no bucket its bucket', () => {
-    const { home: _, ...homeless } = alice;
+    const homeless = { ...alice, home: undefined };
     const { accounts } = parse([homeless, { ...alice, name: 'bob', home: { prefix: 'bob/' } }]);
     assert.deepEqual(accounts.get('alice')?.user.home, { bucket: 'common', prefix: 'in/' });
     assert.deepEqual(accounts.get('bob')?.user.home, { bucket: 'common', prefix: 'bob/' });
