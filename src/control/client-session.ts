@@ -20,6 +20,7 @@ import type { Line } from './line-framing.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
 import { reply, type Reply } from './reply.ts';
 import type { ControlTls, Login, SessionEnd } from './session.ts';
+import { releaseContext } from './tls-context.ts';
 
 export type SessionServices = {
   readonly engine: Engine;
@@ -79,13 +80,18 @@ export class ClientSession implements SessionHost, CommandLines {
   #end: SessionEnd | undefined;
   #overlongLines = 0;
   #userPlace: string | undefined;
+  #secureContext: SecureContext | undefined;
 
   /** Greets the client at once. */
   constructor(services: SessionServices, socket: Socket, arrival: Arrival) {
     this.#services = services;
     const { promise, resolve } = Promise.withResolvers<undefined>();
     this.gone = promise;
-    this.#markGone = () => resolve(undefined);
+    this.#markGone = () => {
+      if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
+      this.#secureContext = undefined;
+      resolve(undefined);
+    };
     this.#engineConnection = services.engine.adopt(socket);
     this.#session = new ControlSession(this.#engineConnection.id, arrival.addresses, services.observe, this);
     this.#dispatcher = new Dispatcher(services.commands, this.#session, this);
@@ -101,6 +107,7 @@ export class ClientSession implements SessionHost, CommandLines {
     this.#idleClock = setTimeout(this.#onIdle, services.idleTimeoutMs);
     this.#startLoginClock();
     if (arrival.tls !== undefined) {
+      this.#secureContext = arrival.tls.secureContext;
       this.#secured(arrival.tls);
       // Where TLS comes first, clients expect it everywhere, and not all of them say so with PROT P.
       this.#session.protectionLevel = 'P';
@@ -240,7 +247,8 @@ export class ClientSession implements SessionHost, CommandLines {
       this.destroy('clear-text-after-auth');
       return;
     }
-    this.#connection.startTls(secureContext());
+    this.#secureContext = secureContext();
+    this.#connection.startTls(this.#secureContext);
   }
 
   #secured(tls: ControlTls): void {

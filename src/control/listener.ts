@@ -10,6 +10,7 @@ import { ClientSession, type Arrival, type SessionServices } from './client-sess
 import { proxiedAddresses, type ClientAddresses } from './control-session.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
 import { formatReply, reply } from './reply.ts';
+import { releaseContext } from './tls-context.ts';
 
 export type ControlListenerOptions = {
   readonly listenAddress: string;
@@ -111,7 +112,7 @@ export class ControlListener {
       socket.once('close', () => admission.leave());
     }
     const welcome = (ready: Socket, arrival: Arrival): void => {
-      if (isRefused) this.#refuse(ready);
+      if (isRefused) this.#refuse(ready, arrival);
       else this.#startSession(ready, arrival);
     };
     const { proxyProtocol, implicitTls } = this.#options;
@@ -139,7 +140,8 @@ export class ControlListener {
     this.#services.observe({ event: 'session-refused', clientAddress, reason: 'too-many-sessions' });
   }
 
-  #refuse(socket: Socket): void {
+  #refuse(socket: Socket, { tls }: Arrival): void {
+    if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
     socket.end(full);
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
@@ -160,12 +162,16 @@ export class ControlListener {
     });
     const handshake = (known: ClientAddresses): void => {
       const secureContext = implicitTls();
+      const release = (): void => releaseContext(secureContext);
+      socket.once('close', release);
       const secured = new TLSSocket(socket, { isServer: true, secureContext });
       // An error is followed by the close of the socket below.
       secured.on('error', ignore);
       secured.once('secure', () => {
         clearTimeout(clock);
         this.#arriving.delete(socket);
+        // From now on it is the session's: its data connections may outlive the control connection by a moment.
+        socket.off('close', release);
         secured.pause();
         const tls = { socket: secured, secureContext };
         welcome(secured, { addresses: known, proxyHeader: 'none', tls });

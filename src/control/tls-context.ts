@@ -30,3 +30,13 @@ export function createSessionContext(certificate: Certificate, options: TlsOptio
   limitTickets(context, options.tlsDataResumption === 'off' ? 'none' : 'control-connection');
   return context;
 }
+
+/**
+ * Gives the memory of a context back at once, when no connection can be made with it any more. Left to the garbage
+ * collector, which does not see it, what 10,000 failed handshakes leave behind is some 400 MiB. Node documents no way to
+ * do this; where its own is missing, the collector does it after all.
+ */
+export function releaseContext(context: SecureContext): void {
+  const native = context.context as { readonly close?: () => void };
+  if (typeof native.close === 'function') native.close();
+}
