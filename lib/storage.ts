@@ -89,6 +89,10 @@ export function grantHome(role: IRole, { bucket, prefix = '' }: HomeLocation): v
       ...(prefix === '' ? {} : { conditions: { StringLike: { 's3:prefix': [`${prefix}*`] } } }),
     }),
   );
+  // Continuing and sweeping interrupted uploads; S3 knows no condition on the prefix for this action.
+  role.addToPrincipalPolicy(
+    new PolicyStatement({ actions: ['s3:ListBucketMultipartUploads'], resources: [bucket.bucketArn] }),
+  );
   bucket.encryptionKey?.grantEncryptDecrypt(role);
   Validations.of(role).acknowledge({
     id: `AwsSolutions-IAM5[Resource::${readable(Stack.of(role).resolve(objects))}]`,

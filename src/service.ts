@@ -89,7 +89,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   closers.push(() => health.close());
   const started = await startGateway(config, {
     authenticate: passwordAuthenticator(users),
-    filesystemFor: (user) => new S3Filesystem(storage, user.home),
+    filesystemFor: (user) =>
+      new S3Filesystem(storage, user.home, { owner: user.name, windowMs: config.resumeWindowMs }),
     observe,
     certificates,
   });

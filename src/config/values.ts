@@ -43,6 +43,18 @@ export function seconds(minimum: number, maximum: number) {
   return (value: string): number => whole(value) * 1000;
 }
 
+/** Minutes in the variable, milliseconds in the program. */
+export function minutes(minimum: number, maximum: number) {
+  const whole = wholeNumber(minimum, maximum);
+  return (value: string): number => whole(value) * 60_000;
+}
+
+/** Hours in the variable, milliseconds in the program. */
+export function hours(minimum: number, maximum: number) {
+  const whole = wholeNumber(minimum, maximum);
+  return (value: string): number => whole(value) * 3_600_000;
+}
+
 /** Mebibytes in the variable, bytes in the program. */
 export function mebibytes(minimum: number, maximum: number) {
   const whole = wholeNumber(minimum, maximum);

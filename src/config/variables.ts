@@ -6,11 +6,13 @@ import { parseAdvertisedAddress } from '../data/advertised-address.ts';
 import { dataResumptions } from '../data/data-tls.ts';
 import {
   certificateSource,
+  hours,
   httpUrl,
   ipAddress,
   listeningPort,
   mebibytes,
   metricsNamespace,
+  minutes,
   objectPrefix,
   oneOf,
   portRange,
@@ -200,6 +202,18 @@ export const variables = {
     '256',
     mebibytes(32, 1_048_576),
     'Memory for the buffers of all transfers together; transfers slow down rather than pass it.',
+  ),
+  resumeWindowMs: defaulted(
+    'RESUME_WINDOW_MINUTES',
+    '1440',
+    minutes(0, 7 * 24 * 60),
+    'How long the user who began it may continue an interrupted upload of 8 MiB or more; 0 keeps nothing of it.',
+  ),
+  leftoverUploadMs: defaulted(
+    'LEFTOVER_UPLOAD_HOURS',
+    '0',
+    hours(0, 8760),
+    "At start, removes this gateway's own unfinished uploads below `S3_PREFIX` in which nothing came in for so long; 0 leaves them to the bucket's lifecycle rule.",
   ),
   operationsPort: defaulted(
     'OPERATIONS_PORT',

@@ -49,7 +49,10 @@ export type Upload = {
   write(bytes: Uint8Array): Promise<void> | undefined;
   /** Publishes the file; resolves after the storage has confirmed it. Afterwards the upload is over, done or failed. */
   commit(): Promise<void>;
-  /** Gives the upload up: settles what is in flight and removes every trace. Never rejects; idempotent; a no-op after `commit`. */
+  /**
+   * Gives the upload up: settles what is in flight and removes every trace, but for what the same user may continue
+   * (`resumableBytes`). Never rejects; idempotent; a no-op after `commit`.
+   */
   abort(reason: unknown): Promise<void>;
 };
 

@@ -5,10 +5,12 @@
 import { DeleteObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { copyObject } from '../s3/copy.ts';
 import { openS3Download } from '../s3/download.ts';
+import type { Resumption } from '../s3/interrupted-upload.ts';
 import { DirectoryEntries, directoryModifiedAt, listFirst, listPages } from '../s3/listing.ts';
 import { attributesOfUpload, modifiedAtOf } from '../s3/object-attributes.ts';
 import { directoryPrefixOf } from '../s3/object-key.ts';
 import { renameDirectory, RenameFailure, renameObject } from '../s3/rename.ts';
+import { withRetries } from '../s3/retry.ts';
 import { filesystemErrorOf, storageErrorEvent } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
 import { storedChecksum } from '../s3/stored-checksum.ts';
@@ -29,6 +31,7 @@ import type {
 } from './filesystem.ts';
 import { exists, FilesystemError, isADirectory, notFound } from './filesystem-error.ts';
 import { Lookups } from './lookups.ts';
+import { Restarts } from './restarts.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from './pathname.ts';
 
 /** The filesystem of one session: it remembers directories it has seen, to spare requests. */
@@ -38,9 +41,13 @@ export class S3Filesystem implements Filesystem {
   readonly #lookups: Lookups;
   readonly #markers: DirectoryMarkers;
 
-  constructor(storage: S3Storage, home: Home) {
+  readonly #restarts: Restarts | undefined;
+
+  /** @param resumption who may continue interrupted uploads, and for how long; nobody where absent. */
+  constructor(storage: S3Storage, home: Home, resumption?: Resumption) {
     this.#storage = storage;
     this.#home = home;
+    this.#restarts = resumption && resumption.windowMs > 0 ? new Restarts(storage, resumption) : undefined;
     this.#lookups = new Lookups(storage, home);
     this.#markers = new DirectoryMarkers(storage, home);
   }
@@ -78,18 +85,31 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
+  async resumableBytes(pathname: Pathname, { signal }: CallOptions): Promise<number | undefined> {
+    if (!this.#restarts || pathname === '/') return undefined;
+    return await this.#restarts.offer(this.#lookups.object(pathname), signal);
+  }
+
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
     return await this.#run('upload', options.signal, async () => {
       if (pathname === '/') throw isADirectory(pathname);
       const object = this.#lookups.object(pathname);
       // Asked while the data connection is being made; nothing is published before the answer is there.
-      const check = this.#checkUpload(pathname, options);
+      const check = withRetries(() => this.#checkUpload(pathname, options), {
+        signal: options.signal,
+        operation: 'upload',
+      });
       // Its failure is the upload's, thrown by whoever needs the answer first.
       check.catch(() => undefined);
       if (options.ifExists === 'refuse') await check;
       const attributes = attributesOfUpload(this.#home.storage, object.key);
       return new CheckedUpload(
-        await openS3Upload(this.#storage, { ...object, ...options, attributes }),
+        await openS3Upload(this.#storage, {
+          ...object,
+          ...options,
+          attributes,
+          ...(await this.#restarts?.forUpload(object, options)),
+        }),
         check,
       );
     });
@@ -236,14 +256,16 @@ export class S3Filesystem implements Filesystem {
   }
 
   async #checkUpload(pathname: Pathname, { ifExists, signal }: UploadOptions): Promise<void> {
-    await this.#run('upload', signal, async () => {
+    const look = async (): Promise<void> => {
       await Promise.all([
         ifExists === 'refuse'
           ? this.#lookups.refuseExisting(pathname, signal)
           : this.#lookups.refuseDirectory(pathname, signal, isADirectory),
         this.#lookups.refuseFilesAbove(pathname, signal),
       ]);
-    });
+    };
+    // With the patience of the upload itself: what a client has sent meanwhile must not be lost for want of this answer.
+    await this.#run('upload', signal, () => withRetries(look, { signal, operation: 'upload' }));
   }
 
   async #delete(key: string): Promise<void> {

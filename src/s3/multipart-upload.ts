@@ -11,6 +11,7 @@ import {
   type CompletedPart,
   type CreateMultipartUploadCommandOutput,
 } from '@aws-sdk/client-s3';
+import { crc32 } from 'node:zlib';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import { bodyOf } from './part-body.ts';
 import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
@@ -19,6 +20,7 @@ import type { ObjectAttributes } from './object-attributes.ts';
 import type { Part } from './part.ts';
 import { publish, type Condition, type Publication } from './publication.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
+import type { Mark } from './upload-mark.ts';
 import type { S3Storage } from './storage.ts';
 
 export type MultipartTarget = {
@@ -42,7 +44,8 @@ export type CopiedRange = {
   readonly sourceBytes: number;
 };
 
-type SentPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
+/** A part that S3 has confirmed. */
+export type SentPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
 
 /** How long an abort is tried before its upload is left to the sweep and the bucket's lifecycle rule. */
 const abortPatienceMs = 15_000;
@@ -72,15 +75,14 @@ export class MultipartUpload {
     return new MultipartUpload(storage, { ...target, integrity }, UploadId);
   }
 
-  /** An upload that was begun earlier, here or elsewhere, with parts that S3 has. Its integrity is that of its parts. */
+  /** An upload that was begun earlier, here or elsewhere, with parts that S3 has. */
   static adopt(
     storage: S3Storage,
     target: MultipartTarget,
-    uploadId: string,
-    parts: readonly (SentPart & { readonly PartNumber: number })[],
+    { uploadId, parts }: { readonly uploadId: string; readonly parts: readonly SentPart[] },
   ): MultipartUpload {
     const upload = new MultipartUpload(storage, target, uploadId);
-    for (const part of parts) upload.#parts.set(part.PartNumber, part);
+    for (const part of parts) upload.#parts.set(part.PartNumber ?? 0, part);
     return upload;
   }
 
@@ -109,6 +111,24 @@ export class MultipartUpload {
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
   }
 
+  /** Sends a part that says whose the upload is and never becomes bytes of the object. A single attempt. */
+  async sendMark(mark: Mark, signal: AbortSignal): Promise<void> {
+    const { bytes, partNumber } = mark;
+    const checksum =
+      this.#target.integrity === 'whole'
+        ? { ChecksumCRC32: crc32ToBase64(crc32(bytes)) }
+        : { ContentMD5: md5Of([bytes]) };
+    const request = { ...this.#name, PartNumber: partNumber, Body: bytes, ContentLength: bytes.byteLength };
+    await this.#storage.client.send(new UploadPartCommand({ ...request, ...checksum }), {
+      abortSignal: signal,
+    });
+  }
+
+  /** Whether S3 has the beginning, with a checksum for every part of it: enough for somebody else to go on. */
+  get isContinuable(): boolean {
+    return this.#target.integrity === 'whole' && this.#parts.has(1);
+  }
+
   /** Makes a part of bytes that S3 has already. `changed` where the source is not what it was. */
   async copyPart(partNumber: number, range: CopiedRange, signal: AbortSignal): Promise<void> {
     const sizeBytes = range.lastByte - range.firstByte + 1;
@@ -133,16 +153,17 @@ export class MultipartUpload {
   }
 
   /** Publishes the object out of all parts sent. What happens to an answer that is lost: see `publish`. */
-  async complete(condition: Condition, mark: string, signal: AbortSignal): Promise<void> {
+  async complete(condition: Condition, mark: string | undefined, signal: AbortSignal): Promise<void> {
     const parts = [...this.#parts.values()].sort(
       (one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0),
     );
     const { bucket, key, integrity } = this.#target;
     const crc = parts.reduce((whole, part) => combineCrc32(whole, part.crc32, part.sizeBytes), emptyCrc32);
+    const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
     const publication: Publication = {
       bucket,
       key,
-      mark,
+      identity: mark === undefined ? { sizeBytes, crc32: crc32ToBase64(crc) } : { mark },
       condition,
       operation: 'CompleteMultipartUpload',
       send: (conditions) =>
@@ -157,7 +178,7 @@ export class MultipartUpload {
               })),
             },
             // S3 compares it with what it has put together (`x-amz-mp-object-size`).
-            MpuObjectSize: parts.reduce((sum, part) => sum + part.sizeBytes, 0),
+            MpuObjectSize: sizeBytes,
             ...(integrity === 'whole' && { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32ToBase64(crc) }),
             ...conditions,
           }),

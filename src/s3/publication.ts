@@ -2,7 +2,7 @@
  * The one request that makes an upload visible, and the truth about it: S3 may have done what it never got to answer.
  * Each upload carries a mark of its own in the object's metadata, so that a look at the object tells.
  */
-import { HeadObjectCommand } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
 import { filesystemErrorOf, isNotFound, isPreconditionFailed } from './s3-error.ts';
@@ -16,11 +16,16 @@ export type Condition =
   /** The object that this upload continues, unchanged (`If-Match`). */
   | { readonly require: 'version'; readonly etag: string };
 
+/**
+ * What the object is known by: the mark in its metadata under `uploadMarkName`; or, of an upload that an earlier session
+ * began, whose mark nobody remembers, its length and checksum.
+ */
+export type Identity = { readonly mark: string } | { readonly sizeBytes: number; readonly crc32: string };
+
 export type Publication = {
   readonly bucket: string;
   readonly key: string;
-  /** In the object's metadata under `uploadMarkName`. */
-  readonly mark: string;
+  readonly identity: Identity;
   readonly condition: Condition;
   readonly operation: 'PutObject' | 'CompleteMultipartUpload';
   /** One attempt. Not cancelled by anything: a cancelled attempt would leave the truth open. */
@@ -87,21 +92,25 @@ async function isPublished(
   signal: AbortSignal,
 ): Promise<boolean> {
   const head = await headOf(storage, publication, withoutAbort(signal));
-  return head?.[uploadMarkName] === publication.mark;
+  const { identity } = publication;
+  if ('mark' in identity) return head?.Metadata?.[uploadMarkName] === identity.mark;
+  return head?.ContentLength === identity.sizeBytes && head.ChecksumCRC32 === identity.crc32;
 }
 
-/** The object's metadata; undefined where there is no object. */
+/** Undefined where there is no object. */
 async function headOf(
   storage: S3Storage,
   { bucket, key }: Publication,
   signal: AbortSignal,
-): Promise<Record<string, string> | undefined> {
+): Promise<HeadObjectCommandOutput | undefined> {
   try {
-    const head = await withRetries(
-      () => storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal }),
+    return await withRetries(
+      () =>
+        storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), {
+          abortSignal: signal,
+        }),
       { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
     );
-    return head.Metadata ?? {};
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;
     throw error;

@@ -27,7 +27,13 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
     'XMinioAdminBucketQuotaExceeded',
     'XMinioStorageFull',
   ],
-  changed: ['ConditionalRequestConflict', 'PreconditionFailed'],
+  changed: [
+    'ConditionalRequestConflict',
+    'EntityTooSmall',
+    'InvalidPart',
+    'InvalidPartOrder',
+    'PreconditionFailed',
+  ],
   unavailable: [
     // Throttling.
     'BandwidthLimitExceeded',

@@ -8,16 +8,18 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Upload } from '../filesystem/filesystem.ts';
 import { learnFromAnswer, objectChecksum } from './checksum-support.ts';
+import { registerUpload, takeOver, type InterruptedUpload, type Resumption } from './interrupted-upload.ts';
 import { copiedRanges, findKeptBytes, isCopyable, readBack, type KeptBytes } from './kept-bytes.ts';
 import { MultipartUpload } from './multipart-upload.ts';
 import type { ObjectAttributes } from './object-attributes.ts';
 import { bodyOf } from './part-body.ts';
-import { earliestPartBytes, mostParts, partSizeBytes, type PartSizeOptions } from './part-size.ts';
+import { earliestPartBytes, partSizeBytes, type PartSizeOptions } from './part-size.ts';
 import { inPieces, largestPieceBytes, Part } from './part.ts';
-import { PartsInFlight } from './parts-in-flight.ts';
-import { publish, uploadMarkName, type Condition } from './publication.ts';
+import { PartSender } from './part-sender.ts';
+import { publish, uploadMarkName, type Condition, type Publication } from './publication.ts';
 import { storageErrorEvent } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
+import { ownerMark } from './upload-mark.ts';
 import type { UploadMemory } from './transfer-memory.ts';
 
 export type S3UploadOptions = {
@@ -30,6 +32,10 @@ export type S3UploadOptions = {
   readonly announcedBytes?: number;
   /** Of the new object; those of an object that it replaces or continues are not kept. */
   readonly attributes?: ObjectAttributes;
+  /** Who may continue the upload if it breaks; where absent, nothing of a broken upload is kept. */
+  readonly resumption?: Resumption;
+  /** The broken upload that this one continues; the offset is then its size. */
+  readonly interrupted?: InterruptedUpload;
   readonly signal: AbortSignal;
 };
 
@@ -39,6 +45,10 @@ export type S3UploadOptions = {
  * what S3 answered. An upload into a new name, or one that replaces, costs no request before its first part.
  */
 export async function openS3Upload(storage: S3Storage, options: S3UploadOptions): Promise<Upload> {
+  if (options.interrupted) {
+    await takeOver(options.interrupted.uploadId);
+    return new S3Upload(storage, options, undefined);
+  }
   if (options.ifExists === 'refuse' && (await findKeptBytes(storage, { ...options, offset: 'end' }))) {
     throw new FilesystemError('exists', 'the name is taken');
   }
@@ -48,52 +58,59 @@ export async function openS3Upload(storage: S3Storage, options: S3UploadOptions)
   return upload;
 }
 
+/** How long parts in flight may still arrive after the client is gone, so that it need not send them again. */
+const arrivalMs = 10_000;
+
 class S3Upload implements Upload {
   readonly #storage: S3Storage;
   readonly #options: S3UploadOptions;
-  readonly #condition: Condition;
+  readonly #kept: KeptBytes | undefined;
   readonly #mark = randomUUID();
   readonly #memory: UploadMemory;
-  readonly #inFlight = new PartsInFlight((error) => this.#fail(error));
+  readonly #sender: PartSender;
   /** Aborted by the first failure, or when the transfer is; its reason is what the upload failed of. */
   readonly #ended = new AbortController();
   #part = new Part();
-  #partNumber = 1;
-  #sizeBytes = 0;
-  #multipart: Promise<MultipartUpload> | undefined;
-  #integrity: 'whole' | 'parts' = 'whole';
+  #sizeBytes: number;
   /** A write that waits for memory or for parts in flight. */
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  #unregister: (() => void) | undefined;
+  #isClosed = false;
 
   constructor(storage: S3Storage, options: S3UploadOptions, kept: KeptBytes | undefined) {
+    const { bucket, key, interrupted, resumption, signal } = options;
     this.#storage = storage;
     this.#options = options;
-    this.#condition = kept
-      ? { require: 'version', etag: kept.etag }
-      : { require: options.ifExists === 'refuse' ? 'absence' : 'nothing' };
+    this.#kept = kept;
+    this.#sizeBytes = interrupted?.sizeBytes ?? 0;
+    this.#sender = new PartSender({
+      open: (requestSignal) => this.#openMultipart(requestSignal),
+      firstPartNumber: (interrupted?.parts.length ?? 0) + 1,
+      ownerMark: resumption && this.#mayBeKept ? ownerMark(resumption.owner, bucket, key) : undefined,
+      onFailure: (error) => this.#fail(error),
+    });
     this.#memory = storage.memory.openUpload(this.#claimBytes);
-    options.signal.addEventListener('abort', this.#onAbort, { once: true });
-    if (options.signal.aborted) this.#onAbort();
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal.aborted) this.#onAbort();
+    // It exists, so it is completed or kept even if nothing more comes.
+    if (interrupted) this.#sender.open().catch((error: unknown) => this.#fail(error));
   }
 
   /** Puts the bytes to keep in front: S3 copies them while the client's bytes come in, or a short head is read back. */
   async begin(kept: KeptBytes): Promise<void> {
     try {
       if (isCopyable(kept)) {
-        this.#integrity = 'parts';
         for (const range of copiedRanges(kept)) {
-          const partNumber = this.#takePartNumber();
-          this.#send(async (multipart, signal) => await multipart.copyPart(partNumber, range, signal));
-          await this.#inFlight.room();
+          this.#sender.copy(range);
+          await this.#sender.room();
         }
         this.#sizeBytes = kept.sizeBytes;
-        // A name that cannot be copied is told before the client sends anything.
-        await this.#multipartUpload();
+        // Whatever forbids the upload is told before the client sends anything.
+        await this.#sender.open();
       } else {
-        await this.write(
-          await readBack(this.#storage, { ...this.#options, signal: this.#ended.signal }, kept),
-        );
+        const source = { ...this.#options, signal: this.#ended.signal };
+        await this.write(await readBack(this.#storage, source, kept));
       }
       this.#throwIfFailed();
     } catch (error) {
@@ -106,10 +123,8 @@ class S3Upload implements Upload {
   write(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#closing !== undefined || this.#ended.signal.aborted) return this.#rejected();
     const pieces = [...inPieces(bytes)];
-    const taken = this.#writing
-      ? 0
-      : pieces.findIndex((piece) => this.#inFlight.isFull || !this.#take(piece));
-    if (taken === -1 && !this.#inFlight.isFull) return undefined;
+    const taken = this.#writing ? 0 : pieces.findIndex((piece) => this.#sender.isFull || !this.#take(piece));
+    if (taken === -1 && !this.#sender.isFull) return undefined;
     const writing = this.#writeSlowly(taken === -1 ? [] : pieces.slice(taken), this.#writing);
     const settled = writing
       .catch(() => undefined)
@@ -146,15 +161,16 @@ class S3Upload implements Upload {
   async #publish(): Promise<void> {
     await this.#writing;
     this.#throwIfFailed();
-    if (!this.#multipart) {
+    if (!this.#sender.multipart) {
       await this.#putObject();
       return;
     }
     if (this.#part.sizeBytes > 0) this.#sendPart();
-    await this.#inFlight.settled();
+    await this.#sender.settled();
     this.#throwIfFailed();
-    const multipart = await this.#multipart;
-    await multipart.complete(this.#condition, this.#mark, this.#ended.signal);
+    const multipart = await this.#sender.multipart;
+    const mark = this.#options.interrupted ? undefined : this.#mark;
+    await multipart.complete(this.#condition, mark, this.#ended.signal);
   }
 
   async #putObject(): Promise<void> {
@@ -162,22 +178,28 @@ class S3Upload implements Upload {
     const { bucket, key } = this.#options;
     const part = this.#part;
     const pieces = part.finish();
-    const send = async (condition: { readonly IfNoneMatch?: string; readonly IfMatch?: string }) => {
-      const answer = await client.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: key,
-          ...this.#attributes,
-          Body: bodyOf(pieces, part.sizeBytes),
-          ContentLength: part.sizeBytes,
-          ...objectChecksum(client, part),
-          ...condition,
-        }),
-      );
-      learnFromAnswer(client, answer);
+    const publication: Publication = {
+      bucket,
+      key,
+      identity: { mark: this.#mark },
+      condition: this.#condition,
+      operation: 'PutObject',
+      send: async (conditions) => {
+        const answer = await client.send(
+          new PutObjectCommand({
+            Bucket: bucket,
+            Key: key,
+            ...this.#attributes,
+            Body: bodyOf(pieces, part.sizeBytes),
+            ContentLength: part.sizeBytes,
+            ...objectChecksum(client, part),
+            ...conditions,
+          }),
+        );
+        learnFromAnswer(client, answer);
+      },
     };
-    const publication = { bucket, key, mark: this.#mark, condition: this.#condition, send } as const;
-    await publish(this.#storage, { ...publication, operation: 'PutObject' }, this.#ended.signal);
+    await publish(this.#storage, publication, this.#ended.signal);
   }
 
   /** Whether the piece could be had at once. */
@@ -197,7 +219,7 @@ class S3Upload implements Upload {
   async #writeSlowly(pieces: readonly Uint8Array[], before: Promise<void> | undefined): Promise<void> {
     await before;
     for (const piece of pieces) {
-      await this.#inFlight.room();
+      await this.#sender.room();
       this.#throwIfFailed();
       if (this.#take(piece)) continue;
       // Memory is short: what is large enough to be a part goes now, and its memory comes back the sooner.
@@ -205,50 +227,38 @@ class S3Upload implements Upload {
       await this.#memory.hold(this.#part.memoryFor(piece), this.#ended.signal);
       this.#append(piece);
     }
-    await this.#inFlight.room();
+    await this.#sender.room();
     this.#throwIfFailed();
   }
 
   #sendPart(): void {
     const part = this.#part;
-    const partNumber = this.#takePartNumber();
     this.#part = new Part();
-    this.#send(
-      async (multipart, signal) => await multipart.sendPart(partNumber, part, signal),
-      this.#memory.send(this.#claimBytes),
-    );
+    this.#sender.send(part, this.#memory.send(this.#claimBytes));
   }
 
-  #send(
-    send: (multipart: MultipartUpload, signal: AbortSignal) => Promise<void>,
-    release: () => void = () => undefined,
-  ): void {
-    this.#inFlight.start(async () => {
-      await send(await this.#multipartUpload(), this.#ended.signal);
-    }, release);
-  }
-
-  #multipartUpload(): Promise<MultipartUpload> {
-    const { bucket, key } = this.#options;
-    this.#multipart ??= MultipartUpload.create(
-      this.#storage,
-      { bucket, key, attributes: this.#attributes, integrity: this.#integrity },
-      this.#ended.signal,
-    );
-    return this.#multipart;
-  }
-
-  #takePartNumber(): number {
-    if (this.#partNumber > mostParts) {
-      this.#fail(new FilesystemError('storage-full', `more than ${mostParts} parts`));
+  async #openMultipart(signal: AbortSignal): Promise<MultipartUpload> {
+    const { bucket, key, interrupted } = this.#options;
+    const integrity = this.#kept && isCopyable(this.#kept) ? 'parts' : 'whole';
+    const target = { bucket, key, attributes: this.#attributes, integrity } as const;
+    const multipart = interrupted
+      ? MultipartUpload.adopt(this.#storage, target, interrupted)
+      : await MultipartUpload.create(this.#storage, target, signal);
+    if (!this.#isClosed) {
+      this.#unregister = registerUpload(multipart.uploadId, (reason) => this.abort(reason));
     }
-    return this.#partNumber++;
+    return multipart;
+  }
+
+  get #condition(): Condition {
+    if (this.#kept) return { require: 'version', etag: this.#kept.etag };
+    return { require: this.#options.ifExists === 'refuse' ? 'absence' : 'nothing' };
   }
 
   get #partSizeOptions(): PartSizeOptions {
     const announcedBytesLeft = Math.max(0, (this.#options.announcedBytes ?? 0) - this.#sizeBytes);
-    const partNumber = Math.min(this.#partNumber, mostParts);
-    return { partNumber, budgetBytes: this.#storage.memory.budgetBytes, announcedBytesLeft };
+    const { budgetBytes } = this.#storage.memory;
+    return { partNumber: this.#sender.nextPartNumber, budgetBytes, announcedBytesLeft };
   }
 
   /** What the next part must be able to hold: the least it is sent with, and what may come in one piece beyond that. */
@@ -267,6 +277,7 @@ class S3Upload implements Upload {
 
   #fail(error: unknown): void {
     this.#ended.abort(error);
+    if (!this.#isWorthKeeping) this.#sender.cancel(this.#ended.signal.reason);
   }
 
   #throwIfFailed(): void {
@@ -278,14 +289,30 @@ class S3Upload implements Upload {
     await Promise.reject(new FilesystemError('unavailable', 'the upload is over'));
   }
 
-  /** Nothing is in flight afterwards, and nothing is left in S3. Never rejects. */
+  /** Bytes of an older object, and the demand that there be none, belong to this attempt alone. */
+  get #mayBeKept(): boolean {
+    const { resumption, ifExists } = this.#options;
+    return resumption !== undefined && resumption.windowMs > 0 && ifExists === 'replace' && !this.#kept;
+  }
+
+  /** Whether the client could go on where this upload broke: not where S3 has refused it. */
+  get #isWorthKeeping(): boolean {
+    const failure: unknown = this.#ended.signal.reason;
+    const isRefused = failure instanceof FilesystemError && failure.kind !== 'unavailable';
+    return this.#mayBeKept && this.#sender.multipart !== undefined && !isRefused;
+  }
+
+  /** Nothing is in flight afterwards, and nothing is left in S3 but what may be continued. Never rejects. */
   async #discard(reason: unknown): Promise<void> {
     this.#fail(reason);
     await this.#writing;
-    await this.#inFlight.settled();
+    const timer = setTimeout(() => this.#sender.cancel(this.#ended.signal.reason), arrivalMs);
+    await this.#sender.settled();
+    clearTimeout(timer);
     this.#close();
-    const multipart = await this.#multipart?.catch(() => undefined);
-    await multipart?.abort();
+    const multipart = await this.#sender.multipart?.catch(() => undefined);
+    if (!multipart || (this.#isWorthKeeping && multipart.isContinuable)) return;
+    await multipart.abort();
   }
 
   /** Whoever opened the upload reports what fails until then; this is for what fails later. */
@@ -296,6 +323,8 @@ class S3Upload implements Upload {
   }
 
   #close(): void {
+    this.#isClosed = true;
+    this.#unregister?.();
     this.#memory.close();
     this.#options.signal.removeEventListener('abort', this.#onAbort);
   }

@@ -1,0 +1,87 @@
+/**
+ * What a session was told of its user's interrupted uploads. Only an offset that it was told, or that can mean nothing else,
+ * lands in one: an APPE to a published file never does by chance. One of these belongs to one session.
+ * See docs/decisions/0003-resume-interrupted-uploads.md.
+ */
+import { HeadObjectCommand } from '@aws-sdk/client-s3';
+import {
+  findInterruptedUpload,
+  firstBytesOf,
+  type InterruptedUpload,
+  type Resumption,
+} from '../s3/interrupted-upload.ts';
+import { isNotFound, storageErrorEvent } from '../s3/s3-error.ts';
+import type { S3Storage } from '../s3/storage.ts';
+import type { UploadOptions } from './filesystem.ts';
+
+type ObjectName = { readonly bucket: string; readonly key: string };
+
+const mostRemembered = 1000;
+
+export class Restarts {
+  readonly #storage: S3Storage;
+  readonly #resumption: Resumption;
+  readonly #told = new Map<string, InterruptedUpload>();
+
+  constructor(storage: S3Storage, resumption: Resumption) {
+    this.#storage = storage;
+    this.#resumption = resumption;
+  }
+
+  /** Looks for an interrupted upload and remembers that the session was told of it. Undefined where S3 cannot tell. */
+  async offer(object: ObjectName, signal: AbortSignal): Promise<number | undefined> {
+    this.#told.delete(object.key);
+    const found = await this.#find(object, signal);
+    if (!found) return undefined;
+    const [oldest] = this.#told.keys();
+    if (this.#told.size >= mostRemembered && oldest !== undefined) this.#told.delete(oldest);
+    this.#told.set(object.key, found);
+    return found.sizeBytes;
+  }
+
+  /** What an upload has to know: who may continue it, and which interrupted one it continues. */
+  async forUpload(
+    object: ObjectName,
+    { offset, ifExists, signal }: UploadOptions,
+  ): Promise<{ readonly resumption: Resumption; readonly interrupted?: InterruptedUpload }> {
+    const told = this.#told.get(object.key);
+    this.#told.delete(object.key);
+    const resumption = this.#resumption;
+    if (ifExists === 'refuse' || offset === 0) return { resumption };
+    if (told && (offset === 'end' || offset === told.sizeBytes)) return { resumption, interrupted: told };
+    if (offset === 'end' || (await this.#exists(object, signal))) return { resumption };
+    // Nothing is published, so the offset can only mean an upload that broke.
+    const found = await this.#find(object, signal);
+    const interrupted = found && firstBytesOf(found, offset);
+    return interrupted ? { resumption, interrupted } : { resumption };
+  }
+
+  async #find({ bucket, key }: ObjectName, signal: AbortSignal): Promise<InterruptedUpload | undefined> {
+    try {
+      return await findInterruptedUpload(this.#storage, {
+        bucket,
+        key,
+        resumption: this.#resumption,
+        signal,
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      // A server without these operations, or a role that may not use them: the client begins again.
+      const event = storageErrorEvent(error, 'ListMultipartUploads', bucket);
+      if (event) this.#storage.observe(event);
+      return undefined;
+    }
+  }
+
+  async #exists({ bucket, key }: ObjectName, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), {
+        abortSignal: signal,
+      });
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+}
