@@ -116,8 +116,32 @@ export class FaultyGateway {
     if (told === 226) assert.ok(isNew, `${fault}: the client was told 226`);
     // Told of a failure, or not told, after the last byte: S3 may have confirmed what nobody could hear of any more.
     else if (cutAt < bytes.length) assert.ok(isOld, `${fault}: the upload was not complete`);
-    if (fault === 'none') assert.equal(told, 226);
+    if (fault === 'none' || fault === 's3-down-for-a-while') assert.equal(told, 226);
     return { fault, told, found: isNew ? 'new' : 'old' };
+  }
+
+  /** An upload in whose middle S3 goes down for so long, or, where undefined, for good; what the client is told. */
+  async outage(durationMs: number | undefined): Promise<FaultOutcome> {
+    const name = randomUUID();
+    const old = Buffer.from('the old content');
+    const bytes = Buffer.alloc(20 * mebibyte, name);
+    await this.#put(name, old);
+    const dialogue = await this.#logIn();
+    await dialogue.ask('TYPE I');
+    const data = await dialogue.passive();
+    assert.match(await dialogue.ask(`STOR ${name}`), /^150 /);
+    await sendBytes(data, bytes.subarray(0, 10 * mebibyte));
+    await this.#proxy.goDown();
+    const finished = finish(dialogue, data, bytes.subarray(10 * mebibyte));
+    if (durationMs !== undefined) {
+      await new Promise((resolve) => setTimeout(resolve, durationMs));
+      await this.#proxy.comeUp();
+    }
+    const told = await finished;
+    if (durationMs === undefined) await this.#proxy.comeUp();
+    const found = await this.#get(name);
+    assert.ok(found !== undefined && (found.equals(old) || found.equals(bytes)));
+    return { fault: 's3-down-for-a-while', told, found: found.equals(old) ? 'old' : 'new' };
   }
 
   /** Fails where something was not given back: sessions, memory, uploads. */
