@@ -209,6 +209,12 @@ function checkPrivileges(child: ChildProcess): void {
   }
 }
 
+/** Not with `run`, which would stop the S3 server of this very process while it waits. */
+async function runCurl(...args: readonly string[]): Promise<void> {
+  const [code] = (await once(spawn('curl', args, { stdio: 'inherit' }), 'exit')) as [number];
+  if (code !== 0) throw new Error(`curl ended with ${code}.`);
+}
+
 async function moveFile(mounted: MountedImage): Promise<void> {
   const secretsManager = await startSecretsManager();
   const s3 = await startLocalS3({ directory: join(work, 's3'), buckets: ['files'], port: 0 });
@@ -244,8 +250,8 @@ async function moveFile(mounted: MountedImage): Promise<void> {
     writeFileSync(sent, randomBytes(20 * 1024 * 1024));
     const url = 'ftp://127.0.0.1:32121/folder/file.bin';
     const curl = ['--silent', '--show-error', '--fail', '--user', `partner:${password}`, '--ftp-create-dirs'];
-    run('curl', ...curl, '--upload-file', sent, url);
-    run('curl', ...curl, '--output', received, url);
+    await runCurl(...curl, '--upload-file', sent, url);
+    await runCurl(...curl, '--output', received, url);
     if (!readFileSync(sent).equals(readFileSync(received))) throw new Error('The file came back changed.');
     say('a file of 20 MiB went up and came back the same');
     gateway.kill('SIGTERM');

@@ -23,7 +23,7 @@ const usage = `FTP_PASSWORD=... node scripts/verify-deployment.ts --host HOST --
   --during          seconds to go on transferring, to watch a deployment: aws ecs update-service --force-new-deployment
 `;
 
-type Claim = { readonly text: string; check(): Promise<string> };
+type Claim = { readonly text: string; readonly check: () => Promise<string> };
 
 const { values: options } = parseArgs({
   options: {
@@ -113,10 +113,14 @@ async function eachSlot(address: string, visit: (session: FtpSession) => Promise
   const met = new Set<number>();
   for (let attempt = 0; attempt < slots * 30 && met.size < slots; attempt += 1) {
     const session = await FtpSession.open(to(address));
-    const slot = slotOf(await session.extendedPassive());
-    if (!met.has(slot)) await visit(session);
-    met.add(slot);
-    await session.quit();
+    try {
+      const slot = slotOf(await session.extendedPassive());
+      if (!met.has(slot)) await visit(session);
+      met.add(slot);
+      await session.quit();
+    } finally {
+      session.destroy();
+    }
   }
   if (met.size < slots)
     throw new Error(`only ${met.size} of ${slots} slots were met in ${slots * 30} sessions`);
@@ -195,8 +199,12 @@ function duringClaim(seconds: number): Claim {
         const address = addresses[transfers % addresses.length] ?? '';
         try {
           const session = await FtpSession.open(to(address));
-          await roundTrip(session, randomBytes(50_000), () => session.extendedPassive());
-          await session.quit();
+          try {
+            await roundTrip(session, randomBytes(50_000), () => session.extendedPassive());
+            await session.quit();
+          } finally {
+            session.destroy();
+          }
           longestGapMs = Math.max(longestGapMs, performance.now() - lastSuccess);
           lastSuccess = performance.now();
         } catch (error) {
