@@ -6,13 +6,16 @@ import type { Config } from './config.ts';
 import { CertificateFromFiles } from './control/certificate.ts';
 import { openCertificateSecret } from './control/certificate-from-secret.ts';
 import type { CertificateHolder } from './control/tls-context.ts';
+import { FilesystemError } from './filesystem/filesystem-error.ts';
 import { S3Filesystem } from './filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { startEmbeddedMetrics } from './operations/emf.ts';
 import type { Observe } from './operations/event.ts';
 import { type HealthServer, startHealthServer } from './operations/health.ts';
 import { createMetrics, type Gauges } from './operations/metrics.ts';
+import { sweepLeftoverUploads } from './s3/leftover-uploads.ts';
 import { createS3Client } from './s3/s3-client.ts';
+import { storageErrorEvent } from './s3/s3-error.ts';
 import type { S3Storage } from './s3/storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
 import { passwordAuthenticator } from './users/authenticator.ts';
@@ -98,6 +101,16 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   isReady = true;
   observe({ event: 'gateway-started', version, ...portsOf(started, health) });
 
+  const { s3Bucket } = config;
+  if (config.leftoverUploadMs > 0 && s3Bucket !== undefined) {
+    const sweep = new AbortController();
+    const swept = sweepAtStart(storage, s3Bucket, config, sweep.signal);
+    closers.push(async () => {
+      sweep.abort();
+      await swept;
+    });
+  }
+
   let stopped: Promise<void> | undefined;
   const stop = async (reason: string, drainMs: number): Promise<void> => {
     const startedAtMs = performance.now();
@@ -139,6 +152,29 @@ function openStorage(config: Config, memory: TransferMemory, observe: Observe): 
     forcePathStyle: s3ForcePathStyle,
   });
   return { client, memory, observe };
+}
+
+/** Runs beside the sessions. Whatever comes of it, the gateway goes on. */
+async function sweepAtStart(
+  storage: S3Storage,
+  bucket: string,
+  config: Config,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await sweepLeftoverUploads(storage, {
+      bucket,
+      prefix: config.s3Prefix,
+      // What may still be continued is not left over.
+      silentForMs: Math.max(config.leftoverUploadMs, config.resumeWindowMs),
+      signal,
+    });
+  } catch (error) {
+    if (signal.aborted) return;
+    const cause = error instanceof FilesystemError ? error.cause : error;
+    const event = storageErrorEvent(cause, 'sweep', bucket);
+    storage.observe(event ?? { event: 'unexpected-error', error });
+  }
 }
 
 async function openCertificates(

@@ -5,6 +5,7 @@ import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import { parentOf, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
 import { may } from '../users/user.ts';
 import type { Command, LoginCommand } from './command.ts';
+import { statForRestart } from './restart-size.ts';
 
 export const missingPathname = reply(501, 'A pathname is needed.');
 
@@ -111,7 +112,7 @@ export function fileCommands(): Command[] {
       // In TYPE A too: counting the bytes after conversion would mean reading the whole file, and clients that ask
       // then (Python's ftplib among them) want the stored size.
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
-        const { type, sizeBytes } = await filesystem.stat(pathname, { signal });
+        const { type, sizeBytes } = await statForRestart(filesystem, pathname, signal);
         if (type === 'directory') throw new FilesystemError('is-a-directory', `SIZE of ${pathname}`);
         return reply(213, `${sizeBytes}`);
       }),

@@ -10,6 +10,7 @@ import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Entry } from '../filesystem/filesystem.ts';
 import { resolvePathname } from '../filesystem/pathname.ts';
 import type { Command } from './command.ts';
+import { statForRestart } from './restart-size.ts';
 
 export function listingCommands(settings: TransferSettings): Command[] {
   return [
@@ -46,7 +47,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       capability: 'list',
       handle: async (session, login, argument) => {
         const pathname = resolvePathname(login.workingDirectory, argument);
-        const entry = await login.filesystem.stat(pathname, { signal: session.signal });
+        const entry = await statForRestart(login.filesystem, pathname, session.signal);
         const line = formatMlstEntry(entry, pathname, login.user, session.selectedFacts);
         return reply(250, [`Listing ${pathname}`, line, 'End.']);
       },

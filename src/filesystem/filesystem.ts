@@ -79,6 +79,11 @@ export type Filesystem = {
   list(directory: Pathname, options: CallOptions): AsyncIterable<readonly Entry[]>;
   openDownload(pathname: Pathname, options: DownloadOptions): Promise<Download>;
   /**
+   * Bytes of the caller's own interrupted upload under this name, which an upload from exactly that offset, or `'end'`,
+   * then continues; undefined where there is none. Nobody else sees them, and `stat` and `list` do not either.
+   */
+  resumableBytes?(pathname: Pathname, options: CallOptions): Promise<number | undefined>;
+  /**
    * Parents need not exist: a directory is where files are. `is-a-directory` where the name is one and `not-a-directory`
    * below a file: here, or at the latest at the commit, which then publishes nothing.
    */
