@@ -13,11 +13,16 @@ import { measureUsage } from './process-usage.ts';
 import { markdownTable, quantile } from './statistics.ts';
 
 const mebibyte = 1024 * 1024;
-// Little enough for the kernel to keep 1,000 of them under way (net.ipv4.tcp_mem); whether a download still ran is measured.
+// 6 MiB are more than the kernel keeps of one connection, so a download runs until its client reads. A thousand times that
+// is more than the kernel keeps in all (net.ipv4.tcp_mem); there 1 MiB must do.
 const content = Buffer.alloc(
-  mebibyte,
+  6 * mebibyte,
   Buffer.from(Array.from({ length: 65_521 }, (_, i) => (i * 31) & 0xff)),
 );
+const files = { 'large.bin': content, 'small.bin': content.subarray(0, mebibyte) } as const;
+type FileName = keyof typeof files;
+/** A client that has got no further for so long counts as refused. */
+const patienceMs = 30_000;
 
 /** `ranWithAll`: the server had not confirmed the file yet when the last client had its first bytes. */
 type Outcome = { port: number; startMs: number; ranWithAll: boolean; error?: string };
@@ -26,6 +31,7 @@ type Outcome = { port: number; startMs: number; ranWithAll: boolean; error?: str
 async function download(
   { host, port, username, password }: Account,
   localAddress: string,
+  name: FileName,
   begun: () => void,
   all: Promise<void>,
 ): Promise<Outcome> {
@@ -33,6 +39,10 @@ async function download(
   let hasBegun = false;
   const control = connect({ host, port, localAddress, noDelay: true });
   let data: Socket | undefined;
+  const timer = setTimeout(() => {
+    control.destroy();
+    data?.destroy(new Error('no progress'));
+  }, patienceMs);
   try {
     const reply = replyReader(control);
     await reply(220);
@@ -51,7 +61,7 @@ async function download(
     const failed = once(data, 'error').then(([error]) => Promise.reject(error as Error));
     failed.catch(() => undefined);
     await Promise.race([once(data, 'connect'), failed]);
-    control.write('RETR content.bin\r\n');
+    control.write(`RETR ${name}\r\n`);
     await reply(150, 125);
     await Promise.race([once(data, 'readable'), failed]);
     outcome.startMs = performance.now() - startedAt;
@@ -61,15 +71,17 @@ async function download(
     outcome.ranWithAll = !reply.isWaiting();
     let received = 0;
     for await (const piece of data as AsyncIterable<Buffer>) {
-      if (!piece.equals(content.subarray(received, received + piece.length))) throw new Error('wrong bytes');
+      if (!piece.equals(files[name].subarray(received, received + piece.length)))
+        throw new Error('wrong bytes');
       received += piece.length;
     }
-    if (received !== content.length) throw new Error(`${received} bytes of ${content.length}`);
+    if (received !== files[name].length) throw new Error(`${received} bytes of ${files[name].length}`);
     await reply(226);
   } catch (error) {
     outcome.error = error instanceof Error ? error.message : String(error);
     if (!hasBegun) begun();
   } finally {
+    clearTimeout(timer);
     control.destroy();
     data?.destroy();
   }
@@ -102,19 +114,27 @@ function replyReader(control: Socket): ReplyReader {
 }
 
 /** All at once; resolves to what became of each. */
-async function downloadAll(account: Account, addresses: readonly string[]): Promise<Outcome[]> {
+async function downloadAll(
+  account: Account,
+  addresses: readonly string[],
+  name: FileName,
+): Promise<Outcome[]> {
   let missing = addresses.length;
   let release!: () => void;
   const all = new Promise<void>((resolve) => (release = resolve));
+  // Those that have begun do not wait for ever for those that cannot.
+  const timer = setTimeout(release, patienceMs / 3);
   const begun = (): void => {
-    if (--missing === 0) release();
+    if (--missing > 0) return;
+    clearTimeout(timer);
+    release();
   };
-  return Promise.all(addresses.map((address) => download(account, address, begun, all)));
+  return Promise.all(addresses.map((address) => download(account, address, name, begun, all)));
 }
 
 const ranges = [await freeRange(4), await freeRange(4)] as const;
 const folder = await mkdtemp('/dev/shm/ftp-bench-');
-await writeFile(join(folder, 'content.bin'), content);
+for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
 const peers = await startWhatIsThere([
   () => startMemoryGateway(ranges[0]),
   () => startPyftpdlib(ranges[1], folder),
@@ -124,7 +144,7 @@ const rows = [
     'clients',
     'server',
     'complete, every byte right',
-    'running at once',
+    'still sending when all had begun',
     'outside the 4 ports',
     'refused or broken',
     'EPSV to first byte p50 / max ms',
@@ -136,7 +156,7 @@ try {
   const gateway = peers.find(({ name }) => name.startsWith('gateway'));
   if (gateway !== undefined) {
     const session = await LoadSession.open(gateway.account);
-    await session.store('content.bin', content, 1);
+    for (const [name, bytes] of Object.entries(files)) await session.store(name, bytes, 1);
     await session.quit();
   }
   const spread = Array.from(
@@ -144,15 +164,15 @@ try {
     (_, index) => `127.0.${1 + ((index % 100) >> 4)}.${1 + ((index % 100) & 15)}`,
   );
   const single = new Array<string>(200).fill('127.0.0.77');
-  for (const [title, addresses] of [
-    ['1,000 from 100 addresses', spread],
-    ['200 from 1 address', single],
+  for (const [title, addresses, name] of [
+    ['1,000 of 1 MiB from 100 addresses', spread, 'small.bin'],
+    ['200 of 6 MiB from 1 address', single, 'large.bin'],
   ] as const) {
     for (const peer of peers) {
       const range = peer === gateway ? ranges[0] : ranges[1];
       let outcomes: Outcome[] = [];
       const usage = await measureUsage(peer.pid, async () => {
-        outcomes = await downloadAll(peer.account, addresses);
+        outcomes = await downloadAll(peer.account, addresses, name);
       });
       const complete = outcomes.filter(({ error }) => error === undefined);
       const outside = outcomes.filter(({ port }) => port !== 0 && !range.includes(port));
@@ -164,7 +184,7 @@ try {
         String(outcomes.filter(({ ranWithAll }) => ranWithAll).length),
         String(outside.length),
         String(outcomes.length - complete.length),
-        `${quantile(times, 0.5).toFixed(0)} / ${Math.max(...times).toFixed(0)}`,
+        times.length === 0 ? '-' : `${quantile(times, 0.5).toFixed(0)} / ${Math.max(...times).toFixed(0)}`,
         usage.seconds.toFixed(1),
         usage.cpuSeconds.toFixed(1),
       ]);
