@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { passwordAuthenticator } from '../../src/users/authenticator.ts';
+import type { GatewayEvent } from '../../src/operations/event.ts';
+import { PasswordHash } from '../../src/users/password.ts';
+import { openUserStore, type UserStore } from '../../src/users/user-store.ts';
+import { LeakCheck } from '../support/leak-check.ts';
+
+const leaks = new LeakCheck();
+const { signal } = new AbortController();
+const password = await PasswordHash.create('secret');
+let folder: string;
+let path: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ftp-gateway-users-'));
+  path = join(folder, 'users.json');
+});
+
+after(async () => {
+  await rm(folder, { recursive: true });
+  await leaks.assertNothingLeft();
+});
+
+async function write(...names: readonly string[]): Promise<void> {
+  const users = names.map((name) => ({ name, password, permissions: 'read-write' }));
+  // As an editor or a mounted secret does it: another file takes the name.
+  await writeFile(`${path}.new`, JSON.stringify({ users }));
+  await rename(`${path}.new`, path);
+}
+
+/** The store, and its events one by one as they come. */
+async function open() {
+  const events: GatewayEvent[] = [];
+  let wake: () => void = () => undefined;
+  const users = await openUserStore({
+    source: { kind: 'file', path },
+    defaultHome: { bucket: 'homes', prefix: '' },
+    refreshMs: 10,
+    observe(event) {
+      events.push(event);
+      wake();
+    },
+  });
+  const next = async (): Promise<GatewayEvent> => {
+    while (events.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+    return events.shift()!;
+  };
+  return { users, next };
+}
+
+function login(users: UserStore, username: string, given: string) {
+  const credentials = { username, password: given, clientAddress: '192.0.2.1', secure: false };
+  return passwordAuthenticator(users)(credentials, signal);
+}
+
+describe('users in a file', () => {
+  it('are those of the file, also after it was replaced, and the last good ones while it is broken', async () => {
+    await write('alice');
+    const { users, next } = await open();
+    assert.deepEqual(await next(), { event: 'users-loaded', users: 1, problems: [] });
+    await write('alice', 'bob');
+    assert.deepEqual(await next(), { event: 'users-loaded', users: 2, problems: [] });
+    await writeFile(path, '{');
+    const reason = `the file ${path} cannot be used: it is not JSON`;
+    assert.deepEqual(await next(), { event: 'document-unusable', document: 'users', reason });
+    assert.equal(users.find('bob')?.user.name, 'bob');
+    await write('bob');
+    assert.deepEqual(await next(), { event: 'users-loaded', users: 1, problems: [] });
+    assert.equal(users.find('alice'), undefined);
+    users.close();
+  });
+
+  it('stop the start where the file is not there', async () => {
+    await rm(path, { force: true });
+    await assert.rejects(open(), /^Error: the file .*users\.json cannot be used: ENOENT/);
+  });
+
+  it('log in by their own password only; who is not there is refused alike', async () => {
+    await write('alice');
+    const { users } = await open();
+    assert.deepEqual(await login(users, 'alice', 'secret'), {
+      name: 'alice',
+      home: { bucket: 'homes', prefix: '' },
+      permissions: 'read-write',
+    });
+    assert.equal(await login(users, 'alice', 'wrong'), undefined);
+    assert.equal(await login(users, 'nobody', 'secret'), undefined);
+    users.close();
+  });
+
+  it('cost as much time where they do not exist as with a wrong password', async () => {
+    await write('alice');
+    const { users } = await open();
+    const cost = async (name: string): Promise<number> => {
+      const before = process.cpuUsage();
+      await login(users, name, 'wrong');
+      const { user, system } = process.cpuUsage(before);
+      return user + system;
+    };
+    await cost('alice');
+    const wrong = await cost('alice');
+    const unknown = await cost('nobody');
+    // A scrypt costs tens of milliseconds; finding no name costs microseconds.
+    assert.ok(unknown > wrong / 3 && unknown < wrong * 3, `${unknown} µs beside ${wrong} µs`);
+    users.close();
+  });
+});
