@@ -36,6 +36,7 @@ export class ControlConnection {
   #state: 'open' | 'closing' | 'closed' = 'open';
   #isReadingStopped = false;
   #preamble: Preamble | undefined;
+  #closingTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, events: ControlConnectionEvents, preamble?: Preamble) {
     this.#socket = socket;
@@ -107,7 +108,7 @@ export class ControlConnection {
     this.#socket.end();
     // Bytes left unread would turn our FIN into a reset, which can overtake the last reply.
     this.#socket.resume();
-    this.#socket.setTimeout(closingMs, this.#onClosingTimeout);
+    this.#dropSoon();
   }
 
   destroy(): void {
@@ -125,6 +126,11 @@ export class ControlConnection {
   #stopReading(): void {
     this.#isReadingStopped = true;
     this.#socket.pause();
+  }
+
+  // Not the socket's own timeout: that one begins anew with every byte a client sends.
+  #dropSoon(): void {
+    this.#closingTimer ??= setTimeout(() => this.#socket.destroy(), closingMs);
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -148,17 +154,15 @@ export class ControlConnection {
 
   readonly #onEnd = (): void => {
     this.#socket.destroySoon();
+    this.#dropSoon();
     this.#close('client-closed');
   };
 
   readonly #onClose = (): void => {
+    clearTimeout(this.#closingTimer);
     // Of a TLS connection either socket may be the one that reports it.
     this.#socket.destroy();
     this.#close('connection-broken');
-  };
-
-  readonly #onClosingTimeout = (): void => {
-    this.#socket.destroy();
   };
 
   #close(reason: 'client-closed' | 'connection-broken'): void {

@@ -145,7 +145,8 @@ export class ControlListener {
     socket.end(full);
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
-    socket.setTimeout(refusalMs, () => socket.destroy());
+    const timer = setTimeout(() => socket.destroy(), refusalMs);
+    socket.once('close', () => clearTimeout(timer));
   }
 
   #arriveUnderTls(

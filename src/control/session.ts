@@ -111,6 +111,5 @@ export type SessionEnd =
   | 'replies-not-read'
   | 'bad-proxy-header'
   | 'clear-text-after-auth'
-  | 'tls-failed'
   | 'drain'
   | 'gateway-closed';

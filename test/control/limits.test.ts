@@ -123,6 +123,21 @@ describe('the idle timeout', () => {
     }));
 });
 
+describe('a client that is told to go', () => {
+  it('is dropped after a while, however much it goes on sending', () =>
+    withGateway({ idleTimeoutMs: 50 }, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      await client.expect('421 Idle for too long; closing the control connection.');
+      const { socket } = client;
+      socket.allowHalfOpen = true;
+      const babble = setInterval(() => socket.write('NOOP\r\n'), 100);
+      await closed(socket);
+      clearInterval(babble);
+      await gateway.nextEvent('session-closed');
+      assert.equal(gateway.sessionCount, 0);
+    }));
+});
+
 describe('a drain', () => {
   it('ends idle sessions at once, and sessions with a transfer after it', () =>
     withGateway({}, async (gateway) => {
