@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, RunningTransfer, Session, TransferAbortReason } from '../control/session.ts';
+import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Pathname } from '../filesystem/pathname.ts';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 import { DataProtectionError, protectDataConnection, type DataResumption } from './data-tls.ts';
@@ -229,7 +230,7 @@ function failureReply(transfer: Transfer, error: unknown, settings: TransferSett
 
 function observeEnd(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
   const outcome = failure === undefined ? 'completed' : isClients(transfer, failure) ? 'aborted' : 'failed';
-  const reason = transfer.abortReason ?? (failure instanceof Error ? failure.name : undefined);
+  const reason = transfer.abortReason ?? reasonOf(failure);
   session.observe({
     event: 'transfer',
     sessionId: session.id,
@@ -242,6 +243,12 @@ function observeEnd(session: Session, login: Login, transfer: Transfer, failure:
     ...(failure !== undefined && reason !== undefined && { reason }),
     tls: session.protectionLevel === 'P' && session.tls !== undefined,
   });
+}
+
+/** For the log: what a filesystem says of its failure is for operators; of anything unknown only the name is. */
+function reasonOf(failure: unknown): string | undefined {
+  if (failure instanceof FilesystemError) return `${failure.kind}: ${failure.message}`;
+  return failure instanceof Error ? failure.name : undefined;
 }
 
 function isClients(transfer: Transfer, failure: unknown): boolean {

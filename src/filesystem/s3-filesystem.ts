@@ -286,9 +286,11 @@ export class S3Filesystem implements Filesystem {
     if (signal.aborted) return signal.reason;
     if (error instanceof RenameFailure)
       return this.#failureOf(`${operation}, ${error.message}`, error.cause, signal);
-    const event = storageErrorEvent(error, operation, this.#home.bucket);
+    // What was tried for long comes here as a `FilesystemError` already, S3's own error behind it.
+    const answer = error instanceof FilesystemError ? error.cause : error;
+    const event = storageErrorEvent(answer, operation, this.#home.bucket);
     if (event) this.#storage.observe(event);
-    return filesystemErrorOf(error, operation);
+    return error instanceof FilesystemError ? error : filesystemErrorOf(error, operation);
   }
 }
 

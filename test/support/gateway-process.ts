@@ -50,7 +50,7 @@ export class GatewayProcess {
     const file = fileURLToPath(new URL(`../../${program}`, import.meta.url));
     this.child = spawn(process.execPath, [file, ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], ...awsOf(process.env), ...surroundings, ...environment },
+      env: { PATH: process.env['PATH'], ...surroundings, ...awsOf(process.env), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const output = createInterface({ input: this.child.stdout! });
