@@ -1,8 +1,10 @@
 /**
  * Listings: ListObjectsV2 page by page, with the next page under way while one is used, and never more than two held.
  */
+import { Readable } from 'node:stream';
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import type { Entry } from '../filesystem/filesystem.ts';
+import { takeEntries, textOf } from './listing-page.ts';
 import { entryNameOf } from './object-key.ts';
 
 /** What a listing tells of an object. */
@@ -41,19 +43,14 @@ export async function* listPages(client: S3Client, options: ListingOptions): Asy
   const left = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
   try {
-    let next: Promise<ListObjectsV2CommandOutput> | undefined = requestPage(
-      client,
-      options,
-      undefined,
-      signal,
-    );
+    let next: Promise<Answer> | undefined = requestPage(client, options, undefined, signal);
     while (next) {
-      const output: ListObjectsV2CommandOutput = await next;
-      const more = output.IsTruncated === true && options.firstEntries === undefined;
-      next = more ? requestPage(client, options, output.NextContinuationToken, signal) : undefined;
+      const answer: Answer = await next;
+      const token = options.firstEntries === undefined ? answer.continuationToken : undefined;
+      next = token === undefined ? undefined : requestPage(client, options, token, signal);
       // Its failure is thrown when its turn comes; until then it must not count as unhandled.
       next?.catch(() => undefined);
-      yield pageOf(output);
+      yield answer.page;
     }
   } finally {
     left.abort();
@@ -159,36 +156,67 @@ function* inOrderOfKey(
   yield* commonPrefixes.slice(next);
 }
 
+type Answer = { readonly page: ListingPage; readonly continuationToken: string | undefined };
+
 async function requestPage(
   client: S3Client,
   options: ListingOptions,
   continuationToken: string | undefined,
   signal: AbortSignal,
-): Promise<ListObjectsV2CommandOutput> {
-  return await client.send(
-    new ListObjectsV2Command({
-      Bucket: options.bucket,
-      Prefix: options.prefix,
-      Delimiter: options.delimiter,
-      MaxKeys: options.firstEntries,
-      ContinuationToken: continuationToken,
-      // XML cannot carry every character that a key may hold.
-      EncodingType: 'url',
-    }),
-    { abortSignal: signal },
+): Promise<Answer> {
+  const command = new ListObjectsV2Command({
+    Bucket: options.bucket,
+    Prefix: options.prefix,
+    Delimiter: options.delimiter,
+    MaxKeys: options.firstEntries,
+    ContinuationToken: continuationToken,
+    // XML cannot carry every character that a key may hold.
+    EncodingType: 'url',
+  });
+  let taken: ListingPage | undefined;
+  // Between the connection and the SDK's own reading of the answer, which is left with what is not an entry.
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      taken = await takeFrom(result.response as HttpAnswer);
+      return result;
+    },
+    { step: 'deserialize', priority: 'low', name: 'takeEntries' },
   );
+  const output = await client.send(command, { abortSignal: signal });
+  return {
+    page: decoded(taken ?? pageOf(output), output.EncodingType),
+    continuationToken: output.IsTruncated === true ? output.NextContinuationToken : undefined,
+  };
+}
+
+type HttpAnswer = { readonly statusCode: number; body: Readable | Uint8Array };
+
+async function takeFrom(answer: HttpAnswer): Promise<ListingPage | undefined> {
+  if (answer.statusCode !== 200 || !(answer.body instanceof Readable)) return undefined;
+  const xml = await textOf(answer.body);
+  const taken = takeEntries(xml);
+  answer.body = Buffer.from(taken?.rest ?? xml);
+  return taken?.page;
 }
 
 function pageOf(output: ListObjectsV2CommandOutput): ListingPage {
-  // Servers that do not know the encoding say so by not repeating it.
-  const keyOf = output.EncodingType === 'url' ? decodeKey : (key: string): string => key;
   const objects = (output.Contents ?? []).map(({ Key = '', Size = 0, LastModified, ETag = '' }) => ({
-    key: keyOf(Key),
+    key: Key,
     sizeBytes: Size,
     lastModified: LastModified ?? directoryModifiedAt,
     etag: ETag,
   }));
-  return { objects, commonPrefixes: (output.CommonPrefixes ?? []).map(({ Prefix = '' }) => keyOf(Prefix)) };
+  return { objects, commonPrefixes: (output.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix) };
+}
+
+/** Servers that do not know the encoding say so by not repeating it. */
+function decoded(page: ListingPage, encodingType: string | undefined): ListingPage {
+  if (encodingType !== 'url') return page;
+  return {
+    objects: page.objects.map((object) => ({ ...object, key: decodeKey(object.key) })),
+    commonPrefixes: page.commonPrefixes.map(decodeKey),
+  };
 }
 
 /** S3 encodes as forms do: a space arrives as `+`, a plus as `%2B`. */

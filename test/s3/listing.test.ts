@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { takeEntries } from '../../src/s3/listing-page.ts';
 import { compareKeys, DirectoryEntries, type ListingPage } from '../../src/s3/listing.ts';
 
 const lastModified = new Date(0);
@@ -92,5 +93,46 @@ describe('The entries of a directory', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('The XML of a listing', () => {
+  const xml = (body: string): string => `<?xml version="1.0"?><ListBucketResult>${body}</ListBucketResult>`;
+
+  it('gives its entries, and the rest to the SDK', () => {
+    const taken = takeEntries(
+      xml(
+        '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated>\n' +
+          '<Contents>\n<Key>d/a &amp;&lt;&#252;&#x1F600;&amp;amp;</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified>' +
+          '<ETag>&quot;0a&quot;</ETag><Size>48800000000000</Size><Owner><ID>Key</ID></Owner></Contents>\n' +
+          '<CommonPrefixes><Prefix>d/b+c/</Prefix></CommonPrefixes><NextContinuationToken>t</NextContinuationToken>',
+      ),
+    );
+    assert.deepEqual(taken?.page, {
+      objects: [
+        {
+          key: 'd/a &<ü😀&amp;',
+          sizeBytes: 48_800_000_000_000,
+          lastModified: new Date('2026-01-02T03:04:05.678Z'),
+          etag: '"0a"',
+        },
+      ],
+      commonPrefixes: ['d/b+c/'],
+    });
+    assert.equal(
+      taken.rest.replaceAll('\n', ''),
+      xml(
+        '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>',
+      ),
+    );
+  });
+
+  it('is left to the SDK in forms that no S3 server is known to use', () => {
+    assert.equal(takeEntries(xml('<Contents><Key><![CDATA[a]]></Key></Contents>')), undefined);
+    assert.equal(takeEntries(xml('<Contents xmlns="x"><Key>a</Key></Contents>')), undefined);
+  });
+
+  it('may be empty', () => {
+    assert.deepEqual(takeEntries(xml(''))?.page, { objects: [], commonPrefixes: [] });
   });
 });
