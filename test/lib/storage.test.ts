@@ -89,6 +89,7 @@ describe('the task role', () => {
       's3:GetObject',
       's3:GetObjectTagging',
       's3:ListBucket',
+      's3:ListBucketMultipartUploads',
       's3:ListMultipartUploadParts',
       's3:PutObject',
       's3:PutObjectTagging',
