@@ -23,6 +23,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startLocalS3 } from '../src/local/s3-server.ts';
 import { PasswordHash } from '../src/users/password.ts';
+import { freePort } from '../test/support/loopback-port.ts';
 import { startSecretsManager } from '../test/topology/secrets-manager.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -221,6 +222,7 @@ async function moveFile(mounted: MountedImage): Promise<void> {
   const password = randomBytes(12).toString('hex');
   const user = { name: 'partner', password: await PasswordHash.create(password), permissions: 'read-write' };
   secretsManager.secrets.set(usersArn, JSON.stringify({ users: [user] }));
+  const [controlPort, operationsPort] = [await freePort(), await freePort()];
   const environment = [
     `USERS=secretsmanager:${usersArn}`,
     `AWS_ENDPOINT_URL_SECRETS_MANAGER=${secretsManager.endpoint}`,
@@ -231,14 +233,15 @@ async function moveFile(mounted: MountedImage): Promise<void> {
     `AWS_SECRET_ACCESS_KEY=${s3.credentials.secretAccessKey}`,
     'AWS_REGION=eu-central-1',
     'LISTEN_ADDRESS=127.0.0.1',
-    'CONTROL_PORT=32121',
-    'OPERATIONS_PORT=38080',
-    'PASSIVE_PORTS=32122-32125',
+    `CONTROL_PORT=${controlPort}`,
+    `OPERATIONS_PORT=${operationsPort}`,
+    // Any free one: EPSV tells the client which.
+    'PASSIVE_PORTS=0',
   ];
   const gateway = inside(mounted, mounted.config.Cmd, environment);
   const exited = once(gateway, 'exit') as Promise<[number | null, string | null]>;
   try {
-    const milliseconds = await timeToHealthy(38_080, gateway);
+    const milliseconds = await timeToHealthy(operationsPort, gateway);
     say(
       `healthy after ${milliseconds.toFixed(0)} ms (from the start of the process, Node's own start included)`,
     );
@@ -248,7 +251,7 @@ async function moveFile(mounted: MountedImage): Promise<void> {
     const sent = join(work, 'sent');
     const received = join(work, 'received');
     writeFileSync(sent, randomBytes(20 * 1024 * 1024));
-    const url = 'ftp://127.0.0.1:32121/folder/file.bin';
+    const url = `ftp://127.0.0.1:${controlPort}/folder/file.bin`;
     const curl = ['--silent', '--show-error', '--fail', '--user', `partner:${password}`, '--ftp-create-dirs'];
     await runCurl(...curl, '--upload-file', sent, url);
     await runCurl(...curl, '--output', received, url);

@@ -108,7 +108,7 @@ function batch(deployment: LocalDeployment, local: string, name: string) {
   return { server: deployment.server(), uploads: 20, downloads: 20, local, name, parallel: 5 };
 }
 
-/** An upload of some seconds; resolves when its data connection is open, with the slot it runs on. */
+/** An upload of some seconds; resolves when its first bytes have come (before, its session would be idle), with its slot. */
 async function slowUpload(deployment: LocalDeployment, local: string, name: string) {
   const { host, port, username, password } = deployment.server();
   const before = deployment.loadBalancer.flows.length;
@@ -120,6 +120,10 @@ async function slowUpload(deployment: LocalDeployment, local: string, name: stri
     ],
   });
   const flow = await deployment.loadBalancer.nextFlow(before, ({ listenerPort }) => listenerPort > 1024);
+  // Awaited later, when the change is made; until then a failure must wait, too.
+  finished.catch(() => undefined);
+  const [client] = flow.sockets;
+  if (client.bytesRead === 0) await once(client, 'data');
   const task = [...deployment.fargate.tasks.values()].find(({ address }) => address === flow.target);
   assert.ok(task);
   return { finished, task };
