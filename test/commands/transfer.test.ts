@@ -402,7 +402,7 @@ describe('REST', () => {
 
 function overriding(filesystem: MemoryFilesystem, methods: Partial<Filesystem>): Filesystem {
   return new Proxy<Filesystem>(filesystem, {
-    get: (target, name: keyof Filesystem) => methods[name] ?? target[name].bind(target),
+    get: (target, name: keyof Filesystem) => methods[name] ?? target[name]?.bind(target),
   });
 }
 
