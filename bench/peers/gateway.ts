@@ -1,0 +1,45 @@
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { PasswordHash } from '../../src/users/password.ts';
+import { freePort } from '../../test/support/loopback-port.ts';
+import { startPeer, type Peer, type S3Target } from './peer.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const manifest = new URL('../../package.json', import.meta.url);
+
+/** The gateway as its container runs it, with its defaults. */
+export async function startGatewayPeer(s3: S3Target): Promise<Peer> {
+  const account = { host: '127.0.0.1', port: await freePort(), username: 'bench', password: 'bench' };
+  const users = join(await mkdtemp(join(tmpdir(), 'gateway-')), 'users.json');
+  const user = {
+    name: account.username,
+    password: await PasswordHash.create(account.password),
+    home: { bucket: s3.bucket, prefix: 'gateway/' },
+    permissions: 'read-write',
+  };
+  await writeFile(users, JSON.stringify({ users: [user] }));
+  const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
+  return startPeer({
+    name: 'this gateway',
+    version,
+    program: process.execPath,
+    arguments: [main],
+    environment: {
+      LISTEN_ADDRESS: account.host,
+      CONTROL_PORT: String(account.port),
+      PASSIVE_PORTS: '23050-23053',
+      OPERATIONS_PORT: String(await freePort()),
+      USERS: `file:${users}`,
+      S3_ENDPOINT: s3.endpoint,
+      S3_FORCE_PATH_STYLE: 'true',
+      AWS_REGION: s3.region,
+      AWS_ACCESS_KEY_ID: s3.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+      NODE_EXTRA_CA_CERTS: s3.caFile,
+      LOG_LEVEL: 'warn',
+    },
+    account,
+  });
+}
