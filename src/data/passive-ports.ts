@@ -2,7 +2,7 @@
  * The passive ports. All of them listen from start to stop; a port carries many transfers, because a session needs it
  * only between its 227 or 229 reply and the moment the client's connection is accepted. That claim is a lease.
  * Why leases are kept by client address, and what happens when one address needs more of them than there are ports:
- * docs/decisions/0003-passive-port-leases.md.
+ * docs/decisions/0002-passive-port-leases.md.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';

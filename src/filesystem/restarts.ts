@@ -1,7 +1,7 @@
 /**
  * What a session was told of its user's interrupted uploads. Only an offset that it was told, or that can mean nothing else,
  * lands in one: an APPE to a published file never does by chance. One of these belongs to one session.
- * See docs/decisions/0003-resume-interrupted-uploads.md.
+ * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import {

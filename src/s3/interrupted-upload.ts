@@ -1,7 +1,7 @@
 /**
  * Uploads that broke and may be continued by the user who began them. What there is to know of them is in S3; only which
  * of them are still being written is known to the process that writes.
- * See docs/decisions/0003-resume-interrupted-uploads.md.
+ * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
 import { crc32FromBase64 } from './crc32.ts';

@@ -3,7 +3,7 @@
  * what uploads leave. Who gets nothing waits, and TCP makes the client wait: nobody fails for want of memory.
  *
  * Waiting must never last for ever, so memory is granted as in Dijkstra's banker's algorithm: only if afterwards the
- * parts being filled can still be filled one after the other. See docs/decisions/0004-transfer-memory.md.
+ * parts being filled can still be filled one after the other. See docs/decisions/0003-transfer-memory.md.
  */
 
 type Account = {

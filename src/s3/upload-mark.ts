@@ -1,6 +1,6 @@
 /**
  * How a multipart upload says whose it is: by small parts under the last two numbers, which the completed object leaves
- * out. ListParts tells their sizes and checksums. See docs/decisions/0003-resume-interrupted-uploads.md.
+ * out. ListParts tells their sizes and checksums. See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
