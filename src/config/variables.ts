@@ -205,7 +205,7 @@ export const variables = {
   ),
   resumeWindowMs: defaulted(
     'RESUME_WINDOW_MINUTES',
-    '1440',
+    '0',
     minutes(0, 7 * 24 * 60),
     'How long the user who began it may continue an interrupted upload of 8 MiB or more; 0 keeps nothing of it.',
   ),
