@@ -7,6 +7,8 @@ import { once } from 'node:events';
 import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { deleteStored, listStored, type StoredPage } from './s3-store.ts';
 
 export type LocalS3Options = {
@@ -32,9 +34,11 @@ type Context = {
   readonly query: Readonly<Record<string, string | string[] | undefined>>;
   readonly req: IncomingMessage;
   readonly store: Store;
+  readonly response: { get(header: string): string };
   status: number;
   type: string;
   body: unknown;
+  set(header: string, value: string): void;
 };
 type Store = {
   deleteObject(bucket: string, key: string): Promise<void>;
@@ -77,7 +81,13 @@ export async function startLocalS3({ directory, buckets, port }: LocalS3Options)
   server.store.deleteObject = async (bucket, key) => {
     await deleteStored(join(directory, bucket), key);
   };
-  server.middleware.unshift(repairXml, repairCopySource, refuseExisting, listFrom(directory));
+  server.middleware.unshift(
+    repairXml,
+    repairCopySource,
+    repairFirstByte,
+    refuseExisting,
+    listFrom(directory),
+  );
   const address = await server.run();
   return {
     endpoint: `http://127.0.0.1:${address.port}`,
@@ -103,6 +113,21 @@ const repairCopySource: Middleware = async ({ headers }, next) => {
   const source = headers['x-amz-copy-source'];
   if (typeof source === 'string') headers['x-amz-copy-source'] = encodeURI(decodeURIComponent(source));
   await next();
+};
+
+/** It takes the end of `bytes=0-0` for none, and sends everything. */
+const repairFirstByte: Middleware = async (context, next) => {
+  if (context.method !== 'GET' || context.headers.range !== 'bytes=0-0') {
+    await next();
+    return;
+  }
+  context.headers.range = 'bytes=0-1';
+  await next();
+  if (!(context.body instanceof Readable)) return;
+  const bytes = await buffer(context.body);
+  const range = context.response.get('content-range').replace('bytes 0-1/', 'bytes 0-0/');
+  context.body = bytes.subarray(0, 1);
+  context.set('content-range', range);
 };
 
 /** It knows no conditional writes. Of them, this one: `If-None-Match: *` keeps an object from being replaced. */

@@ -13,7 +13,8 @@ const skip = unsupported ?? (await missing(curl)) ?? false;
 
 // CI counts 10,000.
 const sessions = 40;
-const transfersPerSession = Number(process.env['TOPOLOGY_TRANSFERS'] ?? 1000) / sessions;
+// As many down as up.
+const transfersPerSession = 2 * Math.ceil(Number(process.env['TOPOLOGY_TRANSFERS'] ?? 1000) / sessions / 2);
 
 describe('12 slots with 48 passive ports', { skip }, () => {
   let deployment: LocalDeployment;

@@ -20,19 +20,26 @@ export type Batch = {
   readonly passive?: 'PASV';
 };
 
-/** Runs a batch in one curl process; rejects with curl's message when a single transfer fails. */
+/** Runs a batch with curl; rejects with curl's message when a single transfer fails. */
 export async function transfer(deployment: LocalDeployment, batch: Batch): Promise<void> {
   const { server, local, name, uploads, downloads, parallel = 1 } = batch;
   const url = (index: number) => `url = "ftp://${server.host}:${server.port}/${name}-${index % uploads}"`;
-  const lines = [
-    ...times(uploads, (index) => [url(index), `upload-file = "${local}"`]),
-    ...(downloads > 0 ? ['next', ...options(batch)] : []),
-    ...times(downloads, (index) => [url(index), 'output = "/dev/null"']),
-  ];
-  const config = join(deployment.folder, `${name}.curl`);
-  await writeFile(config, [...options(batch), ...lines].join('\n'));
-  const many = parallel > 1 ? ['--parallel', '--parallel-immediate', '--parallel-max', String(parallel)] : [];
-  await run({ program: 'curl', arguments: [...many, '--config', config] }, 240_000);
+  const stores = times(uploads, (index) => [url(index), `upload-file = "${local}"`]);
+  const retrievals = times(downloads, (index) => [url(index), 'output = "/dev/null"']);
+  const curl = async (lines: readonly string[]): Promise<void> => {
+    const config = join(deployment.folder, `${name}.curl`);
+    await writeFile(config, [...options(batch), ...lines].join('\n'));
+    const many =
+      parallel > 1 ? ['--parallel', '--parallel-immediate', '--parallel-max', String(parallel)] : [];
+    await run({ program: 'curl', arguments: [...many, '--config', config] }, 240_000);
+  };
+  if (downloads === 0) await curl(stores);
+  else if (parallel === 1) await curl([...stores, 'next', ...options(batch), ...retrievals]);
+  else {
+    // In parallel, curl does not wait for the uploads before `next`.
+    await curl(stores);
+    await curl(retrievals);
+  }
 }
 
 function options({ clientAddress, server, passive }: Batch): readonly string[] {
