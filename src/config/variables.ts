@@ -207,7 +207,7 @@ export const variables = {
     'RESUME_WINDOW_MINUTES',
     '0',
     minutes(0, 7 * 24 * 60),
-    'How long the user who began it may continue an interrupted upload of 8 MiB or more; 0 keeps nothing of it.',
+    'How long the user who began it may continue an interrupted upload of 16 MiB or more; 0 keeps nothing of it.',
   ),
   leftoverUploadMs: defaulted(
     'LEFTOVER_UPLOAD_HOURS',

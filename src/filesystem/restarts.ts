@@ -7,6 +7,7 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import {
   findInterruptedUpload,
   firstBytesOf,
+  surelyUnfinished,
   type InterruptedUpload,
   type Resumption,
 } from '../s3/interrupted-upload.ts';
@@ -31,8 +32,9 @@ export class Restarts {
   /** Looks for an interrupted upload and remembers that the session was told of it. Undefined where S3 cannot tell. */
   async offer(object: ObjectName, signal: AbortSignal): Promise<number | undefined> {
     this.#told.delete(object.key);
-    const found = await this.#find(object, signal);
-    if (!found) return undefined;
+    const newest = await this.#find(object, signal);
+    const found = newest && surelyUnfinished(newest);
+    if (!found || (await this.#isOutOfDate(object, found, signal))) return undefined;
     const [oldest] = this.#told.keys();
     if (this.#told.size >= mostRemembered && oldest !== undefined) this.#told.delete(oldest);
     this.#told.set(object.key, found);
@@ -49,7 +51,7 @@ export class Restarts {
     const resumption = this.#resumption;
     if (ifExists === 'refuse' || offset === 0) return { resumption };
     if (told && (offset === 'end' || offset === told.sizeBytes)) return { resumption, interrupted: told };
-    if (offset === 'end' || (await this.#exists(object, signal))) return { resumption };
+    if (offset === 'end' || (await this.#publishedAt(object, signal))) return { resumption };
     // Nothing is published, so the offset can only mean an upload that broke.
     const found = await this.#find(object, signal);
     const interrupted = found && firstBytesOf(found, offset);
@@ -73,15 +75,32 @@ export class Restarts {
     }
   }
 
-  async #exists({ bucket, key }: ObjectName, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Whether a file was published after the upload had begun: the client has sent it anew, and the length that counts is the
+   * file's. S3 tells both times in whole seconds; within one of them the published file is believed.
+   */
+  async #isOutOfDate(
+    object: ObjectName,
+    { initiatedAt }: InterruptedUpload,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const publishedAt = await this.#publishedAt(object, signal);
+    return publishedAt !== undefined && wholeSeconds(publishedAt) >= wholeSeconds(initiatedAt);
+  }
+
+  /** Undefined where there is no object. */
+  async #publishedAt({ bucket, key }: ObjectName, signal: AbortSignal): Promise<Date | undefined> {
     try {
-      await this.#storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), {
-        abortSignal: signal,
-      });
-      return true;
+      const command = new HeadObjectCommand({ Bucket: bucket, Key: key });
+      const { LastModified } = await this.#storage.client.send(command, { abortSignal: signal });
+      return LastModified ?? new Date();
     } catch (error) {
-      if (isNotFound(error)) return false;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }
+}
+
+function wholeSeconds(time: Date): number {
+  return Math.floor(time.getTime() / 1000);
 }

@@ -86,8 +86,9 @@ export class S3Filesystem implements Filesystem {
   }
 
   async resumableBytes(pathname: Pathname, { signal }: CallOptions): Promise<number | undefined> {
-    if (!this.#restarts || pathname === '/') return undefined;
-    return await this.#restarts.offer(this.#lookups.object(pathname), signal);
+    const restarts = this.#restarts;
+    if (!restarts || pathname === '/') return undefined;
+    return await this.#run('stat', signal, () => restarts.offer(this.#lookups.object(pathname), signal));
   }
 
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {

@@ -7,6 +7,7 @@ import type { Part as ListedPart } from '@aws-sdk/client-s3';
 import { crc32FromBase64 } from './crc32.ts';
 import type { SentPart } from './multipart-upload.ts';
 import { newestOf, openUploadsBelow, partsOf } from './open-uploads.ts';
+import { smallestPartBytes } from './part-size.ts';
 import { isMark, gatewayMark, ownerMark, mostDataParts } from './upload-mark.ts';
 import type { S3Storage } from './storage.ts';
 
@@ -19,6 +20,10 @@ export type InterruptedUpload = {
   readonly parts: readonly SentPart[];
   /** Of that run, in bytes. */
   readonly sizeBytes: number;
+  /** Numbers behind that run under which S3 has bytes. Whoever goes on must void them: they need not fit what comes now. */
+  readonly staleParts: readonly number[];
+  /** When it was begun, by S3's clock. */
+  readonly initiatedAt: Date;
 };
 
 type Target = {
@@ -49,7 +54,14 @@ export async function findInterruptedUpload(
     if (!isMark(gatewayMark, listed.at(-1)) || !isMark(owner, listed.at(-2))) continue;
     if (newestOf(upload, listed).getTime() < Date.now() - resumption.windowMs) continue;
     const parts = unbrokenRun(listed);
-    if (parts.length > 0) return { uploadId: upload.uploadId, parts, sizeBytes: sizeOf(parts) };
+    if (parts.length === 0) continue;
+    return {
+      uploadId: upload.uploadId,
+      parts,
+      sizeBytes: sizeOf(parts),
+      staleParts: dataNumbersAfter(parts.length, listed),
+      initiatedAt: upload.initiated,
+    };
   }
   return undefined;
 }
@@ -61,9 +73,21 @@ export function firstBytesOf(
 ): InterruptedUpload | undefined {
   for (let count = interrupted.parts.length; count > 0; count--) {
     const parts = interrupted.parts.slice(0, count);
-    if (sizeOf(parts) === sizeBytes) return { ...interrupted, parts, sizeBytes };
+    if (sizeOf(parts) !== sizeBytes) continue;
+    const cut = interrupted.parts.slice(count).map(({ PartNumber = 0 }) => PartNumber);
+    return { ...interrupted, parts, sizeBytes, staleParts: [...cut, ...interrupted.staleParts] };
   }
   return undefined;
+}
+
+/**
+ * The same upload, cut so that its length is surely less than the file's: without its last part, unless bytes behind it show
+ * that the file is longer. A client that finds the length of its whole file takes it for uploaded, and nothing is published.
+ */
+export function surelyUnfinished(interrupted: InterruptedUpload): InterruptedUpload | undefined {
+  if (interrupted.staleParts.length > 0) return interrupted;
+  const lastBytes = interrupted.parts.at(-1)?.sizeBytes ?? 0;
+  return firstBytesOf(interrupted, interrupted.sizeBytes - lastBytes);
 }
 
 function unbrokenRun(listed: readonly ListedPart[]): SentPart[] {
@@ -72,9 +96,17 @@ function unbrokenRun(listed: readonly ListedPart[]): SentPart[] {
     const crc32 = crc32FromBase64(ChecksumCRC32);
     const isNext = PartNumber === run.length + 1 && PartNumber <= mostDataParts;
     if (!isNext || ETag === undefined || Size === undefined || crc32 === undefined) break;
+    // The tail of a file whose commit failed, or a void: nothing may follow it.
+    if (Size < smallestPartBytes) break;
     run.push({ PartNumber, ETag, ChecksumCRC32, sizeBytes: Size, crc32 });
   }
   return run;
+}
+
+function dataNumbersAfter(last: number, listed: readonly ListedPart[]): number[] {
+  return listed
+    .map(({ PartNumber = 0 }) => PartNumber)
+    .filter((number) => number > last && number <= mostDataParts);
 }
 
 function sizeOf(parts: readonly SentPart[]): number {

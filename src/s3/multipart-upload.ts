@@ -124,6 +124,16 @@ export class MultipartUpload {
     });
   }
 
+  /** Replaces a part of an earlier attempt, so that it can never be taken for bytes behind those that come now. */
+  async voidPart(partNumber: number, signal: AbortSignal): Promise<void> {
+    const mark = { partNumber, bytes: Buffer.alloc(1) };
+    await withRetries(() => this.sendMark(mark, signal), {
+      signal,
+      operation: 'UploadPart',
+      patienceMs: this.#storage.patienceMs,
+    });
+  }
+
   /** Whether S3 has the beginning, with a checksum for every part of it: enough for somebody else to go on. */
   get isContinuable(): boolean {
     return this.#target.integrity === 'whole' && this.#parts.has(1);

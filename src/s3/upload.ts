@@ -8,6 +8,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Upload } from '../filesystem/filesystem.ts';
 import { learnFromAnswer, objectChecksum } from './checksum-support.ts';
+import { inParallel } from './in-parallel.ts';
 import { registerUpload, takeOver, type InterruptedUpload, type Resumption } from './interrupted-upload.ts';
 import { copiedRanges, findKeptBytes, isCopyable, readBack, type KeptBytes } from './kept-bytes.ts';
 import { MultipartUpload } from './multipart-upload.ts';
@@ -15,7 +16,7 @@ import type { ObjectAttributes } from './object-attributes.ts';
 import { bodyOf } from './part-body.ts';
 import { earliestPartBytes, partSizeBytes, type PartSizeOptions } from './part-size.ts';
 import { inPieces, largestPieceBytes, Part } from './part.ts';
-import { PartSender } from './part-sender.ts';
+import { mostPartsInFlight, PartSender } from './part-sender.ts';
 import { publish, uploadMarkName, type Condition, type Publication } from './publication.ts';
 import { storageErrorEvent } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
@@ -247,6 +248,9 @@ class S3Upload implements Upload {
     if (!this.#isClosed) {
       this.#unregister = registerUpload(multipart.uploadId, (reason) => this.abort(reason));
     }
+    // Before the first new part: mixed with parts of then, those of now would make up a file that never was.
+    const stale = interrupted?.staleParts ?? [];
+    await inParallel(stale, mostPartsInFlight, (number) => multipart.voidPart(number, signal), signal);
     return multipart;
   }
 

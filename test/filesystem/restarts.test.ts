@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { statForRestart } from '../../src/commands/restart-size.ts';
 import { FilesystemError } from '../../src/filesystem/filesystem-error.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
@@ -17,6 +18,9 @@ import {
   type TestStorage,
 } from '../s3/transfer.ts';
 import { skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
+
+/** S3 tells times in whole seconds. */
+const nextSecond = () => delay(1_000 - (Date.now() % 1_000));
 
 describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultipartUploads') }, () => {
   let s3: S3Server;
@@ -55,9 +59,9 @@ describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultip
       await upload(login(), pathname, 0, bytes.subarray(0, 19 * mib), 'break');
       const again = login();
       await assert.rejects(again.stat(pathname, { signal }), FilesystemError, 'nothing is visible');
-      assert.equal(await sizeOf(again, pathname), 16 * mib);
-      const offset = restart === 'APPE' ? 'end' : 16 * mib;
-      await upload(again, pathname, offset, bytes.subarray(16 * mib), 'commit');
+      assert.equal(await sizeOf(again, pathname), 8 * mib);
+      const offset = restart === 'APPE' ? 'end' : 8 * mib;
+      await upload(again, pathname, offset, bytes.subarray(8 * mib), 'commit');
       assert.equal(digest(await objectAt(pathname)), digest(bytes));
       assert.equal(await sizeOf(again, pathname), 20 * mib);
     });
@@ -88,11 +92,46 @@ describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultip
   it('show a published file to everybody, and its own upload to the user who asks with SIZE', async () => {
     const pathname = '/both' as Pathname;
     await putObject(s3.client, s3.bucket, 'home/both', bytesOf(10));
-    await upload(login(), pathname, 0, bytes.subarray(0, 9 * mib), 'break');
+    await nextSecond();
+    await upload(login(), pathname, 0, bytes.subarray(0, 17 * mib), 'break');
     assert.equal(await sizeOf(login(), pathname), 8 * mib);
     assert.equal(await sizeOf(login('bob'), pathname), 10);
     assert.equal(await sizeOf(login('alice', 0), pathname), 10);
     assert.equal((await login().stat(pathname, { signal })).sizeBytes, 10);
+  });
+
+  it('never tell the length of a whole file that was not published', async () => {
+    const pathname = '/whole' as Pathname;
+    const whole = bytes.subarray(0, 16 * mib);
+    await upload(login(), pathname, 0, whole, 'break');
+    const again = login();
+    assert.equal(await sizeOf(again, pathname), 8 * mib);
+    await upload(again, pathname, 8 * mib, whole.subarray(8 * mib), 'break');
+    assert.equal(await sizeOf(login(), pathname), 8 * mib);
+    await upload(login(), pathname, 8 * mib, whole.subarray(8 * mib), 'commit');
+    assert.equal(digest(await objectAt(pathname)), digest(whole));
+  });
+
+  it('lose no more by breaking again at once', async () => {
+    const pathname = '/again' as Pathname;
+    await upload(login(), pathname, 0, bytes, 'break');
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const again = login();
+      assert.equal(await sizeOf(again, pathname), 8 * mib);
+      await upload(again, pathname, 8 * mib, bytes.subarray(8 * mib, 9 * mib), 'break');
+    }
+  });
+
+  it('are out of date once the file has been published anew', async () => {
+    const pathname = '/anew' as Pathname;
+    await upload(login(), pathname, 0, bytes, 'break');
+    const published = bytesOf(10, 4);
+    await upload(login(), pathname, 0, published, 'commit');
+    const again = login();
+    assert.equal(await sizeOf(again, pathname), 10);
+    const line = Buffer.from('one more line\n');
+    await upload(again, pathname, 'end', line, 'commit');
+    assert.equal(digest(await objectAt(pathname)), digest(Buffer.concat([published, line])));
   });
 
   it('refuse an offset that no part ends at, as beyond the end', async () => {

@@ -126,6 +126,38 @@ describe('interrupted uploads', { skip: skippedOnEmulator('ListMultipartUploads'
     assert.equal(digest(await objectAt('cut')), digest(Buffer.concat([bytes.subarray(0, 8 * mib), rest])));
   });
 
+  it('never put parts of an earlier attempt behind those of a later one', async () => {
+    const [earlier, later] = [bytesOf(24 * mib, 13), bytesOf(24 * mib, 14)];
+    await breakOff('stale', earlier);
+    const begin = earlier.subarray(0, 8 * mib);
+    await breakOff('stale', later.subarray(8 * mib, 16 * mib), {
+      interrupted: firstBytesOf((await find('stale'))!, 8 * mib)!,
+    });
+    const interrupted = (await find('stale'))!;
+    assert.equal(interrupted.sizeBytes, 16 * mib, 'the third part is not what follows the second');
+    const upload = await open('stale', { interrupted });
+    await writeAll(upload, later.subarray(16 * mib));
+    await upload.commit();
+    const whole = Buffer.concat([begin, later.subarray(8 * mib)]);
+    assert.equal(digest(await objectAt('stale')), digest(whole));
+  });
+
+  it('go on in front of a tail too short to be followed', async () => {
+    const bytes = bytesOf(16 * mib, 15);
+    await breakOff('tail', bytes.subarray(0, 8 * mib));
+    const target = { bucket: s3.bucket, key: 'tail', attributes: {}, integrity: 'whole' } as const;
+    const tail = new Part();
+    tail.append(bytes.subarray(8 * mib, 8 * mib + 100));
+    const broken = MultipartUpload.adopt(storage, target, (await find('tail'))!);
+    await broken.sendPart(2, tail, neverAborted);
+    const interrupted = (await find('tail'))!;
+    assert.equal(interrupted.sizeBytes, 8 * mib);
+    const upload = await open('tail', { interrupted });
+    await writeAll(upload, bytes.subarray(8 * mib));
+    await upload.commit();
+    assert.equal(digest(await objectAt('tail')), digest(bytes));
+  });
+
   it('belong to the user who began them, and to their key', async () => {
     await breakOff('mine', bytesOf(9 * mib));
     assert.equal(await find('mine', { owner: 'bob' }), undefined);
