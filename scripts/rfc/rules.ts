@@ -50,7 +50,7 @@ export const specifications: readonly Specification[] = [
         'Reset, lost control connection, ABOR: nothing is stored',
       ],
       ['3.4.1', 'MUST', 'Stream mode', 'yes', ''],
-      ['3.4.2, 3.4.3', 'MAY', 'Block and compressed mode', 'no', '504'],
+      ['3.4.2, 3.4.3', 'MAY', 'Block and compressed mode', 'no', '504; MODE Z compresses better'],
       ['3.5', 'MAY', 'Restart by markers', 'no', 'RFC 3659 restart by offset instead'],
       ['4.1.1', 'MUST', 'A new USER flushes the login there was', 'yes', ''],
       ['4.1.1', 'SHOULD', 'QUIT during a transfer: answer it, finish the transfer, then close', 'yes', ''],
@@ -345,6 +345,22 @@ export const specifications: readonly Specification[] = [
       ['3.4', 'MUST', 'HOST in FEAT', 'yes', ''],
     ],
   },
+  {
+    name: 'draft-preston-ftpext-deflate',
+    title: 'Deflate transmission mode',
+    rules: [
+      ['2', 'MUST', 'MODE Z: everything on the data connection is one zlib stream', 'yes', 'Under TLS too'],
+      [
+        '2',
+        'MUST',
+        'The end of the zlib stream is the end of the file',
+        'yes',
+        '426 and nothing stored otherwise',
+      ],
+      ['3', 'SHOULD', 'OPTS MODE Z LEVEL', 'yes', '1 to 9, 6 by default'],
+      ['3', 'MAY', 'OPTS MODE Z ENGINE, METHOD, BLOCKSIZE and EXTRA', 'no', '501; ENGINE ZLIB is accepted'],
+    ],
+  },
 ];
 
 /** Commands of RFCs and drafts that the gateway does not have: they are answered with 500. */
@@ -352,11 +368,6 @@ export const absentCommands: readonly (readonly [verb: string, source: string, w
   ['SMNT', 'RFC 959', 'A home is one bucket and prefix; there is nothing to mount'],
   ['LPRT, LPSV', 'RFC 1639', 'EPRT and EPSV have replaced them'],
   ['ADAT, MIC, CONF, ENC', 'RFC 2228', 'TLS needs none of them'],
-  [
-    'MODE Z',
-    'draft-preston-ftpext-deflate',
-    '504; compressing costs more processor time here than it saves, and few clients ask',
-  ],
   ['AVBL', 'draft-peterson-streamlined-ftp-command-extensions', 'There are no quotas'],
   ['RANG', 'draft-bryan-ftp-range', 'No client uses it'],
   ['MFCT, MFF', 'draft-somers-ftp-mfxx', 'S3 keeps no time of creation'],

@@ -1,6 +1,7 @@
 /** What the gateway can do, and how it is told to: FEAT, OPTS, HELP, CLNT, LANG. All of it comes from the command table. */
 import { reply, type Reply } from '../control/reply.ts';
 import type { Session } from '../control/session.ts';
+import { defaultDeflateLevel } from '../data/deflate.ts';
 import { formatFactNames, selectFacts } from '../data/listing-format.ts';
 import { checksumAlgorithms } from '../filesystem/filesystem.ts';
 import type { Command } from './command.ts';
@@ -78,6 +79,8 @@ function setOption(session: Session, argument: string): Reply {
     case 'MLST':
       session.selectedFacts = selectFacts(value);
       return reply(200, `MLST OPTS ${formatFactNames(session.selectedFacts)}`.trimEnd());
+    case 'MODE':
+      return setModeOption(session, value);
     case 'HASH':
       return selectHash(session, value.toUpperCase());
     case '':
@@ -85,6 +88,15 @@ function setOption(session: Session, argument: string): Reply {
     default:
       return reply(501, 'There are no options for this command.');
   }
+}
+
+/** `Z` alone, or with settings by name, sets all of them anew; ENGINE is there because clients name the only one there is. */
+function setModeOption(session: Session, value: string): Reply {
+  const [, settings] = /^Z((?: +(?:LEVEL +[1-9]|ENGINE +ZLIB))*) *$/i.exec(value) ?? [];
+  if (settings === undefined) return reply(501, 'OPTS MODE Z takes LEVEL 1 to 9.');
+  const [, level] = /.*LEVEL +([1-9])/i.exec(settings) ?? [];
+  session.deflateLevel = level === undefined ? defaultDeflateLevel : Number(level);
+  return reply(200, `MODE Z LEVEL ${session.deflateLevel}`);
 }
 
 function selectHash(session: Session, name: string): Reply {

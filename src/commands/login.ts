@@ -4,6 +4,7 @@ import { TooManySessionsOfUser } from '../control/client-session.ts';
 import { LoginThrottle, type LoginThrottleOptions } from '../control/login-throttle.ts';
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
+import { defaultDeflateLevel } from '../data/deflate.ts';
 import type { Filesystem } from '../filesystem/filesystem.ts';
 import { rootPathname } from '../filesystem/pathname.ts';
 import type { Authenticate, User } from '../users/user.ts';
@@ -88,6 +89,8 @@ export function loginCommands(options: LoginOptions): Command[] {
       handle: (session) => {
         session.logOut();
         session.representationType = 'A';
+        session.transmissionMode = 'S';
+        session.deflateLevel = defaultDeflateLevel;
         session.dataConnectionSource?.close();
         session.dataConnectionSource = undefined;
         return reply(220, 'Service ready for new user.');

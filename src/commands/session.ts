@@ -13,6 +13,8 @@ const maxStatLines = 1000;
 const announced = reply(200, 'Noted.');
 const image = reply(200, 'Type is image.');
 const ascii = reply(200, 'Type is ASCII.');
+const streamMode = reply(200, 'Mode is stream.');
+const deflateMode = reply(200, 'Mode is deflate.');
 
 export function sessionCommands(runStock: RunStock): Command[] {
   return [
@@ -76,11 +78,12 @@ export function sessionCommands(runStock: RunStock): Command[] {
     },
     {
       verb: 'MODE',
-      syntax: 'MODE <SP> S',
-      source: 'RFC 959 3.4',
+      syntax: 'MODE <SP> S|Z',
+      source: 'RFC 959 3.4, draft-preston-ftpext-deflate',
+      feature: 'MODE Z',
       access: 'logged-in',
       keepsPending: true,
-      handle: (_session, _login, argument) => runStock('MODE', argument),
+      handle: (session, _login, argument) => setMode(session, argument.toUpperCase()),
     },
     {
       verb: 'STRU',
@@ -127,6 +130,22 @@ function setType(session: Session, argument: string): Reply {
   }
 }
 
+function setMode(session: Session, argument: string): Reply {
+  switch (argument) {
+    case 'S':
+      session.transmissionMode = 'S';
+      return streamMode;
+    case 'Z':
+      session.transmissionMode = 'Z';
+      return deflateMode;
+    case 'B':
+    case 'C':
+      return reply(504, 'Only MODE S and Z are implemented.');
+    default:
+      return reply(501, 'MODE needs S or Z.');
+  }
+}
+
 function statusOf(session: Session): readonly string[] {
   const { loginState, transfer } = session;
   const secured = session.tls === undefined ? 'in clear' : (session.tls.socket.getProtocol() ?? 'TLS');
@@ -136,7 +155,7 @@ function statusOf(session: Session): readonly string[] {
     `Connected from ${session.clientAddress}`,
     loginState.step === 'logged-in' ? `Logged in as ${loginState.login.user.name}` : 'Not logged in',
     `Control connection: ${secured}; data connections: ${data}`,
-    `TYPE: ${session.representationType === 'A' ? 'ASCII' : 'image'}; STRU: file; MODE: stream`,
+    `TYPE: ${session.representationType === 'A' ? 'ASCII' : 'image'}; STRU: file; MODE: ${session.transmissionMode === 'Z' ? 'deflate' : 'stream'}`,
     transfer === undefined
       ? 'No transfer runs'
       : `${transfer.verb} ${transfer.pathname}: ${transfer.movedBytes} bytes moved`,

@@ -1,5 +1,6 @@
 /** The session's state, as commands change it; its connection and its end are the dispatcher's. */
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
+import { defaultDeflateLevel } from '../data/deflate.ts';
 import { mlstFacts, type MlstFact } from '../data/listing-format.ts';
 import type { ChecksumAlgorithm } from '../filesystem/filesystem.ts';
 import type { Observe } from '../operations/event.ts';
@@ -30,6 +31,8 @@ export class ControlSession implements Session {
   tls: ControlTls | undefined;
   protectionLevel: 'C' | 'P' = 'C';
   representationType: 'A' | 'I' = 'A';
+  transmissionMode: 'S' | 'Z' = 'S';
+  deflateLevel = defaultDeflateLevel;
   restartOffsetBytes = 0;
   hashAlgorithm: ChecksumAlgorithm = 'SHA-256';
   failedLogins = 0;

@@ -67,6 +67,10 @@ export type Session = {
   protectionLevel: 'C' | 'P';
   /** TYPE (RFC 959 3.1.1): A ASCII, I image. */
   representationType: 'A' | 'I';
+  /** MODE: S stream (RFC 959 3.4.1), Z deflate (draft-preston-ftpext-deflate). */
+  transmissionMode: 'S' | 'Z';
+  /** How hard MODE Z compresses what is sent, 1 to 9; OPTS MODE Z LEVEL sets it. */
+  deflateLevel: number;
   /** REST (RFC 3659 5): applies to the transfer command right after it, and to no other. */
   restartOffsetBytes: number;
   /** ALLO: bytes the client announced for its next upload. */

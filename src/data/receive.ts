@@ -1,6 +1,7 @@
 /** From the client to the storage: hands every byte of the data connection on, no faster than the storage takes it. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { Inflater } from './inflate.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
 
 /** Takes ownership of bytes; a promise means: no more until it resolves (see `Upload.write`). */
@@ -8,16 +9,40 @@ export type Sink = { write(bytes: Uint8Array): Promise<void> | undefined };
 
 /**
  * Receives until the client has closed its side in order, and closes the connection then, before anybody is told 226.
- * Rejects with `DataConnectionLost` for every other end, or with what broke the sink.
+ * Rejects with `DataConnectionLost` for every other end, or with what broke the sink. In MODE Z the sink is given inflated
+ * bytes.
  */
 export function receive(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+  return transfer.deflateLevel === undefined
+    ? receiveBytes(transfer, socket, sink)
+    : receiveInflated(transfer, socket, sink);
+}
+
+/** MODE Z: the end of the deflate stream is the end of the file, and the data connection must end right behind it. */
+async function receiveInflated(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+  const inflater = new Inflater({
+    write: (bytes) => {
+      transfer.movedBytes += bytes.length;
+      return sink.write(bytes);
+    },
+  });
+  try {
+    const whole = receiveBytes(transfer, socket, inflater).then(() => inflater.end());
+    await Promise.race([whole, inflater.failure]);
+  } finally {
+    inflater.close();
+  }
+}
+
+function receiveBytes(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+  const isPayload = transfer.deflateLevel === undefined;
   return new Promise((resolve, reject) => {
     const onRoom = (): void => {
       transfer.waitForClient();
       socket.resume();
     };
     const onData = (bytes: Uint8Array): void => {
-      transfer.movedBytes += bytes.length;
+      if (isPayload) transfer.movedBytes += bytes.length;
       transfer.lastReceivedAtMs = performance.now();
       let room: Promise<void> | undefined;
       try {

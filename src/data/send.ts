@@ -1,17 +1,30 @@
 /** From the storage to the client: writes a stream of bytes to the data connection, no faster than the client takes it. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { deflate } from './deflate.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
 
+type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
 /**
- * Sends all of `content` and closes the data connection in order. Resolves when every byte and the end are with the
+ * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when every byte and the end are with the
  * kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content` threw.
  */
-export async function send(
-  transfer: Transfer,
-  socket: Socket,
-  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): Promise<void> {
+export function send(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
+  const { deflateLevel } = transfer;
+  if (deflateLevel === undefined) return sendBytes(transfer, socket, content);
+  return sendBytes(transfer, socket, deflate(countPayload(transfer, content), deflateLevel));
+}
+
+async function* countPayload(transfer: Transfer, content: Content): AsyncGenerator<Uint8Array> {
+  for await (const bytes of content) {
+    transfer.movedBytes += bytes.length;
+    yield bytes;
+  }
+}
+
+async function sendBytes(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
+  const isPayload = transfer.deflateLevel === undefined;
   let wake: (() => void) | undefined;
   const onProgress = (): void => {
     wake?.();
@@ -26,7 +39,7 @@ export async function send(
   };
   for await (const bytes of content) {
     if (socket.destroyed) throw transfer.brokenConnection();
-    transfer.movedBytes += bytes.length;
+    if (isPayload) transfer.movedBytes += bytes.length;
     socket.write(bytes);
     // Often the kernel has taken everything at once, whatever write() returned; then there is nothing to wait for.
     if (socket.writableLength >= socket.writableHighWaterMark) await clientTakesIt();

@@ -29,7 +29,10 @@ export class Transfer implements RunningTransfer {
   readonly verb: string;
   readonly pathname: Pathname;
   readonly startedAtMs = Date.now();
+  /** How hard to compress what is sent; undefined in MODE S, where bytes travel as they are. */
+  readonly deflateLevel: number | undefined;
   readonly ended: Promise<void>;
+  /** Payload: before it is deflated, after it is inflated. */
   movedBytes = 0;
   /** When the client's last bytes came (`performance.now()`); before that, when receiving began. */
   lastReceivedAtMs = 0;
@@ -52,6 +55,7 @@ export class Transfer implements RunningTransfer {
   ) {
     this.verb = request.verb;
     this.pathname = request.pathname;
+    this.deflateLevel = session.transmissionMode === 'Z' ? session.deflateLevel : undefined;
     this.#session = session;
     this.#source = source;
     this.#settings = settings;

@@ -74,6 +74,8 @@ export class DataSide {
       tls: undefined,
       protectionLevel: 'C',
       representationType: 'I',
+      transmissionMode: 'S',
+      deflateLevel: 6,
       restartOffsetBytes: 0,
       announcedBytes: undefined,
       selectedFacts: mlstFacts,

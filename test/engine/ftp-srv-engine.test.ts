@@ -99,8 +99,6 @@ describe('the engine adapter', () => {
   const stock: readonly (readonly [verb: string, argument: string, code: number, text: string])[] = [
     ['NOOP', '', 200, 'The requested action has been successfully completed'],
     ['SYST', '', 215, 'UNIX Type: L8'],
-    ['MODE', 'S', 200, 'The requested action has been successfully completed'],
-    ['MODE', 'B', 504, 'Command parameter not supported'],
     ['STRU', 'F', 200, 'The requested action has been successfully completed'],
     ['STRU', 'R', 504, 'Command parameter not supported'],
   ];
