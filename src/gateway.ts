@@ -4,7 +4,6 @@ import { commandTable } from './commands/table.ts';
 import { Admission } from './control/admission.ts';
 import type { ClientSession, SessionServices } from './control/client-session.ts';
 import { ControlListener } from './control/listener.ts';
-import type { SessionEnd } from './control/session.ts';
 import { createSessionContext, type CertificateHolder } from './control/tls-context.ts';
 import type { AdvertisedAddress } from './data/advertised-address.ts';
 import type { DataResumption } from './data/data-tls.ts';
@@ -57,7 +56,8 @@ export type Gateway = {
   /** Leases of passive ports, and the requests that wait for one. */
   readonly passivePortUsage: { readonly leases: number; readonly waiting: number };
   /**
-   * Takes no more connections, ends every session as soon as it moves no data, and resolves when all are gone; after
+   * Takes no more connections, ends every session as soon as it moves no data (one whose PASV was answered has 2 s more to
+   * say what for), and resolves when all are gone; after
    * `timeoutMs` the transfers that still run are aborted.
    */
   drain(timeoutMs: number): Promise<void>;
@@ -160,7 +160,7 @@ class RunningGateway implements Gateway {
 
   async drain(timeoutMs: number): Promise<void> {
     await this.#parts.stopListening();
-    const gone = this.#endSessions('drain');
+    const gone = this.#endSessions((session) => session.drain());
     const timer = setTimeout(() => {
       for (const session of this.#parts.sessions) session.abortTransfer();
     }, timeoutMs);
@@ -171,16 +171,16 @@ class RunningGateway implements Gateway {
 
   async close(): Promise<void> {
     await this.#parts.stopListening();
-    const gone = this.#endSessions('gateway-closed');
+    const gone = this.#endSessions((session) => session.end('gateway-closed'));
     for (const session of this.#parts.sessions) session.destroy('gateway-closed');
     await gone;
     await this.#parts.passivePorts.close();
   }
 
-  async #endSessions(reason: SessionEnd): Promise<void> {
+  async #endSessions(end: (session: ClientSession) => void): Promise<void> {
     const { sessions } = this.#parts;
     const all = [...sessions];
-    for (const session of all) session.end(reason);
+    for (const session of all) end(session);
     await Promise.all(all.map((session) => session.gone));
   }
 }

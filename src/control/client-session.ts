@@ -47,6 +47,9 @@ export type Arrival = {
 /** A client that keeps sending lines no command can have is not one of ours. */
 const maxOverlongLines = 8;
 
+/** How long a client whose data connection is agreed on may take, while the gateway drains, to say what it is for. */
+const announcedTransferMs = 2_000;
+
 const tooManySessions = reply(421, 'Too many sessions from your address; try again later.');
 const endReplies: Partial<Record<SessionEnd, Reply>> = {
   'idle-timeout': reply(421, 'Idle for too long; closing the control connection.'),
@@ -74,6 +77,7 @@ export class ClientSession implements SessionHost, CommandLines {
   readonly #dispatcher: Dispatcher;
   readonly #idleClock: NodeJS.Timeout;
   #loginClock: NodeJS.Timeout | undefined;
+  #drainClock: NodeJS.Timeout | undefined;
   #isOpened = false;
   #isClosed = false;
   #startsTls = false;
@@ -136,6 +140,7 @@ export class ClientSession implements SessionHost, CommandLines {
     }
     this.#idleClock.refresh();
     if (this.#startsTls) this.#startTls();
+    if (this.#drainClock !== undefined && !this.#expectsTransfer) this.#end ??= 'drain';
     if (this.#end !== undefined && !this.#dispatcher.isRunning) this.#finish();
     this.#connection.adjustReading();
   }
@@ -188,15 +193,27 @@ export class ClientSession implements SessionHost, CommandLines {
     if (!this.#dispatcher.isRunning) this.#finish();
   }
 
-  /** Ends the transfer that runs; its reply follows. */
+  /** Ends the session as soon as it moves no data, and is not about to: a transfer just agreed on is still carried out. */
+  drain(): void {
+    if (this.#dispatcher.isRunning || !this.#expectsTransfer) this.end('drain');
+    else this.#drainClock ??= setTimeout(() => this.end('drain'), announcedTransferMs);
+  }
+
+  /** Ends the transfer that runs, and waits for none; its reply follows. */
   abortTransfer(): void {
     this.#session.transfer?.abort('drain');
+    this.end('drain');
   }
 
   /** Drops everything without a word. */
   destroy(reason: SessionEnd): void {
     this.#end ??= reason;
     this.#connection.destroy();
+  }
+
+  /** PASV, EPSV, PORT or EPRT was answered, and the command that uses it has not come yet. */
+  get #expectsTransfer(): boolean {
+    return this.#session.dataConnectionSource !== undefined;
   }
 
   #open(addresses: ClientAddresses): void {
@@ -284,6 +301,7 @@ export class ClientSession implements SessionHost, CommandLines {
     this.#isClosed = true;
     clearTimeout(this.#idleClock);
     clearTimeout(this.#loginClock);
+    clearTimeout(this.#drainClock);
     this.#session.close();
     this.#leaveUserPlace();
     if (this.#isOpened) {

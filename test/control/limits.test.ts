@@ -157,6 +157,34 @@ describe('a drain', () => {
       assert.equal(gateway.sessionCount, 0);
     }));
 
+  it('carries out a transfer whose data connection was agreed on already', () =>
+    withGateway({}, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      const drained = gateway.drain(60_000);
+      await client.says('TYPE I', /^200 /);
+      await client.says('STOR /agreed', /^150 /);
+      const gone = closed(data);
+      data.resume();
+      data.end('whole');
+      await client.expect(/^226 /, '421 The gateway is stopping; closing the control connection.');
+      await client.expectClosed();
+      await Promise.all([drained, gone]);
+      assert.equal(gateway.filesystem.readFile('/agreed')?.toString(), 'whole');
+    }));
+
+  it('waits for no transfer beyond its time', () =>
+    withGateway({}, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      await gateway.drain(10);
+      await client.expect('421 The gateway is stopping; closing the control connection.');
+      await client.expectClosed();
+      const gone = closed(data);
+      data.destroy();
+      await gone;
+    }));
+
   it('aborts what still runs when its time is over, and stores nothing of it', () =>
     withGateway({}, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
