@@ -7,8 +7,9 @@ import { closeInOrder, type Transfer } from './transfer.ts';
 type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when every byte and the end are with the
- * kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content` threw.
+ * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when every byte and the end
+ * are with the kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content`
+ * threw.
  */
 export function send(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
   const { deflateLevel } = transfer;
