@@ -265,11 +265,11 @@ describe('STOR', () => {
         });
       },
     });
-    side = await DataSide.start({ filesystem: slow, stallTimeoutMs: 30 });
+    side = await DataSide.start({ filesystem: slow, stallTimeoutMs: 400 });
     const client = await side.connection();
     client.end(payload(500_000));
     const reply = side.command('STOR', 'f');
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 900));
     assert.equal(written, 1);
     open();
     assert.equal(await reply, '226 Transfer complete.\r\n');
