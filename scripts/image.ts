@@ -88,10 +88,13 @@ function makeNodeBase(name: string): string {
   return root;
 }
 
+/** Where Debian keeps every certificate that the machine trusts. */
+const machineCertificates = '/etc/ssl/certs/ca-certificates.crt';
+
 // A machine that reaches the npm registry through a proxy of its own trusts that proxy's certificate; the build must too.
 function trustWhatThisMachineTrusts(root: string): void {
-  const certificates = process.env['NODE_EXTRA_CA_CERTS'];
-  if (certificates === undefined) return;
+  const certificates = process.env['NODE_EXTRA_CA_CERTS'] ?? machineCertificates;
+  if (!existsSync(certificates)) return;
   cpSync(realpathSync(certificates), join(root, 'etc/npm-ca.pem'));
   writeFileSync(join(root, 'usr/local/lib/node_modules/npm/npmrc'), 'cafile=/etc/npm-ca.pem\n');
 }
