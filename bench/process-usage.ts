@@ -1,5 +1,5 @@
 /** What a process has used, read from Linux' /proc. */
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 
 // Linux reports in clock ticks; USER_HZ is 100 on every architecture that Node runs on (proc(5)).
 const ticksPerSecond = 100;
@@ -20,11 +20,6 @@ export async function peakMemoryMiB(pid: number): Promise<number> {
 /** Starts the peak anew (proc(5), clear_refs 5). */
 export async function resetPeakMemory(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5');
-}
-
-/** Open file descriptors of a process. */
-export async function openDescriptors(pid: number): Promise<number> {
-  return (await readdir(`/proc/${pid}/fd`)).length;
 }
 
 export type Usage = { readonly seconds: number; readonly cpuSeconds: number };

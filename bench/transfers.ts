@@ -1,7 +1,7 @@
 /** The works whose figures docs/benchmarks.md shows, done to any server that speaks FTP. */
 import { LoadSession } from './ftp-load.ts';
 import type { Peer } from './peers/peer.ts';
-import { measureUsage, peakMemoryMiB, resetPeakMemory } from './process-usage.ts';
+import { measureUsage, peakMemoryMiB, resetPeakMemory, type Usage } from './process-usage.ts';
 import { quantile } from './statistics.ts';
 
 const kibibyte = 1024;
@@ -26,6 +26,11 @@ export async function moveLargeFile(peer: Peer, sizeBytes = gibibyte): Promise<L
       throw new Error(`${peer.name} sent ${receivedBytes} of ${sizeBytes} bytes`);
   });
   await session.quit();
+  return largeFigures(stor, retr, sizeBytes);
+}
+
+/** What was measured, by the GiB where it grows with the file. */
+export function largeFigures(stor: Usage, retr: Usage, sizeBytes: number): LargeFigures {
   const gibibytes = sizeBytes / gibibyte;
   return {
     storSeconds: stor.seconds,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { measureUsage } from '../process-usage.ts';
-import type { LargeFigures } from '../transfers.ts';
+import { largeFigures, type LargeFigures } from '../transfers.ts';
 import { freePort } from '../../test/support/loopback-port.ts';
 import { startPeer, type S3Target } from './peer.ts';
 
@@ -30,13 +30,7 @@ export async function measurePipe(s3: S3Target, sizeBytes = gibibyte): Promise<L
   try {
     const stor = await measureUsage(pipe.pid, () => send(storePort, sizeBytes));
     const retr = await measureUsage(pipe.pid, () => receive(retrievePort, sizeBytes));
-    const gibibytes = sizeBytes / gibibyte;
-    return {
-      storSeconds: stor.seconds,
-      storCpuSecondsPerGiB: stor.cpuSeconds / gibibytes,
-      retrSeconds: retr.seconds,
-      retrCpuSecondsPerGiB: retr.cpuSeconds / gibibytes,
-    };
+    return largeFigures(stor, retr, sizeBytes);
   } finally {
     await pipe.stop();
   }
