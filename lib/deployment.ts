@@ -67,6 +67,7 @@ const deploymentSchema = z.strictObject({
     .optional(),
   bucketName: z.string().optional(),
   prefix: z.string().default(''),
+  resumeWindowMinutes: z.coerce.number().int().nonnegative().default(0),
   usersSecretArn: secretArn.optional(),
   tls: z
     .strictObject({
@@ -131,6 +132,7 @@ export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatew
     },
     bucket: bucketName === undefined ? undefined : Bucket.fromBucketName(scope, 'ExistingBucket', bucketName),
     prefix: deployment.prefix,
+    resumeWindow: Duration.minutes(deployment.resumeWindowMinutes),
     users:
       usersSecretArn === undefined
         ? undefined

@@ -105,6 +105,13 @@ export type FtpGatewayProps = {
    */
   readonly otherHomes?: readonly HomeLocation[] | undefined;
   /**
+   * How long after its last part an interrupted upload of 16 MiB or more may be continued by the user who began it: whole
+   * minutes, at most 7 days, and at most 2 in the bucket made here, which then removes what was not finished. A bucket that is
+   * given needs a lifecycle rule of that kind which waits no less.
+   * @default Duration.minutes(0): nothing of an interrupted upload is kept
+   */
+  readonly resumeWindow?: Duration | undefined;
+  /**
    * The users file as a secret: `{"users":[...]}`.
    * @default - made, with no users
    */

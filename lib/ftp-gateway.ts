@@ -29,6 +29,7 @@ import { Network } from './network.ts';
 import { changeProblems } from './passive-port-change.ts';
 import { type PassivePortPlan, planPassivePorts } from './passive-port-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
+import { checkedResumeWindow } from './resume-window.ts';
 import { Slot } from './slot.ts';
 import { grantHome, Storage } from './storage.ts';
 import { taskEnvironment } from './task-environment.ts';
@@ -109,6 +110,7 @@ export class FtpGateway extends Construct {
         users: this.users,
         tls: props.tls,
         memoryMiB,
+        resumeWindowMinutes: checkedResumeWindow(props),
         drainSeconds: stopTimeout.toSeconds() - exitSeconds,
         metricsNamespace,
       }),

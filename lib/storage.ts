@@ -20,6 +20,12 @@ export type HomeLocation = {
   readonly prefix?: string | undefined;
 };
 
+/**
+ * When parts of an upload that nobody finished are removed, counted from its begin: they cost money and show in no listing.
+ * No upload lasts longer.
+ */
+export const abandonedUploadsAfter = Duration.days(2);
+
 /** The bucket made when none is given: retained, encrypted, TLS only, versioned, with events on EventBridge. */
 export class Storage extends Construct {
   readonly bucket: Bucket;
@@ -34,8 +40,7 @@ export class Storage extends Construct {
       // A partner who overwrites or deletes a file by mistake can be helped for a month.
       versioned: true,
       lifecycleRules: [
-        // Parts of an upload whose task was killed outright cost money and show in no listing. Two days: no upload lasts longer.
-        { id: 'AbandonedUploads', abortIncompleteMultipartUploadAfter: Duration.days(2) },
+        { id: 'AbandonedUploads', abortIncompleteMultipartUploadAfter: abandonedUploadsAfter },
         {
           id: 'ReplacedFiles',
           noncurrentVersionExpiration: Duration.days(30),

@@ -14,6 +14,7 @@ export type TaskEnvironmentProps = {
   readonly users: ISecret;
   readonly tls: FtpTls | undefined;
   readonly memoryMiB: number;
+  readonly resumeWindowMinutes: number;
   readonly drainSeconds: number;
   readonly metricsNamespace: string;
 };
@@ -42,6 +43,7 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
         }),
     // The rest is for V8, TLS and the sockets.
     UPLOAD_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
+    ...(props.resumeWindowMinutes > 0 && { RESUME_WINDOW_MINUTES: String(props.resumeWindowMinutes) }),
     DRAIN_SECONDS: String(props.drainSeconds),
     METRICS_NAMESPACE: props.metricsNamespace,
   };

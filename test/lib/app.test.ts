@@ -33,6 +33,12 @@ describe('the app', () => {
     template.resourceCountIs('AWS::ECS::Service', 4);
   });
 
+  it('lets interrupted uploads be continued by one setting on the command line', () => {
+    const { template } = synthApp({ resumeWindowMinutes: '240' });
+    assert.match(JSON.stringify(template.toJSON()), /"Name":"RESUME_WINDOW_MINUTES","Value":"240"/);
+    assert.throws(() => synthApp({ resumeWindowMinutes: '-1' }), /\n {2}resumeWindowMinutes: /);
+  });
+
   it('makes the stack of the environment that is asked for', () => {
     const { stack, template } = synthApp({ environment: 'staging' });
     assert.equal(stack.stackName, 'ftp-gateway-staging');

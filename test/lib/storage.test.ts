@@ -97,6 +97,21 @@ describe('the task role', () => {
     for (const { Resource } of taskStatements(template)) assert.notEqual(Resource, '*');
   });
 
+  it('finds what may be continued: open uploads of each bucket with a home, their parts below the prefix only', () => {
+    const resourcesFor = (action: string) =>
+      JSON.stringify(
+        statements.filter(({ Action }) => [Action].flat().includes(action)).map(({ Resource }) => Resource),
+      );
+    const parts = resourcesFor('s3:ListMultipartUploadParts');
+    assert.match(parts, /:::partner-files\/in\/\*"/);
+    assert.match(parts, /:::archive\/\*"/);
+    assert.doesNotMatch(parts, /partner-files\/\*/);
+    const uploads = resourcesFor('s3:ListBucketMultipartUploads');
+    assert.match(uploads, /:::partner-files"/);
+    assert.match(uploads, /:::archive"/);
+    assert.doesNotMatch(uploads, /\*/);
+  });
+
   it('refuses a prefix that is not a folder', () => {
     assert.throws(() => synthGateway({ prefix: 'in' }), /ends in "\/".*got "in".*like "partners\/"/);
   });
