@@ -29,8 +29,11 @@ export type TestGateway = Gateway & {
   readonly filesystem: MemoryFilesystem;
   /** Everything that was observed so far. */
   readonly events: readonly GatewayEvent[];
-  /** The next event of that name, or the first one already there that nobody has asked for. */
-  nextEvent<Name extends GatewayEvent['event']>(name: Name): Promise<EventOf<Name>>;
+  /** The next event of that name that fits, or the first one already there that nobody has asked for. */
+  nextEvent<Name extends GatewayEvent['event']>(
+    name: Name,
+    fits?: (event: EventOf<Name>) => boolean,
+  ): Promise<EventOf<Name>>;
   /** PEM file with which clients trust the gateway; empty where TLS is off. */
   readonly caFile: string;
 };
@@ -108,7 +111,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     },
     filesystem,
     events: log.events,
-    nextEvent: (name) => log.next(name),
+    nextEvent: (name, fits) => log.next(name, fits),
     caFile: caFile?.path ?? '',
   };
 }
@@ -126,25 +129,32 @@ function authenticateAmong(users: readonly TestUser[]): Authenticate {
 class EventLog {
   readonly events: GatewayEvent[] = [];
   readonly #asked = new Set<GatewayEvent>();
-  readonly #waiting: { readonly name: string; readonly take: (event: GatewayEvent) => void }[] = [];
+  readonly #waiting: {
+    readonly fits: (event: GatewayEvent) => boolean;
+    readonly take: (event: GatewayEvent) => void;
+  }[] = [];
 
   add(event: GatewayEvent): void {
     this.events.push(event);
-    const index = this.#waiting.findIndex(({ name }) => name === event.event);
+    const index = this.#waiting.findIndex(({ fits }) => fits(event));
     if (index < 0) return;
     const [waiter] = this.#waiting.splice(index, 1);
     this.#asked.add(event);
     waiter?.take(event);
   }
 
-  next<Name extends GatewayEvent['event']>(name: Name): Promise<EventOf<Name>> {
-    const found = this.events.find((event) => event.event === name && !this.#asked.has(event));
+  next<Name extends GatewayEvent['event']>(
+    name: Name,
+    isWanted: (event: EventOf<Name>) => boolean = () => true,
+  ): Promise<EventOf<Name>> {
+    const fits = (event: GatewayEvent) => event.event === name && isWanted(event as EventOf<Name>);
+    const found = this.events.find((event) => fits(event) && !this.#asked.has(event));
     if (found !== undefined) {
       this.#asked.add(found);
       return Promise.resolve(found as EventOf<Name>);
     }
     return new Promise((resolve) => {
-      this.#waiting.push({ name, take: (event) => resolve(event as EventOf<Name>) });
+      this.#waiting.push({ fits, take: (event) => resolve(event as EventOf<Name>) });
     });
   }
 }

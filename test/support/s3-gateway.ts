@@ -1,12 +1,11 @@
 /**
- * The whole gateway in front of the test's S3 server, as clients see it: plain, explicit and implicit TLS, one user whose
- * home is a prefix of the bucket. Closing it checks that nothing is left: sessions, buffers, uploads, sockets, timers.
+ * The whole gateway in front of the test's S3 server, as clients see it: plain, explicit and implicit TLS, two users whose
+ * home is the same prefix of the bucket. Closing it checks that nothing is left: sessions, buffers, uploads, sockets, timers.
  */
 import assert from 'node:assert/strict';
 import {
   GetObjectCommand,
   HeadObjectCommand,
-  ListMultipartUploadsCommand,
   paginateListObjectsV2,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
@@ -15,32 +14,42 @@ import type { Security, Server } from '../clients/client.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import { LeakCheck } from './leak-check.ts';
 import { openTestStorage } from './s3-storage.ts';
+import { partsArrived, unfinishedUploads } from './unfinished-uploads.ts';
 
 export type S3Gateway = {
-  server(security: Security): Server;
+  server(security: Security, username?: Username): Server;
   /** Pathnames are the client's; the objects are read and written with the AWS SDK, never through the gateway. */
   putObject(pathname: string, bytes: Uint8Array): Promise<void>;
   getObject(pathname: string): Promise<Buffer | undefined>;
   objectSizeBytes(pathname: string): Promise<number | undefined>;
   /** Every object below a directory: name relative to it, and bytes; directory markers left out. */
   readObjects(directory: string): Promise<Map<string, Buffer>>;
-  /** Keys of multipart uploads that were begun and neither completed nor aborted. The emulator cannot tell. */
+  /** Pathnames of multipart uploads that were begun and neither completed nor aborted. The emulator cannot tell. */
   unfinishedUploads(): Promise<string[]>;
+  /** Resolves when S3 has so many parts of an unfinished upload, to their sizes in bytes. The emulator cannot tell. */
+  partsArrived(pathname: string, dataParts: number): Promise<number[]>;
   nextEvent: TestGateway['nextEvent'];
   close(): Promise<void>;
 };
 
 const prefix = 'home/';
-const username = 'demo';
+const usernames = ['demo', 'other'] as const;
+type Username = (typeof usernames)[number];
 const password = 'demo';
 
-export async function startS3Gateway(): Promise<S3Gateway> {
+export type S3GatewayOptions = {
+  /** For how long the user who began it may continue an interrupted upload; nothing of it is kept by default. */
+  readonly resumeWindowMs?: number;
+};
+
+export async function startS3Gateway({ resumeWindowMs = 0 }: S3GatewayOptions = {}): Promise<S3Gateway> {
   const leaks = new LeakCheck();
   const testStorage = await openTestStorage();
   const { server: s3, storage } = testStorage;
   const gateway = await startTestGateway({
-    users: [{ name: username, password, home: { bucket: s3.bucket, prefix } }],
-    filesystemFor: (user) => new S3Filesystem(storage, user.home),
+    users: usernames.map((name) => ({ name, password, home: { bucket: s3.bucket, prefix } })),
+    filesystemFor: (user) =>
+      new S3Filesystem(storage, user.home, { owner: user.name, windowMs: resumeWindowMs }),
     tls: 'optional',
     implicitTls: true,
   });
@@ -57,7 +66,7 @@ export async function startS3Gateway(): Promise<S3Gateway> {
   };
 
   return {
-    server: (security) => ({
+    server: (security, username = 'demo') => ({
       host: '127.0.0.1',
       port: security === 'implicit' ? gateway.implicitTlsPort! : gateway.controlPort,
       security,
@@ -85,10 +94,11 @@ export async function startS3Gateway(): Promise<S3Gateway> {
       return objects;
     },
     async unfinishedUploads() {
-      const { Uploads = [] } = await s3.client.send(new ListMultipartUploadsCommand({ Bucket: s3.bucket }));
-      return Uploads.map(({ Key }) => Key!);
+      return (await unfinishedUploads(s3)).map((upload) => `/${upload.key.slice(prefix.length)}`);
     },
-    nextEvent: (name) => gateway.nextEvent(name),
+    partsArrived: (pathname, dataParts) =>
+      partsArrived(s3, key(pathname), { dataParts, marks: resumeWindowMs > 0 ? 2 : 1 }),
+    nextEvent: (name, fits) => gateway.nextEvent(name, fits),
     async close() {
       await gateway.close();
       assert.equal(gateway.sessionCount, 0, 'no session is left');
