@@ -17,7 +17,7 @@ import {
 import type { Peer } from './peers/peer.ts';
 import { measureUsage } from './process-usage.ts';
 import { markdownTable, median } from './statistics.ts';
-import { moveLargeFile, type LargeFigures } from './transfers.ts';
+import { filesOfEach, moveLargeFile, smallFilesFor, type LargeFigures } from './transfers.ts';
 
 const { values } = parseArgs({
   options: {
@@ -27,15 +27,13 @@ const { values } = parseArgs({
 });
 const files = Number(values.files);
 const repetitions = Number(values.repetitions);
-// Stock ftp-srv takes 44 ms a file; it need not take minutes to show it.
-const filesOfStock = Math.min(files, 200);
 const client = fileURLToPath(new URL('small_files_client.py', import.meta.url));
 const run = promisify(execFile);
 
 type SmallFigures = { filesPerSecond: number; cpuMsPerFile: number };
 
 async function moveFiles(peer: Peer, direction: 'STOR' | 'RETR'): Promise<SmallFigures> {
-  const count = peer.name === 'stock ftp-srv' ? filesOfStock : files;
+  const count = smallFilesFor(peer, files);
   const { host, port, username, password } = peer.account;
   let seconds = 0;
   const { cpuSeconds } = await measureUsage(peer.pid, async () => {
@@ -70,7 +68,7 @@ try {
       if (repetition < 3) collect(large, peer.name, await moveLargeFile(peer));
     }
   }
-  console.log(`4 KiB files over one session, medians of ${repetitions}\n`);
+  console.log(`4 KiB files over one session, ${filesOfEach(peers, files)}, medians of ${repetitions}\n`);
   console.log(
     markdownTable([
       ['server', 'up files/s', 'up CPU ms/file', 'down files/s', 'down CPU ms/file'],

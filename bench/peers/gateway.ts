@@ -4,14 +4,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PasswordHash } from '../../src/users/password.ts';
 import { freePort } from '../../test/support/loopback-port.ts';
+import { freeRange } from './local-peers.ts';
 import { startPeer, type Peer, type S3Target } from './peer.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const manifest = new URL('../../package.json', import.meta.url);
 
-/** The gateway as its container runs it, with its defaults. */
-export async function startGatewayPeer(s3: S3Target): Promise<Peer> {
+/** The gateway as its container runs it, with its defaults but for these variables. */
+export async function startGatewayPeer(
+  s3: S3Target,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Peer> {
   const account = { host: '127.0.0.1', port: await freePort(), username: 'bench', password: 'bench' };
+  const passivePorts = await freeRange(4);
   const users = join(await mkdtemp(join(tmpdir(), 'gateway-')), 'users.json');
   const user = {
     name: account.username,
@@ -29,7 +34,7 @@ export async function startGatewayPeer(s3: S3Target): Promise<Peer> {
     environment: {
       LISTEN_ADDRESS: account.host,
       CONTROL_PORT: String(account.port),
-      PASSIVE_PORTS: '23050-23053',
+      PASSIVE_PORTS: `${Math.min(...passivePorts)}-${Math.max(...passivePorts)}`,
       OPERATIONS_PORT: String(await freePort()),
       USERS: `file:${users}`,
       S3_ENDPOINT: s3.endpoint,
@@ -39,6 +44,7 @@ export async function startGatewayPeer(s3: S3Target): Promise<Peer> {
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
       NODE_EXTRA_CA_CERTS: s3.caFile,
       LOG_LEVEL: 'warn',
+      ...variables,
     },
     account,
   });
