@@ -1,27 +1,39 @@
 /**
- * `node bench/listing.ts [entries...]`: LIST and MLSD of 100,000 and 1,000,000 entries through the whole gateway, beside a
- * loop of ListObjectsV2 alone, which nobody can beat by much. The S3 server makes up its listings (`listing-server.ts`).
+ * `node bench/listing.ts [entries...] [--repetitions N] [--round-trip-ms N]`: LIST and MLSD of 100,000 and 1,000,000 entries
+ * through the whole gateway, beside ListObjectsV2 alone. The S3 server makes up its listings (`listing-server.ts`), at a
+ * distance where one is given. A first byte counts from EPSV; its measure is the time of two bare pages.
  */
-import { S3Client, paginateListObjectsV2 } from '@aws-sdk/client-s3';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { freePort } from '../test/support/loopback-port.ts';
 import { LoadSession } from './ftp-load.ts';
+import { bareTwoPages, sdkListing, type PageTimes } from './listing-alone.ts';
+import { startDistance, type Distance } from './peers/distance.ts';
 import { startGatewayPeer } from './peers/gateway.ts';
-import { startPeer, type Peer, type S3Target } from './peers/peer.ts';
+import { startPeer, type Peer } from './peers/peer.ts';
 import { measureUsage, peakMemoryMiB, resetPeakMemory } from './process-usage.ts';
-import { markdownTable } from './statistics.ts';
+import { markdownTable, median } from './statistics.ts';
 
-const counts = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100_000, 1_000_000];
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    repetitions: { type: 'string', default: '3' },
+    'round-trip-ms': { type: 'string', default: '0' },
+  },
+});
+const counts = positionals.length > 0 ? positionals.map(Number) : [100_000, 1_000_000];
+const repetitions = Number(values.repetitions);
+const roundTripMs = Number(values['round-trip-ms']);
+
+type Figures = {
+  readonly firstByteMs: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly memoryBeforeMiB: number;
+  readonly peakMiB: number;
+};
 
 const port = await freePort();
-const s3 = {
-  endpoint: `http://127.0.0.1:${port}`,
-  bucket: 'listing',
-  region: 'us-east-1',
-  accessKeyId: 'bench',
-  secretAccessKey: 'bench',
-  caFile: '',
-};
 const server = await startPeer({
   name: 'listing server',
   version: '',
@@ -30,66 +42,91 @@ const server = await startPeer({
   environment: {},
   account: { host: '127.0.0.1', port, username: '', password: '' },
 });
+let distance: Distance | undefined;
 let gateway: Peer | undefined;
 try {
-  gateway = await startGatewayPeer(s3);
-  const head = ['work', 'entries', 'first byte ms', 'seconds', 'CPU s', 'memory before MiB', 'peak MiB'];
-  const rows = [head];
+  const near = `http://127.0.0.1:${port}`;
+  if (roundTripMs > 0) distance = await startDistance(near, roundTripMs);
+  const s3 = {
+    endpoint: distance?.endpoint ?? near,
+    bucket: 'listing',
+    region: 'us-east-1',
+    accessKeyId: 'bench',
+    secretAccessKey: 'bench',
+    caFile: '',
+  };
+  const peer = (gateway = await startGatewayPeer(s3));
+  const works = new Map<string, (count: number) => Promise<Figures>>([
+    ['LIST', (count) => list(peer, 'LIST', count)],
+    ['MLSD', (count) => list(peer, 'MLSD', count)],
+    ['ListObjectsV2 by the SDK', (count) => measureListing(process.pid, () => sdkListing(s3, count))],
+  ]);
   // Once unmeasured, so that nothing is compiled or connected on the clock.
-  await list(gateway, 'MLSD', 20_000);
-  await pages(s3, 20_000);
+  for (const work of works.values()) await work(20_000);
+  await bareTwoPages(s3, 20_000);
+
+  console.log(`Listings, median of ${repetitions}, ${roundTripMs} ms of round trip to S3 added\n`);
   for (const count of counts) {
-    rows.push(await pages(s3, count), await list(gateway, 'MLSD', count), await list(gateway, 'LIST', count));
+    const pages: PageTimes[] = [];
+    const runs = [...works].map(([name, work]) => ({ name, work, figures: [] as Figures[] }));
+    for (let repetition = 0; repetition < repetitions; repetition++) {
+      for (let time = 0; time < 5; time++) pages.push(await bareTwoPages(s3, count));
+      for (const { work, figures } of runs) figures.push(await work(count));
+    }
+    const oneMs = median(pages.map(({ onePageMs }) => onePageMs));
+    const twoMs = median(pages.map(({ twoPagesMs }) => twoPagesMs));
+    console.log(
+      `${count} entries; ListObjectsV2 by a bare request: one page ${oneMs.toFixed(2)} ms, two pages ${twoMs.toFixed(2)} ms\n`,
+    );
+    console.log(table(runs, twoMs));
+    console.log();
   }
-  console.log(markdownTable(rows));
 } finally {
   await gateway?.stop();
+  await distance?.stop();
   await server.stop();
 }
 
-async function list(peer: Peer, verb: string, count: number): Promise<string[]> {
+async function list(peer: Peer, verb: string, count: number): Promise<Figures> {
   const session = await LoadSession.open(peer.account);
-  await resetPeakMemory(peer.pid);
-  const beforeMiB = await peakMemoryMiB(peer.pid);
-  const startedAt = performance.now();
-  let firstByteMs = 0;
-  const { seconds, cpuSeconds } = await measureUsage(peer.pid, async () => {
+  const figures = await measureListing(peer.pid, async () => {
+    const startedAt = performance.now();
+    let firstByteMs = 0;
     await session.list(`${verb} files-${count}`, () => (firstByteMs = performance.now() - startedAt));
+    return firstByteMs;
   });
-  const peakMiB = await peakMemoryMiB(peer.pid);
   await session.quit();
-  return row(verb, count, firstByteMs, seconds, cpuSeconds, beforeMiB, peakMiB);
+  return figures;
 }
 
-async function pages(target: S3Target, count: number): Promise<string[]> {
-  const client = new S3Client({
-    endpoint: target.endpoint,
-    region: target.region,
-    credentials: { accessKeyId: target.accessKeyId, secretAccessKey: target.secretAccessKey },
-    forcePathStyle: true,
+/** @param listing resolves to the milliseconds until its first byte. */
+async function measureListing(pid: number, listing: () => Promise<number>): Promise<Figures> {
+  await resetPeakMemory(pid);
+  const memoryBeforeMiB = await peakMemoryMiB(pid);
+  let firstByteMs = 0;
+  const usage = await measureUsage(pid, async () => {
+    firstByteMs = await listing();
   });
-  await resetPeakMemory(process.pid);
-  const beforeMiB = await peakMemoryMiB(process.pid);
-  const startedAt = performance.now();
-  let firstPageMs = 0;
-  let found = 0;
-  const { seconds, cpuSeconds } = await measureUsage(process.pid, async () => {
-    const listing = { Bucket: target.bucket, Prefix: `gateway/files-${count}/`, Delimiter: '/' };
-    for await (const { Contents = [], CommonPrefixes = [] } of paginateListObjectsV2({ client }, listing)) {
-      if (found === 0) firstPageMs = performance.now() - startedAt;
-      found += Contents.length + CommonPrefixes.length;
-    }
-  });
-  if (found !== count) throw new Error(`${found} entries of ${count}`);
-  client.destroy();
-  const peakMiB = await peakMemoryMiB(process.pid);
-  return row('ListObjectsV2 alone', count, firstPageMs, seconds, cpuSeconds, beforeMiB, peakMiB);
+  return { ...usage, firstByteMs, memoryBeforeMiB, peakMiB: await peakMemoryMiB(pid) };
 }
 
-function row(work: string, count: number, ...figures: readonly number[]): string[] {
-  return [
-    work,
-    String(count),
-    ...figures.map((figure, index) => figure.toFixed(index === 1 || index === 2 ? 2 : 0)),
-  ];
+function table(
+  runs: readonly { readonly name: string; readonly figures: readonly Figures[] }[],
+  twoPagesMs: number,
+): string {
+  return markdownTable([
+    ['work', 'first byte ms', "of two pages' time", 'seconds', 'CPU s', 'memory before MiB', 'peak MiB'],
+    ...runs.map(({ name, figures }) => {
+      const of = (figure: keyof Figures): number => median(figures.map((each) => each[figure]));
+      return [
+        name,
+        of('firstByteMs').toFixed(2),
+        (of('firstByteMs') / twoPagesMs).toFixed(2),
+        of('seconds').toFixed(2),
+        of('cpuSeconds').toFixed(2),
+        of('memoryBeforeMiB').toFixed(0),
+        Math.max(...figures.map(({ peakMiB }) => peakMiB)).toFixed(0),
+      ];
+    }),
+  ]);
 }
