@@ -1,71 +1,52 @@
 /**
- * `node bench/rename.ts [files] [round trip ms]`: a folder of 10,000 files renamed, beside the same copies one after the
- * other. The S3 server is VersityGW over TLS, with Amazon's distance added to each request: on loopback there is next to
- * nothing to be gained from parallelism, and the server's disk is all that is measured.
+ * `node bench/rename.ts [files] [--round-trip-ms N]`: a folder of 10,000 files renamed over FTP, beside a sample of the same
+ * copies sent one after the other. The S3 server is VersityGW over TLS, at a distance: a copy inside Amazon S3 takes 20 to
+ * 50 ms, while this server answers in one or two and has the same CPU as the gateway, so that on loopback there is next to
+ * nothing to be gained from parallelism.
  */
-import { CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { S3Filesystem } from '../src/filesystem/s3-filesystem.ts';
-import { rootPathname, resolvePathname } from '../src/filesystem/pathname.ts';
-import { copyObject } from '../src/s3/copy.ts';
-import { inParallel } from '../src/s3/in-parallel.ts';
-import { createS3Client } from '../src/s3/s3-client.ts';
-import { TransferMemory } from '../src/s3/transfer-memory.ts';
-import { findVersityGw, startVersityGw } from '../test/support/versitygw.ts';
+import { parseArgs } from 'node:util';
+import { CopyObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { LoadSession } from './ftp-load.ts';
+import { startGatewayPeer } from './peers/gateway.ts';
+import type { Peer } from './peers/peer.ts';
 import { measureUsage } from './process-usage.ts';
-import { markdownTable } from './statistics.ts';
+import { s3ClientOf, startBenchS3, type BenchS3 } from './s3-server.ts';
+import { markdownTable, median } from './statistics.ts';
 
-const files = Number(process.argv[2] ?? 10_000);
-/** A copy inside S3 of one region takes tens of milliseconds. */
-const roundTripMs = Number(process.argv[3] ?? 30);
-const copiedSerially = 200;
-
-const program = await findVersityGw();
-if (program === undefined) throw new Error('VersityGW is not installed; see scripts/test-s3.ts');
-const versitygw = await startVersityGw(program);
-// The variable for another certificate is read at the process's start only.
-process.env['NODE_TLS_REJECT_UNAUTHORIZED'] ??= '0';
-const bucket = 'bench';
-const client = createS3Client({
-  endpoint: versitygw.endpoint,
-  region: 'us-east-1',
-  forcePathStyle: true,
-  credentials: {
-    accessKeyId: versitygw.environment['AWS_ACCESS_KEY_ID'] ?? '',
-    secretAccessKey: versitygw.environment['AWS_SECRET_ACCESS_KEY'] ?? '',
-  },
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'round-trip-ms': { type: 'string', default: '30' } },
 });
+const files = Number(positionals[0] ?? 10_000);
+const copiedSerially = Math.min(files, 200);
+
+const s3 = await startBenchS3({ roundTripMs: Number(values['round-trip-ms']), countsRequests: true });
+let gateway: Peer | undefined;
 try {
-  await client.send(new CreateBucketCommand({ Bucket: bucket }));
-  await inParallel(Array(files).keys(), 64, async (index) => {
-    const Key = `from/file-${index}`;
-    await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'x'.repeat(4096) }));
+  gateway = await startGatewayPeer(s3.target);
+  await putFiles(s3);
+  const serial = await copySerially(s3);
+  const session = await LoadSession.open(gateway.account);
+  await session.command('RNFR from', 350);
+  const requestsBefore = await s3.requestCount();
+  const whole = await measureUsage(gateway.pid, async () => {
+    await session.command('RNTO to', 250);
   });
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      await new Promise((resolve) => setTimeout(resolve, roundTripMs));
-      return await next(args);
-    },
-    { step: 'finalizeRequest', name: 'distance' },
+  const requests = (await s3.requestCount()) - requestsBefore;
+  await session.quit();
+  const serialSeconds = (serial.copyMs / 1000) * files;
+  console.log(`S3 server: ${s3.description}`);
+  console.log(
+    `A HeadObject takes ${serial.headMs.toFixed(1)} ms there, a CopyObject ${serial.copyMs.toFixed(1)} ms (each one after the other)\n`,
   );
-  const serial = await measureUsage(process.pid, async () => {
-    for (let index = 0; index < copiedSerially; index++) {
-      await copyObject(client, { bucket, from: `from/file-${index}`, to: `serial/file-${index}` });
-    }
-  });
-  const storage = { client, memory: new TransferMemory(64 * 1024 ** 2), observe: () => undefined };
-  const filesystem = new S3Filesystem(storage, { bucket, prefix: '' });
-  const { signal } = new AbortController();
-  const whole = await measureUsage(process.pid, () =>
-    filesystem.rename(resolvePathname(rootPathname, 'from'), resolvePathname(rootPathname, 'to'), { signal }),
-  );
-  const serialSeconds = (serial.seconds / copiedSerially) * files;
   console.log(
     markdownTable([
-      ['rename of', 'round trip ms', 'seconds', 'CPU s', 'one after the other, seconds', 'ratio'],
+      ['rename of', 'seconds', 'S3 requests', 'requests/s', 'CPU s', 'serial CopyObject s', 'ratio'],
       [
         `${files} files`,
-        String(roundTripMs),
         whole.seconds.toFixed(1),
+        String(requests),
+        (requests / whole.seconds).toFixed(0),
         whole.cpuSeconds.toFixed(1),
         `${serialSeconds.toFixed(0)} (from ${copiedSerially})`,
         (serialSeconds / whole.seconds).toFixed(1),
@@ -73,6 +54,39 @@ try {
     ]),
   );
 } finally {
+  await gateway?.stop();
+  await s3.close();
+}
+
+/** Puts the files where the gateway's user finds them, from nearby. */
+async function putFiles({ client, target: { bucket } }: BenchS3): Promise<void> {
+  let next = 0;
+  const put = async (): Promise<void> => {
+    while (next < files) {
+      const Key = `gateway/from/file-${next++}`;
+      await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'x'.repeat(4096) }));
+    }
+  };
+  await Promise.all(Array.from({ length: 32 }, put));
+}
+
+/** A sample of the copies alone, over one kept connection at the same distance, and as many requests that do no work. */
+async function copySerially({ target }: BenchS3): Promise<{ headMs: number; copyMs: number }> {
+  const client = await s3ClientOf(target);
+  const { bucket } = target;
+  const headMs: number[] = [];
+  const copyMs: number[] = [];
+  const timed = async (times: number[], work: () => Promise<unknown>): Promise<void> => {
+    const startedAt = performance.now();
+    await work();
+    times.push(performance.now() - startedAt);
+  };
+  for (let index = 0; index < copiedSerially; index++) {
+    const from = `gateway/from/file-${index}`;
+    await timed(headMs, () => client.send(new HeadObjectCommand({ Bucket: bucket, Key: from })));
+    const copy = { Bucket: bucket, CopySource: `${bucket}/${from}`, Key: `serial/file-${index}` };
+    await timed(copyMs, () => client.send(new CopyObjectCommand(copy)));
+  }
   client.destroy();
-  await versitygw.close();
+  return { headMs: median(headMs), copyMs: copyMs.reduce((sum, ms) => sum + ms, 0) / copyMs.length };
 }
