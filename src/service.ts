@@ -161,14 +161,16 @@ async function sweepAtStart(
   config: Config,
   signal: AbortSignal,
 ): Promise<void> {
+  const prefix = config.s3Prefix;
   try {
-    await sweepLeftoverUploads(storage, {
+    const uploads = await sweepLeftoverUploads(storage, {
       bucket,
-      prefix: config.s3Prefix,
+      prefix,
       // What may still be continued is not left over.
       silentForMs: Math.max(config.leftoverUploadMs, config.resumeWindowMs),
       signal,
     });
+    storage.observe({ event: 'leftover-uploads-removed', bucket, prefix, uploads });
   } catch (error) {
     if (signal.aborted) return;
     const cause = error instanceof FilesystemError ? error.cause : error;

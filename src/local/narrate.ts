@@ -33,6 +33,7 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'gateway-started':
     case 'gateway-stopped':
     case 'certificate-loaded':
+    case 'leftover-uploads-removed':
       return undefined;
   }
 }

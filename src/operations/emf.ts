@@ -114,6 +114,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'gateway-stopped':
     case 'users-loaded':
     case 'certificate-loaded':
+    case 'leftover-uploads-removed':
       return [];
   }
 }

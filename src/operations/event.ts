@@ -63,6 +63,13 @@ export type GatewayEvent =
       readonly key: string;
       readonly reason: string;
     }
+  /** So many unfinished uploads, which a gateway that was killed left below the prefix, are gone now. */
+  | {
+      readonly event: 'leftover-uploads-removed';
+      readonly bucket: string;
+      readonly prefix: string;
+      readonly uploads: number;
+    }
   /** The gateway serves; the port numbers are those it listens on. */
   | {
       readonly event: 'gateway-started';

@@ -81,6 +81,7 @@ function levelOf(event: GatewayEvent): LogLevel {
       return event.problems.length > 0 ? 'warn' : 'info';
     case 'gateway-started':
     case 'certificate-loaded':
+    case 'leftover-uploads-removed':
     case 'drain-started':
     case 'gateway-stopped':
       return 'info';

@@ -138,6 +138,7 @@ function countEvents(registry: Registry): Observe {
       case 'drain-started':
       case 'gateway-stopped':
       case 'certificate-loaded':
+      case 'leftover-uploads-removed':
         return;
     }
   };
