@@ -1,5 +1,5 @@
 /**
- * `npm run test:s3`: the storage and client suites on a production S3 server: the one that S3_ENDPOINT names, or a
+ * `npm run test:s3`: the storage, client and process suites on a production S3 server: the one that S3_ENDPOINT names, or a
  * VersityGW started here over TLS. Arguments name test files to run instead of all of them.
  */
 import { spawn } from 'node:child_process';
@@ -7,7 +7,12 @@ import { once } from 'node:events';
 import { globSync } from 'node:fs';
 import { findVersityGw, startVersityGw, type VersityGw } from '../test/support/versitygw.ts';
 
-const suites = ['test/filesystem/**/*.test.ts', 'test/s3/**/*.test.ts', 'test/clients/**/*.test.ts'];
+const suites = [
+  'test/filesystem/**/*.test.ts',
+  'test/s3/**/*.test.ts',
+  'test/clients/**/*.test.ts',
+  'test/process/**/*.test.ts',
+];
 
 const explanation = `No S3 server to test on. Either set S3_ENDPOINT (credentials and region by the AWS default chain,
 a self-signed certificate through NODE_EXTRA_CA_CERTS), or install VersityGW, which is then started for the tests:
