@@ -2,9 +2,10 @@
  * What is at a pathname, asked of S3 with as few requests as the answer needs: HeadObject for a file, ListObjectsV2 with
  * one key for a directory. One of these belongs to one session.
  */
-import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { listFirst } from '../s3/listing.ts';
+import type { ObjectHead } from '../s3/object-headers.ts';
 import { fileKeyOf, longestKeyBytes } from '../s3/object-key.ts';
+import { headObject } from '../s3/object-requests.ts';
 import { isNotFound } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
 import type { Home } from '../users/user.ts';
@@ -57,20 +58,16 @@ export class Lookups {
     );
   }
 
-  async head(pathname: Pathname, signal: AbortSignal): Promise<HeadObjectCommandOutput | undefined> {
-    const { bucket, key } = this.object(pathname);
+  async head(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead | undefined> {
     try {
-      return await this.#storage.client.send(
-        new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }),
-        { abortSignal: signal },
-      );
+      return await headObject(this.#storage.client, { ...this.object(pathname), signal });
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
     }
   }
 
-  async getFile(pathname: Pathname, signal: AbortSignal): Promise<HeadObjectCommandOutput> {
+  async getFile(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead> {
     if (pathname === '/') throw isADirectory(pathname);
     const object = await this.head(pathname, signal);
     if (!object) throw await this.whyNoFile(pathname, signal);

@@ -3,7 +3,6 @@
  * lands in one: an APPE to a published file never does by chance. One of these belongs to one session.
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
-import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import {
   findInterruptedUpload,
   firstBytesOf,
@@ -11,6 +10,7 @@ import {
   type InterruptedUpload,
   type Resumption,
 } from '../s3/interrupted-upload.ts';
+import { headObject } from '../s3/object-requests.ts';
 import { isNotFound, storageErrorEvent } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
 import type { UploadOptions } from './filesystem.ts';
@@ -91,8 +91,7 @@ export class Restarts {
   /** Undefined where there is no object. */
   async #publishedAt({ bucket, key }: ObjectName, signal: AbortSignal): Promise<Date | undefined> {
     try {
-      const command = new HeadObjectCommand({ Bucket: bucket, Key: key });
-      const { LastModified } = await this.#storage.client.send(command, { abortSignal: signal });
+      const { LastModified } = await headObject(this.#storage.client, { bucket, key, signal });
       return LastModified ?? new Date();
     } catch (error) {
       if (isNotFound(error)) return undefined;

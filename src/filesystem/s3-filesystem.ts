@@ -2,12 +2,13 @@
  * A user's home in S3 as FTP sees it: files are objects, directories are prefixes. It decides what may be done; how it is
  * done in S3 is in `src/s3/`. What each call costs in requests: docs/decisions/0005-names-and-trees.md.
  */
-import { DeleteObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { copyObject } from '../s3/copy.ts';
 import { openS3Download } from '../s3/download.ts';
 import type { Resumption } from '../s3/interrupted-upload.ts';
 import { DirectoryEntries, directoryModifiedAt, listFirst, listPages } from '../s3/listing.ts';
 import { attributesOfUpload, modifiedAtOf } from '../s3/object-attributes.ts';
+import type { ObjectHead } from '../s3/object-headers.ts';
 import { directoryPrefixOf } from '../s3/object-key.ts';
 import { renameDirectory, RenameFailure, renameObject } from '../s3/rename.ts';
 import { withRetries } from '../s3/retry.ts';
@@ -223,7 +224,7 @@ export class S3Filesystem implements Filesystem {
     }
   }
 
-  async #renameFile(from: Pathname, to: Pathname, source: HeadObjectCommandOutput, signal: AbortSignal) {
+  async #renameFile(from: Pathname, to: Pathname, source: ObjectHead, signal: AbortSignal) {
     const { bucket, key: toKey } = this.#lookups.object(to);
     const { key: fromKey } = this.#lookups.object(from);
     const [leavesNothing] = await Promise.all([
@@ -295,7 +296,7 @@ export class S3Filesystem implements Filesystem {
   }
 }
 
-function fileEntry(pathname: Pathname, object: HeadObjectCommandOutput): Entry {
+function fileEntry(pathname: Pathname, object: ObjectHead): Entry {
   return {
     name: nameOf(pathname),
     type: 'file',

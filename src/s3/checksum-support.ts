@@ -4,15 +4,15 @@
  * every S3 server verifies.
  */
 import { createHash } from 'node:crypto';
-import type { S3Client } from '@aws-sdk/client-s3';
 import { crc32ToBase64 } from './crc32.ts';
 import type { Part } from './part.ts';
+import type { GatewayS3Client } from './s3-client.ts';
 
-const verifiesCrc32 = new WeakSet<S3Client>();
+const verifiesCrc32 = new WeakSet<GatewayS3Client>();
 
 /** The headers that make the server verify a whole object: to be spread into PutObject's input. */
 export function objectChecksum(
-  client: S3Client,
+  client: GatewayS3Client,
   part: Part,
 ): { readonly ChecksumCRC32: string; readonly ContentMD5?: string } {
   const ChecksumCRC32 = crc32ToBase64(part.crc32);
@@ -21,7 +21,7 @@ export function objectChecksum(
 
 /** Remembers that the server named the CRC in its answer. */
 export function learnFromAnswer(
-  client: S3Client,
+  client: GatewayS3Client,
   answer: { readonly ChecksumCRC32?: string | undefined },
 ): void {
   if (answer.ChecksumCRC32 !== undefined) verifiesCrc32.add(client);

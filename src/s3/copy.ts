@@ -9,10 +9,7 @@ import {
   CopyObjectCommand,
   CreateMultipartUploadCommand,
   GetObjectTaggingCommand,
-  HeadObjectCommand,
-  type HeadObjectCommandOutput,
   PutObjectCommand,
-  type S3Client,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { inParallel } from './in-parallel.ts';
@@ -23,6 +20,9 @@ import {
   type ObjectAttributes,
   taggingHeader,
 } from './object-attributes.ts';
+import type { ObjectHead } from './object-headers.ts';
+import { headObject } from './object-requests.ts';
+import type { GatewayS3Client } from './s3-client.ts';
 
 const mebibyte = 1024 ** 2;
 
@@ -51,7 +51,7 @@ export type CopyOptions = {
   /** May be `from` itself: the object is then rewritten with the attributes that changed. */
   readonly to: string;
   /** What HeadObject said of the source where the caller has asked already. */
-  readonly source?: HeadObjectCommandOutput;
+  readonly source?: ObjectHead;
   /** The time that the copy is to show; that of the source by default. */
   readonly modifiedAt?: Date;
   readonly limits?: CopyLimits;
@@ -65,9 +65,9 @@ export type Copied = { readonly sourceEtag: string; readonly copyEtag: string };
  * under the copy is a failed condition, never a mixture. It takes no signal: a copy that is given up half-way may still
  * come into being, and nobody would know.
  */
-export async function copyObject(client: S3Client, options: CopyOptions): Promise<Copied> {
+export async function copyObject(client: GatewayS3Client, options: CopyOptions): Promise<Copied> {
   const { bucket, from, limits = copyLimits } = options;
-  const source = options.source ?? (await client.send(new HeadObjectCommand({ Bucket: bucket, Key: from })));
+  const source = options.source ?? (await headObject(client, { bucket, key: from }));
   const sizeBytes = source.ContentLength ?? 0;
   let copyEtag: string;
   if (sizeBytes === 0 && from.endsWith('/')) copyEtag = await putMarkerLike(client, options, source);
@@ -83,9 +83,9 @@ export function copySourceOf(bucket: string, key: string): string {
 
 /** Directory markers are put anew: servers that keep objects as files (VersityGW) do not copy folders. */
 async function putMarkerLike(
-  client: S3Client,
+  client: GatewayS3Client,
   options: CopyOptions,
-  source: HeadObjectCommandOutput,
+  source: ObjectHead,
 ): Promise<string> {
   const { ETag } = await client.send(
     new PutObjectCommand({
@@ -100,9 +100,9 @@ async function putMarkerLike(
 }
 
 async function copyAtOnce(
-  client: S3Client,
+  client: GatewayS3Client,
   options: CopyOptions,
-  source: HeadObjectCommandOutput,
+  source: ObjectHead,
 ): Promise<string> {
   const attributes = copyAttributes(options, source);
   const { CopyObjectResult } = await client.send(
@@ -121,9 +121,9 @@ async function copyAtOnce(
 }
 
 async function copyInParts(
-  client: S3Client,
+  client: GatewayS3Client,
   options: CopyOptions,
-  source: HeadObjectCommandOutput,
+  source: ObjectHead,
   limits: CopyLimits,
 ): Promise<string> {
   const target = { Bucket: options.bucket, Key: options.to };
@@ -145,10 +145,10 @@ async function copyInParts(
 }
 
 async function copyParts(
-  client: S3Client,
+  client: GatewayS3Client,
   upload: { readonly Bucket: string; readonly Key: string; readonly UploadId: string | undefined },
   { bucket, from }: CopyOptions,
-  source: HeadObjectCommandOutput,
+  source: ObjectHead,
   limits: CopyLimits,
 ): Promise<CompletedPart[]> {
   const parts: CompletedPart[] = [];
@@ -183,7 +183,7 @@ export function* partRanges(sizeBytes: number, smallestPartBytes: number): Gener
   }
 }
 
-function copyAttributes(options: CopyOptions, source: HeadObjectCommandOutput): ObjectAttributes {
+function copyAttributes(options: CopyOptions, source: ObjectHead): ObjectAttributes {
   const modifiedAt = options.modifiedAt ?? modifiedAtOf(source);
   // A time that is there already stays as it was written, to the last digit.
   const kept = options.modifiedAt === undefined && source.Metadata?.['mtime'] !== undefined;
@@ -192,9 +192,9 @@ function copyAttributes(options: CopyOptions, source: HeadObjectCommandOutput): 
 }
 
 async function taggingOf(
-  client: S3Client,
+  client: GatewayS3Client,
   { bucket, from }: CopyOptions,
-  source: HeadObjectCommandOutput,
+  source: ObjectHead,
 ): Promise<string | undefined> {
   if (!source.TagCount) return undefined;
   const { TagSet = [] } = await client.send(new GetObjectTaggingCommand({ Bucket: bucket, Key: from }));

@@ -4,10 +4,11 @@
  * one request brings them.
  */
 import { Readable } from 'node:stream';
-import { GetObjectCommand, HeadObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Download } from '../filesystem/filesystem.ts';
-import { contentRangeOf, discard, ObjectRange, type ObjectVersion } from './object-range.ts';
+import type { Answer } from './answer.ts';
+import { getObject, headObject } from './object-requests.ts';
+import { contentRangeOf, ObjectRange, type ObjectVersion } from './object-range.ts';
 import { withRetries } from './retry.ts';
 import { storageErrorEvent } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
@@ -41,28 +42,27 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
     if (offsetBytes < sizeBytes) throw new FilesystemError('changed', 'the object grew while it was opened');
     return { sizeBytes, content: Readable.from([]) };
   }
-  const sizeBytes = contentRangeOf(first)?.sizeBytes ?? first.ContentLength ?? 0;
-  if (first.ETag === undefined || (contentRangeOf(first)?.startBytes ?? 0) !== offsetBytes) {
-    discard(first);
+  const sizeBytes = contentRangeOf(first)?.sizeBytes ?? Number(first.headers['content-length'] ?? 0);
+  const etag = first.headers['etag'];
+  if (etag === undefined || (contentRangeOf(first)?.startBytes ?? 0) !== offsetBytes) {
+    first.destroy();
     throw new FilesystemError('unavailable', 'GetObject answered with another range or no ETag');
   }
-  const version = { bucket, key, etag: first.ETag };
+  const version = { bucket, key, etag };
   return { sizeBytes, content: contentOf(storage, version, { offsetBytes, sizeBytes, signal }, first) };
 }
 
 async function getFirst(
   storage: S3Storage,
   { bucket, key, offsetBytes, signal }: S3DownloadOptions,
-): Promise<GetObjectCommandOutput | undefined> {
-  const Range = `bytes=${offsetBytes}-${offsetBytes + rangeBytes - 1}`;
+): Promise<Answer | undefined> {
+  const range = { firstByte: offsetBytes, lastByte: offsetBytes + rangeBytes - 1 };
   try {
-    return await withRetries(
-      () =>
-        storage.client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range }), {
-          abortSignal: signal,
-        }),
-      { signal, operation: 'GetObject', patienceMs: storage.patienceMs },
-    );
+    return await withRetries(() => getObject(storage.client, { bucket, key, ...range, signal }), {
+      signal,
+      operation: 'GetObject',
+      patienceMs: storage.patienceMs,
+    });
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'invalid-offset') return undefined;
     throw error;
@@ -70,10 +70,11 @@ async function getFirst(
 }
 
 async function sizeOf(storage: S3Storage, { bucket, key, signal }: S3DownloadOptions): Promise<number> {
-  const head = await withRetries(
-    () => storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal }),
-    { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
-  );
+  const head = await withRetries(() => headObject(storage.client, { bucket, key, signal }), {
+    signal,
+    operation: 'HeadObject',
+    patienceMs: storage.patienceMs,
+  });
   return head.ContentLength ?? 0;
 }
 
@@ -83,7 +84,7 @@ async function* contentOf(
   storage: S3Storage,
   version: ObjectVersion,
   { offsetBytes, sizeBytes, signal }: Extent,
-  first: GetObjectCommandOutput,
+  first: Answer,
 ): AsyncGenerator<Uint8Array> {
   const ended = new AbortController();
   const ranges = new RangesAhead(storage, version, { offsetBytes, sizeBytes }, ended.signal, first);
@@ -106,7 +107,7 @@ async function* contentOf(
   } finally {
     signal.removeEventListener('abort', onAbort);
     ended.abort(new Error('the download is over'));
-    discard(first);
+    first.destroy();
     await ranges.settled();
   }
 }
@@ -129,7 +130,7 @@ class RangesAhead {
     version: ObjectVersion,
     { offsetBytes, sizeBytes }: { readonly offsetBytes: number; readonly sizeBytes: number },
     signal: AbortSignal,
-    first: GetObjectCommandOutput,
+    first: Answer,
   ) {
     this.#storage = storage;
     this.#version = version;
@@ -167,7 +168,7 @@ class RangesAhead {
 
   /** After the signal aborted: resolves when every request has ended and the memory is given back. */
   async settled(): Promise<void> {
-    await Promise.all(this.#ranges.map((range) => range.settled));
+    await Promise.all(this.#ranges.map((range) => range.settled()));
     for (const range of this.#ranges) range.close();
   }
 

@@ -2,9 +2,10 @@
  * REST n + STOR and APPE: what becomes of the bytes that are there already. S3 copies them into the new object; only a
  * head too short to be a part is read back.
  */
-import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { CopiedRange } from './multipart-upload.ts';
+import type { ObjectHead } from './object-headers.ts';
+import { getObject, headObject } from './object-requests.ts';
 import { largestPartBytes, smallestPartBytes } from './part-size.ts';
 import { withRetries } from './retry.ts';
 import type { S3Storage } from './storage.ts';
@@ -61,18 +62,14 @@ export async function readBack(
   if (kept.sizeBytes === 0) return new Uint8Array();
   const bytes = await withRetries(
     async () => {
-      const { Body, ETag } = await storage.client.send(
-        new GetObjectCommand({
-          Bucket: bucket,
-          Key: key,
-          IfMatch: kept.etag,
-          Range: `bytes=0-${kept.sizeBytes - 1}`,
-        }),
-        { abortSignal: signal },
-      );
+      const range = { firstByte: 0, lastByte: kept.sizeBytes - 1, etag: kept.etag };
+      const answer = await getObject(storage.client, { bucket, key, ...range, signal });
       // Not every server knows If-Match.
-      if (ETag !== kept.etag || !Body) throw new FilesystemError('changed', 'the object changed');
-      return await Body.transformToByteArray();
+      if (answer.headers['etag'] !== kept.etag) {
+        answer.destroy();
+        throw new FilesystemError('changed', 'the object changed');
+      }
+      return await answer.bytes();
     },
     { signal, operation: 'GetObject', patienceMs: storage.patienceMs },
   );
@@ -81,12 +78,18 @@ export async function readBack(
   return bytes;
 }
 
-async function headOf(storage: S3Storage, Bucket: string, Key: string, signal: AbortSignal) {
+async function headOf(
+  storage: S3Storage,
+  bucket: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<ObjectHead | undefined> {
   try {
-    return await withRetries(
-      () => storage.client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal: signal }),
-      { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
-    );
+    return await withRetries(() => headObject(storage.client, { bucket, key, signal }), {
+      signal,
+      operation: 'HeadObject',
+      patienceMs: storage.patienceMs,
+    });
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;
     throw error;

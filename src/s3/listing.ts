@@ -1,11 +1,10 @@
 /**
  * Listings: ListObjectsV2 page by page, with the next page under way while one is used, and never more than two held.
  */
-import { Readable } from 'node:stream';
-import { ListObjectsV2Command, type ListObjectsV2CommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import type { Entry } from '../filesystem/filesystem.ts';
-import { takeEntries, textOf } from './listing-page.ts';
+import { listingAnswerOf, type ListingAnswer } from './listing-page.ts';
 import { entryNameOf } from './object-key.ts';
+import type { GatewayS3Client } from './s3-client.ts';
 
 /** What a listing tells of an object. */
 export type ListedObject = {
@@ -27,8 +26,6 @@ export type ListingOptions = {
   readonly prefix: string;
   /** `/` folds what is below a directory into a common prefix; without it everything below the prefix is listed. */
   readonly delimiter?: '/';
-  /** Entries of the first and only page, where less than a page is wanted: at most 1,000. */
-  readonly firstEntries?: number;
   readonly signal?: AbortSignal;
 };
 
@@ -39,15 +36,21 @@ export type ListingOptions = {
 export const directoryModifiedAt = new Date(0);
 
 /** The pages of a listing, in order of key. Leaving the loop cancels the page under way. */
-export async function* listPages(client: S3Client, options: ListingOptions): AsyncGenerator<ListingPage> {
+export async function* listPages(
+  client: GatewayS3Client,
+  options: ListingOptions,
+): AsyncGenerator<ListingPage> {
   const left = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
   try {
-    let next: Promise<Answer> | undefined = requestPage(client, options, undefined, signal);
+    let next: Promise<ListingAnswer> | undefined = requestPage(client, { ...options, signal });
     while (next) {
-      const answer: Answer = await next;
-      const token = options.firstEntries === undefined ? answer.continuationToken : undefined;
-      next = token === undefined ? undefined : requestPage(client, options, token, signal);
+      const answer: ListingAnswer = await next;
+      const token = answer.continuationToken;
+      next =
+        token === undefined
+          ? undefined
+          : requestPage(client, { ...options, continuationToken: token, signal });
       // Its failure is thrown when its turn comes; until then it must not count as unhandled.
       next?.catch(() => undefined);
       yield answer.page;
@@ -59,11 +62,10 @@ export async function* listPages(client: S3Client, options: ListingOptions): Asy
 
 /** The first entries of a listing in one request; for questions such as "is there anything below this prefix?". */
 export async function listFirst(
-  client: S3Client,
-  options: ListingOptions & { readonly firstEntries: number },
+  client: GatewayS3Client,
+  options: ListingOptions & { /** At most 1,000. */ readonly firstEntries: number },
 ): Promise<ListingPage> {
-  for await (const page of listPages(client, options)) return page;
-  return { objects: [], commonPrefixes: [] };
+  return (await requestPage(client, options)).page;
 }
 
 /**
@@ -156,75 +158,28 @@ function* inOrderOfKey(
   yield* commonPrefixes.slice(next);
 }
 
-type Answer = { readonly page: ListingPage; readonly continuationToken: string | undefined };
+type PageOptions = ListingOptions & {
+  readonly firstEntries?: number;
+  readonly continuationToken?: string | undefined;
+};
 
 async function requestPage(
-  client: S3Client,
-  options: ListingOptions,
-  continuationToken: string | undefined,
-  signal: AbortSignal,
-): Promise<Answer> {
-  const command = new ListObjectsV2Command({
-    Bucket: options.bucket,
-    Prefix: options.prefix,
-    Delimiter: options.delimiter,
-    MaxKeys: options.firstEntries,
-    ContinuationToken: continuationToken,
-    // XML cannot carry every character that a key may hold.
-    EncodingType: 'url',
-  });
-  let taken: ListingPage | undefined;
-  // Between the connection and the SDK's own reading of the answer, which is left with what is not an entry.
-  command.middlewareStack.add(
-    (next) => async (args) => {
-      const result = await next(args);
-      taken = await takeFrom(result.response as HttpAnswer);
-      return result;
+  client: GatewayS3Client,
+  { bucket, prefix, delimiter, firstEntries, continuationToken, signal }: PageOptions,
+): Promise<ListingAnswer> {
+  const answer = await client.direct.send({
+    method: 'GET',
+    bucket,
+    query: {
+      'list-type': '2',
+      prefix,
+      delimiter,
+      'max-keys': firstEntries?.toString(),
+      'continuation-token': continuationToken,
+      // XML cannot carry every character that a key may hold.
+      'encoding-type': 'url',
     },
-    { step: 'deserialize', priority: 'low', name: 'takeEntries' },
-  );
-  const output = await client.send(command, { abortSignal: signal });
-  return {
-    page: decoded(taken ?? pageOf(output), output.EncodingType),
-    continuationToken: output.IsTruncated === true ? output.NextContinuationToken : undefined,
-  };
-}
-
-type HttpAnswer = { readonly statusCode: number; body: Readable | Uint8Array };
-
-async function takeFrom(answer: HttpAnswer): Promise<ListingPage | undefined> {
-  if (answer.statusCode !== 200 || !(answer.body instanceof Readable)) return undefined;
-  const xml = await textOf(answer.body);
-  const taken = takeEntries(xml);
-  answer.body = Buffer.from(taken?.rest ?? xml);
-  return taken?.page;
-}
-
-function pageOf(output: ListObjectsV2CommandOutput): ListingPage {
-  const objects = (output.Contents ?? []).map(({ Key = '', Size = 0, LastModified, ETag = '' }) => ({
-    key: Key,
-    sizeBytes: Size,
-    lastModified: LastModified ?? directoryModifiedAt,
-    etag: ETag,
-  }));
-  return { objects, commonPrefixes: (output.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix) };
-}
-
-/** Servers that do not know the encoding say so by not repeating it. */
-function decoded(page: ListingPage, encodingType: string | undefined): ListingPage {
-  if (encodingType !== 'url') return page;
-  return {
-    objects: page.objects.map((object) => ({ ...object, key: decodeKey(object.key) })),
-    commonPrefixes: page.commonPrefixes.map(decodeKey),
-  };
-}
-
-/** S3 encodes as forms do: a space arrives as `+`, a plus as `%2B`. */
-function decodeKey(encoded: string): string {
-  if (!/[%+]/.test(encoded)) return encoded;
-  try {
-    return decodeURIComponent(encoded.replaceAll('+', ' '));
-  } catch {
-    return encoded;
-  }
+    signal,
+  });
+  return listingAnswerOf(await answer.text());
 }

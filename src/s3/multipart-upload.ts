@@ -6,17 +6,17 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
-  UploadPartCommand,
   UploadPartCopyCommand,
   type CompletedPart,
   type CreateMultipartUploadCommandOutput,
 } from '@aws-sdk/client-s3';
 import { crc32 } from 'node:zlib';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
-import { bodyOf } from './part-body.ts';
 import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
 import { md5Of } from './checksum-support.ts';
+import type { RequestBody } from './direct-requests.ts';
 import type { ObjectAttributes } from './object-attributes.ts';
+import { uploadPart, type BodyChecksum } from './object-requests.ts';
 import type { Part } from './part.ts';
 import { publish, type Condition, type Publication } from './publication.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
@@ -92,22 +92,11 @@ export class MultipartUpload {
     const crc = crc32ToBase64(part.crc32);
     const integrity =
       this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(pieces) };
-    const { ETag } = await withRetries(
-      () =>
-        this.#storage.client.send(
-          new UploadPartCommand({
-            ...this.#name,
-            PartNumber: partNumber,
-            // A body is read once; each attempt gets its own over the same bytes.
-            Body: bodyOf(pieces, part.sizeBytes),
-            ContentLength: part.sizeBytes,
-            ...integrity,
-          }),
-          { abortSignal: signal },
-        ),
+    const { sizeBytes, crc32 } = part;
+    const ETag = await withRetries(
+      () => this.#sendBytes(partNumber, { pieces, sizeBytes }, integrity, signal),
       { signal, operation: 'UploadPart', patienceMs: this.#storage.patienceMs },
     );
-    const { sizeBytes, crc32 } = part;
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
   }
 
@@ -118,10 +107,8 @@ export class MultipartUpload {
       this.#target.integrity === 'whole'
         ? { ChecksumCRC32: crc32ToBase64(crc32(bytes)) }
         : { ContentMD5: md5Of([bytes]) };
-    const request = { ...this.#name, PartNumber: partNumber, Body: bytes, ContentLength: bytes.byteLength };
-    await this.#storage.client.send(new UploadPartCommand({ ...request, ...checksum }), {
-      abortSignal: signal,
-    });
+    const body = { pieces: [bytes], sizeBytes: bytes.byteLength };
+    await this.#sendBytes(partNumber, body, checksum, signal);
   }
 
   /** Replaces a part of an earlier attempt, so that it can never be taken for bytes behind those that come now. */
@@ -218,6 +205,18 @@ export class MultipartUpload {
         uploadId: this.uploadId,
       });
     }
+  }
+
+  /** Resolves to the part's ETag. */
+  #sendBytes(
+    partNumber: number,
+    body: RequestBody,
+    checksum: BodyChecksum,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { bucket, key } = this.#target;
+    const request = { bucket, key, uploadId: this.uploadId, partNumber, body, checksum, signal };
+    return uploadPart(this.#storage.client, request);
   }
 
   get #name(): { readonly Bucket: string; readonly Key: string; readonly UploadId: string } {

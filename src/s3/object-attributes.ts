@@ -1,7 +1,8 @@
 /** What an object carries besides its bytes: from a home's storage options for a new one, from the source for a copy. */
-import type { CreateMultipartUploadCommandInput, HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+import type { CreateMultipartUploadCommandInput } from '@aws-sdk/client-s3';
 import type { StorageOptions } from '../users/user.ts';
 import { contentTypeOf } from './content-type.ts';
+import type { ObjectHead } from './object-headers.ts';
 
 /** Fields that PutObject, CopyObject and CreateMultipartUpload have in common; to be spread into their input. */
 export type ObjectAttributes = Pick<
@@ -44,7 +45,7 @@ export function attributesOfMarker(options: StorageOptions | undefined): ObjectA
 }
 
 /** The attributes of a copy: those of its source, tags excepted, which HeadObject only counts. */
-export function attributesOfCopy(source: HeadObjectCommandOutput): ObjectAttributes {
+export function attributesOfCopy(source: ObjectHead): ObjectAttributes {
   return {
     BucketKeyEnabled: source.BucketKeyEnabled,
     CacheControl: source.CacheControl,
@@ -68,7 +69,7 @@ export function taggingHeader(tags: Iterable<readonly [key: string, value: strin
 }
 
 /** The time that a client gave a file (MFMT), kept as rclone keeps it: seconds since the epoch in `x-amz-meta-mtime`. */
-export function modifiedAtOf(source: Pick<HeadObjectCommandOutput, 'Metadata' | 'LastModified'>): Date {
+export function modifiedAtOf(source: Pick<ObjectHead, 'Metadata' | 'LastModified'>): Date {
   const kept = source.Metadata?.['mtime'];
   const keptDate = new Date(kept ? Number(kept) * 1000 : NaN);
   return Number.isNaN(keptDate.getTime()) ? (source.LastModified ?? new Date(0)) : keptDate;

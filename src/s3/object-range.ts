@@ -1,18 +1,16 @@
 /**
- * A range of one version of an object, fetched in order into a queue of bounded length. A request that breaks is taken up
- * at the byte where it broke. The queue is short, so that a slow client holds little, until it is told to hold the range.
+ * A range of one version of an object, fetched in order. A request that breaks is taken up at the byte where it broke. Little
+ * is read before somebody takes it, so that a slow client holds little, until the range is told to come in whole.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
+import type { Answer } from './answer.ts';
+import { getObject } from './object-requests.ts';
 import { isPassing, defaultPatienceMs, retryDelayMs } from './retry.ts';
 import { filesystemErrorOf, isNotFound, isPreconditionFailed } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
 
 export type ObjectVersion = { readonly bucket: string; readonly key: string; readonly etag: string };
-
-/** Read from the socket before anybody asks; the kernel holds as much again. */
-const shortQueueBytes = 256 * 1024;
 
 export class ObjectRange {
   readonly #storage: S3Storage;
@@ -20,15 +18,10 @@ export class ObjectRange {
   readonly #endBytes: number;
   readonly #signal: AbortSignal;
   #positionBytes: number;
-  #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
-  #limitBytes = shortQueueBytes;
+  /** Of the request under way, which began at `#positionBytes` or before. */
+  #asked: Promise<Answer> | undefined;
+  #answer: Answer | undefined;
   #release: (() => void) | undefined;
-  #wakeReader: (() => void) | undefined;
-  #wakeFetcher: (() => void) | undefined;
-  #failure: { readonly error: unknown } | undefined;
-  /** Resolves when no request of it is under way. Never rejects. */
-  readonly settled: Promise<void>;
 
   /**
    * Starts to fetch the bytes from `startBytes` up to, not including, `endBytes`.
@@ -39,28 +32,21 @@ export class ObjectRange {
     version: ObjectVersion,
     range: { readonly startBytes: number; readonly endBytes: number },
     signal: AbortSignal,
-    opened?: GetObjectCommandOutput,
+    opened?: Answer,
   ) {
     this.#storage = storage;
     this.#version = version;
     this.#positionBytes = range.startBytes;
     this.#endBytes = range.endBytes;
     this.#signal = signal;
-    this.settled = this.#fetch(opened).then(
-      () => this.#wakeReader?.(),
-      (error: unknown) => {
-        this.#failure = { error };
-        this.#wakeReader?.();
-      },
-    );
-    signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#answer = opened;
+    if (!opened) void this.#ask();
   }
 
-  /** Lets the whole range be held; `release` is called when its last byte has been taken, or in `close`. */
+  /** Lets the whole range be held; `release` is called in `close`. */
   holdAll(release: () => void): void {
     this.#release = release;
-    this.#limitBytes = Number.POSITIVE_INFINITY;
-    this.#wakeFetcher?.();
+    this.#answer?.holdAll();
   }
 
   get isHeld(): boolean {
@@ -68,111 +54,101 @@ export class ObjectRange {
   }
 
   /** What has come since the last call, in order; undefined after the last byte. Throws what broke the range for good. */
-  async take(): Promise<Uint8Array[] | undefined> {
-    while (this.#queue.length === 0) {
-      if (this.#failure) throw this.#failure.error;
-      if (this.#positionBytes >= this.#endBytes) return undefined;
-      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
-    }
-    const taken = this.#queue;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    this.#wakeFetcher?.();
-    return taken;
-  }
-
-  /** Whether `take` would have to wait. */
-  get isDry(): boolean {
-    return this.#queue.length === 0 && this.#positionBytes < this.#endBytes;
-  }
-
-  /** Gives its memory back. The signal has ended its request, or there is none any more. */
-  close(): void {
-    this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#queue = [];
-    this.#release?.();
-    this.#release = undefined;
-  }
-
-  readonly #onAbort = (): void => {
-    this.#wakeFetcher?.();
-    this.#wakeReader?.();
-  };
-
-  async #fetch(opened: GetObjectCommandOutput | undefined): Promise<void> {
-    let answer = opened;
+  async take(): Promise<readonly Uint8Array[] | undefined> {
+    if (this.#positionBytes >= this.#endBytes) return undefined;
     let giveUpAtMs: number | undefined;
-    for (let attempt = 0; this.#positionBytes < this.#endBytes; attempt++) {
-      const beganAtBytes = this.#positionBytes;
+    for (let attempt = 0; ; attempt++) {
       try {
-        answer ??= await this.#request();
-        await this.#read(answer);
+        this.#answer ??= await this.#ask();
+        const batch = await this.#answer.take();
         // A connection may also end too early in order; that is a break like any other.
-        if (this.#positionBytes < this.#endBytes)
-          throw new FilesystemError('unavailable', 'GetObject ended early');
+        if (!batch) throw new FilesystemError('unavailable', 'GetObject ended early');
+        return this.#advance(batch);
       } catch (error) {
         this.#signal.throwIfAborted();
+        this.#forget();
         const failure = failureOf(error);
         if (!isPassing(failure)) throw failure;
-        if (this.#positionBytes > beganAtBytes) {
-          attempt = 0;
-          giveUpAtMs = undefined;
-        }
         giveUpAtMs ??= Date.now() + (this.#storage.patienceMs ?? defaultPatienceMs);
         if (Date.now() >= giveUpAtMs) throw failure;
         await delay(retryDelayMs(attempt), undefined, { signal: this.#signal }).catch(() => undefined);
         this.#signal.throwIfAborted();
       }
-      answer = undefined;
     }
   }
 
-  async #request(): Promise<GetObjectCommandOutput> {
-    const { bucket, key, etag } = this.#version;
-    const range = `bytes=${this.#positionBytes}-${this.#endBytes - 1}`;
-    const answer = await this.#storage.client.send(
-      new GetObjectCommand({ Bucket: bucket, Key: key, Range: range, IfMatch: etag }),
-      { abortSignal: this.#signal },
-    );
+  /** Whether `take` would have to wait. */
+  get isDry(): boolean {
+    return this.#positionBytes < this.#endBytes && (this.#answer?.isDry ?? true);
+  }
+
+  /** After the signal aborted: resolves when no request of it is under way. Never rejects. */
+  async settled(): Promise<void> {
+    await this.#asked?.catch(() => undefined);
+  }
+
+  /** Gives its memory back and ends its request. */
+  close(): void {
+    this.#forget();
+    this.#release?.();
+    this.#release = undefined;
+  }
+
+  #ask(): Promise<Answer> {
+    this.#asked ??= this.#request().then((answer) => {
+      this.#answer = answer;
+      if (this.isHeld) answer.holdAll();
+      return answer;
+    });
+    // Of a range that is fetched ahead, the failure is thrown when its turn comes.
+    this.#asked.catch(() => undefined);
+    return this.#asked;
+  }
+
+  #forget(): void {
+    this.#answer?.destroy();
+    this.#answer = undefined;
+    this.#asked = undefined;
+  }
+
+  /** Servers that do not know ranges send what is behind its end as well. */
+  #advance(batch: readonly Uint8Array[]): readonly Uint8Array[] {
+    const wanted: Uint8Array[] = [];
+    for (const bytes of batch) {
+      const missingBytes = this.#endBytes - this.#positionBytes;
+      if (missingBytes === 0) break;
+      const taken = bytes.byteLength > missingBytes ? bytes.subarray(0, missingBytes) : bytes;
+      this.#positionBytes += taken.byteLength;
+      wanted.push(taken);
+    }
+    return wanted;
+  }
+
+  async #request(): Promise<Answer> {
+    const answer = await getObject(this.#storage.client, {
+      ...this.#version,
+      firstByte: this.#positionBytes,
+      lastByte: this.#endBytes - 1,
+      signal: this.#signal,
+    });
     // Not every server knows If-Match.
-    if (answer.ETag !== etag) {
-      discard(answer);
+    if (answer.headers['etag'] !== this.#version.etag) {
+      answer.destroy();
       throw new FilesystemError('changed', 'the object changed');
     }
     if (contentRangeOf(answer)?.startBytes !== this.#positionBytes) {
-      discard(answer);
+      answer.destroy();
       throw new FilesystemError('unavailable', 'GetObject answered with another range');
     }
     return answer;
   }
-
-  async #read({ Body }: GetObjectCommandOutput): Promise<void> {
-    for await (const chunk of Body as unknown as AsyncIterable<Uint8Array>) {
-      this.#signal.throwIfAborted();
-      const bytes = chunk.subarray(0, this.#endBytes - this.#positionBytes);
-      this.#positionBytes += bytes.byteLength;
-      this.#queuedBytes += bytes.byteLength;
-      this.#queue.push(bytes);
-      this.#wakeReader?.();
-      while (this.#queuedBytes >= this.#limitBytes) {
-        await new Promise<void>((resolve) => (this.#wakeFetcher = resolve));
-        this.#signal.throwIfAborted();
-      }
-      if (this.#positionBytes >= this.#endBytes) return;
-    }
-  }
-}
-
-/** Ends a request whose body nobody wants. */
-export function discard(answer: GetObjectCommandOutput): void {
-  (answer.Body as unknown as { destroy(): void } | undefined)?.destroy();
 }
 
 /** The first byte and the whole size that `Content-Range` names (RFC 9110, 14.4). */
-export function contentRangeOf(
-  answer: GetObjectCommandOutput,
-): { readonly startBytes: number; readonly sizeBytes: number } | undefined {
-  const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.ContentRange ?? '');
+export function contentRangeOf({
+  headers,
+}: Answer): { readonly startBytes: number; readonly sizeBytes: number } | undefined {
+  const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers['content-range'] ?? '');
   return match ? { startBytes: Number(match[1]), sizeBytes: Number(match[2]) } : undefined;
 }
 

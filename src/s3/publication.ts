@@ -2,8 +2,9 @@
  * The one request that makes an upload visible, and the truth about it: S3 may have done what it never got to answer.
  * Each upload carries a mark of its own in the object's metadata, so that a look at the object tells.
  */
-import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
+import type { ObjectHead } from './object-headers.ts';
+import { headObject } from './object-requests.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
 import { filesystemErrorOf, isNotFound, isPreconditionFailed } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
@@ -102,15 +103,13 @@ async function headOf(
   storage: S3Storage,
   { bucket, key }: Publication,
   signal: AbortSignal,
-): Promise<HeadObjectCommandOutput | undefined> {
+): Promise<ObjectHead | undefined> {
   try {
-    return await withRetries(
-      () =>
-        storage.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }), {
-          abortSignal: signal,
-        }),
-      { signal, operation: 'HeadObject', patienceMs: storage.patienceMs },
-    );
+    return await withRetries(() => headObject(storage.client, { bucket, key, signal }), {
+      signal,
+      operation: 'HeadObject',
+      patienceMs: storage.patienceMs,
+    });
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;
     throw error;

@@ -2,28 +2,25 @@
  * Rename: S3 has none, so it is copies, and deletes once every copy is confirmed. A file that fails to copy leaves the
  * source whole. Who may rename what to what is the filesystem's question (`s3-filesystem.ts`).
  */
-import {
-  DeleteObjectCommand,
-  DeleteObjectsCommand,
-  type HeadObjectCommandOutput,
-  type S3Client,
-} from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { type CopyLimits, copyObject } from './copy.ts';
 import { inParallel } from './in-parallel.ts';
 import { KeyFingerprints } from './key-fingerprints.ts';
 import { type ListedObject, listPages } from './listing.ts';
+import type { ObjectHead } from './object-headers.ts';
+import type { GatewayS3Client } from './s3-client.ts';
 import { isNotFound } from './s3-error.ts';
 
 export type RenameFileOptions = {
   readonly bucket: string;
   readonly from: string;
   readonly to: string;
-  readonly source: HeadObjectCommandOutput;
+  readonly source: ObjectHead;
   readonly limits?: CopyLimits;
 };
 
 /** Copies, then deletes exactly the version that was copied. */
-export async function renameObject(client: S3Client, options: RenameFileOptions): Promise<void> {
+export async function renameObject(client: GatewayS3Client, options: RenameFileOptions): Promise<void> {
   const { sourceEtag } = await copyObject(client, options);
   await client.send(
     new DeleteObjectCommand({ Bucket: options.bucket, Key: options.from, IfMatch: sourceEtag }),
@@ -63,7 +60,10 @@ export class RenameFailure extends Error {
  * is as it was, and the promise rejects (`RenameFailure` for a copy). Objects that others write below `from` meanwhile
  * are not copied and not deleted.
  */
-export async function renameDirectory(client: S3Client, options: RenameDirectoryOptions): Promise<void> {
+export async function renameDirectory(
+  client: GatewayS3Client,
+  options: RenameDirectoryOptions,
+): Promise<void> {
   const sources = new KeyFingerprints();
   const copies = new KeyFingerprints();
   try {
@@ -77,7 +77,7 @@ export async function renameDirectory(client: S3Client, options: RenameDirectory
 }
 
 async function copyAll(
-  client: S3Client,
+  client: GatewayS3Client,
   { bucket, from, to, signal, limits }: RenameDirectoryOptions,
   sources: KeyFingerprints,
   copies: KeyFingerprints,
@@ -102,13 +102,17 @@ async function copyAll(
   );
 }
 
-async function* objectsBelow(client: S3Client, bucket: string, prefix: string): AsyncGenerator<ListedObject> {
+async function* objectsBelow(
+  client: GatewayS3Client,
+  bucket: string,
+  prefix: string,
+): AsyncGenerator<ListedObject> {
   for await (const { objects } of listPages(client, { bucket, prefix })) yield* objects;
 }
 
 /** Deletes what is listed below a prefix and was fingerprinted, in batches of a page: 1,000, as many as S3 takes. */
 async function deleteListed(
-  client: S3Client,
+  client: GatewayS3Client,
   bucket: string,
   prefix: string,
   versions: KeyFingerprints,
@@ -123,7 +127,11 @@ async function deleteListed(
  * Deletes up to 1,000 objects; rejects with the first that S3 would not delete.
  * A batch is XML 1.0, which cannot hold control characters, and whose readers may trim: such keys go one by one.
  */
-async function deleteObjects(client: S3Client, bucket: string, keys: readonly string[]): Promise<void> {
+async function deleteObjects(
+  client: GatewayS3Client,
+  bucket: string,
+  keys: readonly string[],
+): Promise<void> {
   const batched = keys.filter((key) => !needsOwnRequest(key));
   if (batched.length > 0) {
     const { Errors = [] } = await client.send(

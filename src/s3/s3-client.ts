@@ -1,13 +1,12 @@
 /**
  * The one S3 client of the process: keep-alive connections without a limit of their own (transfers and sessions are
- * bounded elsewhere, and a queue for sockets would let slow downloads hold up everybody), timeouts for servers that have
- * gone silent, and payloads that cross the CPU once: a CRC is enough where TLS protects the connection.
+ * bounded elsewhere, and a queue for sockets would let slow downloads hold up everybody), and timeouts for servers that have
+ * gone silent. What carries files goes the short way (`direct`), everything else through the SDK.
  */
-import { createHash } from 'node:crypto';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
-import { PartBody } from './part-body.ts';
+import { type ConnectionLimits, DirectRequests } from './direct-requests.ts';
 
 export type S3ClientOptions = {
   /** An S3-compatible server's URL; Amazon S3 of the region where absent. */
@@ -24,18 +23,34 @@ export type S3ClientOptions = {
   readonly idleTimeoutMs?: number;
 };
 
+/** The SDK's client, and the short way beside it, which shares its configuration, its patience and its end. */
+export class GatewayS3Client extends S3Client {
+  readonly direct: DirectRequests;
+
+  constructor(config: S3ClientConfig, limits: ConnectionLimits) {
+    super(config);
+    this.direct = new DirectRequests(this, limits);
+  }
+
+  override destroy(): void {
+    this.direct.close();
+    super.destroy();
+  }
+}
+
 const keepAliveMs = 15_000;
 
 const ignore = (): void => undefined;
 const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore };
 
-/** Operations whose body is a client's file. */
-const payloadOperations: ReadonlySet<string> = new Set(['PutObjectCommand', 'UploadPartCommand']);
-
 /** Makes the client; whoever made it calls `destroy()` when every transfer is over. */
-export function createS3Client(options: S3ClientOptions): S3Client {
+export function createS3Client(options: S3ClientOptions): GatewayS3Client {
+  const limits = {
+    connectionTimeoutMs: options.connectionTimeoutMs ?? 10_000,
+    idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
+  };
   const agentOptions = { keepAlive: true, keepAliveMsecs: keepAliveMs, maxFreeSockets: 64, noDelay: true };
-  const client = new S3Client({
+  const config: S3ClientConfig = {
     forcePathStyle: options.forcePathStyle,
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
     ...(options.region !== undefined && { region: options.region }),
@@ -54,36 +69,9 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       httpAgent: new HttpAgent(agentOptions),
       // More sessions to resume than the default 100 hosts would ever need; TLS 1.2 and 1.3 alike.
       httpsAgent: new HttpsAgent(agentOptions),
-      connectionTimeout: options.connectionTimeoutMs ?? 10_000,
-      socketTimeout: options.idleTimeoutMs ?? 60_000,
+      connectionTimeout: limits.connectionTimeoutMs,
+      socketTimeout: limits.idleTimeoutMs,
     },
-  });
-  client.middlewareStack.add(
-    (next, context) => (args) => {
-      if (payloadOperations.has(context.commandName ?? '')) signPayload(args.request as PayloadRequest);
-      return next(args);
-    },
-    { step: 'build', name: 'signPayload', priority: 'low' },
-  );
-  return client;
-}
-
-type PayloadRequest = {
-  readonly protocol: string;
-  readonly headers: Record<string, string>;
-  readonly body?: unknown;
-};
-
-/**
- * Over TLS the signature leaves the payload out (Amazon S3 API Reference, "Authenticating requests": UNSIGNED-PAYLOAD);
- * a CRC that S3 verifies goes with it. In clear, nothing else would notice that somebody changed it on the way.
- */
-function signPayload({ protocol, headers, body }: PayloadRequest): void {
-  if (protocol === 'https:') {
-    headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
-  } else if (body instanceof PartBody) {
-    const hash = createHash('sha256');
-    for (const bytes of body.pieces) hash.update(bytes);
-    headers['x-amz-content-sha256'] = hash.digest('hex');
-  }
+  };
+  return new GatewayS3Client(config, limits);
 }

@@ -6,6 +6,19 @@
 import { FilesystemError, type FilesystemErrorKind } from '../filesystem/filesystem-error.ts';
 import type { GatewayEvent } from '../operations/event.ts';
 
+const throttlingNames = [
+  'BandwidthLimitExceeded',
+  'RequestLimitExceeded',
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'TooManyRequests',
+  'TooManyRequestsException',
+];
+
+// The Date of such an answer tells how wrong our clock is.
+const clockNames = ['RequestExpired', 'RequestTimeTooSkewed'];
+
 const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[]>>> = {
   'not-found': ['NoSuchKey', 'NotFound', 'NoSuchBucket', 'NoSuchVersion'],
   // InvalidObjectState: archived in a Glacier class and not restored.
@@ -35,21 +48,14 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
     'PreconditionFailed',
   ],
   unavailable: [
-    // Throttling.
-    'BandwidthLimitExceeded',
-    'RequestLimitExceeded',
-    'SlowDown',
-    'Throttling',
-    'ThrottlingException',
-    'TooManyRequests',
-    'TooManyRequestsException',
-    // Credentials: expired, rotated away, not to be had, or a clock that is wrong.
+    ...throttlingNames,
+    ...clockNames,
+    // Credentials: expired, rotated away, or not to be had.
     'CredentialsProviderError',
     'ExpiredToken',
     'ExpiredTokenException',
     'InvalidAccessKeyId',
     'InvalidToken',
-    'RequestTimeTooSkewed',
     'SignatureDoesNotMatch',
     'TokenRefreshRequired',
     // S3 itself, or the way to it.
@@ -90,8 +96,12 @@ const kindByStatus: ReadonlyMap<number, FilesystemErrorKind> = new Map([
   [507, 'storage-full'],
 ]);
 
-/** Errors of sockets, names and certificates carry a `code` in capitals (Node.js, "Errors": system errors, OpenSSL). */
-const connectionErrorCode = /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_)/;
+/**
+ * Errors of sockets, names and certificates carry a `code` in capitals (Node.js, "Errors": system errors, OpenSSL), and so
+ * do those of HTTP (undici, "Errors"; llhttp's begin with HPE).
+ */
+const connectionErrorCode =
+  /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_|HPE_|UND_ERR_(SOCKET|CONNECT_|HEADERS_|BODY_|RES))/;
 
 /**
  * The failure of an S3 operation as a `FilesystemError`, the S3 error kept as its cause.
@@ -111,6 +121,21 @@ export function isNotFound(error: unknown): boolean {
 /** Whether a conditional request (If-Match, If-None-Match) was refused for its condition. */
 export function isPreconditionFailed(error: unknown): boolean {
   return kindOf(error) === 'changed';
+}
+
+/** Whether S3 refused because the time in the request is not its own. */
+export function isClockError(name: string): boolean {
+  return clockNames.includes(name);
+}
+
+/** How the SDK's retry strategy is to take a failure; undefined where the same request would fail again. */
+export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefined {
+  const name = errorNameOf(error);
+  const status = statusOf(error);
+  if (status === 429 || throttlingNames.includes(name)) return 'THROTTLING';
+  const isPassing =
+    isClockError(name) || name === 'RequestTimeout' || (status !== undefined && status >= 500);
+  return isPassing || isConnectionError(error) ? 'TRANSIENT' : undefined;
 }
 
 /**
@@ -145,8 +170,12 @@ function kindOf(error: unknown): FilesystemErrorKind | undefined {
   if (byName) return byName;
   const status = statusOf(error);
   if (status !== undefined) return kindByStatus.get(status);
+  return isConnectionError(error) ? 'unavailable' : undefined;
+}
+
+function isConnectionError(error: unknown): boolean {
   const code = fieldOf(error, 'code');
-  return typeof code === 'string' && connectionErrorCode.test(code) ? 'unavailable' : undefined;
+  return typeof code === 'string' && connectionErrorCode.test(code);
 }
 
 function errorNameOf(error: unknown): string {

@@ -1,10 +1,10 @@
 /** What every S3 operation of the process shares: one client, one budget of transfer memory, one place to report to. */
-import type { S3Client } from '@aws-sdk/client-s3';
 import type { Observe } from '../operations/event.ts';
+import type { GatewayS3Client } from './s3-client.ts';
 import type { TransferMemory } from './transfer-memory.ts';
 
 export type S3Storage = {
-  readonly client: S3Client;
+  readonly client: GatewayS3Client;
   readonly memory: TransferMemory;
   readonly observe: Observe;
   /** How long S3 may fail before a transfer does; `defaultPatienceMs` where absent. */

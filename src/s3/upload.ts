@@ -4,7 +4,6 @@
  * before stays until then. See docs/lifecycle.md for every way it can end.
  */
 import { randomUUID } from 'node:crypto';
-import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Upload } from '../filesystem/filesystem.ts';
 import { learnFromAnswer, objectChecksum } from './checksum-support.ts';
@@ -13,7 +12,7 @@ import { registerUpload, takeOver, type InterruptedUpload, type Resumption } fro
 import { copiedRanges, findKeptBytes, isCopyable, readBack, type KeptBytes } from './kept-bytes.ts';
 import { MultipartUpload } from './multipart-upload.ts';
 import type { ObjectAttributes } from './object-attributes.ts';
-import { bodyOf } from './part-body.ts';
+import { putObject } from './object-requests.ts';
 import { earliestPartBytes, partSizeBytes, type PartSizeOptions } from './part-size.ts';
 import { inPieces, largestPieceBytes, Part } from './part.ts';
 import { mostPartsInFlight, PartSender } from './part-sender.ts';
@@ -186,17 +185,14 @@ class S3Upload implements Upload {
       condition: this.#condition,
       operation: 'PutObject',
       send: async (conditions) => {
-        const answer = await client.send(
-          new PutObjectCommand({
-            Bucket: bucket,
-            Key: key,
-            ...this.#attributes,
-            Body: bodyOf(pieces, part.sizeBytes),
-            ContentLength: part.sizeBytes,
-            ...objectChecksum(client, part),
-            ...conditions,
-          }),
-        );
+        const answer = await putObject(client, {
+          bucket,
+          key,
+          body: { pieces, sizeBytes: part.sizeBytes },
+          attributes: this.#attributes,
+          checksum: objectChecksum(client, part),
+          conditions,
+        });
         learnFromAnswer(client, answer);
       },
     };

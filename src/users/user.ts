@@ -18,7 +18,6 @@ export const storageClasses = [
   'GLACIER_IR',
   'GLACIER',
   'DEEP_ARCHIVE',
-  'EXPRESS_ONEZONE',
 ] as const;
 
 export type StorageOptions = {

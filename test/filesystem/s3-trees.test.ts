@@ -7,14 +7,13 @@ import { FilesystemError } from '../../src/filesystem/filesystem-error.ts';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
 import { copyObject, partRanges } from '../../src/s3/copy.ts';
 import { skippedOnEmulator } from '../support/s3-server.ts';
+import { interceptRequests, type S3Request } from '../support/s3-requests.ts';
 import { openTestStorage, type TestStorage } from '../support/s3-storage.ts';
 import { at, entriesOf, fails, get, namesIn, put } from './contract.ts';
 
 const signal = new AbortController().signal;
 
-/** One request as the client sends it: `CopyObject home/a/b`. */
-type Request = { readonly command: string; readonly key: string };
-type Intercept = (request: Request) => Promise<void> | void;
+type Intercept = (request: S3Request) => Promise<void> | void;
 
 describe('The S3 filesystem', () => {
   let test: TestStorage;
@@ -26,16 +25,10 @@ describe('The S3 filesystem', () => {
 
   before(async () => {
     test = await openTestStorage();
-    test.storage.client.middlewareStack.add(
-      (next, context) => async (args) => {
-        const command = (context.commandName ?? '').replace('Command', '');
-        const { Key = '' } = args.input as { Key?: string };
-        requests.push(command);
-        await intercept({ command, key: Key });
-        return await next(args);
-      },
-      { step: 'initialize', name: 'record' },
-    );
+    interceptRequests(test.storage.client, async (request) => {
+      requests.push(request.command);
+      await intercept(request);
+    });
   });
   after(() => test.close());
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { FilesystemError, type FilesystemErrorKind } from '../../src/filesystem/filesystem-error.ts';
 import { openS3Download, rangeBytes } from '../../src/s3/download.ts';
+import { interceptRequests } from '../support/s3-requests.ts';
 import { startS3Server, type S3Server } from '../support/s3-server.ts';
 import { bytesOf, digest, mib, putObject, readAll, storageOn, type TestStorage } from './transfer.ts';
 
@@ -14,13 +15,9 @@ describe('downloads from S3', () => {
   before(async () => {
     s3 = await startS3Server();
     storage = storageOn(s3.endpoint);
-    storage.client.middlewareStack.add(
-      (next) => (args) => {
-        requests++;
-        return next(args);
-      },
-      { step: 'finalizeRequest' },
-    );
+    interceptRequests(storage.client, () => {
+      requests++;
+    });
     await putObject(s3.client, s3.bucket, 'large', large);
   });
   after(async () => {
@@ -121,7 +118,7 @@ describe('downloads from S3', () => {
       if (readBytes > 10 * mib) break;
     }
     assert.equal(storage.memory.heldBytes, 0);
-    assert.deepEqual(busySockets(storage), 0);
+    assert.deepEqual(storage.client.direct.underWay, 0);
   });
 
   it('stops with the reason when its signal aborts', async () => {
@@ -137,28 +134,16 @@ describe('downloads from S3', () => {
     }, reason);
     assert.ok(readBytes < large.length);
     assert.equal(storage.memory.heldBytes, 0);
-    assert.deepEqual(busySockets(storage), 0);
+    assert.deepEqual(storage.client.direct.underWay, 0);
   });
 
   it('ends its request when the signal aborts before anybody has read', async () => {
     const transfer = new AbortController();
     await open('large', 0, transfer.signal);
     transfer.abort(new Error('425'));
-    assert.deepEqual(busySockets(storage), 0);
+    assert.deepEqual(storage.client.direct.underWay, 0);
   });
 });
-
-type Agent = { readonly sockets: Readonly<Record<string, readonly { readonly destroyed: boolean }[]>> };
-
-/** Connections of the client with a request on them. */
-function busySockets(storage: TestStorage): number {
-  const handler = storage.client.config.requestHandler as unknown as {
-    httpHandlerConfigs(): { readonly httpAgent?: Agent; readonly httpsAgent?: Agent };
-  };
-  const { httpAgent, httpsAgent } = handler.httpHandlerConfigs();
-  const sockets = [httpAgent, httpsAgent].flatMap((agent) => Object.values(agent?.sockets ?? {}).flat());
-  return sockets.filter(({ destroyed }) => !destroyed).length;
-}
 
 async function rejectsWith(kind: FilesystemErrorKind, run: () => Promise<unknown>): Promise<void> {
   await assert.rejects(run, (error) => {

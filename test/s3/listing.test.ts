@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { takeEntries } from '../../src/s3/listing-page.ts';
+import { listingAnswerOf, type ListingAnswer } from '../../src/s3/listing-page.ts';
 import { compareKeys, DirectoryEntries, type ListingPage } from '../../src/s3/listing.ts';
 
 const lastModified = new Date(0);
@@ -99,40 +99,67 @@ describe('The entries of a directory', () => {
 describe('The XML of a listing', () => {
   const xml = (body: string): string => `<?xml version="1.0"?><ListBucketResult>${body}</ListBucketResult>`;
 
-  it('gives its entries, and the rest to the SDK', () => {
-    const taken = takeEntries(
+  it('gives its entries, and the token of the next page', () => {
+    const answer = listingAnswerOf(
       xml(
         '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated>\n' +
           '<Contents>\n<Key>d/a &amp;&lt;&#252;&#x1F600;&amp;amp;</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified>' +
           '<ETag>&quot;0a&quot;</ETag><Size>48800000000000</Size><Owner><ID>Key</ID></Owner></Contents>\n' +
-          '<CommonPrefixes><Prefix>d/b+c/</Prefix></CommonPrefixes><NextContinuationToken>t</NextContinuationToken>',
+          '<CommonPrefixes><Prefix>d/b+c/</Prefix></CommonPrefixes><NextContinuationToken>t&amp;u</NextContinuationToken>',
       ),
     );
-    assert.deepEqual(taken?.page, {
-      objects: [
-        {
-          key: 'd/a &<ü😀&amp;',
-          sizeBytes: 48_800_000_000_000,
-          lastModified: new Date('2026-01-02T03:04:05.678Z'),
-          etag: '"0a"',
-        },
-      ],
-      commonPrefixes: ['d/b+c/'],
+    assert.deepEqual(answer, {
+      page: {
+        objects: [
+          {
+            key: 'd/a &<ü😀&amp;',
+            sizeBytes: 48_800_000_000_000,
+            lastModified: new Date('2026-01-02T03:04:05.678Z'),
+            etag: '"0a"',
+          },
+        ],
+        commonPrefixes: ['d/b+c/'],
+      },
+      continuationToken: 't&u',
     });
-    assert.equal(
-      taken.rest.replaceAll('\n', ''),
-      xml(
-        '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>',
-      ),
-    );
   });
 
-  it('is left to the SDK in forms that no S3 server is known to use', () => {
-    assert.equal(takeEntries(xml('<Contents><Key><![CDATA[a]]></Key></Contents>')), undefined);
-    assert.equal(takeEntries(xml('<Contents xmlns="x"><Key>a</Key></Contents>')), undefined);
+  it('has its keys decoded where the server has encoded them, and only there', () => {
+    const encoded =
+      '<Contents><Key>a+b%2Bc%0A</Key></Contents><CommonPrefixes><Prefix>%C3%BC/</Prefix></CommonPrefixes>';
+    const keysOf = ({ page }: ListingAnswer) => [
+      ...page.objects.map(({ key }) => key),
+      ...page.commonPrefixes,
+    ];
+    assert.deepEqual(keysOf(listingAnswerOf(xml(`${encoded}<EncodingType>url</EncodingType>`))), [
+      'a b+c\n',
+      'ü/',
+    ]);
+    assert.deepEqual(keysOf(listingAnswerOf(xml(encoded))), ['a+b%2Bc%0A', '%C3%BC/']);
+  });
+
+  it('is refused, and no entry lost, in forms that no S3 server is known to use', () => {
+    const refused = [
+      '<Contents><Key><![CDATA[a]]></Key></Contents>',
+      '<Contents xmlns="x"><Key>a</Key></Contents>',
+      '<Contents><Key>a</Key>',
+    ];
+    for (const body of refused) assert.throws(() => listingAnswerOf(xml(body)), /a listing/);
+  });
+
+  it('is read in one pass, whatever a server sends', () => {
+    const hostile = xml('<Contents>'.repeat(200_000) + '</Contents>&#x110000;');
+    const startedAtMs = performance.now();
+    assert.equal(listingAnswerOf(hostile).page.objects.length, 1);
+    assert.ok(performance.now() - startedAtMs < 2000, 'squared, it would take minutes');
+    const [object] = listingAnswerOf(xml('<Contents><Key>a&#x110000;</Key></Contents>')).page.objects;
+    assert.equal(object?.key, 'a&#x110000;');
   });
 
   it('may be empty', () => {
-    assert.deepEqual(takeEntries(xml(''))?.page, { objects: [], commonPrefixes: [] });
+    assert.deepEqual(listingAnswerOf(xml('')), {
+      page: { objects: [], commonPrefixes: [] },
+      continuationToken: undefined,
+    });
   });
 });

@@ -1,0 +1,83 @@
+/** The requests that carry files: GetObject, PutObject, UploadPart, and the question what is there, HeadObject. */
+import type { Answer } from './answer.ts';
+import type { RequestBody } from './direct-requests.ts';
+import type { ObjectAttributes } from './object-attributes.ts';
+import { headersOfAttributes, type ObjectHead, objectHeadOf } from './object-headers.ts';
+import type { GatewayS3Client } from './s3-client.ts';
+
+type ObjectName = { readonly bucket: string; readonly key: string };
+
+export type GetObject = ObjectName & {
+  readonly firstByte: number;
+  /** The last one wanted, inclusive as in HTTP; what is missing at the end of the object is no error. */
+  readonly lastByte: number;
+  /** Any version where absent. */
+  readonly etag?: string;
+  readonly signal: AbortSignal;
+};
+
+/** @throws S3ServiceException named `InvalidRange` where the object has no byte of the range, `PreconditionFailed`. */
+export function getObject(client: GatewayS3Client, request: GetObject): Promise<Answer> {
+  const { bucket, key, firstByte, lastByte, etag, signal } = request;
+  return client.direct.send({
+    method: 'GET',
+    bucket,
+    key,
+    headers: { range: `bytes=${firstByte}-${lastByte}`, 'if-match': etag },
+    signal,
+  });
+}
+
+/** @throws S3ServiceException named `NotFound` where there is no such object. */
+export async function headObject(
+  client: GatewayS3Client,
+  { bucket, key, signal }: ObjectName & { readonly signal?: AbortSignal },
+): Promise<ObjectHead> {
+  const headers = { 'x-amz-checksum-mode': 'ENABLED' };
+  const answer = await client.direct.send({ method: 'HEAD', bucket, key, headers, signal });
+  return objectHeadOf(answer.headers);
+}
+
+/** What S3 compares the body with before it takes it; at least one of them. */
+export type BodyChecksum = { readonly ChecksumCRC32?: string; readonly ContentMD5?: string };
+
+export type PutObject = ObjectName & {
+  readonly body: RequestBody;
+  readonly attributes: ObjectAttributes;
+  readonly checksum: BodyChecksum;
+  readonly conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string };
+};
+
+/** Resolves when S3 has the object. It takes no signal: a request given up half-way would leave open whether it has. */
+export async function putObject(client: GatewayS3Client, request: PutObject): Promise<ObjectHead> {
+  const { bucket, key, body, attributes, checksum, conditions } = request;
+  const headers = {
+    ...headersOfAttributes(attributes),
+    ...headersOfChecksum(checksum),
+    'if-none-match': conditions.IfNoneMatch,
+    'if-match': conditions.IfMatch,
+  };
+  const answer = await client.direct.send({ method: 'PUT', bucket, key, headers, body });
+  return objectHeadOf(answer.headers);
+}
+
+export type UploadPart = ObjectName & {
+  readonly uploadId: string;
+  readonly partNumber: number;
+  readonly body: RequestBody;
+  readonly checksum: BodyChecksum;
+  readonly signal: AbortSignal;
+};
+
+/** Resolves to the part's ETag when S3 has it. */
+export async function uploadPart(client: GatewayS3Client, request: UploadPart): Promise<string | undefined> {
+  const { bucket, key, uploadId, partNumber, body, checksum, signal } = request;
+  const query = { partNumber: String(partNumber), uploadId };
+  const headers = headersOfChecksum(checksum);
+  const answer = await client.direct.send({ method: 'PUT', bucket, key, query, headers, body, signal });
+  return answer.headers['etag'];
+}
+
+function headersOfChecksum({ ChecksumCRC32, ContentMD5 }: BodyChecksum): Record<string, string | undefined> {
+  return { 'x-amz-checksum-crc32': ChecksumCRC32, 'content-md5': ContentMD5 };
+}

@@ -1,0 +1,108 @@
+/**
+ * Signature Version 4 in a request's headers (Amazon S3 API Reference, "Authenticating Requests: Using the Authorization
+ * Header"). The SDK's signer takes a tenth of a millisecond, most of what may be spent on a small file; this takes a fifth
+ * of that, because S3 needs none of what other services do.
+ */
+import { createHmac, hash } from 'node:crypto';
+
+export type SigningCredentials = {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+};
+
+/** A request before it is signed. */
+export type UnsignedRequest = {
+  readonly method: string;
+  /** Percent-encoded as it goes over the wire: `encodePath`. */
+  readonly path: string;
+  /** Sorted and percent-encoded as it goes over the wire: `encodeQuery`. */
+  readonly query: string;
+  /** Names in lower case, `host` among them. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** SHA-256 of the body in hexadecimal, or `UNSIGNED-PAYLOAD`. */
+  readonly payloadHash: string;
+};
+
+/** SHA-256 of no bytes. */
+export const emptyPayloadHash = hash('sha256', '');
+
+/** For bodies that TLS and a checksum of S3 protect already. */
+export const unsignedPayload = 'UNSIGNED-PAYLOAD';
+
+/** Signs requests to S3 of one region; keeps the key that is derived anew each day. */
+export class Signer {
+  readonly #region: string;
+  #key: { readonly of: string; readonly bytes: Buffer } | undefined;
+
+  constructor(region: string) {
+    this.#region = region;
+  }
+
+  /** The request's headers, and those that sign it. */
+  sign(
+    request: UnsignedRequest,
+    credentials: SigningCredentials,
+    timeMs = Date.now(),
+  ): Record<string, string> {
+    const time = new Date(timeMs).toISOString().replace(/[-:]|\.\d+/g, '');
+    const scope = `${time.slice(0, 8)}/${this.#region}/s3/aws4_request`;
+    const headers: Record<string, string> = {
+      ...request.headers,
+      'x-amz-content-sha256': request.payloadHash,
+      'x-amz-date': time,
+      ...(credentials.sessionToken !== undefined && { 'x-amz-security-token': credentials.sessionToken }),
+    };
+    const names = Object.keys(headers).sort();
+    const signedNames = names.join(';');
+    const canonicalHeaders = names.map((name) => `${name}:${canonicalValue(headers[name] ?? '')}\n`).join('');
+    const { method, path, query, payloadHash } = request;
+    const canonicalRequest = `${method}\n${path}\n${query}\n${canonicalHeaders}\n${signedNames}\n${payloadHash}`;
+    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', canonicalRequest)}`;
+    const signature = hmac(this.#keyOf(credentials, scope), text).toString('hex');
+    const credential = `${credentials.accessKeyId}/${scope}`;
+    headers['authorization'] =
+      `AWS4-HMAC-SHA256 Credential=${credential},SignedHeaders=${signedNames},Signature=${signature}`;
+    return headers;
+  }
+
+  #keyOf({ secretAccessKey }: SigningCredentials, scope: string): Buffer {
+    const of = `${secretAccessKey} ${scope}`;
+    if (this.#key?.of !== of) {
+      let bytes: Buffer = Buffer.from(`AWS4${secretAccessKey}`);
+      for (const word of scope.split('/')) bytes = hmac(bytes, word);
+      this.#key = { of, bytes };
+    }
+    return this.#key.bytes;
+  }
+}
+
+/** A key in a URL's path: every byte percent-encoded but letters, digits, `-`, `.`, `_`, `~` and the slashes. */
+export function encodePath(key: string): string {
+  return encodeStrictly(key).replaceAll('%2F', '/');
+}
+
+/** Parameters as a URL's query, in the order that the signature demands. */
+export function encodeQuery(parameters: Readonly<Record<string, string | undefined>>): string {
+  return Object.entries(parameters)
+    .filter((parameter): parameter is [string, string] => parameter[1] !== undefined)
+    .map(([name, value]) => `${encodeStrictly(name)}=${encodeStrictly(value)}`)
+    .sort()
+    .join('&');
+}
+
+// encodeURIComponent leaves five characters that S3 encodes before it compares.
+function encodeStrictly(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+function canonicalValue(value: string): string {
+  return value.trim().replace(/\s+/g, ' ');
+}
+
+function hmac(key: Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
+}

@@ -1,0 +1,26 @@
+/** As much of XML as S3's answers need: elements with text in them. */
+
+/** The text of the first element of this name; empty where there is none. */
+export function fieldOf(xml: string, name: string): string {
+  const start = xml.indexOf(`<${name}>`);
+  if (start < 0) return '';
+  const textStart = start + name.length + 2;
+  const end = xml.indexOf(`</${name}>`, textStart);
+  return end < 0 ? '' : unescaped(xml.slice(textStart, end));
+}
+
+const entities: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+
+const largestCodePoint = 0x10ffff;
+
+function unescaped(text: string): string {
+  if (!text.includes('&')) return text;
+  return text.replace(
+    /&(?:#x([0-9a-f]+)|#(\d+)|(\w+));/gi,
+    (entity, hex?: string, decimal?: string, name = '') => {
+      const code = hex !== undefined ? parseInt(hex, 16) : Number(decimal ?? NaN);
+      if (code <= largestCodePoint) return String.fromCodePoint(code);
+      return entities[String(name)] ?? entity;
+    },
+  );
+}
