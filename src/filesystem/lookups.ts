@@ -4,13 +4,14 @@
  */
 import { listFirst } from '../s3/listing.ts';
 import type { ObjectHead } from '../s3/object-headers.ts';
-import { fileKeyOf, longestKeyBytes } from '../s3/object-key.ts';
+import { directoryPrefixOf, fileKeyOf, longestKeyBytes } from '../s3/object-key.ts';
 import { headObject } from '../s3/object-requests.ts';
 import { isNotFound } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
 import type { Home } from '../users/user.ts';
 import { exists, type FilesystemError, isADirectory, isAFile, notFound } from './filesystem-error.ts';
 import { parentOf, type Pathname } from './pathname.ts';
+import { type Subdirectories, subdirectoriesOf } from './subdirectories.ts';
 
 const mostRemembered = 1000;
 
@@ -20,10 +21,12 @@ export class Lookups {
   readonly #home: Home;
   /** Directories that were seen not to be files as well. */
   readonly #notFiles = new Set<Pathname>();
+  readonly #subdirectories: Subdirectories;
 
   constructor(storage: S3Storage, home: Home) {
     this.#storage = storage;
     this.#home = home;
+    this.#subdirectories = subdirectoriesOf(storage);
   }
 
   async refuseExisting(pathname: Pathname, signal: AbortSignal): Promise<void> {
@@ -40,6 +43,31 @@ export class Lookups {
     errorOf: (pathname: Pathname) => FilesystemError,
   ): Promise<void> {
     if (await this.isDirectory(pathname, signal)) throw errorOf(pathname);
+  }
+
+  /** The same for uploads, which come many at a time: a directory that was made within the last seconds may be missed. */
+  async refuseDirectoryAtUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
+    const { parent, prefix } = this.#placeOf(pathname);
+    if (!(await this.#subdirectories.mayHave(this.#home.bucket, parent, prefix))) return;
+    await this.refuseDirectory(pathname, signal, isADirectory);
+  }
+
+  /** To be called when the session has made a directory. */
+  rememberDirectory(pathname: Pathname): void {
+    if (pathname === '/') return;
+    const { parent, prefix } = this.#placeOf(pathname);
+    this.#subdirectories.add(this.#home.bucket, parent, prefix);
+  }
+
+  /** To be called when the session has uploaded a file: the directories above it are there now, whether they were or not. */
+  rememberFile(pathname: Pathname): void {
+    for (let above = parentOf(pathname); above !== '/'; above = parentOf(above))
+      this.rememberDirectory(above);
+  }
+
+  /** To be called after the session has moved things about. */
+  forgetDirectories(): void {
+    this.#subdirectories.forget();
   }
 
   /** S3 lets `a` and `a/b` both be; here a file has nothing below it. One request for a directory and session. */
@@ -93,6 +121,12 @@ export class Lookups {
 
   object(pathname: Pathname): { readonly bucket: string; readonly key: string } {
     return { bucket: this.#home.bucket, key: fileKeyOf(this.#home.prefix, pathname) };
+  }
+
+  /** Of a directory by this name, and of the directory that it would be in. */
+  #placeOf(pathname: Pathname): { readonly parent: string; readonly prefix: string } {
+    const { prefix: home } = this.#home;
+    return { parent: directoryPrefixOf(home, parentOf(pathname)), prefix: `${fileKeyOf(home, pathname)}/` };
   }
 
   #rememberNotFile(directory: Pathname): void {

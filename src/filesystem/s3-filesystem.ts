@@ -101,6 +101,7 @@ export class S3Filesystem implements Filesystem {
         signal: options.signal,
         operation: 'upload',
       });
+      this.#lookups.rememberFile(pathname);
       // Its failure is the upload's, thrown by whoever needs the answer first.
       check.catch(() => undefined);
       if (options.ifExists === 'refuse') await check;
@@ -125,6 +126,7 @@ export class S3Filesystem implements Filesystem {
         this.#lookups.refuseFilesAbove(pathname, signal),
       ]);
       if (!(await this.#markers.put(pathname))) throw exists(pathname);
+      this.#lookups.rememberDirectory(pathname);
     });
   }
 
@@ -173,7 +175,11 @@ export class S3Filesystem implements Filesystem {
       if (!source && !(await this.#lookups.isDirectory(from, signal))) throw notFound(from);
       if (from === to) return;
       if (to === '/') throw exists(to);
-      await (source ? this.#renameFile(from, to, source, signal) : this.#renameDirectory(from, to, signal));
+      try {
+        await (source ? this.#renameFile(from, to, source, signal) : this.#renameDirectory(from, to, signal));
+      } finally {
+        this.#lookups.forgetDirectories();
+      }
     });
   }
 
@@ -262,7 +268,7 @@ export class S3Filesystem implements Filesystem {
       await Promise.all([
         ifExists === 'refuse'
           ? this.#lookups.refuseExisting(pathname, signal)
-          : this.#lookups.refuseDirectory(pathname, signal, isADirectory),
+          : this.#lookups.refuseDirectoryAtUpload(pathname, signal),
         this.#lookups.refuseFilesAbove(pathname, signal),
       ]);
     };

@@ -43,14 +43,12 @@ export async function* listPages(
   const left = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
   try {
-    let next: Promise<ListingAnswer> | undefined = requestPage(client, { ...options, signal });
+    let next: Promise<ListingAnswer> | undefined = listPage(client, { ...options, signal });
     while (next) {
       const answer: ListingAnswer = await next;
       const token = answer.continuationToken;
       next =
-        token === undefined
-          ? undefined
-          : requestPage(client, { ...options, continuationToken: token, signal });
+        token === undefined ? undefined : listPage(client, { ...options, continuationToken: token, signal });
       // Its failure is thrown when its turn comes; until then it must not count as unhandled.
       next?.catch(() => undefined);
       yield answer.page;
@@ -65,7 +63,7 @@ export async function listFirst(
   client: GatewayS3Client,
   options: ListingOptions & { /** At most 1,000. */ readonly firstEntries: number },
 ): Promise<ListingPage> {
-  return (await requestPage(client, options)).page;
+  return (await listPage(client, options)).page;
 }
 
 /**
@@ -161,11 +159,14 @@ function* inOrderOfKey(
 type PageOptions = ListingOptions & {
   readonly firstEntries?: number;
   readonly continuationToken?: string | undefined;
+  /** The key behind which the page begins. */
+  readonly startAfter?: string;
 };
 
-async function requestPage(
+/** One page, of up to 1,000 entries, from the beginning or from where the options say. */
+export async function listPage(
   client: GatewayS3Client,
-  { bucket, prefix, delimiter, firstEntries, continuationToken, signal }: PageOptions,
+  { bucket, prefix, delimiter, firstEntries, continuationToken, startAfter, signal }: PageOptions,
 ): Promise<ListingAnswer> {
   const answer = await client.direct.send({
     method: 'GET',
@@ -176,6 +177,7 @@ async function requestPage(
       delimiter,
       'max-keys': firstEntries?.toString(),
       'continuation-token': continuationToken,
+      'start-after': startAfter,
       // XML cannot carry every character that a key may hold.
       'encoding-type': 'url',
     },

@@ -65,10 +65,11 @@ describe('The S3 filesystem', () => {
       assert.deepEqual(await requestsOf(() => entriesOf(filesystem, '/d')), ['ListObjectsV2']);
     });
 
-    scenario('the second upload into a directory costs one request beside its own', async () => {
+    scenario('from the third upload into a directory on, each costs its own request', async () => {
       const upload = (name: string) => requestsOf(() => put(filesystem, `/d/${name}`, 'x'));
       assert.deepEqual(await upload('first'), ['HeadObject', 'ListObjectsV2', 'PutObject']);
       assert.deepEqual(await upload('second'), ['ListObjectsV2', 'PutObject']);
+      for (const name of ['third', 'a', 'z']) assert.deepEqual(await upload(name), ['PutObject']);
     });
 
     scenario('a delete where the directory has its marker costs one request beside its own', async () => {

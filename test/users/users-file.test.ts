@@ -65,7 +65,7 @@ describe('users file', () => {
     [{ ...alice, name: 7 }, 'users[0]: name must be a string'],
     [
       { ...alice, home: { ...alice.home, storage: { storageClass: 'COLD' } } },
-      'users[0] "alice": home.storage.storageClass must be "STANDARD" or "STANDARD_IA" or "ONEZONE_IA" or "INTELLIGENT_TIERING" or "GLACIER_IR" or "GLACIER" or "DEEP_ARCHIVE" or "EXPRESS_ONEZONE"',
+      'users[0] "alice": home.storage.storageClass must be "STANDARD" or "STANDARD_IA" or "ONEZONE_IA" or "INTELLIGENT_TIERING" or "GLACIER_IR" or "GLACIER" or "DEEP_ARCHIVE"',
     ],
   ];
   for (const [entry, problem] of wrong) {
