@@ -60,7 +60,9 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: Sink): Promise<v
       socket.pause();
       room.then(onRoom, reject);
     };
+    let hasEnded = false;
     const onEnd = (): void => {
+      hasEnded = true;
       transfer.stopWaiting();
       transfer.releaseConnection();
       // A TLS client waits for our close_notify; a plain one is done when it has our FIN, which destroy() sends too.
@@ -70,9 +72,8 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: Sink): Promise<v
     };
     socket.on('data', onData);
     socket.once('end', onEnd);
-    // After 'end' the promise is settled, and this does nothing.
     socket.once('close', () => {
-      reject(transfer.brokenConnection());
+      if (!hasEnded) reject(transfer.brokenConnection());
     });
     transfer.lastReceivedAtMs = performance.now();
     transfer.waitForClient();

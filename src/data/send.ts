@@ -26,9 +26,7 @@ async function* countPayload(transfer: Transfer, content: Content): AsyncGenerat
 
 async function sendBytes(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
   const isPayload = transfer.deflateLevel === undefined;
-  // Pieces come from S3 as small as TLS records; the kernel sends them in full segments, which saves a tenth of the CPU time.
-  // The end of the connection pushes out what is left (RFC 9293 3.7.4 holds back small segments only while more may follow).
-  if (!(socket instanceof TLSSocket)) socket.setNoDelay(false);
+  let pieces = 0;
   let wake: (() => void) | undefined;
   const onProgress = (): void => {
     wake?.();
@@ -44,6 +42,10 @@ async function sendBytes(transfer: Transfer, socket: Socket, content: Content): 
   for await (const bytes of content) {
     if (socket.destroyed) throw transfer.brokenConnection();
     if (isPayload) transfer.movedBytes += bytes.length;
+    // Pieces come from S3 as small as TLS records; the kernel sends them in full segments, which saves a tenth of the CPU
+    // time. The end of the connection pushes out what is left (RFC 9293 3.7.4 holds back small segments only while more may
+    // follow).
+    if (++pieces === 2 && !(socket instanceof TLSSocket)) socket.setNoDelay(false);
     socket.write(bytes);
     // Often the kernel has taken everything at once, whatever write() returned; then there is nothing to wait for.
     if (socket.writableLength >= socket.writableHighWaterMark) await clientTakesIt();

@@ -10,6 +10,9 @@ const shortQueueBytes = 256 * 1024;
 /** More than any answer that is wanted whole: a page of a listing, a head of a file that is read back, an error. */
 const largestWholeBytes = 32 * 1024 * 1024;
 
+// Made once: an error costs more than many an answer, for its stack.
+const notWanted = new Error('the rest of the answer is not wanted');
+
 export class Answer {
   readonly status: number;
   /** Names in lower case. */
@@ -39,7 +42,7 @@ export class Answer {
 
   /** Ends a request whose body nobody wants. */
   destroy(): void {
-    this.#exchange.abort(new Error('the rest of the answer is not wanted'));
+    this.#exchange.abort(notWanted);
   }
 
   /** The whole body. Rejects also where it is absurdly long. */

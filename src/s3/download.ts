@@ -78,6 +78,9 @@ async function sizeOf(storage: S3Storage, { bucket, key, signal }: S3DownloadOpt
   return head.ContentLength ?? 0;
 }
 
+// Made once: an error costs more than a small file does, for its stack.
+const isOver = new Error('the download is over');
+
 type Extent = { readonly offsetBytes: number; readonly sizeBytes: number; readonly signal: AbortSignal };
 
 async function* contentOf(
@@ -106,7 +109,7 @@ async function* contentOf(
     throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
-    ended.abort(new Error('the download is over'));
+    ended.abort(isOver);
     first.destroy();
     await ranges.settled();
   }

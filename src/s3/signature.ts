@@ -3,7 +3,7 @@
  * Header"). The SDK's signer takes a tenth of a millisecond, most of what may be spent on a small file; this takes a fifth
  * of that, because S3 needs none of what other services do.
  */
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 
 export type SigningCredentials = {
   readonly accessKeyId: string;
@@ -33,7 +33,7 @@ export const unsignedPayload = 'UNSIGNED-PAYLOAD';
 /** Signs requests to S3 of one region; keeps the key that is derived anew each day. */
 export class Signer {
   readonly #region: string;
-  #key: { readonly of: string; readonly bytes: Buffer } | undefined;
+  #derived: { readonly of: string; readonly key: KeyObject } | undefined;
 
   constructor(region: string) {
     this.#region = region;
@@ -66,14 +66,14 @@ export class Signer {
     return headers;
   }
 
-  #keyOf({ secretAccessKey }: SigningCredentials, scope: string): Buffer {
+  #keyOf({ secretAccessKey }: SigningCredentials, scope: string): KeyObject {
     const of = `${secretAccessKey} ${scope}`;
-    if (this.#key?.of !== of) {
+    if (this.#derived?.of !== of) {
       let bytes: Buffer = Buffer.from(`AWS4${secretAccessKey}`);
-      for (const word of scope.split('/')) bytes = hmac(bytes, word);
-      this.#key = { of, bytes };
+      for (const word of scope.split('/')) bytes = hmac(createSecretKey(bytes), word);
+      this.#derived = { of, key: createSecretKey(bytes) };
     }
-    return this.#key.bytes;
+    return this.#derived.key;
   }
 }
 
@@ -103,6 +103,7 @@ function canonicalValue(value: string): string {
   return value.trim().replace(/\s+/g, ' ');
 }
 
-function hmac(key: Buffer, text: string): Buffer {
+// Handed over as bytes, a key would cost five times what the HMAC does.
+function hmac(key: KeyObject, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }
