@@ -27,6 +27,11 @@ async function* countPayload(transfer: Transfer, content: Content): AsyncGenerat
 async function sendBytes(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
   const isPayload = transfer.deflateLevel === undefined;
   let pieces = 0;
+  let isCorked = false;
+  const uncork = (): void => {
+    isCorked = false;
+    socket.uncork();
+  };
   let wake: (() => void) | undefined;
   const onProgress = (): void => {
     wake?.();
@@ -46,12 +51,19 @@ async function sendBytes(transfer: Transfer, socket: Socket, content: Content): 
     // time. The end of the connection pushes out what is left (RFC 9293 3.7.4 holds back small segments only while more may
     // follow).
     if (++pieces === 2 && !(socket instanceof TLSSocket)) socket.setNoDelay(false);
+    // What is written in one turn goes to the kernel, or into TLS records, together.
+    if (!isCorked) {
+      isCorked = true;
+      socket.cork();
+      process.nextTick(uncork);
+    }
     socket.write(bytes);
     // Often the kernel has taken everything at once, whatever write() returned; then there is nothing to wait for.
     if (socket.writableLength >= socket.writableHighWaterMark) await clientTakesIt();
   }
   transfer.throwIfAborted();
   if (socket.destroyed) throw transfer.brokenConnection();
+  if (isCorked) uncork();
   if (socket.writableLength === 0 && !(socket instanceof TLSSocket)) {
     // The kernel has every byte; closing sends the end after them. A reset could only come of bytes the client sent
     // where it has nothing to send.

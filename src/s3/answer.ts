@@ -78,6 +78,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #isOver = false;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
+  #turn: NodeJS.Immediate | undefined;
   #resolveAnswered!: (answer: Answer) => void;
   #rejectAnswered!: (error: unknown) => void;
 
@@ -114,7 +115,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.byteLength;
     if (this.#queuedBytes >= this.#limitBytes) controller.pause();
-    this.#wakeTaker();
+    // Servers may send TLS records of 4 KiB, each a call of its own. Those that one look at the socket brings are taken
+    // together, and then written together.
+    if (this.#turn) return;
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined;
+      this.#wakeTaker();
+    });
   }
 
   onResponseEnd(): void {
