@@ -6,7 +6,6 @@ import {
   AbortMultipartUploadCommand,
   type CompletedPart,
   CompleteMultipartUploadCommand,
-  CopyObjectCommand,
   CreateMultipartUploadCommand,
   GetObjectTaggingCommand,
   PutObjectCommand,
@@ -21,7 +20,7 @@ import {
   taggingHeader,
 } from './object-attributes.ts';
 import type { ObjectHead } from './object-headers.ts';
-import { headObject } from './object-requests.ts';
+import { copyObjectAtOnce, copySourceOf, headObject } from './object-requests.ts';
 import type { GatewayS3Client } from './s3-client.ts';
 
 const mebibyte = 1024 ** 2;
@@ -76,11 +75,6 @@ export async function copyObject(client: GatewayS3Client, options: CopyOptions):
   return { sourceEtag: source.ETag ?? '', copyEtag };
 }
 
-/** `CopySource`: bucket and key, percent-encoded but for the slashes. */
-export function copySourceOf(bucket: string, key: string): string {
-  return encodeURIComponent(`${bucket}/${key}`).replaceAll('%2F', '/');
-}
-
 /** Directory markers are put anew: servers that keep objects as files (VersityGW) do not copy folders. */
 async function putMarkerLike(
   client: GatewayS3Client,
@@ -104,20 +98,12 @@ async function copyAtOnce(
   options: CopyOptions,
   source: ObjectHead,
 ): Promise<string> {
-  const attributes = copyAttributes(options, source);
-  const { CopyObjectResult } = await client.send(
-    new CopyObjectCommand({
-      Bucket: options.bucket,
-      Key: options.to,
-      CopySource: copySourceOf(options.bucket, options.from),
-      CopySourceIfMatch: source.ETag,
-      // The attributes are resent with the time in them; tags, which were not read, are left to S3.
-      MetadataDirective: 'REPLACE',
-      TaggingDirective: 'COPY',
-      ...attributes,
-    }),
-  );
-  return CopyObjectResult?.ETag ?? '';
+  return await copyObjectAtOnce(client, {
+    bucket: options.bucket,
+    key: options.to,
+    source: { key: options.from, etag: source.ETag },
+    attributes: copyAttributes(options, source),
+  });
 }
 
 async function copyInParts(

@@ -1,5 +1,5 @@
 /**
- * The short way to S3 for the requests that every file needs: get, put, part, head, list. The SDK takes 0.7 ms of CPU time
+ * The short way to S3 for the requests that come by the thousand: get, put, part, head, list, copy. The SDK takes 0.7 ms of CPU time
  * for each of them, several times what the request itself takes, so they go to the HTTP client directly. Where a request
  * goes, with whose credentials, how often it is tried and how fast, is the SDK's to say, as for all other requests.
  * See docs/decisions/0016-short-way-to-s3.md.
@@ -70,7 +70,26 @@ export class DirectRequests {
    * Sends a request, and again where S3 did not take it. The body of the answer is to be taken, or destroyed.
    * @throws S3ServiceException where S3 refuses, the signal's reason, or what broke the connection.
    */
-  async send(request: DirectRequest): Promise<Answer> {
+  send(request: DirectRequest): Promise<Answer> {
+    return this.#repeatedly(request, () => this.#attempt(request));
+  }
+
+  /**
+   * Sends a request that S3 may accept with 200 before it knows what will come of it, and resolves to the XML that tells
+   * (Amazon S3 API Reference, CopyObject: "a 200 OK response can contain either a success or an error").
+   * @throws as `send` does.
+   */
+  sendForResult(request: DirectRequest): Promise<string> {
+    return this.#repeatedly(request, async () => {
+      const answer = await this.#attempt(request);
+      const xml = await answer.text();
+      // What failed behind a 200 failed inside S3.
+      if (xml.includes('<Error>')) throw this.#refusalOf(xml, 500, answer.headers);
+      return xml;
+    });
+  }
+
+  async #repeatedly<Result>(request: DirectRequest, attempt: () => Promise<Result>): Promise<Result> {
     const retries = await this.#client.config.retryStrategy();
     // The other kind is what the SDK had before its version 3.300.
     if (!('acquireInitialRetryToken' in retries))
@@ -79,9 +98,9 @@ export class DirectRequests {
     for (;;) {
       request.signal?.throwIfAborted();
       try {
-        const answer = await this.#attempt(request);
+        const result = await attempt();
         retries.recordSuccess(token);
-        return answer;
+        return result;
       } catch (error) {
         request.signal?.throwIfAborted();
         const errorType = retryTypeOf(error);
@@ -134,7 +153,7 @@ export class DirectRequests {
     );
     const answer = await exchange.answered;
     if (answer.status >= 200 && answer.status < 300) return answer;
-    throw await this.#refusal(answer);
+    throw this.#refusalOf(await answer.text(), answer.status, answer.headers);
   }
 
   #bucket(bucket: string): Promise<{ readonly address: BucketAddress; readonly signer: Signer }> {
@@ -151,9 +170,7 @@ export class DirectRequests {
     return found;
   }
 
-  async #refusal(answer: Answer): Promise<Error> {
-    const { status, headers } = answer;
-    const xml = await answer.text();
+  #refusalOf(xml: string, status: number, headers: Answer['headers']): Error {
     const name = fieldOf(xml, 'Code') || nameOfStatus(status);
     const serverTimeMs = Date.parse(headers['date'] ?? '');
     if (isClockError(name) && !Number.isNaN(serverTimeMs)) {

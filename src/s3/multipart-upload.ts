@@ -16,7 +16,7 @@ import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
 import { md5Of } from './checksum-support.ts';
 import type { RequestBody } from './direct-requests.ts';
 import type { ObjectAttributes } from './object-attributes.ts';
-import { uploadPart, type BodyChecksum } from './object-requests.ts';
+import { copySourceOf, uploadPart, type BodyChecksum } from './object-requests.ts';
 import type { Part } from './part.ts';
 import { publish, type Condition, type Publication } from './publication.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
@@ -135,7 +135,7 @@ export class MultipartUpload {
           new UploadPartCopyCommand({
             ...this.#name,
             PartNumber: partNumber,
-            CopySource: copySourceOf(this.#target),
+            CopySource: copySourceOf(this.#target.bucket, this.#target.key),
             CopySourceIfMatch: range.etag,
             ...(sizeBytes < range.sourceBytes && {
               CopySourceRange: `bytes=${range.firstByte}-${range.lastByte}`,
@@ -253,8 +253,4 @@ function isUnknownParameter(error: unknown): boolean {
   if (error instanceof FilesystemError) return false;
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
   return status === 400 || status === 501;
-}
-
-function copySourceOf({ bucket, key }: MultipartTarget): string {
-  return `${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`;
 }

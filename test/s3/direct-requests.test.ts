@@ -124,6 +124,15 @@ describe('The short way to S3', () => {
     assert.equal(arrived.length, 3);
   });
 
+  it('takes an error behind a 200 for one of S3, and tries again', async () => {
+    const result = '<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>';
+    const copy = () => client.direct.sendForResult({ method: 'PUT', bucket: 'bucket', key: 'key' });
+    handlers = [answerWith(200, errorXml('InternalError')), answerWith(200, result)];
+    assert.equal(await copy(), result);
+    handlers = [answerWith(200, errorXml('InternalError'))];
+    await assert.rejects(copy(), { name: 'InternalError' });
+  });
+
   it('signs by the clock of S3 when its own is wrong', async () => {
     const serverTime = new Date(Date.now() + 3_600_000);
     handlers = [answerWith(403, errorXml('RequestTimeTooSkewed'), { date: serverTime.toUTCString() }), ok];

@@ -27,6 +27,11 @@ export function interceptRequests(
     await intercept({ command: commandOf(request), key: request.key ?? '' });
     return await send(request);
   };
+  const sendForResult = direct.sendForResult.bind(direct);
+  direct.sendForResult = async (request) => {
+    await intercept({ command: 'CopyObject', key: request.key ?? '' });
+    return await sendForResult(request);
+  };
 }
 
 function commandOf({ method, key, query }: DirectRequest): string {
