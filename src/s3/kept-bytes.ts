@@ -4,8 +4,8 @@
  */
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { CopiedRange } from './multipart-upload.ts';
-import type { ObjectHead } from './object-headers.ts';
-import { getObject, headObject } from './object-requests.ts';
+import { findObject } from './object-lookup.ts';
+import { getObject } from './object-requests.ts';
 import { largestPartBytes, smallestPartBytes } from './part-size.ts';
 import { withRetries } from './retry.ts';
 import type { S3Storage } from './storage.ts';
@@ -25,9 +25,9 @@ type Source = {
  * @throws FilesystemError `invalid-offset` where the object is shorter than the offset, or missing.
  */
 export async function findKeptBytes(storage: S3Storage, source: Source): Promise<KeptBytes | undefined> {
-  const { bucket, key, offset, signal } = source;
+  const { offset } = source;
   if (offset === 0) return undefined;
-  const head = await headOf(storage, bucket, key, signal);
+  const head = await findObject(storage, source);
   const sourceBytes = head?.ContentLength ?? 0;
   if (offset !== 'end' && offset > sourceBytes) {
     throw new FilesystemError('invalid-offset', `offset ${offset} in an object of ${sourceBytes} bytes`);
@@ -76,22 +76,4 @@ export async function readBack(
   if (bytes.byteLength !== kept.sizeBytes)
     throw new FilesystemError('changed', 'the object changed its size');
   return bytes;
-}
-
-async function headOf(
-  storage: S3Storage,
-  bucket: string,
-  key: string,
-  signal: AbortSignal,
-): Promise<ObjectHead | undefined> {
-  try {
-    return await withRetries(() => headObject(storage.client, { bucket, key, signal }), {
-      signal,
-      operation: 'HeadObject',
-      patienceMs: storage.patienceMs,
-    });
-  } catch (error) {
-    if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;
-    throw error;
-  }
 }

@@ -3,8 +3,7 @@
  * Each upload carries a mark of its own in the object's metadata, so that a look at the object tells.
  */
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
-import type { ObjectHead } from './object-headers.ts';
-import { headObject } from './object-requests.ts';
+import { findObject } from './object-lookup.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
 import { filesystemErrorOf, isNotFound, isPreconditionFailed } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
@@ -48,7 +47,10 @@ export async function publish(
   const { operation, condition } = publication;
   const header = headerOf(condition);
   // Servers without conditional writes ignore the header, so a name that is taken already is found here.
-  if (condition.require === 'absence' && (await headOf(storage, publication, signal)) !== undefined)
+  if (
+    condition.require === 'absence' &&
+    (await findObject(storage, { ...publication, signal })) !== undefined
+  )
     throw nameTaken();
   let answered = false;
   await withRetries(
@@ -92,28 +94,10 @@ async function isPublished(
   publication: Publication,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const head = await headOf(storage, publication, withoutAbort(signal));
+  const head = await findObject(storage, { ...publication, signal: withoutAbort(signal) });
   const { identity } = publication;
   if ('mark' in identity) return head?.Metadata?.[uploadMarkName] === identity.mark;
   return head?.ContentLength === identity.sizeBytes && head.ChecksumCRC32 === identity.crc32;
-}
-
-/** Undefined where there is no object. */
-async function headOf(
-  storage: S3Storage,
-  { bucket, key }: Publication,
-  signal: AbortSignal,
-): Promise<ObjectHead | undefined> {
-  try {
-    return await withRetries(() => headObject(storage.client, { bucket, key, signal }), {
-      signal,
-      operation: 'HeadObject',
-      patienceMs: storage.patienceMs,
-    });
-  } catch (error) {
-    if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;
-    throw error;
-  }
 }
 
 // After an abort the question whether the object is there still needs its answer.
