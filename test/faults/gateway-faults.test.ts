@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Random } from '../fuzz/generator.ts';
+import { Random } from '../support/random.ts';
 import { FaultyGateway, gatewayFaults } from './gateway-faults.ts';
 
 const seed = Number(process.env['FAULT_SEED'] ?? Date.now() % 1_000_000);

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GetObjectCommand, ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { PasswordHash } from '../../src/users/password.ts';
-import type { Random } from '../fuzz/generator.ts';
+import type { Random } from '../support/random.ts';
 import { Dialogue } from '../support/dialogue.ts';
 import { startFaultProxy, type Fault, type FaultProxy } from '../support/fault-proxy.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../../src/filesystem/filesystem-error.ts';
 import { openS3Download } from '../../src/s3/download.ts';
-import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload.ts';
+import type { S3UploadOptions } from '../../src/s3/upload.ts';
+import { Random } from '../support/random.ts';
 import { startFaultProxy, type Fault, type FaultProxy, type Operation } from '../support/fault-proxy.ts';
 import { onEmulator, skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
 import {
@@ -13,6 +13,8 @@ import {
   digest,
   getObject,
   mib,
+  openUpload,
+  openUploadIds,
   putObject,
   readAll,
   storageOn,
@@ -44,21 +46,10 @@ describe('transfers while S3 fails', () => {
   });
 
   const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
-    openS3Upload(storage, {
-      bucket: s3.bucket,
-      key,
-      offset: 0,
-      ifExists: 'replace',
-      signal: new AbortController().signal,
-      ...options,
-    });
+    openUpload(storage, s3.bucket, key, options);
   const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
   const assertNoUploads = async (key: string): Promise<void> => {
-    if (onEmulator) return;
-    const { Uploads = [] } = await s3.client.send(
-      new ListMultipartUploadsCommand({ Bucket: s3.bucket, Prefix: key }),
-    );
-    assert.deepEqual(Uploads, [], 'no multipart upload is left');
+    assert.deepEqual(await openUploadIds(s3, key), [], 'no multipart upload is left');
   };
   /** Injects a fault into the first requests of one operation. */
   const failFirst = (operation: Operation, times: number, fault: Fault): void => {
@@ -168,8 +159,7 @@ describe('transfers while S3 fails', () => {
   it('ends as unavailable when S3 is down for good, and the old object stays', async () => {
     const impatient = storageOn(proxy.endpoint, { budgetBytes: 64 * mib, idleTimeoutMs, patienceMs: 1_500 });
     await putObject(s3.client, s3.bucket, 'down', old);
-    const options = { bucket: s3.bucket, key: 'down', offset: 0, ifExists: 'replace' } as const;
-    const upload = await openS3Upload(impatient, { ...options, signal: new AbortController().signal });
+    const upload = await openUpload(impatient, s3.bucket, 'down');
     // The first part goes out only after S3 has answered that the upload is begun.
     const begun = new Promise<void>((resolve) => {
       proxy.onRequest = (operation) => {
@@ -275,45 +265,38 @@ describe('transfers while S3 fails', () => {
 
   /** One upload among random faults, perhaps aborted: S3 has exactly the new bytes after a commit, else the old ones. */
   async function randomRun(impatient: TestStorage, seed: number): Promise<void> {
-    const random = randomOf(seed);
-    const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item;
+    const random = new Random(seed);
     const key = `random/${seed}`;
     await putObject(s3.client, s3.bucket, key, old);
-    const faultRate = pick([0, 0.1, 0.3, 0.6]);
+    const faultRate = random.oneOf([0, 0.1, 0.3, 0.6]);
     const faults: readonly (() => Fault)[] = [
-      () => ({ kind: 'reset-request', afterBytes: Math.floor(random() * 2 * mib) }),
-      () => ({ kind: 'reset-answer', afterBytes: Math.floor(random() * 300) }),
+      () => ({ kind: 'reset-request', afterBytes: random.below(2 * mib) }),
+      () => ({ kind: 'reset-answer', afterBytes: random.below(300) }),
       () => ({ kind: 'lose-answer' }),
       () => ({ kind: 'stall' }),
       () => ({ kind: 'answer', status: 500, name: 'InternalError' }),
       () => ({ kind: 'answer', status: 503, name: 'SlowDown' }),
-      () => ({ kind: 'slow-first-byte', delayMs: Math.floor(random() * 100) }),
+      () => ({ kind: 'slow-first-byte', delayMs: random.below(100) }),
       ...(onEmulator ? [] : [() => ({ kind: 'corrupt-request' }) as const]),
     ];
     proxy.onRequest = (operation) => {
-      if (random() >= faultRate) return undefined;
-      if (operation === 'CompleteMultipartUpload' && random() < 0.3) {
+      if (!random.isIn(faultRate)) return undefined;
+      if (operation === 'CompleteMultipartUpload' && random.isIn(0.3)) {
         return { kind: 'error-in-200', name: 'InternalError' };
       }
-      return pick(faults)();
+      return random.oneOf(faults)();
     };
-    const bytes = bytesOf(Math.floor(random() * pick([1000, 200_000, 14 * mib])), seed);
+    const bytes = bytesOf(random.below(random.oneOf([1000, 200_000, 14 * mib])), seed);
     const transfer = new AbortController();
-    const abortAtBytes = random() < 0.3 ? Math.floor(random() * bytes.byteLength) : Infinity;
-    const offset = pick([0, 0, 0, 'end'] as const);
+    const abortAtBytes = random.isIn(0.3) ? random.below(bytes.byteLength) : Infinity;
+    const offset = random.oneOf([0, 0, 0, 'end'] as const);
     let committed = false;
     let sentBytes = 0;
     try {
-      const upload = await openS3Upload(impatient, {
-        bucket: s3.bucket,
-        key,
-        offset,
-        ifExists: 'replace',
-        signal: transfer.signal,
-      });
+      const upload = await openUpload(impatient, s3.bucket, key, { offset, signal: transfer.signal });
       try {
         for (let chunk = 0; sentBytes < bytes.byteLength; sentBytes += chunk) {
-          chunk = Math.min(1 + Math.floor(random() * 100_000), bytes.byteLength - sentBytes);
+          chunk = Math.min(1 + random.below(100_000), bytes.byteLength - sentBytes);
           if (sentBytes + chunk > abortAtBytes) transfer.abort(new Error('the client vanished'));
           await upload.write(Uint8Array.from(bytes.subarray(sentBytes, sentBytes + chunk)));
         }
@@ -341,14 +324,3 @@ describe('transfers while S3 fails', () => {
     }
   }
 });
-
-/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -6,7 +6,8 @@ import { connect as connectTls } from 'node:tls';
 import { closed, Dialogue } from '../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { proxyHeader } from '../support/proxy-header.ts';
-import { commandLine, mutate, Random } from './generator.ts';
+import { Random } from '../support/random.ts';
+import { commandLine, mutate } from './generator.ts';
 
 export type FuzzOptions = {
   readonly lines: number;

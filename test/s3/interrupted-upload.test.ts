@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../../src/filesystem/filesystem-error.ts';
 import { findInterruptedUpload, firstBytesOf } from '../../src/s3/interrupted-upload.ts';
 import { sweepLeftoverUploads } from '../../src/s3/leftover-uploads.ts';
 import { MultipartUpload } from '../../src/s3/multipart-upload.ts';
 import { Part } from '../../src/s3/part.ts';
 import { ownerMark } from '../../src/s3/upload-mark.ts';
-import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload.ts';
+import type { S3UploadOptions } from '../../src/s3/upload.ts';
 import { skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
 import {
   bytesOf,
@@ -16,6 +15,8 @@ import {
   headObject,
   mib,
   neverAborted,
+  openUpload,
+  openUploadIds,
   putObject,
   storageOn,
   writeAll,
@@ -41,15 +42,7 @@ describe('interrupted uploads', { skip: skippedOnEmulator('ListMultipartUploads'
   });
 
   const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
-    openS3Upload(storage, {
-      bucket: s3.bucket,
-      key,
-      offset: 0,
-      ifExists: 'replace',
-      resumption,
-      signal: new AbortController().signal,
-      ...options,
-    });
+    openUpload(storage, s3.bucket, key, { resumption, ...options });
   const find = (key: string, by: Partial<typeof resumption> = {}) =>
     findInterruptedUpload(storage, {
       bucket: s3.bucket,
@@ -58,12 +51,7 @@ describe('interrupted uploads', { skip: skippedOnEmulator('ListMultipartUploads'
       signal: neverAborted,
     });
   const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
-  const openUploads = async (key: string): Promise<string[]> => {
-    const { Uploads = [] } = await s3.client.send(
-      new ListMultipartUploadsCommand({ Bucket: s3.bucket, Prefix: key }),
-    );
-    return Uploads.map(({ UploadId }) => UploadId!);
-  };
+  const openUploads = (key: string) => openUploadIds(s3, key);
   const breakOff = async (key: string, bytes: Uint8Array, options: Partial<S3UploadOptions> = {}) => {
     const upload = await open(key, options);
     await writeAll(upload, bytes);

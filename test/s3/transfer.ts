@@ -1,11 +1,19 @@
 /** What the tests of uploads and downloads need: a storage on the test's S3 server, bytes, and a look at what is there. */
 import { createHash } from 'node:crypto';
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import type { Upload } from '../../src/filesystem/filesystem.ts';
 import type { GatewayEvent } from '../../src/operations/event.ts';
 import { createS3Client } from '../../src/s3/s3-client.ts';
 import type { S3Storage } from '../../src/s3/storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
-import { onEmulator } from '../support/s3-server.ts';
+import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload.ts';
+import { onEmulator, type S3Server } from '../support/s3-server.ts';
 
 export const mib = 1024 * 1024;
 
@@ -34,6 +42,25 @@ export function storageOn(
     observe: (event) => events.push(event),
     events,
   };
+}
+
+/** Opens an upload that replaces the whole object, unless the options say otherwise. */
+export function openUpload(
+  storage: S3Storage,
+  bucket: string,
+  key: string,
+  options: Partial<S3UploadOptions> = {},
+): Promise<Upload> {
+  const { signal } = new AbortController();
+  return openS3Upload(storage, { bucket, key, offset: 0, ifExists: 'replace', signal, ...options });
+}
+
+/** Of the unfinished multipart uploads of a key; the emulator cannot tell them, and has none here. */
+export async function openUploadIds({ client, bucket }: S3Server, key: string): Promise<string[]> {
+  if (onEmulator) return [];
+  const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: key });
+  const { Uploads = [] } = await client.send(command);
+  return Uploads.map(({ UploadId }) => UploadId!);
 }
 
 /** Bytes that differ at every place and do not repeat in any power of two; the same for the same seed. */

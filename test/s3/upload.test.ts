@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { FilesystemErrorKind } from '../../src/filesystem/filesystem-error.ts';
 import { FilesystemError } from '../../src/filesystem/filesystem-error.ts';
-import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload.ts';
-import { onEmulator, skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
-import { bytesOf, digest, getObject, headObject, mib, putObject, storageOn, writeAll } from './transfer.ts';
+import type { S3UploadOptions } from '../../src/s3/upload.ts';
+import { skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
+import {
+  bytesOf,
+  digest,
+  getObject,
+  headObject,
+  mib,
+  openUpload,
+  openUploadIds,
+  putObject,
+  storageOn,
+  writeAll,
+} from './transfer.ts';
 import type { TestStorage } from './transfer.ts';
 
 describe('uploads to S3', () => {
@@ -23,22 +33,9 @@ describe('uploads to S3', () => {
   });
 
   const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
-    openS3Upload(storage, {
-      bucket: s3.bucket,
-      key,
-      offset: 0,
-      ifExists: 'replace',
-      signal: new AbortController().signal,
-      ...options,
-    });
+    openUpload(storage, s3.bucket, key, options);
   const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
-  const uploadsOf = async (key: string): Promise<number> => {
-    if (onEmulator) return 0;
-    const { Uploads = [] } = await s3.client.send(
-      new ListMultipartUploadsCommand({ Bucket: s3.bucket, Prefix: key }),
-    );
-    return Uploads.length;
-  };
+  const uploadsOf = async (key: string): Promise<number> => (await openUploadIds(s3, key)).length;
 
   for (const sizeBytes of [0, 1, 4096, 70_000, 8 * mib - 1, 8 * mib, 8 * mib + 1, 33 * mib + 5]) {
     it(`stores ${sizeBytes} bytes as they came`, async () => {
@@ -259,13 +256,7 @@ describe('uploads to S3', () => {
     let mostHeldBytes = 0;
     await Promise.all(
       Array.from({ length: 64 }, async (_unused, index) => {
-        const upload = await openS3Upload(narrow, {
-          bucket: s3.bucket,
-          key: `many/${index}`,
-          offset: 0,
-          ifExists: 'replace',
-          signal: new AbortController().signal,
-        });
+        const upload = await openUpload(narrow, s3.bucket, `many/${index}`);
         for (let start = 0; start < bytes.byteLength; start += 65536) {
           await upload.write(Uint8Array.from(bytes.subarray(start, start + 65536)));
           mostHeldBytes = Math.max(mostHeldBytes, narrow.memory.heldBytes);
