@@ -148,6 +148,8 @@ export class DirectRequests {
         path: query === '' ? path : `${path}?${query}`,
         headers: request.body ? { ...headers, 'content-length': String(request.body.sizeBytes) } : headers,
         body: wireBodyOf(request.body),
+        // undici would close the connection after each HEAD, for servers that answer it with a body.
+        reset: false,
       },
       exchange,
     );

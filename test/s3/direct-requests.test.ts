@@ -62,6 +62,21 @@ describe('The short way to S3', () => {
     );
   });
 
+  it('keeps its connection, whatever it asks for', async () => {
+    let connections = 0;
+    const count = () => connections++;
+    server.on('connection', count);
+    handlers = [ok];
+    const body = { pieces: [Buffer.from('x')], sizeBytes: 1 };
+    await (await get()).bytes();
+    const before = connections;
+    for (const more of [{ method: 'HEAD' }, {}, { method: 'PUT', body }, { method: 'HEAD' }, {}] as const) {
+      await (await get(more)).bytes();
+    }
+    server.off('connection', count);
+    assert.equal(connections, before);
+  });
+
   it('asks a bucket itself', async () => {
     handlers = [ok];
     await (
