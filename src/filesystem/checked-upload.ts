@@ -8,10 +8,12 @@ import type { Upload } from './filesystem.ts';
 export class CheckedUpload implements Upload {
   readonly #upload: Upload;
   readonly #check: Promise<void>;
+  readonly #onPublished: () => void;
 
-  constructor(upload: Upload, check: Promise<void>) {
+  constructor(upload: Upload, check: Promise<void>, onPublished: () => void) {
     this.#upload = upload;
     this.#check = check;
+    this.#onPublished = onPublished;
   }
 
   write(bytes: Uint8Array): Promise<void> | undefined {
@@ -26,6 +28,7 @@ export class CheckedUpload implements Upload {
       throw error;
     }
     await this.#upload.commit();
+    this.#onPublished();
   }
 
   async abort(reason: unknown): Promise<void> {

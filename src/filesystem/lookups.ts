@@ -8,6 +8,7 @@ import { directoryPrefixOf, fileKeyOf, longestKeyBytes } from '../s3/object-key.
 import { headObject } from '../s3/object-requests.ts';
 import { isNotFound } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
+import { untilAborted } from '../s3/until-aborted.ts';
 import type { Home } from '../users/user.ts';
 import { exists, type FilesystemError, isADirectory, isAFile, notFound } from './filesystem-error.ts';
 import { parentOf, type Pathname } from './pathname.ts';
@@ -48,21 +49,14 @@ export class Lookups {
   /** The same for uploads, which come many at a time: a directory that was made within the last seconds may be missed. */
   async refuseDirectoryAtUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
     const { parent, prefix } = this.#placeOf(pathname);
-    if (!(await this.#subdirectories.mayHave(this.#home.bucket, parent, prefix))) return;
+    const answer = this.#subdirectories.mayHave(this.#home.bucket, parent, prefix);
+    if (!(await untilAborted(answer, signal))) return;
     await this.refuseDirectory(pathname, signal, isADirectory);
   }
 
-  /** To be called when the session has made a directory. */
-  rememberDirectory(pathname: Pathname): void {
-    if (pathname === '/') return;
-    const { parent, prefix } = this.#placeOf(pathname);
-    this.#subdirectories.add(this.#home.bucket, parent, prefix);
-  }
-
-  /** To be called when the session has uploaded a file: the directories above it are there now, whether they were or not. */
-  rememberFile(pathname: Pathname): void {
-    for (let above = parentOf(pathname); above !== '/'; above = parentOf(above))
-      this.rememberDirectory(above);
+  /** To be called when the session puts a file, or the marker of a directory. */
+  rememberKey(key: string): void {
+    this.#subdirectories.add(this.#home.bucket, key);
   }
 
   /** To be called after the session has moved things about. */

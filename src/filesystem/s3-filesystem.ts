@@ -97,11 +97,9 @@ export class S3Filesystem implements Filesystem {
       if (pathname === '/') throw isADirectory(pathname);
       const object = this.#lookups.object(pathname);
       // Asked while the data connection is being made; nothing is published before the answer is there.
-      const check = withRetries(() => this.#checkUpload(pathname, options), {
-        signal: options.signal,
-        operation: 'upload',
-      });
-      this.#lookups.rememberFile(pathname);
+      const check = this.#checkUpload(pathname, options);
+      // Now, because the first part of it may already be on its way; and at its end, because that may be long after.
+      this.#lookups.rememberKey(object.key);
       // Its failure is the upload's, thrown by whoever needs the answer first.
       check.catch(() => undefined);
       if (options.ifExists === 'refuse') await check;
@@ -114,19 +112,20 @@ export class S3Filesystem implements Filesystem {
           ...(await this.#restarts?.forUpload(object, options)),
         }),
         check,
+        () => this.#lookups.rememberKey(object.key),
       );
     });
   }
 
   async makeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
     await this.#run('make-directory', signal, async () => {
-      if (pathname !== '/') directoryPrefixOf(this.#home.prefix, pathname);
+      const marker = pathname === '/' ? '' : directoryPrefixOf(this.#home.prefix, pathname);
       await Promise.all([
         this.#lookups.refuseExisting(pathname, signal),
         this.#lookups.refuseFilesAbove(pathname, signal),
       ]);
       if (!(await this.#markers.put(pathname))) throw exists(pathname);
-      this.#lookups.rememberDirectory(pathname);
+      this.#lookups.rememberKey(marker);
     });
   }
 

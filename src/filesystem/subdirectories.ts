@@ -36,7 +36,7 @@ export class ListingStretch {
     const [first] = keys;
     // Servers that do not know `start-after` begin at the beginning.
     this.#after = first !== undefined && compareKeys(first, after) <= 0 ? '' : after;
-    this.#last = continuationToken === undefined ? undefined : keys.at(-1);
+    this.#last = continuationToken === undefined ? undefined : (keys.at(-1) ?? '');
     this.#subdirectories = new Set(page.commonPrefixes);
   }
 
@@ -99,7 +99,9 @@ class UploadDirectory {
     return this.#stretch.has(subdirectory);
   }
 
-  add(subdirectory: string): void {
+  add(subdirectory: string, nowMs: number): void {
+    // What is not asked for any more must not grow for ever.
+    if (nowMs - this.#readAtMs > freshMs) this.#stretch = undefined;
     this.#stretch?.add(subdirectory);
     if (this.#reading) this.#addedMeanwhile.add(subdirectory);
   }
@@ -166,9 +168,15 @@ export class Subdirectories {
     return await directory.mayHave(prefix, this.#nowMs());
   }
 
-  /** To be called for each directory that the gateway makes, those included that an upload makes by its pathname. */
-  add(bucket: string, parent: string, prefix: string): void {
-    this.#directories.get(`${bucket}/${parent}`)?.add(prefix);
+  /** To be called for each key that the gateway puts: the directories that it lies in are there now, in every home. */
+  add(bucket: string, key: string): void {
+    if (this.#directories.size === 0) return;
+    let parent = '';
+    for (let slash = key.indexOf('/'); slash >= 0; slash = key.indexOf('/', slash + 1)) {
+      const prefix = key.slice(0, slash + 1);
+      this.#directories.get(`${bucket}/${parent}`)?.add(prefix, this.#nowMs());
+      parent = prefix;
+    }
   }
 
   /** To be called after the gateway has moved things about. */

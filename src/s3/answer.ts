@@ -3,6 +3,7 @@
  * stops the connection when nobody takes from it.
  */
 import type { Dispatcher } from 'undici';
+import { FilesystemError } from '../filesystem/filesystem-error.ts';
 
 /** Read from the socket before anybody asks; the kernel holds as much again. */
 const shortQueueBytes = 256 * 1024;
@@ -54,7 +55,10 @@ export class Answer {
         pieces.push(bytes);
         sizeBytes += bytes.byteLength;
       }
-      if (sizeBytes > largestWholeBytes) this.destroy();
+      if (sizeBytes > largestWholeBytes) {
+        this.destroy();
+        throw new FilesystemError('unavailable', `an answer of more than ${largestWholeBytes} bytes`);
+      }
     }
     return Buffer.concat(pieces, sizeBytes);
   }
@@ -82,7 +86,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #resolveAnswered!: (answer: Answer) => void;
   #rejectAnswered!: (error: unknown) => void;
 
-  /** @param onClosed called when the request is over, whichever way; its connection is free or gone then. */
+  /** @param onClosed called when the request is over, whichever way: nothing more comes of it. */
   constructor(signal: AbortSignal | undefined, onClosed: () => void) {
     this.#signal = signal;
     this.#onClosed = onClosed;
@@ -103,7 +107,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
-    // The answer to `Expect`, which is never sent.
+    // Preliminary ones say nothing that matters here.
     if (status < 200) return;
     for (const [name, value] of Object.entries(headers)) {
       if (Array.isArray(value)) headers[name] = value.join(', ');

@@ -10,9 +10,11 @@ import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Agent, type Dispatcher } from 'undici';
 import { type Answer, Exchange } from './answer.ts';
 import { type BucketAddress, bucketAddressOf } from './bucket-address.ts';
-import { isClockError, retryTypeOf } from './s3-error.ts';
+import { clockErrorName, retryTypeOf } from './s3-error.ts';
 import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } from './signature.ts';
-import { fieldOf } from './xml.ts';
+import { untilAborted } from './until-aborted.ts';
+import { version } from '../version.ts';
+import { fieldOf, hasElement } from './xml.ts';
 
 /** Bytes to send; the same ones are sent again where a request has to be repeated. */
 export type RequestBody = { readonly pieces: readonly Uint8Array[]; readonly sizeBytes: number };
@@ -38,6 +40,9 @@ export type ConnectionLimits = {
 /** S3 closes connections that were idle for some 20 seconds; one that is closed while a request sets out costs a retry. */
 const keepAliveMs = 10_000;
 
+/** S3 refuses requests that are 15 minutes off (Amazon S3 API Reference, RequestTimeTooSkewed); as the SDK notices it. */
+const noticeableSkewMs = 4 * 60_000;
+
 /** Shorter bodies are joined: one write for head and body. */
 const shortBodyBytes = 256 * 1024;
 
@@ -58,6 +63,8 @@ export class DirectRequests {
       headersTimeout: limits.idleTimeoutMs,
       bodyTimeout: limits.idleTimeoutMs,
       connect: { timeout: limits.connectionTimeoutMs, noDelay: true },
+      // One slow body would hold up the others on its connection.
+      allowH2: false,
     });
   }
 
@@ -75,17 +82,19 @@ export class DirectRequests {
   }
 
   /**
-   * Sends a request that S3 may accept with 200 before it knows what will come of it, and resolves to the XML that tells
-   * (Amazon S3 API Reference, CopyObject: "a 200 OK response can contain either a success or an error").
+   * Sends a request whose answer is XML, and resolves to that. Nothing else is taken for a success: S3 may answer 200 before
+   * it knows what will come of it (Amazon S3 API Reference, CopyObject: "a 200 OK response can contain either a success or
+   * an error"), and what stands in between may answer anything.
+   * @param element the root of the XML that tells of a success.
    * @throws as `send` does.
    */
-  sendForResult(request: DirectRequest): Promise<string> {
+  sendForResult(request: DirectRequest, element: string): Promise<string> {
     return this.#repeatedly(request, async () => {
       const answer = await this.#attempt(request);
       const xml = await answer.text();
-      // What failed behind a 200 failed inside S3.
-      if (xml.includes('<Error>')) throw this.#refusalOf(xml, 500, answer.headers);
-      return xml;
+      if (hasElement(xml, element)) return xml;
+      // What fails behind a 200 has failed inside S3.
+      throw this.#refusalOf(xml, 500, answer.headers);
     });
   }
 
@@ -94,7 +103,7 @@ export class DirectRequests {
     // The other kind is what the SDK had before its version 3.300.
     if (!('acquireInitialRetryToken' in retries))
       throw new TypeError('a retry strategy of the SDK is needed');
-    let token = await retries.acquireInitialRetryToken('');
+    let token = await untilAborted(retries.acquireInitialRetryToken(''), request.signal);
     for (;;) {
       request.signal?.throwIfAborted();
       try {
@@ -105,12 +114,11 @@ export class DirectRequests {
         request.signal?.throwIfAborted();
         const errorType = retryTypeOf(error);
         if (errorType === undefined) throw error;
-        try {
-          token = await retries.refreshRetryTokenForRetry(token, { errorType });
-        } catch {
-          throw error;
-        }
-        // An abort meanwhile is seen above.
+        // It waits as long as it sees fit, and rejects where it has seen enough.
+        const refreshed = retries.refreshRetryTokenForRetry(token, { errorType }).catch(() => undefined);
+        const next = await untilAborted(refreshed, request.signal);
+        if (!next) throw error;
+        token = next;
         await delay(token.getRetryDelay(), undefined, { signal: request.signal }).catch(() => undefined);
       }
     }
@@ -139,6 +147,8 @@ export class DirectRequests {
       credentials,
       Date.now() + this.#client.config.systemClockOffset,
     );
+    // While the address and the credentials were fetched; an exchange hears only of what comes.
+    request.signal?.throwIfAborted();
     this.#underWay++;
     const exchange = new Exchange(request.signal, () => this.#underWay--);
     this.#agent.dispatch(
@@ -146,7 +156,11 @@ export class DirectRequests {
         origin: address.origin,
         method: request.method,
         path: query === '' ? path : `${path}?${query}`,
-        headers: request.body ? { ...headers, 'content-length': String(request.body.sizeBytes) } : headers,
+        headers: {
+          ...headers,
+          'user-agent': userAgent,
+          ...(request.body && { 'content-length': String(request.body.sizeBytes) }),
+        },
         body: wireBodyOf(request.body),
         // undici would close the connection after each HEAD, for servers that answer it with a body.
         reset: false,
@@ -172,12 +186,19 @@ export class DirectRequests {
     return found;
   }
 
+  /** Whether S3 refused for a time that is not its own; the next request then has that. */
+  #correctClock(status: number, headers: Answer['headers']): boolean {
+    // The answer to a HEAD does not say why. With an Age it comes from a cache, and its date is that of another answer.
+    if (status !== 403 || headers['age'] !== undefined) return false;
+    const offsetMs = Date.parse(headers['date'] ?? '') - Date.now();
+    const isOff = Math.abs(offsetMs - this.#client.config.systemClockOffset) >= noticeableSkewMs;
+    if (isOff) this.#client.config.systemClockOffset = offsetMs;
+    return isOff;
+  }
+
   #refusalOf(xml: string, status: number, headers: Answer['headers']): Error {
-    const name = fieldOf(xml, 'Code') || nameOfStatus(status);
-    const serverTimeMs = Date.parse(headers['date'] ?? '');
-    if (isClockError(name) && !Number.isNaN(serverTimeMs)) {
-      this.#client.config.systemClockOffset = serverTimeMs - Date.now();
-    }
+    const isOffTime = this.#correctClock(status, headers);
+    const name = isOffTime ? clockErrorName : fieldOf(xml, 'Code') || nameOfStatus(status);
     return new S3ServiceException({
       name,
       message: fieldOf(xml, 'Message') || name,
@@ -190,6 +211,9 @@ export class DirectRequests {
     });
   }
 }
+
+/** Names the gateway in the bucket's access log. */
+const userAgent = `ftp-object-gateway/${version}`;
 
 function definedHeaders(headers: DirectRequest['headers'] = {}): Record<string, string> {
   const defined: Record<string, string> = {};

@@ -42,14 +42,25 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
     if (offsetBytes < sizeBytes) throw new FilesystemError('changed', 'the object grew while it was opened');
     return { sizeBytes, content: Readable.from([]) };
   }
-  const sizeBytes = contentRangeOf(first)?.sizeBytes ?? Number(first.headers['content-length'] ?? 0);
+  const sizeBytes = sizeOfWhole(first);
   const etag = first.headers['etag'];
-  if (etag === undefined || (contentRangeOf(first)?.startBytes ?? 0) !== offsetBytes) {
+  if (
+    etag === undefined ||
+    sizeBytes === undefined ||
+    (contentRangeOf(first)?.startBytes ?? 0) !== offsetBytes
+  ) {
     first.destroy();
-    throw new FilesystemError('unavailable', 'GetObject answered with another range or no ETag');
+    throw new FilesystemError('unavailable', 'GetObject answered with another range, no length or no ETag');
   }
   const version = { bucket, key, etag };
   return { sizeBytes, content: contentOf(storage, version, { offsetBytes, sizeBytes, signal }, first) };
+}
+
+/** Undefined where the answer does not tell: its end could not be told from a broken connection. */
+function sizeOfWhole(answer: Answer): number | undefined {
+  if (answer.status === 206) return contentRangeOf(answer)?.sizeBytes;
+  const length = answer.headers['content-length'];
+  return length === undefined ? undefined : Number(length);
 }
 
 async function getFirst(

@@ -30,10 +30,9 @@ export function listingAnswerOf(xml: string): ListingAnswer {
   const commonPrefixes: string[] = [];
   for (const block of blocksOf(xml, 'CommonPrefixes')) commonPrefixes.push(keyOf(fieldOf(block, 'Prefix')));
   const isTruncated = fieldOf(xml, 'IsTruncated') === 'true';
-  return {
-    page: { objects, commonPrefixes },
-    continuationToken: isTruncated ? fieldOf(xml, 'NextContinuationToken') || undefined : undefined,
-  };
+  const continuationToken = isTruncated ? fieldOf(xml, 'NextContinuationToken') : undefined;
+  if (continuationToken === '') throw new Error('a listing that goes on, and does not say where');
+  return { page: { objects, commonPrefixes }, continuationToken };
 }
 
 function* blocksOf(xml: string, name: string): Generator<string> {

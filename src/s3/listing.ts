@@ -168,7 +168,7 @@ export async function listPage(
   client: GatewayS3Client,
   { bucket, prefix, delimiter, firstEntries, continuationToken, startAfter, signal }: PageOptions,
 ): Promise<ListingAnswer> {
-  const answer = await client.direct.send({
+  const request = {
     method: 'GET',
     bucket,
     query: {
@@ -182,6 +182,6 @@ export async function listPage(
       'encoding-type': 'url',
     },
     signal,
-  });
-  return listingAnswerOf(await answer.text());
+  } as const;
+  return listingAnswerOf(await client.direct.sendForResult(request, 'ListBucketResult'));
 }

@@ -27,7 +27,7 @@ export function attributesOfUpload(options: StorageOptions | undefined, key: str
   const { encryption, storageClass, contentTypes, tags } = options ?? {};
   const contentType = contentTypeOf(key, contentTypes);
   return {
-    ...(contentType !== undefined && { ContentType: contentType }),
+    ContentType: contentType ?? 'application/octet-stream',
     ...(storageClass !== undefined && { StorageClass: storageClass }),
     ...(tags && { Tagging: taggingHeader(Object.entries(tags)) }),
     ...encryptionAttributes(encryption),

@@ -103,7 +103,8 @@ export async function copyObjectAtOnce(client: GatewayS3Client, request: CopyObj
     'x-amz-metadata-directive': 'REPLACE',
     'x-amz-tagging-directive': 'COPY',
   };
-  return fieldOf(await client.direct.sendForResult({ method: 'PUT', bucket, key, headers }), 'ETag');
+  const put = { method: 'PUT', bucket, key, headers } as const;
+  return fieldOf(await client.direct.sendForResult(put, 'CopyObjectResult'), 'ETag');
 }
 
 function headersOfChecksum({ ChecksumCRC32, ContentMD5 }: BodyChecksum): Record<string, string | undefined> {

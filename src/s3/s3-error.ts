@@ -16,8 +16,8 @@ const throttlingNames = [
   'TooManyRequestsException',
 ];
 
-// The Date of such an answer tells how wrong our clock is.
-const clockNames = ['RequestExpired', 'RequestTimeTooSkewed'];
+/** The request's time is not that of S3, nor near to it. */
+export const clockErrorName = 'RequestTimeTooSkewed';
 
 const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[]>>> = {
   'not-found': ['NoSuchKey', 'NotFound', 'NoSuchBucket', 'NoSuchVersion'],
@@ -49,7 +49,7 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
   ],
   unavailable: [
     ...throttlingNames,
-    ...clockNames,
+    clockErrorName,
     // Credentials: expired, rotated away, or not to be had.
     'CredentialsProviderError',
     'ExpiredToken',
@@ -101,7 +101,7 @@ const kindByStatus: ReadonlyMap<number, FilesystemErrorKind> = new Map([
  * do those of HTTP (undici, "Errors"; llhttp's begin with HPE).
  */
 const connectionErrorCode =
-  /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_|HPE_|UND_ERR_(SOCKET|CONNECT_|HEADERS_|BODY_|RES))/;
+  /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_|HPE_|UND_ERR_(SOCKET|CONNECT_|HEADERS_|BODY_|RES|CLOSED|DESTROYED))/;
 
 /**
  * The failure of an S3 operation as a `FilesystemError`, the S3 error kept as its cause.
@@ -123,10 +123,8 @@ export function isPreconditionFailed(error: unknown): boolean {
   return kindOf(error) === 'changed';
 }
 
-/** Whether S3 refused because the time in the request is not its own. */
-export function isClockError(name: string): boolean {
-  return clockNames.includes(name);
-}
+// Not 501, which says what the server will never do.
+const passingStatuses = [500, 502, 503, 504];
 
 /** How the SDK's retry strategy is to take a failure; undefined where the same request would fail again. */
 export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefined {
@@ -134,7 +132,7 @@ export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefi
   const status = statusOf(error);
   if (status === 429 || throttlingNames.includes(name)) return 'THROTTLING';
   const isPassing =
-    isClockError(name) || name === 'RequestTimeout' || (status !== undefined && status >= 500);
+    name === clockErrorName || name === 'RequestTimeout' || passingStatuses.includes(status ?? 0);
   return isPassing || isConnectionError(error) ? 'TRANSIENT' : undefined;
 }
 

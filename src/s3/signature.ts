@@ -58,7 +58,8 @@ export class Signer {
     const canonicalHeaders = names.map((name) => `${name}:${canonicalValue(headers[name] ?? '')}\n`).join('');
     const { method, path, query, payloadHash } = request;
     const canonicalRequest = `${method}\n${path}\n${query}\n${canonicalHeaders}\n${signedNames}\n${payloadHash}`;
-    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', canonicalRequest)}`;
+    // Headers go over the wire in Latin-1, and all else is ASCII.
+    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', Buffer.from(canonicalRequest, 'latin1'))}`;
     const signature = hmac(this.#keyOf(credentials, scope), text).toString('hex');
     const credential = `${credentials.accessKeyId}/${scope}`;
     headers['authorization'] =

@@ -1,5 +1,11 @@
 /** As much of XML as S3's answers need: elements with text in them. */
 
+/** Whether there is such an element, from its beginning to its end. */
+export function hasElement(xml: string, name: string): boolean {
+  const start = xml.search(new RegExp(`<${name}[\\s>]`));
+  return start >= 0 && xml.includes(`</${name}>`, start);
+}
+
 /** The text of the first element of this name; empty where there is none. */
 export function fieldOf(xml: string, name: string): string {
   const start = xml.indexOf(`<${name}>`);

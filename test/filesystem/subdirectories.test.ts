@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import type { Pathname } from '../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
-import { ListingStretch, Subdirectories } from '../../src/filesystem/subdirectories.ts';
+import { ListingStretch, Subdirectories, subdirectoriesOf } from '../../src/filesystem/subdirectories.ts';
 import type { ListingAnswer } from '../../src/s3/listing-page.ts';
 import { interceptRequests } from '../support/s3-requests.ts';
 import { openTestStorage, type TestStorage } from '../support/s3-storage.ts';
@@ -46,6 +46,12 @@ describe('A stretch of a listing', () => {
         new ListingStretch('d/m', answerOf(['d/a'], ['d/b/'], true)),
         ['d/a/', 'd/b/'],
         ['d/m/', 'd/z/'],
+      ],
+      [
+        'a page without keys that is not the last',
+        new ListingStretch('', answerOf([], [], true)),
+        [],
+        ['d/a/'],
       ],
       // U+FFFD comes before U+1F600 in UTF-8, and behind it in UTF-16.
       [
@@ -98,7 +104,7 @@ describe('Uploads that follow one another', () => {
   });
 
   const mayHave = (name: string) => subdirectories.mayHave(test.server.bucket, prefix, `${prefix}${name}/`);
-  const add = (name: string) => subdirectories.add(test.server.bucket, prefix, `${prefix}${name}/`);
+  const add = (name: string) => subdirectories.add(test.server.bucket, `${prefix}${name}/file`);
   const put = async (name: string): Promise<void> => {
     const { client, bucket } = test.server;
     await client.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body: '' }));
@@ -142,6 +148,22 @@ describe('Uploads that follow one another', () => {
     assert.equal(await mayHave('later'), true);
     subdirectories.forget();
     assert.equal(await mayHave('c'), true);
+  });
+
+  it('know of the directories of an upload that took long, from its end on', async () => {
+    const session = new S3Filesystem(test.storage, { bucket: test.server.bucket, prefix });
+    const slow = await session.openUpload('/slow/file' as Pathname, {
+      offset: 0,
+      ifExists: 'replace',
+      signal,
+    });
+    const known = subdirectoriesOf(test.storage);
+    const may = (name: string) => known.mayHave(test.server.bucket, prefix, `${prefix}${name}/`);
+    await may('a');
+    assert.equal(await may('b'), false, 'a page is read that does not show it');
+    assert.equal(await may('slow'), false);
+    await slow.commit();
+    assert.equal(await may('slow'), true);
   });
 
   it('wait for one page together', async () => {
@@ -195,6 +217,11 @@ describe('Uploads that follow one another', () => {
     await refused('/made');
     await upload(other, '/uploaded/into/file');
     await refused('/uploaded');
+    await other.makeDirectory('/deep/within' as Pathname, { signal });
+    await refused('/deep');
+    const inner = new S3Filesystem(test.storage, { bucket: home.bucket, prefix: `${prefix}team/anna/` });
+    await upload(inner, '/first');
+    await refused('/team');
     await other.makeDirectory('/moved' as Pathname, { signal });
     await other.rename('/moved' as Pathname, '/here' as Pathname, { signal });
     await refused('/here');

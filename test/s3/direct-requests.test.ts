@@ -139,22 +139,94 @@ describe('The short way to S3', () => {
     assert.equal(arrived.length, 3);
   });
 
-  it('takes an error behind a 200 for one of S3, and tries again', async () => {
-    const result = '<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>';
-    const copy = () => client.direct.sendForResult({ method: 'PUT', bucket: 'bucket', key: 'key' });
+  it('takes for a success behind a 200 only what tells of one', async () => {
+    const result = '<CopyObjectResult xmlns="x"><ETag>&quot;e&quot;</ETag></CopyObjectResult>';
+    const copy = () =>
+      client.direct.sendForResult({ method: 'PUT', bucket: 'bucket', key: 'key' }, 'CopyObjectResult');
     handlers = [answerWith(200, errorXml('InternalError')), answerWith(200, result)];
     assert.equal(await copy(), result);
-    handlers = [answerWith(200, errorXml('InternalError'))];
-    await assert.rejects(copy(), { name: 'InternalError' });
+    handlers = [answerWith(200, errorXml('SlowDown').replace('<Error>', '<Error xmlns="x">'))];
+    await assert.rejects(copy(), { name: 'SlowDown' });
+    for (const body of ['', '<?xml version="1.0"?>', '<html></html>', '<CopyObjectResult><ETag>']) {
+      arrived = [];
+      handlers = [answerWith(200, body)];
+      await assert.rejects(copy(), { name: 'HTTP 500' }, body);
+      assert.equal(arrived.length, 3, 'it was asked again');
+    }
+  });
+
+  it('asks again where the XML of an answer broke off', async () => {
+    const result = '<ListBucketResult></ListBucketResult>';
+    handlers = [
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': 100 });
+        response.write('<ListBucketResult>', () => response.destroy());
+      },
+      answerWith(200, result),
+    ];
+    const list = { method: 'GET', bucket: 'bucket' } as const;
+    assert.equal(await client.direct.sendForResult(list, 'ListBucketResult'), result);
+  });
+
+  it('heeds an abort that comes while the credentials are fetched, or while S3 must not be asked', async () => {
+    const reason = new Error('426');
+    const fetching = new AbortController();
+    const slow = createS3Client({
+      endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      region: 'us-east-1',
+      forcePathStyle: true,
+      credentials: async () => {
+        await setTimeout(20);
+        fetching.abort(reason);
+        return credentials;
+      },
+    });
+    const request = { method: 'GET', bucket: 'bucket', key: 'key' } as const;
+    await assert.rejects(slow.direct.send({ ...request, signal: fetching.signal }), reason);
+    assert.equal(slow.direct.underWay, 0);
+
+    const throttled = new AbortController();
+    handlers = [answerWith(503, errorXml('SlowDown'))];
+    const startedAtMs = performance.now();
+    const refused = assert.rejects(get({ signal: throttled.signal }), reason);
+    await once(server, 'request');
+    throttled.abort(reason);
+    await refused;
+    assert.ok(performance.now() - startedAtMs < 1_000);
+    slow.destroy();
+  });
+
+  it('survives an answer that ends its connection while nobody takes it', async () => {
+    const body = bytesOf(8 * mib);
+    for (const end of ['end', 'resetAndDestroy'] as const) {
+      handlers = [
+        (request, response) => {
+          response.writeHead(200, { connection: 'close', 'content-length': body.length });
+          response.end(body, () => {
+            if (end === 'resetAndDestroy') request.socket.resetAndDestroy();
+          });
+        },
+      ];
+      const answer = await get();
+      await setTimeout(200);
+      const taken = answer.bytes().catch(() => undefined);
+      const bytes = await taken;
+      if (end === 'end') assert.equal(digest(bytes), digest(body));
+      else assert.ok(bytes === undefined || digest(bytes) === digest(body));
+    }
   });
 
   it('signs by the clock of S3 when its own is wrong', async () => {
     const serverTime = new Date(Date.now() + 3_600_000);
-    handlers = [answerWith(403, errorXml('RequestTimeTooSkewed'), { date: serverTime.toUTCString() }), ok];
-    await (await get()).bytes();
     const hour = serverTime.toISOString().slice(0, 13).replaceAll('-', '');
-    assert.ok(String(arrived[1]?.headers['x-amz-date']).startsWith(hour));
-    client.config.systemClockOffset = 0;
+    for (const method of ['GET', 'HEAD'] as const) {
+      arrived = [];
+      const body = method === 'GET' ? errorXml('RequestTimeTooSkewed') : '';
+      handlers = [answerWith(403, body, { date: serverTime.toUTCString() }), ok];
+      await (await get({ method })).bytes();
+      assert.ok(String(arrived[1]?.headers['x-amz-date']).startsWith(hour));
+      client.config.systemClockOffset = 0;
+    }
   });
 
   it('reads no more than a little of what nobody takes', async () => {

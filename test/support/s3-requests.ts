@@ -28,14 +28,15 @@ export function interceptRequests(
     return await send(request);
   };
   const sendForResult = direct.sendForResult.bind(direct);
-  direct.sendForResult = async (request) => {
-    await intercept({ command: 'CopyObject', key: request.key ?? '' });
-    return await sendForResult(request);
+  direct.sendForResult = async (request, element) => {
+    await intercept({ command: commandOf(request), key: request.key ?? '' });
+    return await sendForResult(request, element);
   };
 }
 
-function commandOf({ method, key, query }: DirectRequest): string {
+function commandOf({ method, key, query, headers }: DirectRequest): string {
   if (key === undefined) return 'ListObjectsV2';
+  if (headers?.['x-amz-copy-source'] !== undefined) return 'CopyObject';
   if (method === 'PUT') return query?.['partNumber'] === undefined ? 'PutObject' : 'UploadPart';
   return method === 'HEAD' ? 'HeadObject' : 'GetObject';
 }
