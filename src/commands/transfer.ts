@@ -7,7 +7,6 @@ import { AsciiDecoder, encodeAscii } from '../data/ascii.ts';
 import { receive, type Sink } from '../data/receive.ts';
 import { send } from '../data/send.ts';
 import { DataConnectionLost, runTransfer, type Transfer, type TransferSettings } from '../data/transfer.ts';
-import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Upload } from '../filesystem/filesystem.ts';
 import { nameOf, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
 import { may } from '../users/user.ts';
@@ -103,23 +102,11 @@ function retrieve(
     const socket = await transfer.connect(
       reply(150, `Opening ${modeName(session)} mode data connection for ${argument}${size}.`),
     );
-    await send(transfer, socket, isAscii ? encodeAscii(content) : wholeContent(content, remainingBytes));
+    await (isAscii
+      ? send(transfer, socket, encodeAscii(content))
+      : send(transfer, socket, content, remainingBytes));
     return complete;
   });
-}
-
-/** Passes the bytes on, and lets no download end as complete that is shorter or longer than announced. */
-async function* wholeContent(
-  content: AsyncIterable<Uint8Array>,
-  expectedBytes: number,
-): AsyncGenerator<Uint8Array> {
-  let missingBytes = expectedBytes;
-  for await (const bytes of content) {
-    missingBytes -= bytes.length;
-    yield bytes;
-  }
-  if (missingBytes !== 0)
-    throw new FilesystemError('unavailable', `a download ended ${missingBytes} bytes early`);
 }
 
 type StoreRequest = {

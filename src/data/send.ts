@@ -1,6 +1,7 @@
 /** From the storage to the client: writes a stream of bytes to the data connection, no faster than the client takes it. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import { deflate } from './deflate.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
 
@@ -10,11 +11,17 @@ type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
  * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when every byte and the end
  * are with the kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content`
  * threw.
+ * @param announcedBytes of the content, where the client was told: no download ends as complete that is shorter or longer.
  */
-export function send(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
+export function send(
+  transfer: Transfer,
+  socket: Socket,
+  content: Content,
+  announcedBytes?: number,
+): Promise<void> {
   const { deflateLevel } = transfer;
-  if (deflateLevel === undefined) return sendBytes(transfer, socket, content);
-  return sendBytes(transfer, socket, deflate(countPayload(transfer, content), deflateLevel));
+  if (deflateLevel === undefined) return sendBytes(transfer, socket, content, announcedBytes);
+  return sendBytes(transfer, socket, deflate(countPayload(transfer, content), deflateLevel), announcedBytes);
 }
 
 async function* countPayload(transfer: Transfer, content: Content): AsyncGenerator<Uint8Array> {
@@ -24,7 +31,12 @@ async function* countPayload(transfer: Transfer, content: Content): AsyncGenerat
   }
 }
 
-async function sendBytes(transfer: Transfer, socket: Socket, content: Content): Promise<void> {
+async function sendBytes(
+  transfer: Transfer,
+  socket: Socket,
+  content: Content,
+  announcedBytes: number | undefined,
+): Promise<void> {
   const isPayload = transfer.deflateLevel === undefined;
   let pieces = 0;
   let isCorked = false;
@@ -63,6 +75,9 @@ async function sendBytes(transfer: Transfer, socket: Socket, content: Content): 
   }
   transfer.throwIfAborted();
   if (socket.destroyed) throw transfer.brokenConnection();
+  const missingBytes = (announcedBytes ?? transfer.movedBytes) - transfer.movedBytes;
+  if (missingBytes !== 0)
+    throw new FilesystemError('unavailable', `a download ended ${missingBytes} bytes early`);
   if (isCorked) uncork();
   if (socket.writableLength === 0 && !(socket instanceof TLSSocket)) {
     // The kernel has every byte; closing sends the end after them. A reset could only come of bytes the client sent

@@ -108,7 +108,8 @@ async function* contentOf(
     signal.throwIfAborted();
     for (let range = ranges.current; range; range = ranges.next()) {
       for (let batch = await range.take(); batch; batch = await range.take()) {
-        yield* batch;
+        // yield* would make each of them two promises more.
+        for (const bytes of batch) yield bytes;
         ranges.clientHasTaken(batch);
       }
       range.close();
