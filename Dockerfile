@@ -32,9 +32,12 @@ USER 10001:10001
 # A home, because the AWS SDK asks for one and this user is in no passwd file. Ports above 1024, because of the user; every
 # other setting has the default of src/config.ts.
 ENV HOME=/gateway NODE_ENV=production CONTROL_PORT=2121 OPERATIONS_PORT=8080
+# glibc gives freed memory back sooner, and keeps one arena: nearly all of it belongs to one thread.
+ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
 EXPOSE 2121 8080 50000-50003
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
   CMD ["/usr/local/bin/node", "-e", "fetch(`http://127.0.0.1:${process.env.OPERATIONS_PORT}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# With source maps a stack trace in the log names the lines of src/.
-CMD ["/usr/local/bin/node", "--enable-source-maps", "/gateway/gateway.js"]
+# With source maps a stack trace in the log names the lines of src/. Young objects need little room here, and V8 would take
+# more than 100 MiB for them.
+CMD ["/usr/local/bin/node", "--enable-source-maps", "--max-semi-space-size=8", "/gateway/gateway.js"]

@@ -10,7 +10,7 @@ import { startPeer, type Peer, type S3Target } from './peer.ts';
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const manifest = new URL('../../package.json', import.meta.url);
 
-/** The gateway as its container runs it, with its defaults but for these variables. */
+/** The gateway as its container runs it (Dockerfile: ENV and CMD), with its defaults but for these variables. */
 export async function startGatewayPeer(
   s3: S3Target,
   variables: Readonly<Record<string, string>> = {},
@@ -30,7 +30,7 @@ export async function startGatewayPeer(
     name: 'this gateway',
     version,
     program: process.execPath,
-    arguments: [main],
+    arguments: ['--max-semi-space-size=8', main],
     environment: {
       LISTEN_ADDRESS: account.host,
       CONTROL_PORT: String(account.port),
@@ -44,6 +44,8 @@ export async function startGatewayPeer(
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
       NODE_EXTRA_CA_CERTS: s3.caFile,
       LOG_LEVEL: 'warn',
+      MALLOC_ARENA_MAX: '1',
+      MALLOC_TRIM_THRESHOLD_: '131072',
       ...variables,
     },
     account,

@@ -17,7 +17,18 @@ import { version } from '../version.ts';
 import { fieldOf, hasElement } from './xml.ts';
 
 /** Bytes to send; the same ones are sent again where a request has to be repeated. */
-export type RequestBody = { readonly pieces: readonly Uint8Array[]; readonly sizeBytes: number };
+export type RequestBody = {
+  readonly pieces: readonly Uint8Array[];
+  readonly sizeBytes: number;
+  /** Told of the last attempt to send several pieces. */
+  readonly sending?: BodySending;
+};
+
+/**
+ * Whether the kernel, or TLS, has taken every piece of 64 KiB and more, so that nothing reads from them any longer: so many
+ * bytes fill a socket's buffer, and the HTTP client goes on when it is empty.
+ */
+export type BodySending = { isTaken: boolean };
 
 export type DirectRequest = {
   readonly method: 'GET' | 'HEAD' | 'PUT';
@@ -238,7 +249,14 @@ function wireBodyOf(body: RequestBody | undefined): NonNullable<Dispatcher.Dispa
   if (body.pieces.length === 1 && body.pieces[0]) return body.pieces[0];
   if (body.sizeBytes <= shortBodyBytes) return Buffer.concat(body.pieces, body.sizeBytes);
   // Documented for `dispatch` ("Dispatcher", body: Iterable), and missing from its types.
-  return body.pieces as Iterable<Uint8Array> as Uint8Array;
+  return piecesOf(body) as Iterable<Uint8Array> as Uint8Array;
+}
+
+// The HTTP client asks for the next piece when the socket has taken the one before.
+function* piecesOf({ pieces, sending }: RequestBody): Generator<Uint8Array> {
+  if (sending) sending.isTaken = false;
+  yield* pieces;
+  if (sending) sending.isTaken = true;
 }
 
 function bucketPath({ pathPrefix }: BucketAddress): string {

@@ -93,11 +93,13 @@ export class MultipartUpload {
     const integrity =
       this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(pieces) };
     const { sizeBytes, crc32 } = part;
+    const sending = { isTaken: false };
     const ETag = await withRetries(
-      () => this.#sendBytes(partNumber, { pieces, sizeBytes }, integrity, signal),
+      () => this.#sendBytes(partNumber, { pieces, sizeBytes, sending }, integrity, signal),
       { signal, operation: 'UploadPart', patienceMs: this.#storage.patienceMs },
     );
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
+    if (sending.isTaken) part.free();
   }
 
   /** Sends a part that says whose the upload is and never becomes bytes of the object. A single attempt. */
