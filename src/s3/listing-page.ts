@@ -1,6 +1,6 @@
 /**
- * An answer to ListObjectsV2, read straight from its XML: a general parser takes tens of milliseconds of the event loop for
- * a page of 1,000 entries, in which no other session moves; this takes about one.
+ * An answer to ListObjectsV2, read straight from its XML: a page of 1,000 entries takes two milliseconds of the event loop, in
+ * which no other session moves, where the SDK takes nearly twenty.
  */
 import type { ListedObject, ListingPage } from './listing.ts';
 import { fieldOf } from './xml.ts';

@@ -6,6 +6,7 @@ import type { S3UploadOptions } from '../../src/s3/upload.ts';
 import { skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
 import {
   bytesOf,
+  chunksOf,
   digest,
   getObject,
   headObject,
@@ -50,6 +51,18 @@ describe('uploads to S3', () => {
       assert.equal(await uploadsOf(key), 0);
     });
   }
+
+  it('frees the bytes of a part as soon as S3 has them, and none before', async () => {
+    const bytes = bytesOf(17 * mib);
+    const chunks = [...chunksOf(bytes)];
+    const upload = await open('freed');
+    for (const chunk of chunks) await upload.write(chunk);
+    assert.ok(chunks.at(-1)!.byteLength > 0, 'what was not sent is there');
+    await upload.commit();
+    assert.equal(digest(await objectAt('freed')), digest(bytes));
+    const held = chunks.filter(({ buffer }) => buffer.byteLength > 0);
+    assert.deepEqual(held, []);
+  });
 
   for (const chunkBytes of [1, 100, 8191, 8192, 16384, 100_000, 3 * mib]) {
     it(`takes chunks of ${chunkBytes} bytes`, async () => {
