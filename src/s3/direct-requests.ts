@@ -13,7 +13,6 @@ import { type BucketAddress, bucketAddressOf } from './bucket-address.ts';
 import { clockErrorName, retryTypeOf } from './s3-error.ts';
 import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } from './signature.ts';
 import { untilAborted } from './until-aborted.ts';
-import { version } from '../version.ts';
 import { fieldOf, hasElement } from './xml.ts';
 
 /** Bytes to send; the same ones are sent again where a request has to be repeated. */
@@ -224,7 +223,7 @@ export class DirectRequests {
 }
 
 /** Names the gateway in the bucket's access log. */
-const userAgent = `ftp-object-gateway/${version}`;
+const userAgent = 'ftp-object-gateway';
 
 function definedHeaders(headers: DirectRequest['headers'] = {}): Record<string, string> {
   const defined: Record<string, string> = {};
