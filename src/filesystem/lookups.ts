@@ -5,8 +5,7 @@
 import { listFirst } from '../s3/listing.ts';
 import type { ObjectHead } from '../s3/object-headers.ts';
 import { directoryPrefixOf, fileKeyOf, longestKeyBytes } from '../s3/object-key.ts';
-import { headObject } from '../s3/object-requests.ts';
-import { isNotFound } from '../s3/s3-error.ts';
+import { findObjectAtOnce } from '../s3/object-lookup.ts';
 import type { S3Storage } from '../s3/storage.ts';
 import { untilAborted } from '../s3/until-aborted.ts';
 import type { Home } from '../users/user.ts';
@@ -81,12 +80,7 @@ export class Lookups {
   }
 
   async head(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead | undefined> {
-    try {
-      return await headObject(this.#storage.client, { ...this.object(pathname), signal });
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return await findObjectAtOnce(this.#storage, { ...this.object(pathname), signal });
   }
 
   async getFile(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead> {

@@ -10,8 +10,8 @@ import {
   type InterruptedUpload,
   type Resumption,
 } from '../s3/interrupted-upload.ts';
-import { headObject } from '../s3/object-requests.ts';
-import { isNotFound, storageErrorEvent } from '../s3/s3-error.ts';
+import { findObjectAtOnce } from '../s3/object-lookup.ts';
+import { storageErrorEvent } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
 import type { UploadOptions } from './filesystem.ts';
 
@@ -90,13 +90,8 @@ export class Restarts {
 
   /** Undefined where there is no object. */
   async #publishedAt({ bucket, key }: ObjectName, signal: AbortSignal): Promise<Date | undefined> {
-    try {
-      const { LastModified } = await headObject(this.#storage.client, { bucket, key, signal });
-      return LastModified ?? new Date();
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const published = await findObjectAtOnce(this.#storage, { bucket, key, signal });
+    return published && (published.LastModified ?? new Date());
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * The short way to S3 for the requests that come by the thousand: get, put, part, head, list, copy. The SDK takes 0.7 ms of CPU time
- * for each of them, several times what the request itself takes, so they go to the HTTP client directly. Where a request
- * goes, with whose credentials, how often it is tried and how fast, is the SDK's to say, as for all other requests.
+ * The short way to S3 for the requests that come by the thousand: get, put, part, head, list, copy. The SDK takes 0.7 ms of
+ * CPU time for each of them, several times what the request itself takes, so they go to the HTTP client directly. Where a
+ * request goes, with whose credentials, how often it is tried and how fast, is the SDK's to say, as for all other requests.
  * See docs/decisions/0016-short-way-to-s3.md.
  */
 import { createHash } from 'node:crypto';

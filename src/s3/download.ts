@@ -7,7 +7,8 @@ import { Readable } from 'node:stream';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Download } from '../filesystem/filesystem.ts';
 import type { Answer } from './answer.ts';
-import { getObject, headObject } from './object-requests.ts';
+import { headPatiently } from './object-lookup.ts';
+import { getObject } from './object-requests.ts';
 import { contentRangeOf, ObjectRange, type ObjectVersion } from './object-range.ts';
 import { withRetries } from './retry.ts';
 import { storageErrorEvent } from './s3-error.ts';
@@ -35,7 +36,7 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
   const first = await getFirst(storage, options);
   if (!first) {
     // No byte from there on: the end of the object, or beyond it.
-    const sizeBytes = await sizeOf(storage, options);
+    const { ContentLength: sizeBytes = 0 } = await headPatiently(storage, options);
     if (offsetBytes > sizeBytes) {
       throw new FilesystemError('invalid-offset', `offset ${offsetBytes} in an object of ${sizeBytes} bytes`);
     }
@@ -78,15 +79,6 @@ async function getFirst(
     if (error instanceof FilesystemError && error.kind === 'invalid-offset') return undefined;
     throw error;
   }
-}
-
-async function sizeOf(storage: S3Storage, { bucket, key, signal }: S3DownloadOptions): Promise<number> {
-  const head = await withRetries(() => headObject(storage.client, { bucket, key, signal }), {
-    signal,
-    operation: 'HeadObject',
-    patienceMs: storage.patienceMs,
-  });
-  return head.ContentLength ?? 0;
 }
 
 // Made once: an error costs more than a small file does, for its stack.

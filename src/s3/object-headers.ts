@@ -40,6 +40,8 @@ const checksumHeaders = {
   ChecksumType: 'x-amz-checksum-type',
 } as const;
 
+const answeredTexts = [...Object.entries(textHeaders), ...Object.entries(checksumHeaders)];
+
 const metadataPrefix = 'x-amz-meta-';
 const bucketKeyHeader = 'x-amz-server-side-encryption-bucket-key-enabled';
 
@@ -61,9 +63,7 @@ export function headersOfAttributes(attributes: ObjectAttributes): Record<string
 /** What the headers of an answer to HeadObject or GetObject tell. */
 export function objectHeadOf(headers: Headers): ObjectHead {
   const fields: Record<string, unknown> = {};
-  for (const [field, name] of [...Object.entries(textHeaders), ...Object.entries(checksumHeaders)]) {
-    fields[field] = headers[name];
-  }
+  for (const [field, name] of answeredTexts) fields[field] = headers[name];
   const lastModified = new Date(headers['last-modified'] ?? NaN);
   return {
     ...fields,

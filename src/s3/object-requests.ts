@@ -50,8 +50,14 @@ export type PutObject = ObjectName & {
   readonly conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string };
 };
 
-/** Resolves when S3 has the object. It takes no signal: a request given up half-way would leave open whether it has. */
-export async function putObject(client: GatewayS3Client, request: PutObject): Promise<ObjectHead> {
+/**
+ * Resolves when S3 has the object, to the CRC32 that S3 names for it. It takes no signal: a request given up half-way would
+ * leave open whether it has.
+ */
+export async function putObject(
+  client: GatewayS3Client,
+  request: PutObject,
+): Promise<Pick<ObjectHead, 'ChecksumCRC32'>> {
   const { bucket, key, body, attributes, checksum, conditions } = request;
   const headers = {
     ...headersOfAttributes(attributes),
@@ -60,7 +66,7 @@ export async function putObject(client: GatewayS3Client, request: PutObject): Pr
     'if-match': conditions.IfMatch,
   };
   const answer = await client.direct.send({ method: 'PUT', bucket, key, headers, body });
-  return objectHeadOf(answer.headers);
+  return { ChecksumCRC32: answer.headers['x-amz-checksum-crc32'] };
 }
 
 export type UploadPart = ObjectName & {

@@ -11,13 +11,14 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { GetObjectCommand, ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { PasswordHash } from '../../src/users/password.ts';
 import type { Random } from '../support/random.ts';
 import { Dialogue } from '../support/dialogue.ts';
 import { startFaultProxy, type Fault, type FaultProxy } from '../support/fault-proxy.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { onEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
+import { unfinishedUploads } from '../support/unfinished-uploads.ts';
 
 export const gatewayFaults = [
   'none',
@@ -154,10 +155,8 @@ export class FaultyGateway {
     assert.equal(await metric(this.#gateway, 'ftp_gateway_passive_port_leases'), 0);
     assert.equal(await metric(this.#gateway, 'ftp_gateway_unexpected_errors_total'), 0);
     if (onEmulator) return;
-    const { Uploads = [] } = await this.#s3.client.send(
-      new ListMultipartUploadsCommand({ Bucket: this.#s3.bucket }),
-    );
-    assert.ok(Uploads.length <= this.#orphans, `${Uploads.length} uploads left, ${this.#orphans} by SIGKILL`);
+    const { length } = await unfinishedUploads(this.#s3);
+    assert.ok(length <= this.#orphans, `${length} uploads left, ${this.#orphans} by SIGKILL`);
   }
 
   async close(): Promise<void> {

@@ -5,11 +5,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { GetObjectCommand, HeadObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { PasswordHash } from '../../src/users/password.ts';
 import { Dialogue } from '../support/dialogue.ts';
 import { endGatewayProcesses, GatewayProcess } from '../support/gateway-process.ts';
 import { onEmulator, type S3Server, startS3Server } from '../support/s3-server.ts';
+import { unfinishedUploads } from '../support/unfinished-uploads.ts';
 
 let s3: S3Server;
 let folder: string;
@@ -100,8 +101,7 @@ describe('drain', () => {
     });
     // The embedded server cannot list them (docs/local-s3.md).
     if (onEmulator) return;
-    const { Uploads = [] } = await s3.client.send(new ListMultipartUploadsCommand({ Bucket: s3.bucket }));
-    assert.deepEqual(Uploads, []);
+    assert.deepEqual(await unfinishedUploads(s3), []);
   });
 
   it('ends at once on a second signal', async () => {

@@ -1,12 +1,6 @@
 /** What the tests of uploads and downloads need: a storage on the test's S3 server, bytes, and a look at what is there. */
 import { createHash } from 'node:crypto';
-import {
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListMultipartUploadsCommand,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3';
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import type { Upload } from '../../src/filesystem/filesystem.ts';
 import type { GatewayEvent } from '../../src/operations/event.ts';
 import { createS3Client } from '../../src/s3/s3-client.ts';
@@ -14,6 +8,7 @@ import type { S3Storage } from '../../src/s3/storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload.ts';
 import { onEmulator, type S3Server } from '../support/s3-server.ts';
+import { unfinishedUploads } from '../support/unfinished-uploads.ts';
 
 export const mib = 1024 * 1024;
 
@@ -55,12 +50,11 @@ export function openUpload(
   return openS3Upload(storage, { bucket, key, offset: 0, ifExists: 'replace', signal, ...options });
 }
 
-/** Of the unfinished multipart uploads of a key; the emulator cannot tell them, and has none here. */
-export async function openUploadIds({ client, bucket }: S3Server, key: string): Promise<string[]> {
+/** Of the unfinished multipart uploads whose keys begin like this; the emulator cannot tell them, and has none here. */
+export async function openUploadIds(s3: S3Server, key: string): Promise<string[]> {
   if (onEmulator) return [];
-  const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: key });
-  const { Uploads = [] } = await client.send(command);
-  return Uploads.map(({ UploadId }) => UploadId!);
+  const open = await unfinishedUploads(s3);
+  return open.filter((upload) => upload.key.startsWith(key)).map(({ uploadId }) => uploadId);
 }
 
 /** Bytes that differ at every place and do not repeat in any power of two; the same for the same seed. */
