@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { parseArgs } from 'node:util';
-import { fuzz, type FuzzFigures } from '../test/fuzz/fuzz.ts';
+import { fuzz, type FuzzFigures } from '../test/system/fuzz/fuzz.ts';
 
 const { values } = parseArgs({
   options: {

@@ -24,7 +24,7 @@ import { fileURLToPath } from 'node:url';
 import { startLocalS3 } from '../src/local/s3-server.ts';
 import { PasswordHash } from '../src/users/password.ts';
 import { freePort } from '../test/support/loopback-port.ts';
-import { startSecretsManager } from '../test/topology/secrets-manager.ts';
+import { startSecretsManager } from '../test/system/topology/secrets-manager.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const image = 'ftp-object-gateway:latest';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { parseConfig } from '../../src/config.ts';
 import { embeddedMetricLine } from '../../src/operations/emf.ts';
-import { readTopology } from '../topology/topology.ts';
+import { readTopology } from '../system/topology/topology.ts';
 import { resources, resourcesOfType, synthGateway } from './synth.ts';
 
 type AlarmProperties = {

@@ -7,7 +7,7 @@ import { CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
 import { PassivePortRange } from '../../lib/passive-port-range.ts';
 import { parseConfig } from '../../src/config.ts';
 import { variables } from '../../src/config/variables.ts';
-import { readTopology } from '../topology/topology.ts';
+import { readTopology } from '../system/topology/topology.ts';
 import { certificateIn, type Resource, resources, resourcesOfType, synthGateway } from './synth.ts';
 
 type LoadBalancers = readonly {

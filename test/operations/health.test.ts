@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { type HealthServer, startHealthServer } from '../../src/operations/health.ts';
 import { LeakCheck } from '../support/leak-check.ts';
-import { localHeader } from '../topology/proxy-header.ts';
+import { localHeader } from '../system/topology/proxy-header.ts';
 
 const leaks = new LeakCheck();
 let server: HealthServer;

@@ -10,7 +10,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
-import type { Security, Server } from '../clients/client.ts';
+import type { Security, Server } from '../system/clients/client.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import { LeakCheck } from './leak-check.ts';
 import { openTestStorage } from './s3-storage.ts';

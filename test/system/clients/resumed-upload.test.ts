@@ -1,0 +1,106 @@
+/** Every client that can go on with an upload, as its users let it, after one that broke in the middle. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { digest } from '../../s3/transfer.ts';
+import { startS3Gateway, type S3Gateway } from '../../support/s3-gateway.ts';
+import { skippedOnEmulator } from '../../support/s3-server.ts';
+import { breakUpload, sentBytes, wholeFile } from './broken-upload.ts';
+import { missing, run, type Client, type Invocation, type Security, type Server } from './client.ts';
+import { clients } from './clients.ts';
+
+const anyServer: Server = {
+  host: '127.0.0.1',
+  port: 21,
+  security: 'plain',
+  username: '',
+  password: '',
+  caFile: '',
+};
+const resumingClients = clients.filter(
+  (client) =>
+    client.invocation(anyServer, { deed: 'resume-put', local: '', remote: '', offsetBytes: 0 }) !== undefined,
+);
+
+describe('an upload that broke', { skip: skippedOnEmulator('ListMultipartUploads') }, () => {
+  let gateway: S3Gateway;
+  let folder: string;
+  let local: string;
+
+  before(async () => {
+    gateway = await startS3Gateway({ resumeWindowMs: 3_600_000 });
+    folder = await mkdtemp(join(tmpdir(), 'resumed-upload-'));
+    local = join(folder, 'whole.bin');
+    await writeFile(local, wholeFile);
+  });
+  after(async () => {
+    await gateway.close();
+    await rm(folder, { recursive: true });
+  });
+
+  for (const client of resumingClients) {
+    const [security] = client.securities;
+    it(`is continued by ${client.name}`, async (t) => {
+      const remote = `/${client.name.replaceAll(/\W/g, '-')}.bin`;
+      if (await isSkipped(t, client)) return;
+      const offeredBytes = await breakUpload(gateway, remote, 'data connection');
+      await assertContinues(client, security!, remote, offeredBytes);
+    });
+  }
+
+  for (const client of resumingClients.filter(({ name }) => name === 'curl' || name === 'lftp')) {
+    for (const security of client.securities) {
+      it(`because ${client.name} was killed over ${security} is continued when it is started again`, async (t) => {
+        const remote = `/killed-${client.name}-${security}.bin`;
+        if (await isSkipped(t, client)) return;
+        const put = { deed: 'put', local: '/dev/stdin', remote } as const;
+        const offeredBytes = await killInMidUpload(client.invocation(gateway.server(security), put)!, remote);
+        await assertContinues(client, security, remote, offeredBytes);
+      });
+    }
+  }
+
+  /** That the client sends what is missing and no more, and that the object is the file. */
+  async function assertContinues(
+    client: Client,
+    security: Security,
+    remote: string,
+    offeredBytes: number,
+  ): Promise<void> {
+    const deed = { deed: 'resume-put', local, remote, offsetBytes: offeredBytes } as const;
+    const ended = gateway.nextEvent('transfer', ({ pathname }) => pathname === remote);
+    await run(client.invocation(gateway.server(security), deed)!);
+    const { sizeBytes, outcome } = await ended;
+    assert.deepEqual(
+      { sizeBytes, outcome },
+      { sizeBytes: wholeFile.byteLength - offeredBytes, outcome: 'completed' },
+    );
+    assert.equal(digest(await gateway.getObject(remote)), digest(wholeFile));
+    assert.ok(!(await gateway.unfinishedUploads()).includes(remote), 'nothing unfinished is left');
+  }
+
+  /** Hands the client the file but for its end, kills it when the parts are in S3, and waits for the gateway's verdict. */
+  async function killInMidUpload({ program, arguments: args }: Invocation, remote: string): Promise<number> {
+    // Node's own pipe is a socket, which cannot be opened by name.
+    const child = spawn('sh', ['-c', 'cat | "$@"', 'sh', program, ...args], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    });
+    child.stdin.on('error', () => undefined);
+    child.stdin.write(wholeFile.subarray(0, sentBytes));
+    const parts = await gateway.partsArrived(remote, 3);
+    const ended = gateway.nextEvent('transfer', ({ pathname }) => pathname === remote);
+    process.kill(-child.pid!, 'SIGKILL');
+    assert.equal((await ended).outcome, 'aborted');
+    return parts.slice(0, -1).reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+  }
+});
+
+async function isSkipped(t: TestContext, client: Client): Promise<boolean> {
+  const reason = await missing(client);
+  if (reason !== undefined) t.skip(reason);
+  return reason !== undefined;
+}
