@@ -3,9 +3,11 @@
  * `npm run bench -- [works] [options]`; the works are `large`, `small`, `many` and `resume`, all of them where none is
  * named. Options, which make a short trial of it: `--repetitions N`, `--files N` (small), `--size-mib N` (large, resume),
  * `--uploads N` and `--upload-mib N` (many), `--servers gateway,sftpgo,rclone,stock`, and `--round-trip-ms N`, which puts S3
- * at that distance from everybody. Peers that are not installed are named and left out.
+ * at that distance from everybody. `--baseline DIRECTORY` adds another checkout of the gateway, dependencies installed, so that a change is
+ * compared with the version before it in the same run. Peers that are not installed are named and left out.
  */
 import { cpus, release, totalmem } from 'node:os';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startGatewayPeer } from './peers/gateway.ts';
 import type { Peer, S3Target } from './peers/peer.ts';
@@ -36,6 +38,7 @@ const { values, positionals } = parseArgs({
     'upload-mib': { type: 'string', default: '256' },
     servers: { type: 'string', default: Object.keys(starters).join(',') },
     'round-trip-ms': { type: 'string', default: '0' },
+    baseline: { type: 'string' },
   },
 });
 const repetitions = Number(values.repetitions);
@@ -72,6 +75,11 @@ function refuseUnknown(kind: string, names: readonly string[], known: object): v
 
 async function startPeers(target: S3Target): Promise<Peer[]> {
   const started: Peer[] = [];
+  if (values.baseline !== undefined) {
+    started.push(
+      await startGatewayPeer(target, {}, { name: 'baseline', checkout: resolve(values.baseline) }),
+    );
+  }
   for (const [name, start] of Object.entries(starters)) {
     if (!chosenServers.includes(name)) continue;
     try {

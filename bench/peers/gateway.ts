@@ -7,13 +7,16 @@ import { freePort } from '../../test/support/loopback-port.ts';
 import { freeRange } from './local-peers.ts';
 import { startPeer, type Peer, type S3Target } from './peer.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const manifest = new URL('../../package.json', import.meta.url);
+const thisCheckout = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The gateway as its container runs it (Dockerfile: ENV and CMD), with its defaults but for these variables. */
+/**
+ * The gateway as its container runs it (Dockerfile: ENV and CMD), with its defaults but for these variables; from this checkout,
+ * or from another one that is compared with it.
+ */
 export async function startGatewayPeer(
   s3: S3Target,
   variables: Readonly<Record<string, string>> = {},
+  { name = 'this gateway', checkout = thisCheckout } = {},
 ): Promise<Peer> {
   const account = { host: '127.0.0.1', port: await freePort(), username: 'bench', password: 'bench' };
   const passivePorts = await freeRange(4);
@@ -21,16 +24,18 @@ export async function startGatewayPeer(
   const user = {
     name: account.username,
     password: await PasswordHash.create(account.password),
-    home: { bucket: s3.bucket, prefix: 'gateway/' },
+    home: { bucket: s3.bucket, prefix: `${name.replaceAll(' ', '-')}/` },
     permissions: 'read-write',
   };
   await writeFile(users, JSON.stringify({ users: [user] }));
-  const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
+  const { version } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as {
+    version: string;
+  };
   return startPeer({
-    name: 'this gateway',
+    name,
     version,
     program: process.execPath,
-    arguments: ['--max-semi-space-size=8', main],
+    arguments: ['--max-semi-space-size=8', join(checkout, 'src/main.ts')],
     environment: {
       LISTEN_ADDRESS: account.host,
       CONTROL_PORT: String(account.port),
