@@ -63,7 +63,10 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
 function commandRow(command: Command): readonly string[] {
   const { verb, syntax, source, access, duringTransfer } = command;
   const capability = access === 'logged-in' ? (command.capability ?? '') : '';
-  const meanwhile = { answered: 'answered at once', 'aborts-it': 'ends it' };
+  const meanwhile = {
+    'answered-without-argument': 'answered at once, without a pathname',
+    'aborts-it': 'ends it',
+  };
   return [
     verb,
     `\`${syntax}\``,

@@ -13,10 +13,10 @@ type Row = {
   /** Where it is defined: `RFC 959 4.1.3`. */
   readonly source: string;
   /**
-   * What comes of it while a transfer runs (RFC 959 4.1.3): it is answered at once (STAT, NOOP, QUIT), or it aborts the
-   * transfer and is answered after it (ABOR). Every other command waits for the transfer's end.
+   * What comes of it while a transfer runs (RFC 959 4.1.3): without an argument it is answered at once (STAT), or it
+   * aborts the transfer and is answered after it (ABOR). Every other command waits for the transfer's end.
    */
-  readonly duringTransfer?: 'answered' | 'aborts-it';
+  readonly duringTransfer?: 'answered-without-argument' | 'aborts-it';
   /** The line of FEAT that tells clients of it (RFC 2389 3.2), where they look for one. */
   readonly feature?: string | ((session: Session) => string | undefined);
   /** Keeps the restart offset, RNFR or ALLO of the command before it in force (TYPE, PASV, ...: clients send them in between). */

@@ -23,7 +23,6 @@ export function sessionCommands(runStock: RunStock): Command[] {
       syntax: 'NOOP',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
-      duringTransfer: 'answered',
       keepsPending: true,
       handle: () => runStock('NOOP', ''),
     },
@@ -40,7 +39,6 @@ export function sessionCommands(runStock: RunStock): Command[] {
       syntax: 'QUIT',
       source: 'RFC 959 4.1.1',
       access: 'anyone',
-      duringTransfer: 'answered',
       handle: (session) => {
         session.endAfterReply('quit');
         return reply(221, 'Goodbye.');
@@ -63,7 +61,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
       syntax: 'STAT [<SP> <pathname>]',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
-      duringTransfer: 'answered',
+      duringTransfer: 'answered-without-argument',
       keepsPending: true,
       handle: (session, pathname) =>
         pathname === '' ? reply(211, statusOf(session)) : statPathname(session, pathname),

@@ -1,6 +1,6 @@
 /** The commands that move files: RETR, STOR, APPE, STOU, and REST in front of them. */
 import { randomBytes } from 'node:crypto';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
 import { AsciiDecoder, encodeAscii } from '../data/ascii.ts';
@@ -124,7 +124,7 @@ function store(
   const isAscii = session.representationType === 'A';
   if (isAscii && offset !== 'end' && offset > 0) return restartNeedsImage;
   const { announcedBytes } = session;
-  return runTransfer(session, login, { verb, pathname }, settings, async (transfer) => {
+  return runTransfer(session, login, { verb, pathname, isUpload: true }, settings, async (transfer) => {
     const upload = await login.filesystem.openUpload(pathname, {
       offset,
       ifExists: verb === 'STOU' || !may(login.user, 'overwrite') ? 'refuse' : 'replace',
@@ -134,7 +134,7 @@ function store(
     try {
       const socket = await transfer.connect(storePreliminary(session, verb, pathname));
       await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
-      await controlConnectionHadItsSay(transfer, announcedBytes);
+      await untilEndIsTrusted(transfer, announcedBytes);
       transfer.throwIfAborted();
       // What ALLO announced in ASCII may count line ends either way; in image it is exact, with or without the kept bytes.
       if (!isAscii) requireAnnouncedSize(transfer.movedBytes, offset, announcedBytes);
@@ -179,25 +179,21 @@ async function receiveAscii(
 const oneWriteBytes = 8 * 1024;
 /** A client that has sent its whole file closes its data connection right behind it. */
 const promptEndMs = 2;
-/** The kernel closes the connections of a process that was killed one after the other, other processes in between. */
-const controlConnectionGraceMs = 20;
 
 /**
  * A client that dies closes both of its connections, and nothing in a FIN on the data connection tells that from the end of
- * a file. So before an upload is committed the gateway looks whether the control connection ends too, which aborts the
- * transfer: for one whole turn of the event loop (one setImmediate may still belong to the turn in which the data connection
- * ended), and for 20 ms unless the end looks meant. See docs/decisions/0007-end-of-an-upload.md.
+ * a file. So before an upload is committed a command must have arrived after that FIN, or the gateway looks whether the
+ * control connection ends too, which aborts the transfer: for one whole turn of the event loop (one setImmediate may still
+ * belong to the turn in which the data connection ended), and for 20 ms unless the end looks intended.
+ * See docs/decisions/0007-end-of-an-upload.md.
  */
-async function controlConnectionHadItsSay(
-  transfer: Transfer,
-  announcedBytes: number | undefined,
-): Promise<void> {
+async function untilEndIsTrusted(transfer: Transfer, announcedBytes: number | undefined): Promise<void> {
   const isPrompt = performance.now() - transfer.lastReceivedAtMs < promptEndMs;
   await setImmediate();
   await setImmediate();
   if (transfer.movedBytes === announcedBytes) return;
   if (transfer.movedBytes <= oneWriteBytes && isPrompt) return;
-  await setTimeout(controlConnectionGraceMs);
+  await transfer.evidence?.confirmedInTime();
 }
 
 function requireAnnouncedSize(

@@ -80,6 +80,8 @@ export class ClientSession implements SessionHost, CommandLines {
   #drainClock: NodeJS.Timeout | undefined;
   #isOpened = false;
   #isClosed = false;
+  #hasInputEnded = false;
+  #isWrappedUp = false;
   #startsTls = false;
   #end: SessionEnd | undefined;
   #overlongLines = 0;
@@ -102,8 +104,10 @@ export class ClientSession implements SessionHost, CommandLines {
     this.#connection = new ControlConnection(
       socket,
       {
-        readable: () => this.#dispatcher.pump(),
+        arrived: () => this.#dispatcher.linesArrived(),
+        drained: () => this.#dispatcher.pump(),
         secured: (tls) => this.#secured(tls),
+        ended: () => this.#inputEnded(),
         closed: (reason) => this.#closed(reason),
       },
       arrival.proxyHeader === 'expected' ? this.#proxyPreamble() : undefined,
@@ -126,7 +130,11 @@ export class ClientSession implements SessionHost, CommandLines {
   }
 
   get takesReplies(): boolean {
-    return this.#end === undefined && this.#connection.isOpen && this.#connection.takesReplies;
+    return this.#connection.isOpen && this.#connection.takesReplies;
+  }
+
+  get takesCommands(): boolean {
+    return this.#end === undefined || (this.#end === 'drain' && this.#dispatcher.hasWaitingFarewell);
   }
 
   send(answer: Reply): void {
@@ -135,19 +143,23 @@ export class ClientSession implements SessionHost, CommandLines {
 
   answered(): void {
     if (this.#isClosed) {
-      if (!this.#dispatcher.isRunning) this.#markGone();
+      if (!this.#dispatcher.isRunning) this.#wrapUp();
       return;
     }
     this.#idleClock.refresh();
     if (this.#startsTls) this.#startTls();
     if (this.#drainClock !== undefined && !this.#expectsTransfer) this.#end ??= 'drain';
-    if (this.#end !== undefined && !this.#dispatcher.isRunning) this.#finish();
+    if (!this.takesCommands && !this.#dispatcher.isRunning) this.#finish();
     this.#connection.adjustReading();
   }
 
   overlongLine(): void {
     this.#overlongLines += 1;
     if (this.#overlongLines === maxOverlongLines) this.end('too-many-overlong-lines');
+  }
+
+  exhausted(): void {
+    if (this.#hasInputEnded) this.end('client-closed');
   }
 
   // The session's requests, made by commands.
@@ -161,6 +173,8 @@ export class ClientSession implements SessionHost, CommandLines {
   }
 
   endAfterReply(reason: SessionEnd): void {
+    // A client that leaves by itself needs no 421.
+    if (this.#end === 'drain') this.#end = reason;
     this.#end ??= reason;
   }
 
@@ -205,9 +219,10 @@ export class ClientSession implements SessionHost, CommandLines {
     this.end('drain');
   }
 
-  /** Drops everything without a word. */
+  /** Drops everything without a word, a confirmed upload included. */
   destroy(reason: SessionEnd): void {
     this.#end ??= reason;
+    this.#session.close();
     this.#connection.destroy();
   }
 
@@ -296,22 +311,38 @@ export class ClientSession implements SessionHost, CommandLines {
     this.#connection.end();
   }
 
+  /** The client has closed its side; only a confirmed upload, and what was sent behind it, is still carried out then. */
+  #inputEnded(): boolean {
+    this.#hasInputEnded = this.#session.transfer?.outlivesControlConnection() === true;
+    return this.#hasInputEnded;
+  }
+
   #closed(reason: SessionEnd): void {
     this.#end ??= reason;
     this.#isClosed = true;
     clearTimeout(this.#idleClock);
     clearTimeout(this.#loginClock);
     clearTimeout(this.#drainClock);
-    this.#session.close();
-    this.#leaveUserPlace();
-    if (this.#isOpened) {
-      this.#services.admission.addresses.giveBack(this.#session.clientAddress);
-      this.#services.observe({
-        event: 'session-closed',
-        sessionId: this.#session.id,
-        reason: this.#end,
-        durationMs: Date.now() - this.#startedAtMs,
-      });
+    // Its places stay taken meanwhile, so that clients that leave early hold no more than others.
+    if (this.#session.transfer?.outlivesControlConnection() === true) return;
+    this.#wrapUp();
+  }
+
+  /** Gives back what the session held, and is gone as soon as no command runs. */
+  #wrapUp(): void {
+    if (!this.#isWrappedUp) {
+      this.#isWrappedUp = true;
+      this.#session.close();
+      this.#leaveUserPlace();
+      if (this.#isOpened) {
+        this.#services.admission.addresses.giveBack(this.#session.clientAddress);
+        this.#services.observe({
+          event: 'session-closed',
+          sessionId: this.#session.id,
+          reason: this.#end ?? 'connection-broken',
+          durationMs: Date.now() - this.#startedAtMs,
+        });
+      }
     }
     if (!this.#dispatcher.isRunning) this.#markGone();
   }

@@ -9,10 +9,17 @@ import { formatReply, type Reply } from './reply.ts';
 import type { ControlTls } from './session.ts';
 
 export type ControlConnectionEvents = {
-  /** There may be lines to take; called again when replies that waited have gone out. */
-  readable(): void;
+  /** Bytes have arrived: there may be lines to take. */
+  arrived(): void;
+  /** Replies that waited have gone out: there is room for more. */
+  drained(): void;
   /** The handshake that AUTH asked for is done. */
   secured(tls: ControlTls): void;
+  /**
+   * The client has closed its side in order. Returns whether what it sent before is still executed and answered; `end` is
+   * called then. Otherwise the connection is closed, and `closed` follows.
+   */
+  ended(): boolean;
   /** It is gone, by whichever side. Called once. */
   closed(reason: 'client-closed' | 'connection-broken'): void;
 };
@@ -116,10 +123,12 @@ export class ControlConnection {
   }
 
   #listen(socket: Socket): void {
+    // A client that closes its side behind QUIT still reads the replies to what it sent before.
+    socket.allowHalfOpen = true;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('drain', this.#onDrain);
-    socket.on('error', ignore);
+    socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
   }
 
@@ -142,21 +151,25 @@ export class ControlConnection {
       this.#preamble = undefined;
     }
     this.#framing.push(bytes);
-    this.#events.readable();
+    this.#events.arrived();
     this.adjustReading();
   };
 
   readonly #onDrain = (): void => {
     if (this.#state !== 'open') return;
-    this.#events.readable();
+    this.#events.drained();
     this.adjustReading();
   };
 
   readonly #onEnd = (): void => {
+    if (this.#state === 'open' && this.#events.ended()) return;
     this.#socket.destroySoon();
     this.#dropSoon();
     this.#close('client-closed');
   };
+
+  // Its 'close' follows, but a phase of the event loop later: too late to be seen together with what was read before it.
+  readonly #onError = (): void => this.#close('connection-broken');
 
   readonly #onClose = (): void => {
     clearTimeout(this.#closingTimer);
@@ -170,8 +183,4 @@ export class ControlConnection {
     this.#state = 'closed';
     this.#events.closed(reason);
   }
-}
-
-function ignore(): void {
-  // An error is followed by 'close', which says all that matters here.
 }

@@ -1,6 +1,6 @@
 /**
- * Runs a session's commands strictly one after another. While a transfer runs, the few commands that RFC 959 allows then
- * are answered at once, and the others wait.
+ * Runs a session's commands strictly one after another, so that replies keep the order of their commands. While a transfer
+ * runs, ABOR ends it and STAT without a pathname is answered at once; every other command waits (RFC 959 4.1.3).
  */
 import type { Command } from '../commands/command.ts';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
@@ -13,12 +13,16 @@ import { reply, type Reply } from './reply.ts';
 /** The connection, as far as the dispatcher needs it. */
 export type CommandLines = {
   nextLine(): Line | undefined;
-  /** False while replies wait to be taken, and when the session is over. */
+  /** False while replies wait to be taken, and when the control connection is gone. */
   readonly takesReplies: boolean;
+  /** False when the session is to end before another command is executed. */
+  readonly takesCommands: boolean;
   send(reply: Reply): void;
   /** A command has been answered; TLS, or the end, may be due now. */
   answered(): void;
   overlongLine(): void;
+  /** No command is running, and no line is left. */
+  exhausted(): void;
 };
 
 /** Lines kept behind a running transfer. More stay in the connection's buffer, and then in the client's. */
@@ -42,6 +46,8 @@ export class Dispatcher {
   /** Whether the client has been told 150: what it sends from then on it sends in knowledge of the transfer. */
   #hasAnnounced = false;
   #isPumping = false;
+  /** Whether the lines being taken have only now arrived; after a pause for unsent replies nothing tells when they did. */
+  #isArriving = false;
 
   constructor(commands: ReadonlyMap<string, Command>, session: ControlSession, lines: CommandLines) {
     this.#commands = commands;
@@ -58,9 +64,27 @@ export class Dispatcher {
     return this.#waiting.length > 0;
   }
 
+  /** Whether a line waits whose client must get its reply even where the session is about to end: ABOR or QUIT. */
+  get hasWaitingFarewell(): boolean {
+    return this.#waiting.some((line) => {
+      const verb = line.kind === 'line' ? this.#find(verbOf(line.text))?.verb : undefined;
+      return verb === 'ABOR' || verb === 'QUIT';
+    });
+  }
+
   sendPreliminary(preliminary: Reply): void {
     this.#hasAnnounced = true;
     this.#lines.send(preliminary);
+  }
+
+  /** Bytes of the client have just arrived. */
+  linesArrived(): void {
+    this.#isArriving = true;
+    try {
+      this.pump();
+    } finally {
+      this.#isArriving = false;
+    }
   }
 
   /** Executes what can be executed now. Called whenever there may be lines, or room for replies. */
@@ -76,8 +100,12 @@ export class Dispatcher {
 
   #step(): boolean {
     if (this.#running !== undefined) return this.#stepDuringTransfer();
+    if (!this.#lines.takesCommands) return false;
     const line = this.#waiting.shift() ?? this.#lines.nextLine();
-    if (line === undefined) return false;
+    if (line === undefined) {
+      this.#lines.exhausted();
+      return false;
+    }
     this.#execute(line);
     return true;
   }
@@ -89,20 +117,26 @@ export class Dispatcher {
     const line = this.#lines.nextLine();
     if (line === undefined) return false;
     const command = line.kind === 'line' ? this.#find(verbOf(line.text)) : undefined;
-    // A client that pipelines expects its replies in order; only what it sends after the 150 is meant for this moment.
-    const isMeantNow = this.#hasAnnounced && this.#waiting.length === 0;
-    if (command?.duringTransfer === 'answered' && line.kind === 'line' && isMeantNow) {
-      this.#answerDuringTransfer(command, argumentOf(line.text));
-      return true;
-    }
     // Its own reply waits for its turn, right after the transfer's.
     if (command?.duringTransfer === 'aborts-it') transfer.abort('client-abort');
+    else if (line.kind === 'line' && this.#isArriving) transfer.commandArrived(command?.verb === 'QUIT');
+    // A client that pipelines expects its replies in order; only what it sends after the 150 is meant for this moment.
+    const isMeantNow = this.#hasAnnounced && this.#waiting.length === 0;
+    if (
+      command?.duringTransfer === 'answered-without-argument' &&
+      line.kind === 'line' &&
+      argumentOf(line.text) === '' &&
+      isMeantNow
+    ) {
+      this.#answerDuringTransfer(command);
+      return true;
+    }
     this.#waiting.push(line);
     return true;
   }
 
-  #answerDuringTransfer(command: Command, argument: string): void {
-    const outcome = this.#call(command, argument);
+  #answerDuringTransfer(command: Command): void {
+    const outcome = this.#call(command, '');
     if (!(outcome instanceof Promise)) {
       this.#answer(outcome);
       return;

@@ -58,7 +58,7 @@ export class LineFraming {
         this.#position = urgent + 1;
         this.#skipsLineFeed = true;
         this.#swallowLineFeed();
-        return { kind: 'line', text: this.#bytes.toString('latin1', start, urgent) };
+        return { kind: 'line', text: decode(this.#bytes.subarray(start, urgent)) };
       }
       if (end < 0) return this.#unfinished(start);
       this.#position = end + 1;

@@ -106,14 +106,16 @@ export class ControlListener {
       reachedAddress: canonicalAddress(localAddress),
       reachedThroughProxy: false,
     };
+    // A session may outlive its connection: what it still does holds its place.
+    let sessionGone: Promise<unknown> = Promise.resolve();
     if (isRefused) this.#countRefusal(socket, addresses);
     else {
       admission.enter();
-      socket.once('close', () => admission.leave());
+      socket.once('close', () => void sessionGone.then(() => admission.leave()));
     }
     const welcome = (ready: Socket, arrival: Arrival): void => {
       if (isRefused) this.#refuse(ready, arrival);
-      else this.#startSession(ready, arrival);
+      else sessionGone = this.#startSession(ready, arrival);
     };
     const { proxyProtocol, implicitTls } = this.#options;
     if (implicitTls === undefined) {
@@ -124,10 +126,11 @@ export class ControlListener {
     this.#arriveUnderTls(socket, addresses, implicitTls, welcome);
   }
 
-  #startSession(socket: Socket, arrival: Arrival): void {
+  /** Resolves when the session is gone. */
+  #startSession(socket: Socket, arrival: Arrival): Promise<unknown> {
     const session = new ClientSession(this.#services, socket, arrival);
     this.#sessions.add(session);
-    void session.gone.then(() => this.#sessions.delete(session));
+    return session.gone.then(() => this.#sessions.delete(session));
   }
 
   #countRefusal(socket: Socket, { clientAddress }: ClientAddresses): void {

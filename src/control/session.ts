@@ -39,6 +39,10 @@ export type RunningTransfer = {
   readonly startedAtMs: number;
   /** Payload bytes moved so far, for STAT (RFC 959 4.1.3). */
   readonly movedBytes: number;
+  /** A complete command line arrived that does not abort the transfer; it may prove that an upload is whole. */
+  commandArrived(isQuit: boolean): void;
+  /** The control connection has ended: whether the transfer goes on. It does for an upload that a command has confirmed. */
+  outlivesControlConnection(): boolean;
   /** Ends it; the transfer's own final reply follows. The first reason is kept. */
   abort(reason: TransferAbortReason): void;
   /** Resolves when it has ended and released everything. Never rejects. */

@@ -10,6 +10,7 @@ import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Pathname } from '../filesystem/pathname.ts';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 import { DataProtectionError, protectDataConnection, type DataResumption } from './data-tls.ts';
+import { UploadEvidence } from './upload-evidence.ts';
 
 export type TransferSettings = {
   /** How long a client may neither send nor take a byte, while the gateway waits for just that. */
@@ -25,6 +26,13 @@ export class DataConnectionLost extends Error {
 // How long a client may take to close its side after ours; after that the connection is dropped.
 const closeTimeoutMs = 5_000;
 
+export type TransferRequest = {
+  readonly verb: string;
+  readonly pathname: Pathname;
+  /** Whether the client sends: what proves the end of its file is collected then. */
+  readonly isUpload?: true;
+};
+
 export class Transfer implements RunningTransfer {
   readonly verb: string;
   readonly pathname: Pathname;
@@ -36,6 +44,8 @@ export class Transfer implements RunningTransfer {
   movedBytes = 0;
   /** When the client's last bytes came (`performance.now()`); before that, when receiving began. */
   lastReceivedAtMs = 0;
+  /** Undefined for what is sent to the client. */
+  readonly evidence: UploadEvidence | undefined;
   readonly #session: Session;
   readonly #source: DataConnectionSource;
   readonly #settings: TransferSettings;
@@ -50,11 +60,13 @@ export class Transfer implements RunningTransfer {
   constructor(
     session: Session,
     source: DataConnectionSource,
-    request: { readonly verb: string; readonly pathname: Pathname },
+    request: TransferRequest,
     settings: TransferSettings,
   ) {
     this.verb = request.verb;
     this.pathname = request.pathname;
+    this.evidence =
+      request.isUpload === true ? new UploadEvidence(() => this.abort('control-connection-lost')) : undefined;
     this.deflateLevel = session.transmissionMode === 'Z' ? session.deflateLevel : undefined;
     this.#session = session;
     this.#source = source;
@@ -81,12 +93,22 @@ export class Transfer implements RunningTransfer {
     this.#drop();
   }
 
+  commandArrived(isQuit: boolean): void {
+    this.evidence?.commandArrived(isQuit);
+  }
+
+  outlivesControlConnection(): boolean {
+    if (this.#isOver || this.#abortReason !== undefined) return false;
+    return this.evidence?.controlConnectionEnded() === true;
+  }
+
   /**
    * Sends the 150 and waits for the data connection, under TLS where PROT P holds. The reply goes first: many clients
    * connect, and most begin their TLS handshake, only when they have read it.
    */
   async connect(preliminary: Reply): Promise<Socket> {
     this.#session.sendPreliminary(preliminary);
+    this.evidence?.announced();
     this.#socket = await this.#source.open(this.signal);
     this.throwIfAborted();
     const { tls, protectionLevel } = this.#session;
@@ -106,6 +128,7 @@ export class Transfer implements RunningTransfer {
   /** From now on it is the client who must move: starts the stall clock, or starts it anew. */
   waitForClient(): void {
     this.#waitsForClient = true;
+    this.evidence?.received(this.movedBytes);
     if (this.#stallTimer !== undefined) this.#stallTimer.refresh();
     else this.#stallTimer = setTimeout(this.#checkStall, this.#settings.stallTimeoutMs);
   }
@@ -113,12 +136,14 @@ export class Transfer implements RunningTransfer {
   /** It is the storage we wait for, or nobody; a client is not blamed for that. */
   stopWaiting(): void {
     this.#waitsForClient = false;
+    this.evidence?.readingPaused();
   }
 
   /** Releases everything. A data connection that was not closed in order is reset, so that no client takes it for complete. */
   end(): void {
     this.#isOver = true;
     clearTimeout(this.#stallTimer);
+    this.evidence?.close();
     this.#session.signal.removeEventListener('abort', this.#sessionGone);
     this.#drop();
     if (this.#session.transfer === this) this.#session.transfer = undefined;
@@ -139,6 +164,7 @@ export class Transfer implements RunningTransfer {
   /** Tells the transfer that its data connection ended in order and is closed, or closing, by itself. */
   releaseConnection(): void {
     this.#socket = undefined;
+    this.evidence?.dataEnded();
   }
 
   readonly #sessionGone = (): void => this.abort('control-connection-lost');
@@ -184,7 +210,7 @@ export function closeInOrder(socket: Socket): void {
 export async function runTransfer(
   session: Session,
   login: Login,
-  request: { readonly verb: string; readonly pathname: Pathname },
+  request: TransferRequest,
   settings: TransferSettings,
   move: (transfer: Transfer) => Promise<Reply>,
 ): Promise<Reply> {

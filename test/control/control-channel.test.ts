@@ -155,11 +155,10 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('answers NOOP and STAT while a transfer runs, and ABOR ends it with 426 and 226', async () => {
+  it('answers STAT while a transfer runs, and ABOR ends it with 426 and 226', async () => {
     const client = await logIn();
     const data = await client.passive();
     await client.says('RETR /big', /^150 /);
-    await client.says('NOOP', /^200 /);
     await client.says('STAT', /^211-Status:\n[^]*RETR \/big: \d+ bytes moved\n/);
     await client.says('ABOR', '426 Connection closed; transfer aborted.', '226 ABOR command successful.');
     const received = await readAll(data).catch(() => Buffer.alloc(0));
@@ -172,14 +171,40 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('answers QUIT while a transfer runs at once, and closes after the transfer', async () => {
+  for (const [command, answer] of [
+    ['NOOP', /^200 /],
+    ['STAT /empty', /^213-/],
+    ['FOO', /^500 /],
+  ] as const) {
+    it(`answers ${command}, sent while a transfer runs, after the transfer's own reply`, async () => {
+      const client = await logIn();
+      const data = await client.passive();
+      await client.says('RETR /big', /^150 /);
+      await client.send(`${command}\r\n`);
+      assert.equal((await readAll(data)).length, big.length);
+      await client.expect(/^226 /, answer);
+      await client.quit();
+    });
+  }
+
+  it('answers QUIT, sent while a transfer runs, after the reply of the transfer, and closes then', async () => {
     const client = await logIn();
     const data = await client.passive();
     await client.says('RETR /big', /^150 /);
-    await client.says('QUIT', '221 Goodbye.');
+    await client.send('QUIT\r\n');
     assert.equal((await readAll(data)).length, big.length);
-    await client.expect(/^226 /);
+    await client.expect(/^226 /, '221 Goodbye.');
     await client.expectClosed();
+  });
+
+  it('answers ABOR behind a command that waits for the transfer, each in its turn', async () => {
+    const client = await logIn();
+    const data = await client.passive();
+    await client.says('RETR /big', /^150 /);
+    await client.send('NOOP\r\nABOR\r\n');
+    await client.expect(/^426 /, /^200 /, '226 ABOR command successful.');
+    data.destroy();
+    await client.quit();
   });
 
   it('keeps other commands waiting until the transfer has ended', async () => {
@@ -255,7 +280,6 @@ describe('the control connection', () => {
       await client.says('STOR /kept', /^150 /);
       data.write('half of');
       if (sentMeanwhile !== '') await client.send(sentMeanwhile);
-      if (sentMeanwhile === 'NOOP\r\n') await client.expect(/^200 /);
       client.destroy();
       data.resume();
       await closed(data);

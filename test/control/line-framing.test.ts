@@ -42,6 +42,11 @@ const cases: readonly Case[] = [
   ['a CR inside a line, which ends nothing', ['STOR a\rDELE b\r\n'], ['STOR a\rDELE b']],
   ['ABOR whose LF went as urgent data', ['ABOR\r', 'NOOP\r\n'], ['ABOR', 'NOOP']],
   ['ABOR whose LF comes later', ['ABOR\r', '\nNOOP\r\n'], ['ABOR', 'NOOP']],
+  [
+    'UTF-8 in front of ABOR, whether or not its LF comes in the same piece',
+    [Buffer.from('c280000041424f520d', 'hex'), '\n', Buffer.from('c280000041424f520d0a', 'hex')],
+    ['\x80\0\0ABOR', '\x80\0\0ABOR'],
+  ],
   ['a name that ends in ABOR', ['DELE ABOR\rx\r\n'], ['DELE ABOR\rx']],
   ['Telnet IP and Synch in front of ABOR', [latin1('\xff\xf4\xff\xf2ABOR\r\n')], ['ABOR']],
   ['Telnet IP and a Synch whose DM was lost', [latin1('\xff\xf4\xffABOR\r\n')], ['ABOR']],

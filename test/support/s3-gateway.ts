@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
 import type { Security, Server } from '../system/clients/client.ts';
+import type { Filesystem } from '../../src/filesystem/filesystem.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import { LeakCheck } from './leak-check.ts';
 import { openTestStorage } from './s3-storage.ts';
@@ -40,16 +41,21 @@ const password = 'demo';
 export type S3GatewayOptions = {
   /** For how long the user who began it may continue an interrupted upload; nothing of it is kept by default. */
   readonly resumeWindowMs?: number;
+  /** What the gateway uses in the place of each user's filesystem. */
+  readonly wrap?: (filesystem: Filesystem) => Filesystem;
 };
 
-export async function startS3Gateway({ resumeWindowMs = 0 }: S3GatewayOptions = {}): Promise<S3Gateway> {
+export async function startS3Gateway({
+  resumeWindowMs = 0,
+  wrap = (filesystem) => filesystem,
+}: S3GatewayOptions = {}): Promise<S3Gateway> {
   const leaks = new LeakCheck();
   const testStorage = await openTestStorage();
   const { server: s3, storage } = testStorage;
   const gateway = await startTestGateway({
     users: usernames.map((name) => ({ name, password, home: { bucket: s3.bucket, prefix } })),
     filesystemFor: (user) =>
-      new S3Filesystem(storage, user.home, { owner: user.name, windowMs: resumeWindowMs }),
+      wrap(new S3Filesystem(storage, user.home, { owner: user.name, windowMs: resumeWindowMs })),
     tls: 'optional',
     implicitTls: true,
   });
