@@ -164,6 +164,10 @@ export class ClientSession implements SessionHost, CommandLines {
 
   // The session's requests, made by commands.
 
+  get isExecuting(): boolean {
+    return this.#dispatcher.isRunning;
+  }
+
   sendPreliminary(preliminary: Reply): void {
     this.#dispatcher.sendPreliminary(preliminary);
   }

@@ -9,6 +9,7 @@ import type { ControlTls, Login, LoginState, RunningTransfer, Session, SessionEn
 
 /** What a session asks of its connection. */
 export type SessionHost = {
+  readonly isExecuting: boolean;
   sendPreliminary(reply: Reply): void;
   startTlsAfterReply(): void;
   endAfterReply(reason: SessionEnd): void;
@@ -65,6 +66,10 @@ export class ControlSession implements Session {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  get isExecuting(): boolean {
+    return this.#host.isExecuting;
   }
 
   async logIn(

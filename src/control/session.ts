@@ -63,6 +63,8 @@ export type Session = {
   readonly observe: Observe;
   /** Aborted when the control connection is gone or the session ends; everything the session started stops with it. */
   readonly signal: AbortSignal;
+  /** Whether a command is under way whose final reply is still to come. */
+  readonly isExecuting: boolean;
 
   loginState: LoginState;
   /** Undefined while the control connection is in clear. */

@@ -10,27 +10,26 @@ import { getSystemErrorMap } from 'node:util';
 import type { Observe } from '../operations/event.ts';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 import { foldIpv4Mapped } from './ip-address.ts';
-import { PortLease } from './port-lease.ts';
+import { PortLease, type LeaseHolder } from './port-lease.ts';
 
 export type PassivePortsOptions = {
   readonly listenAddress: string;
   /** Port numbers; 0 takes any free port (tests). */
   readonly ports: readonly number[];
-  /** How long a lease waits for its connection. */
+  /** How long a lease waits for its connection, from the PASV or EPSV and again from the transfer command's 150. */
   readonly dataConnectionTimeoutMs: number;
   /** How long a PASV or EPSV waits in line for a port. */
   readonly leaseWaitMs: number;
   readonly observe: Observe;
 };
 
-/** Who asks for a port: the session's id, and the address its data connection will come from. */
-export type LeaseHolder = { readonly id: string; readonly clientAddress: string };
-
 export type PassiveLease = DataConnectionSource & { readonly port: number };
 
 type PassivePort = {
   readonly number: number;
   readonly server: Server;
+  /** The leases that wait on it, of all addresses. */
+  readonly leases: Set<PortLease>;
   /** Order number of its last lease: the port that rested longest is leased next. */
   lastLease: number;
 };
@@ -116,7 +115,8 @@ export class PassivePorts {
       });
       server.listen({ host: this.#options.listenAddress, port: number, backlog: listenBacklog }, resolve);
     });
-    const port: PassivePort = { number: (server.address() as AddressInfo).port, server, lastLease: 0 };
+    const { port: boundPort } = server.address() as AddressInfo;
+    const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLease: 0 };
     server.removeAllListeners('error');
     server.on('error', (error) => this.#options.observe({ event: 'unexpected-error', error }));
     server.on('connection', (socket) => this.#accept(port, socket));
@@ -131,10 +131,13 @@ export class PassivePorts {
   #accept(port: PassivePort, socket: Socket): void {
     // Whatever a peer does to this socket later, no error event may go unheard.
     socket.on('error', ignore);
-    // A peer that has reset the connection already has no address any more.
+    // A peer that has reset the connection already has no address any more (getpeername(2) fails).
     const address = socket.remoteAddress === undefined ? undefined : foldIpv4Mapped(socket.remoteAddress);
     const lease = address === undefined ? undefined : this.#claims.get(address)?.leases.get(port.number);
     if (lease === undefined) {
+      // Among several leases there is no telling whose it was.
+      const [onlyLease] = port.leases;
+      if (address === undefined && port.leases.size === 1) onlyLease?.reportReset();
       this.#options.observe({
         event: 'stray-data-connection',
         port: port.number,
@@ -168,12 +171,16 @@ export class PassivePorts {
 
   #grant(claims: Claims, port: PassivePort, holder: LeaseHolder, signal: AbortSignal): PortLease {
     port.lastLease = ++this.#leaseCount;
-    const lease = new PortLease(port.number, this.#options.dataConnectionTimeoutMs, signal, {
-      released: () => this.#release(claims, port, holder.clientAddress),
+    const lease = new PortLease(port.number, holder, this.#options.dataConnectionTimeoutMs, signal, {
+      released: () => {
+        port.leases.delete(lease);
+        this.#release(claims, port, holder.clientAddress);
+      },
       ended: () => {
         if (this.#leaseOfSession.get(holder.id) === lease) this.#leaseOfSession.delete(holder.id);
       },
     });
+    port.leases.add(lease);
     claims.leases.set(port.number, lease);
     this.#leaseOfSession.set(holder.id, lease);
     return lease;

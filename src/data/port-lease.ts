@@ -2,6 +2,16 @@
 import type { Socket } from 'node:net';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 
+/** Who asks for a port. */
+export type LeaseHolder = {
+  /** The session's. */
+  readonly id: string;
+  /** The address its data connection will come from. */
+  readonly clientAddress: string;
+  /** Whether a command is under way: then it is the gateway that keeps the client waiting, and not the other way round. */
+  readonly isExecuting: boolean;
+};
+
 type LeaseEvents = {
   /** The port is free again: the connection came, or the lease ended. Called once. */
   released(): void;
@@ -14,19 +24,34 @@ type Opening = {
   readonly reject: (error: DataConnectionError) => void;
 };
 
+/**
+ * How long a lease goes on waiting when a connection to its port was reset before it could be accepted. The client's own
+ * was it most likely, but a reset connection has no address any more, and a stranger's must not end the lease at once.
+ */
+const waitAfterResetMs = 1_000;
+
 export class PortLease implements DataConnectionSource {
   readonly port: number;
+  readonly #holder: LeaseHolder;
   readonly #timeoutMs: number;
   readonly #sessionSignal: AbortSignal;
   readonly #events: LeaseEvents;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
   #state: 'waiting' | 'connected' | 'over' = 'waiting';
+  #wasReset = false;
   #socket: Socket | undefined;
   #failure = 'The data connection has been used; send PASV or EPSV first.';
   #opening: Opening | undefined;
 
-  constructor(port: number, timeoutMs: number, sessionSignal: AbortSignal, events: LeaseEvents) {
+  constructor(
+    port: number,
+    holder: LeaseHolder,
+    timeoutMs: number,
+    sessionSignal: AbortSignal,
+    events: LeaseEvents,
+  ) {
     this.port = port;
+    this.#holder = holder;
     this.#timeoutMs = timeoutMs;
     this.#sessionSignal = sessionSignal;
     this.#events = events;
@@ -41,6 +66,12 @@ export class PortLease implements DataConnectionSource {
     this.#socket = socket;
     if (this.#opening !== undefined) this.#hand(this.#opening.resolve);
     this.#events.released();
+  }
+
+  /** A connection, presumably the client's, was reset before it could be accepted. */
+  reportReset(): void {
+    this.#wasReset = true;
+    if (this.#opening !== undefined) this.#startClock();
   }
 
   open(signal: AbortSignal): Promise<Socket> {
@@ -65,6 +96,8 @@ export class PortLease implements DataConnectionSource {
           reject(error);
         },
       };
+      // Many clients connect only when they have read the 150, which comes right before this call.
+      this.#startClock();
     });
   }
 
@@ -72,9 +105,23 @@ export class PortLease implements DataConnectionSource {
     this.#end('The data connection has been closed; send PASV or EPSV first.');
   }
 
+  #startClock(): void {
+    clearTimeout(this.#timer);
+    const timeoutMs = this.#wasReset ? Math.min(waitAfterResetMs, this.#timeoutMs) : this.#timeoutMs;
+    this.#timer = setTimeout(this.#expire, timeoutMs);
+  }
+
   readonly #expire = (): void => {
+    if (this.#opening === undefined && this.#holder.isExecuting) {
+      // A transfer waits for the storage, and its client perhaps for the 150.
+      this.#timer.refresh();
+      return;
+    }
+    const seconds = Math.ceil(this.#timeoutMs / 1000);
     this.#end(
-      `No data connection came within ${Math.ceil(this.#timeoutMs / 1000)} seconds; send PASV or EPSV first.`,
+      this.#wasReset
+        ? 'The data connection was reset before it was accepted; send PASV or EPSV first.'
+        : `No data connection came within ${seconds} seconds; send PASV or EPSV first.`,
     );
   };
 

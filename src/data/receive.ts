@@ -70,12 +70,21 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: Sink): Promise<v
       else socket.destroy();
       resolve();
     };
+    transfer.lastReceivedAtMs = performance.now();
+    // Under TLS the client's end may have come with its last handshake record, before anything here could listen.
+    if (socket.readableEnded) {
+      onEnd();
+      return;
+    }
+    if (socket.closed) {
+      reject(transfer.brokenConnection());
+      return;
+    }
     socket.on('data', onData);
     socket.once('end', onEnd);
     socket.once('close', () => {
       if (!hasEnded) reject(transfer.brokenConnection());
     });
-    transfer.lastReceivedAtMs = performance.now();
     transfer.waitForClient();
     socket.resume();
   });

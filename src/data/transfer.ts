@@ -15,6 +15,8 @@ import { UploadEvidence } from './upload-evidence.ts';
 export type TransferSettings = {
   /** How long a client may neither send nor take a byte, while the gateway waits for just that. */
   readonly stallTimeoutMs: number;
+  /** How long a client may take for its data connection, and then for the TLS handshake on it. */
+  readonly dataConnectionTimeoutMs: number;
   readonly tlsDataResumption: DataResumption;
 };
 
@@ -113,9 +115,8 @@ export class Transfer implements RunningTransfer {
     this.throwIfAborted();
     const { tls, protectionLevel } = this.#session;
     if (protectionLevel === 'P' && tls !== undefined) {
-      this.waitForClient();
-      this.#socket = await protectDataConnection(this.#socket, tls, this.#settings.tlsDataResumption);
-      this.stopWaiting();
+      const { tlsDataResumption: resumption, dataConnectionTimeoutMs: handshakeTimeoutMs } = this.#settings;
+      this.#socket = await protectDataConnection(this.#socket, tls, { resumption, handshakeTimeoutMs });
       this.throwIfAborted();
     }
     return this.#socket;

@@ -60,7 +60,8 @@ describe('PASV', () => {
 
   it('is 425 with a clear text when its address holds every port for too long', async () => {
     await start();
-    await side.ports.lease({ id: 'other', clientAddress: '127.0.0.1' }, new AbortController().signal);
+    const other = { id: 'other', clientAddress: '127.0.0.1', isExecuting: false };
+    await side.ports.lease(other, new AbortController().signal);
     assert.equal(
       await side.command('PASV'),
       '425 All passive ports wait for other connections from your address; try again.\r\n',

@@ -52,6 +52,7 @@ export class DataSide {
     this.sessionEnd = new AbortController();
     const settings: TransferSettings = {
       stallTimeoutMs: options.stallTimeoutMs ?? 5_000,
+      dataConnectionTimeoutMs: options.dataConnectionTimeoutMs ?? 5_000,
       tlsDataResumption: options.tlsDataResumption ?? 'optional',
     };
     this.login = {
@@ -70,6 +71,7 @@ export class DataSide {
       reachedThroughProxy: false,
       observe: (event: GatewayEvent) => events.push(event),
       signal: this.sessionEnd.signal,
+      isExecuting: false,
       loginState: { step: 'logged-in', login: this.login },
       tls: undefined,
       protectionLevel: 'C',
@@ -115,7 +117,12 @@ export class DataSide {
   /** The final reply's line; a thrown error is the caller's to expect. */
   async command(verb: string, argument = ''): Promise<string> {
     const command = this.#commands.get(verb) as LoginCommand;
-    return formatReply(await command.handle(this.session, this.login, argument));
+    this.session.isExecuting = true;
+    try {
+      return formatReply(await command.handle(this.session, this.login, argument));
+    } finally {
+      this.session.isExecuting = false;
+    }
   }
 
   /** PASV, and the client's connection to the port it names. */

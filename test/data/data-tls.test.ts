@@ -163,17 +163,62 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
 }
 
 describe('a data connection under TLS', () => {
-  it('that sends no ClientHello is 425, and harms nobody', async () => {
-    await start('TLSv1.3');
-    const client = await side.connection();
-    client.end('GET / HTTP/1.0\r\n\r\n');
-    assert.equal(await side.command('RETR', 'f'), '425 The TLS handshake of the data connection failed.\r\n');
+  const inClear =
+    '425 A data connection came, but in clear; this session protects them with TLS (PROT P).\r\n';
+  const handshakeFailed = '425 The TLS handshake of the data connection failed.\r\n';
+  // A ClientHello that offers TLS 1.0 and nothing else (RFC 2246 7.4.1.2).
+  const tls10ClientHello = Buffer.concat([
+    Buffer.from([22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 1]),
+    Buffer.alloc(32, 7),
+    Buffer.from([0, 0, 2, 0, 47, 1, 0]),
+  ]);
+  for (const [what, bytes, reply] of [
+    ['ends without a byte', '', inClear],
+    ['sends one byte of a file and ends', 'x', inClear],
+    ['sends a text in clear', 'Report of the day\n'.repeat(100), inClear],
+    ['sends zeros in clear', Buffer.alloc(1000), inClear],
+    ['sends a ZIP file in clear', Buffer.from('PK\x03\x04\x14\0\0\0\b\0'.repeat(50), 'latin1'), inClear],
+    ['sends an HTTP request', 'GET / HTTP/1.0\r\n\r\n', inClear],
+    ['offers TLS 1.0 alone', tls10ClientHello, handshakeFailed],
+    ['ends in the middle of its ClientHello', tls10ClientHello.subarray(0, 20), handshakeFailed],
+  ] as const) {
+    for (const [verb, argument] of [
+      ['STOR', 'up'],
+      ['RETR', 'f'],
+    ] as const) {
+      it(`A data connection that ${what} where TLS is expected is answered at once in ${verb}: ${reply.trimEnd()}`, async () => {
+        await start('TLSv1.3', { dataConnectionTimeoutMs: 60_000, stallTimeoutMs: 60_000 });
+        const client = await side.connection();
+        client.resume().end(bytes);
+        assert.equal(await side.command(verb, argument), reply);
+        assert.equal(filesystem.readFile('/up'), undefined);
+      });
+    }
+  }
+
+  it('A data connection that stays silent where TLS is expected is told so after DATA_CONNECTION_TIMEOUT.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
+    await side.connection();
+    assert.equal(await side.command('RETR', 'f'), inClear);
   });
 
-  it('that sends nothing is aborted after the stall timeout', async () => {
-    await start('TLSv1.3', { stallTimeoutMs: 50 });
-    await side.connection();
-    assert.match(await side.command('RETR', 'f'), /^426 No data moved/);
+  it('A TLS handshake that does not go on is told so after DATA_CONNECTION_TIMEOUT.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
+    const client = await side.connection();
+    client.write(tls10ClientHello.subarray(0, 20));
+    assert.equal(
+      await side.command('RETR', 'f'),
+      '425 The TLS handshake of the data connection took over 1 seconds.\r\n',
+    );
+  });
+
+  it('A data connection that never comes is not taken for one in clear.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
+    await side.command('EPSV');
+    assert.equal(
+      await side.command('RETR', 'f'),
+      '425 No data connection came within 1 seconds; send PASV or EPSV first.\r\n',
+    );
   });
 
   it('is in clear after PROT C', async () => {
