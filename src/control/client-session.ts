@@ -80,6 +80,7 @@ export class ClientSession implements SessionHost, CommandLines {
   #drainClock: NodeJS.Timeout | undefined;
   #isOpened = false;
   #isClosed = false;
+  #isGivenUp = false;
   #startsTls = false;
   #end: SessionEnd | undefined;
   #overlongLines = 0;
@@ -205,6 +206,17 @@ export class ClientSession implements SessionHost, CommandLines {
     this.end('drain');
   }
 
+  /**
+   * Ends the session though a command is under way, and does not wait for what becomes of that: 421 is its reply. RFC 959 5.4
+   * allows it for every command when the service must shut down.
+   */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#end ??= 'drain';
+    if (this.#isClosed) this.#markGone();
+    else this.#finish();
+  }
+
   /** Drops everything without a word. */
   destroy(reason: SessionEnd): void {
     this.#end ??= reason;
@@ -313,6 +325,6 @@ export class ClientSession implements SessionHost, CommandLines {
         durationMs: Date.now() - this.#startedAtMs,
       });
     }
-    if (!this.#dispatcher.isRunning) this.#markGone();
+    if (!this.#dispatcher.isRunning || this.#isGivenUp) this.#markGone();
   }
 }
