@@ -58,7 +58,8 @@ export type Gateway = {
   /**
    * Takes no more connections, ends every session as soon as it moves no data (one whose PASV was answered has 2 s more to
    * say what for), and resolves when all are gone; after
-   * `timeoutMs` the transfers that still run are aborted.
+   * `timeoutMs` the transfers that still run are aborted. Commands whose storage does not answer then are waited for a few
+   * seconds longer (`drainGrace`), and no client longer than that.
    */
   drain(timeoutMs: number): Promise<void>;
   /** Ends everything at once; resolves when nothing is left. */
@@ -135,6 +136,12 @@ type Parts = {
   stopListening(): Promise<void>;
 };
 
+/**
+ * What follows the end of a drain's time, in milliseconds: `replyMs` for the replies of what was aborted, then 421 to
+ * whoever still has none, and `farewellMs` to read that.
+ */
+export const drainGrace = { replyMs: 3_000, farewellMs: 500 } as const;
+
 class RunningGateway implements Gateway {
   readonly controlPort: number;
   readonly implicitTlsPort?: number;
@@ -161,11 +168,16 @@ class RunningGateway implements Gateway {
   async drain(timeoutMs: number): Promise<void> {
     await this.#parts.stopListening();
     const gone = this.#endSessions((session) => session.drain());
-    const timer = setTimeout(() => {
-      for (const session of this.#parts.sessions) session.abortTransfer();
-    }, timeoutMs);
+    const { replyMs, farewellMs } = drainGrace;
+    const later = (delayMs: number, end: (session: ClientSession) => void): NodeJS.Timeout =>
+      setTimeout(() => this.#parts.sessions.forEach(end), delayMs);
+    const timers = [
+      later(timeoutMs, (session) => session.abortTransfer()),
+      later(timeoutMs + replyMs, (session) => session.giveUp()),
+      later(timeoutMs + replyMs + farewellMs, (session) => session.destroy('drain')),
+    ];
     await gone;
-    clearTimeout(timer);
+    timers.forEach(clearTimeout);
     await this.#parts.passivePorts.close();
   }
 

@@ -28,7 +28,8 @@ export type Service = {
   readonly passivePorts: readonly number[];
   readonly operationsPort: number;
   /**
-   * Takes no more sessions, lets running transfers finish for so long, aborts the rest, and releases everything.
+   * Takes no more sessions, lets running transfers finish for so long, aborts the rest, and releases everything. Takes less
+   * than `drainMs` + 4 s, whatever S3 does.
    * Idempotent: the first call decides.
    */
   stop(reason: string, drainMs: number): Promise<void>;
@@ -38,6 +39,12 @@ export type Log = {
   readonly observe: Observe;
   readonly writeLine: (line: string) => void;
 };
+
+/**
+ * How long after a drain S3 may take to tell what became of uploads: less than sessions wait for their replies
+ * (`drainGrace`), so that clients hear it.
+ */
+const settlingMs = 2_500;
 
 /** What is open, to be closed last to first. */
 type Closers = (() => void | Promise<void>)[];
@@ -70,6 +77,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
 
   const storage = openStorage(config, memory, observe);
   closers.push(() => storage.client.destroy());
+  const { settling } = storage.client;
   const users = await openUserStore({
     source: config.users,
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
@@ -116,7 +124,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     const startedAtMs = performance.now();
     isReady = false;
     observe({ event: 'drain-started', reason, sessions: started.sessionCount });
+    const deadline = setTimeout(() => settling.giveUp(), drainMs + settlingMs);
     await started.drain(drainMs);
+    await settling.done();
+    clearTimeout(deadline);
     observe({ event: 'gateway-stopped', reason, durationMs: Math.round(performance.now() - startedAtMs) });
     await closeAll(closers);
   };

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { isOutOfDescriptors } from '../operations/descriptors.ts';
 
 export type DocumentSource = {
   /** For messages: what is read from where. */
@@ -91,6 +92,8 @@ export class WatchedDocument {
 
   #report(error: Error): void {
     if (this.#isClosed || error.message === this.#lastFailure) return;
+    // It says nothing about the document, which is read again after the interval.
+    if (isOutOfDescriptors(error.cause)) return;
     this.#lastFailure = error.message;
     this.#options.failed(error);
   }

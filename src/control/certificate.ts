@@ -1,15 +1,21 @@
 /** The certificate in files, read again when they change, so that a renewed one serves the next session. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { watch, type FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import { isOutOfDescriptors } from '../operations/descriptors.ts';
 import type { Observe } from '../operations/event.ts';
 import type { Certificate, CertificateHolder } from './tls-context.ts';
 
 export type CertificateFiles = { readonly certificatePath: string; readonly keyPath: string };
 
-/** Renewal writes two files, one after the other, or replaces them by links: the dust settles first. */
+/** From the first change to the read: renewal writes two files, or replaces links to them, one after the other. */
 const settleMs = 200;
+/** How long certificate and key may disagree before that is a failure, and not a renewal that is half done. */
+const renewalMs = 2_000;
+/** Until the next read while the process has no descriptor to read with; no event announces that one is free. */
+const shortageMs = 5_000;
 
 export class CertificateFromFiles implements CertificateHolder {
   readonly #files: CertificateFiles;
@@ -17,6 +23,9 @@ export class CertificateFromFiles implements CertificateHolder {
   readonly #watchers: readonly FSWatcher[];
   #current: Certificate;
   #timer: NodeJS.Timeout | undefined;
+  /** `performance.now()` at the first of the failed reads since the last good one. */
+  #failingSinceMs: number | undefined;
+  #reportedReason: string | undefined;
   #isClosed = false;
 
   private constructor(files: CertificateFiles, current: Certificate, observe: Observe) {
@@ -42,14 +51,9 @@ export class CertificateFromFiles implements CertificateHolder {
   /** Reads the files now. On failure the certificate in force stays, and the failure is observed. */
   async reload(): Promise<void> {
     try {
-      const renewed = await readCertificate(this.#files);
-      if (this.#isClosed || isSame(renewed, this.#current)) return;
-      this.#current = renewed;
-      this.#observe({ event: 'certificate-loaded', source: this.#files.certificatePath });
+      await this.#load();
     } catch (error) {
-      if (this.#isClosed) return;
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#observe({ event: 'document-unusable', document: 'certificate', reason });
+      this.#report(error);
     }
   }
 
@@ -59,31 +63,88 @@ export class CertificateFromFiles implements CertificateHolder {
     for (const watcher of this.#watchers) watcher.close();
   }
 
+  // Not filtered by name: where the files are links, as in Kubernetes volumes, only a link in front of them changes.
   #watch(folder: string): FSWatcher {
-    const watcher = watch(folder, { persistent: false }, () => {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => void this.reload(), settleMs).unref();
-    });
+    const watcher = watch(folder, { persistent: false }, () => this.#readIn(settleMs));
     watcher.on('error', (error) => this.#observe({ event: 'unexpected-error', error }));
     return watcher;
+  }
+
+  // Later events do not postpone the read: in a folder with a log file they never end.
+  #readIn(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#readChange();
+    }, delayMs).unref();
+  }
+
+  async #readChange(): Promise<void> {
+    try {
+      await this.#load();
+    } catch (error) {
+      if (isOutOfDescriptors(error)) {
+        this.#readIn(shortageMs);
+        return;
+      }
+      this.#failingSinceMs ??= performance.now();
+      if (performance.now() - this.#failingSinceMs < renewalMs) this.#readIn(settleMs);
+      else this.#report(error);
+    }
+  }
+
+  async #load(): Promise<void> {
+    const renewed = await readFiles(this.#files);
+    if (this.#isClosed) return;
+    if (!isSame(renewed, this.#current)) {
+      checkCertificate(renewed, sourceOf(this.#files));
+      this.#current = renewed;
+      this.#observe({ event: 'certificate-loaded', source: this.#files.certificatePath });
+    }
+    this.#failingSinceMs = undefined;
+    this.#reportedReason = undefined;
+  }
+
+  /** Each reason once until the files are good again: other files in the folder may change all the time. */
+  #report(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#isClosed || isOutOfDescriptors(error) || reason === this.#reportedReason) return;
+    this.#reportedReason = reason;
+    this.#observe({ event: 'document-unusable', document: 'certificate', reason });
   }
 }
 
 /** Reads and checks both files. */
-export async function readCertificate({ certificatePath, keyPath }: CertificateFiles): Promise<Certificate> {
+export async function readCertificate(files: CertificateFiles): Promise<Certificate> {
+  const certificate = await readFiles(files);
+  checkCertificate(certificate, sourceOf(files));
+  return certificate;
+}
+
+async function readFiles({ certificatePath, keyPath }: CertificateFiles): Promise<Certificate> {
   const [chain, key] = await Promise.all([readFile(certificatePath), readFile(keyPath)]);
-  checkCertificate({ chain, key }, `${certificatePath} and ${keyPath}`);
   return { chain, key };
+}
+
+function sourceOf({ certificatePath, keyPath }: CertificateFiles): string {
+  return `${certificatePath} and ${keyPath}`;
 }
 
 /** Throws an error that names `source` where the certificate cannot be used with the key. */
 export function checkCertificate({ chain, key }: Certificate, source: string): void {
+  let matches: boolean;
   try {
-    createSecureContext({ cert: chain, key });
+    matches = new X509Certificate(chain).checkPrivateKey(createPrivateKey(key));
+    if (matches) createSecureContext({ cert: chain, key });
   } catch (error) {
     throw new Error(`The certificate and the key of ${source} cannot be used: ${(error as Error).message}`, {
       cause: error,
     });
+  }
+  if (!matches) {
+    throw new Error(
+      `The certificate and the key of ${source} do not match: the key belongs to another certificate.`,
+    );
   }
 }
 

@@ -82,6 +82,7 @@ export class ClientSession implements SessionHost, CommandLines {
   #isClosed = false;
   #hasInputEnded = false;
   #isWrappedUp = false;
+  #isGivenUp = false;
   #startsTls = false;
   #end: SessionEnd | undefined;
   #overlongLines = 0;
@@ -223,6 +224,17 @@ export class ClientSession implements SessionHost, CommandLines {
     this.end('drain');
   }
 
+  /**
+   * Ends the session though a command is under way, and does not wait for what becomes of that: 421 is its reply. RFC 959 5.4
+   * allows it for every command when the service must shut down.
+   */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#end ??= 'drain';
+    if (this.#isClosed) this.#wrapUp();
+    else this.#finish();
+  }
+
   /** Drops everything without a word, a confirmed upload included. */
   destroy(reason: SessionEnd): void {
     this.#end ??= reason;
@@ -328,7 +340,7 @@ export class ClientSession implements SessionHost, CommandLines {
     clearTimeout(this.#loginClock);
     clearTimeout(this.#drainClock);
     // Its places stay taken meanwhile, so that clients that leave early hold no more than others.
-    if (this.#session.transfer?.outlivesControlConnection() === true) return;
+    if (!this.#isGivenUp && this.#session.transfer?.outlivesControlConnection() === true) return;
     this.#wrapUp();
   }
 
@@ -348,6 +360,6 @@ export class ClientSession implements SessionHost, CommandLines {
         });
       }
     }
-    if (!this.#dispatcher.isRunning) this.#markGone();
+    if (!this.#dispatcher.isRunning || this.#isGivenUp) this.#markGone();
   }
 }

@@ -238,6 +238,8 @@ export async function runTransfer(
 }
 
 function failureReply(transfer: Transfer, error: unknown, settings: TransferSettings): Reply | undefined {
+  // Whatever ended the transfer, "aborted" would be more than is known.
+  if (isUnconfirmed(error)) return undefined;
   switch (transfer.abortReason) {
     case 'client-abort':
       return reply(426, 'Connection closed; transfer aborted.');
@@ -261,7 +263,7 @@ function failureReply(transfer: Transfer, error: unknown, settings: TransferSett
 
 function observeEnd(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
   const outcome = failure === undefined ? 'completed' : isClients(transfer, failure) ? 'aborted' : 'failed';
-  const reason = transfer.abortReason ?? reasonOf(failure);
+  const reason = isUnconfirmed(failure) ? reasonOf(failure) : (transfer.abortReason ?? reasonOf(failure));
   session.observe({
     event: 'transfer',
     sessionId: session.id,
@@ -283,10 +285,16 @@ function reasonOf(failure: unknown): string | undefined {
 }
 
 function isClients(transfer: Transfer, failure: unknown): boolean {
+  if (isUnconfirmed(failure)) return false;
   return (
     transfer.abortReason !== undefined ||
     failure instanceof DataConnectionError ||
     failure instanceof DataProtectionError ||
     failure instanceof DataConnectionLost
   );
+}
+
+/** Whether an upload failed that may have been published all the same. */
+function isUnconfirmed(failure: unknown): boolean {
+  return failure instanceof FilesystemError && failure.kind === 'unconfirmed';
 }

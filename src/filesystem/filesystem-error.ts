@@ -23,6 +23,8 @@ export type FilesystemErrorKind =
   | 'storage-full'
   /** The file changed under a transfer; mixed bytes are never sent: 451. */
   | 'changed'
+  /** S3 was asked to publish the file, and whether it did could not be found out: 451. */
+  | 'unconfirmed'
   /** Throttled, unreachable, expired credentials, anything that may pass: 451. */
   | 'unavailable';
 

@@ -15,6 +15,8 @@ const replies: Readonly<Record<FilesystemErrorKind, Reply>> = {
   'invalid-offset': reply(554, 'The restart offset is beyond the end of the file.'),
   'storage-full': reply(552, 'Exceeded storage allocation.'),
   changed: reply(451, 'The file changed during the transfer; try again.'),
+  // A client that appends, or that must not send a file twice, has to look before it tries again.
+  unconfirmed: reply(451, 'The storage did not confirm the file; check whether it was stored.'),
   unavailable: reply(451, 'The storage is not available; try again later.'),
 };
 

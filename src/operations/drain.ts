@@ -24,10 +24,20 @@ const sameSignalMs = 300;
 /** As a shell shows a process that a signal ended. */
 const exitCodes = { SIGTERM: 143, SIGINT: 130 } as const;
 
+/**
+ * The process ends so long after its drain at the latest. With the second that the log may take for its last lines
+ * (`log.ts`) it is the 5 s that docs/lifecycle.md promises.
+ */
+const stopGraceMs = 4_000;
+
 export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions): void {
   let stoppingSinceMs: number | undefined = undefined;
   const stop = (reason: string, timeoutMs: number, code: number): void => {
     stoppingSinceMs = performance.now();
+    setTimeout(() => {
+      observe({ event: 'unexpected-error', error: new Error('the stop took longer than it may') });
+      exit(1);
+    }, timeoutMs + stopGraceMs).unref();
     service.stop(reason, timeoutMs).then(
       () => exit(code),
       (error: unknown) => {

@@ -104,7 +104,7 @@ export class DirectRequests {
       const xml = await answer.text();
       if (hasElement(xml, element)) return xml;
       // What fails behind a 200 has failed inside S3.
-      throw this.#refusalOf(xml, 500, answer.headers);
+      throw refusalOf(xml, 500, answer.headers, false);
     });
   }
 
@@ -146,6 +146,10 @@ export class DirectRequests {
     const path =
       request.key === undefined ? bucketPath(address) : address.pathPrefix + encodePath(request.key);
     const query = encodeQuery(request.query ?? {});
+    const signedAt: SigningTime = {
+      s3TimeMs: Date.now() + this.#client.config.systemClockOffset,
+      monotonicMs: performance.now(),
+    };
     const headers = signer.sign(
       {
         method: request.method,
@@ -155,7 +159,7 @@ export class DirectRequests {
         payloadHash: payloadHashOf(request.body, address.isEncrypted),
       },
       credentials,
-      Date.now() + this.#client.config.systemClockOffset,
+      signedAt.s3TimeMs,
     );
     // While the address and the credentials were fetched; an exchange hears only of what comes.
     request.signal?.throwIfAborted();
@@ -179,7 +183,8 @@ export class DirectRequests {
     );
     const answer = await exchange.answered;
     if (answer.status >= 200 && answer.status < 300) return answer;
-    throw this.#refusalOf(await answer.text(), answer.status, answer.headers);
+    const isOffTime = this.#correctClock(answer.status, answer.headers, signedAt);
+    throw refusalOf(await answer.text(), answer.status, answer.headers, isOffTime);
   }
 
   #bucket(bucket: string): Promise<{ readonly address: BucketAddress; readonly signer: Signer }> {
@@ -196,30 +201,36 @@ export class DirectRequests {
     return found;
   }
 
-  /** Whether S3 refused for a time that is not its own; the next request then has that. */
-  #correctClock(status: number, headers: Answer['headers']): boolean {
+  /**
+   * Whether S3 refused the time that the request was signed with; the next request then has that of S3. What counts is the
+   * time this request was signed with: by now another refusal may have corrected the offset, or the clock been set.
+   */
+  #correctClock(status: number, headers: Answer['headers'], signedAt: SigningTime): boolean {
     // The answer to a HEAD does not say why. With an Age it comes from a cache, and its date is that of another answer.
     if (status !== 403 || headers['age'] !== undefined) return false;
-    const offsetMs = Date.parse(headers['date'] ?? '') - Date.now();
-    const isOff = Math.abs(offsetMs - this.#client.config.systemClockOffset) >= noticeableSkewMs;
-    if (isOff) this.#client.config.systemClockOffset = offsetMs;
+    const s3TimeMs = Date.parse(headers['date'] ?? '');
+    const expectedMs = signedAt.s3TimeMs + performance.now() - signedAt.monotonicMs;
+    const isOff = Math.abs(s3TimeMs - expectedMs) >= noticeableSkewMs;
+    if (isOff) this.#client.config.systemClockOffset = s3TimeMs - Date.now();
     return isOff;
   }
+}
 
-  #refusalOf(xml: string, status: number, headers: Answer['headers']): Error {
-    const isOffTime = this.#correctClock(status, headers);
-    const name = isOffTime ? clockErrorName : fieldOf(xml, 'Code') || nameOfStatus(status);
-    return new S3ServiceException({
-      name,
-      message: fieldOf(xml, 'Message') || name,
-      $fault: status >= 500 ? 'server' : 'client',
-      $metadata: {
-        httpStatusCode: status,
-        ...(headers['x-amz-request-id'] !== undefined && { requestId: headers['x-amz-request-id'] }),
-        ...(headers['x-amz-id-2'] !== undefined && { extendedRequestId: headers['x-amz-id-2'] }),
-      },
-    });
-  }
+/** The time in a signature, and the monotonic time (`performance.now()`) at which it was made. */
+type SigningTime = { readonly s3TimeMs: number; readonly monotonicMs: number };
+
+function refusalOf(xml: string, status: number, headers: Answer['headers'], isOffTime: boolean): Error {
+  const name = isOffTime ? clockErrorName : fieldOf(xml, 'Code') || nameOfStatus(status);
+  return new S3ServiceException({
+    name,
+    message: fieldOf(xml, 'Message') || name,
+    $fault: status >= 500 ? 'server' : 'client',
+    $metadata: {
+      httpStatusCode: status,
+      ...(headers['x-amz-request-id'] !== undefined && { requestId: headers['x-amz-request-id'] }),
+      ...(headers['x-amz-id-2'] !== undefined && { extendedRequestId: headers['x-amz-id-2'] }),
+    },
+  });
 }
 
 /** Names the gateway in the bucket's access log. */

@@ -62,7 +62,11 @@ export class MultipartUpload {
     this.uploadId = uploadId;
   }
 
-  /** Begins it. Falls back to `parts` integrity where the server refuses, or does not name, a whole-object checksum. */
+  /**
+   * Begins it. Falls back to `parts` integrity where the server refuses, or does not name, a whole-object checksum. The signal
+   * stops further attempts; a request under way is waited for all the same, because S3 may carry out what was cancelled,
+   * and an upload whose id is unknown cannot be aborted.
+   */
   static async create(
     storage: S3Storage,
     target: MultipartTarget,
@@ -165,7 +169,7 @@ export class MultipartUpload {
       identity: mark === undefined ? { sizeBytes, crc32: crc32ToBase64(crc) } : { mark },
       condition,
       operation: 'CompleteMultipartUpload',
-      send: (conditions) =>
+      send: (conditions, signal) =>
         this.#storage.client.send(
           new CompleteMultipartUploadCommand({
             ...this.#name,
@@ -181,6 +185,7 @@ export class MultipartUpload {
             ...(integrity === 'whole' && { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32ToBase64(crc) }),
             ...conditions,
           }),
+          { abortSignal: signal },
         ),
     };
     await publish(this.#storage, publication, signal);
@@ -188,10 +193,13 @@ export class MultipartUpload {
 
   /** Gives it up. No part may be in flight. Never rejects: what cannot be aborted is reported with its upload id. */
   async abort(): Promise<void> {
+    const { client } = this.#storage;
+    const { deadline } = client.settling;
+    const command = new AbortMultipartUploadCommand(this.#name);
     try {
-      await withRetries(() => this.#storage.client.send(new AbortMultipartUploadCommand(this.#name)), {
+      await withRetries(() => client.send(command, { abortSignal: deadline }), {
         // The transfer's own signal has aborted already.
-        signal: new AbortController().signal,
+        signal: deadline,
         operation: 'AbortMultipartUpload',
         patienceMs: Math.min(abortPatienceMs, this.#storage.patienceMs ?? abortPatienceMs),
       });
@@ -231,17 +239,34 @@ async function createWithChecksum(
   { bucket, key, attributes, integrity }: MultipartTarget,
   signal: AbortSignal,
 ): Promise<CreateMultipartUploadCommandOutput> {
+  const { deadline } = storage.client.settling;
   const checksum = { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' } as const;
   const create = (extra: Partial<typeof checksum>): Promise<CreateMultipartUploadCommandOutput> =>
     withRetries(
       () =>
         storage.client.send(
           new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
-          { abortSignal: signal },
+          { abortSignal: deadline },
         ),
       { signal, operation: 'CreateMultipartUpload', patienceMs: storage.patienceMs },
     );
-  if (integrity === 'parts') return await create({});
+  try {
+    if (integrity === 'parts') return await create({});
+    return await createAsFarAsKnown(create, checksum);
+  } catch (error) {
+    // Cancelled with the process: S3 may have begun an upload that is left to the bucket's lifecycle rule.
+    if (deadline.aborted) {
+      const errorName = 'Unconfirmed';
+      storage.observe({ event: 'storage-error', operation: 'CreateMultipartUpload', bucket, key, errorName });
+    }
+    throw error;
+  }
+}
+
+async function createAsFarAsKnown<Checksum extends object>(
+  create: (extra: Checksum | object) => Promise<CreateMultipartUploadCommandOutput>,
+  checksum: Checksum,
+): Promise<CreateMultipartUploadCommandOutput> {
   try {
     return await create(checksum);
   } catch (error) {

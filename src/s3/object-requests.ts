@@ -48,24 +48,25 @@ export type PutObject = ObjectName & {
   readonly attributes: ObjectAttributes;
   readonly checksum: BodyChecksum;
   readonly conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string };
+  /** Leaves open whether S3 has the object, or will have it. */
+  readonly signal: AbortSignal;
 };
 
 /**
- * Resolves when S3 has the object, to the CRC32 that S3 names for it. It takes no signal: a request given up half-way would
- * leave open whether it has.
+ * Resolves when S3 has the object, to the CRC32 that S3 names for it.
  */
 export async function putObject(
   client: GatewayS3Client,
   request: PutObject,
 ): Promise<Pick<ObjectHead, 'ChecksumCRC32'>> {
-  const { bucket, key, body, attributes, checksum, conditions } = request;
+  const { bucket, key, body, attributes, checksum, conditions, signal } = request;
   const headers = {
     ...headersOfAttributes(attributes),
     ...headersOfChecksum(checksum),
     'if-none-match': conditions.IfNoneMatch,
     'if-match': conditions.IfMatch,
   };
-  const answer = await client.direct.send({ method: 'PUT', bucket, key, headers, body });
+  const answer = await client.direct.send({ method: 'PUT', bucket, key, headers, body, signal });
   return { ChecksumCRC32: answer.headers['x-amz-checksum-crc32'] };
 }
 

@@ -5,13 +5,17 @@
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { CopiedRange, MultipartUpload } from './multipart-upload.ts';
 import type { Part } from './part.ts';
+import { untilAborted } from './until-aborted.ts';
 import { gatewayMark, mostDataParts, type Mark } from './upload-mark.ts';
 
 /** Enough for some 300 MB/s at S3's 85 to 90 MB/s a request (Amazon S3, "Performance design patterns"). */
 export const mostPartsInFlight = 4;
 
 export type PartSenderOptions = {
-  /** Begins the multipart upload, or hands out one that was begun before. Called once, for the first part. */
+  /**
+   * Begins the multipart upload, or hands out one that was begun before. Called once, for the first part. The signal stops
+   * further attempts; a request under way must be waited for, as S3 may carry it out.
+   */
   open(signal: AbortSignal): Promise<MultipartUpload>;
   readonly firstPartNumber: number;
   /** Says whose upload it is, beside the gateway's own mark. */
@@ -37,7 +41,7 @@ export class PartSender {
     return Math.min(this.#nextPartNumber, mostDataParts);
   }
 
-  /** Undefined as long as no part was sent. */
+  /** Undefined as long as no part was sent. Not cancelled with the parts: it is what the upload is aborted by. */
   get multipart(): Promise<MultipartUpload> | undefined {
     return this.#multipart;
   }
@@ -64,7 +68,7 @@ export class PartSender {
     for (const mark of [gatewayMark, this.#options.ownerMark]) {
       // An upload without its mark is as good; only what it leaves behind after a crash is not found.
       if (mark)
-        this.#track(this.#multipart.then((multipart) => multipart.sendMark(mark, this.#requests.signal)));
+        this.#track(this.#opened().then((multipart) => multipart.sendMark(mark, this.#requests.signal)));
     }
     return this.#multipart;
   }
@@ -94,7 +98,7 @@ export class PartSender {
         if (partNumber > mostDataParts) {
           throw new FilesystemError('storage-full', `more than ${mostDataParts} parts`);
         }
-        await send(await this.open(), this.#requests.signal);
+        await send(await this.#opened(), this.#requests.signal);
       } catch (error) {
         this.#options.onFailure(error);
       } finally {
@@ -102,6 +106,11 @@ export class PartSender {
       }
     };
     this.#track(sending());
+  }
+
+  // `open` goes on after a cancellation, because the id that it brings is needed to abort the upload.
+  #opened(): Promise<MultipartUpload> {
+    return untilAborted(this.open(), this.#requests.signal);
   }
 
   #track(work: Promise<void>): void {

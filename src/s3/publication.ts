@@ -3,7 +3,8 @@
  * Each upload carries a mark of its own in the object's metadata, so that a look at the object tells.
  */
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
-import { findObject } from './object-lookup.ts';
+import type { ObjectHead } from './object-headers.ts';
+import { findObject, findObjectAtOnce } from './object-lookup.ts';
 import { isNoSuchUpload, withRetries } from './retry.ts';
 import { filesystemErrorOf, isNotFound, isPreconditionFailed } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
@@ -28,49 +29,81 @@ export type Publication = {
   readonly identity: Identity;
   readonly condition: Condition;
   readonly operation: 'PutObject' | 'CompleteMultipartUpload';
-  /** One attempt. Not cancelled by anything: a cancelled attempt would leave the truth open. */
-  send(conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string }): Promise<unknown>;
+  /** One attempt. The signal is not the transfer's: a cancelled attempt leaves open what S3 does, so it may take its time. */
+  send(
+    conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string },
+    signal: AbortSignal,
+  ): Promise<unknown>;
 };
 
 /** The metadata entry (`x-amz-meta-ftp-upload`) that tells one upload from all others. */
 export const uploadMarkName = 'ftp-upload';
 
 /**
- * Publishes, and resolves only when the object is in S3. The signal stops further attempts, not one under way.
- * @throws FilesystemError `exists` or `changed` where the condition is not met, or what S3 answered.
+ * Publishes, and resolves only when the object is in S3. The signal stops further attempts; one under way, and the question
+ * what became of it, get some more time (`settling.ts`).
+ * @throws FilesystemError `exists` or `changed` where the condition is not met, `unconfirmed` where S3 may have published or
+ * may still publish and does not tell, or what S3 answered; the signal's reason.
  */
 export async function publish(
   storage: S3Storage,
   publication: Publication,
   signal: AbortSignal,
 ): Promise<void> {
-  const { operation, condition } = publication;
-  const header = headerOf(condition);
   // Servers without conditional writes ignore the header, so a name that is taken already is found here.
   if (
-    condition.require === 'absence' &&
+    publication.condition.require === 'absence' &&
     (await findObject(storage, { ...publication, signal })) !== undefined
   )
     throw nameTaken();
-  let answered = false;
-  await withRetries(
-    async () => {
-      if (answered) return;
-      try {
-        await publication.send(header);
-      } catch (error) {
-        if (!isDecided(error, operation) && (await isPublished(storage, publication, signal))) {
-          answered = true;
-          return;
+  const requests = storage.client.settling.after(signal);
+  try {
+    await publishWithin(storage, publication, signal, requests.signal);
+  } finally {
+    requests.release();
+  }
+}
+
+/** @param settling aborts some time after `signal`: what becomes of an attempt is to be found out until then. */
+async function publishWithin(
+  storage: S3Storage,
+  publication: Publication,
+  signal: AbortSignal,
+  settling: AbortSignal,
+): Promise<void> {
+  const { operation } = publication;
+  const header = headerOf(publication.condition);
+  /** Set while an attempt may have published, and the object could not be looked at since. */
+  let openQuestion: unknown;
+  try {
+    await withRetries(
+      async () => {
+        try {
+          await publication.send(header, settling);
+        } catch (error) {
+          if (!isDecided(error, operation)) {
+            openQuestion = error;
+            const isThere = await isPublished(storage, publication, settling);
+            openQuestion = undefined;
+            if (isThere) return;
+          }
+          throw failureOf(error, publication);
         }
-        if (operation === 'CompleteMultipartUpload' && isBadDigest(error)) throw mismatch(error);
-        if (condition.require === 'absence' && isPreconditionFailed(error)) throw nameTaken(error);
-        if (condition.require === 'version' && isNotFound(error)) throw gone(error);
-        throw error;
-      }
-    },
-    { signal, operation, patienceMs: storage.patienceMs },
-  );
+      },
+      { signal, operation, patienceMs: storage.patienceMs },
+    );
+  } catch (error) {
+    if (openQuestion === undefined) throw error;
+    if (await isPublishedAtLast(storage, publication, signal, settling, openQuestion)) return;
+    throw error;
+  }
+}
+
+function failureOf(error: unknown, { operation, condition }: Publication): unknown {
+  if (operation === 'CompleteMultipartUpload' && isBadDigest(error)) return mismatch(error);
+  if (condition.require === 'absence' && isPreconditionFailed(error)) return nameTaken(error);
+  if (condition.require === 'version' && isNotFound(error)) return gone(error);
+  return error;
 }
 
 /** Whether S3 has refused without doing anything, so that there is no need to look. */
@@ -89,20 +122,45 @@ function isBadDigest(error: unknown): boolean {
   return error instanceof Error && error.name === 'BadDigest';
 }
 
+/** Looks once. @throws where S3 does not tell. */
 async function isPublished(
   storage: S3Storage,
   publication: Publication,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const head = await findObject(storage, { ...publication, signal: withoutAbort(signal) });
-  const { identity } = publication;
-  if ('mark' in identity) return head?.Metadata?.[uploadMarkName] === identity.mark;
-  return head?.ContentLength === identity.sizeBytes && head.ChecksumCRC32 === identity.crc32;
+  return isOwn(await findObjectAtOnce(storage, { ...publication, signal }), publication);
 }
 
-// After an abort the question whether the object is there still needs its answer.
-function withoutAbort(signal: AbortSignal): AbortSignal {
-  return signal.aborted ? new AbortController().signal : signal;
+/**
+ * Looks for as long as there is time, where an abort has ended the attempts before their outcome was known.
+ * @throws FilesystemError `unconfirmed` where S3 does not tell.
+ */
+async function isPublishedAtLast(
+  storage: S3Storage,
+  publication: Publication,
+  signal: AbortSignal,
+  settling: AbortSignal,
+  openQuestion: unknown,
+): Promise<boolean> {
+  const { bucket, key, operation } = publication;
+  try {
+    // Without an abort the attempts, and the looks between them, have used up the patience already.
+    if (signal.aborted)
+      return isOwn(await findObject(storage, { bucket, key, signal: settling }), publication);
+  } catch {
+    // The question stays open.
+  }
+  const errorName = openQuestion instanceof Error ? openQuestion.name : 'Unknown';
+  storage.observe({ event: 'storage-error', operation, bucket, key, errorName: 'Unconfirmed' });
+  throw new FilesystemError(
+    'unconfirmed',
+    `${operation}: no answer (${errorName}), and whether the object was published could not be found out`,
+  );
+}
+
+function isOwn(head: ObjectHead | undefined, { identity }: Publication): boolean {
+  if ('mark' in identity) return head?.Metadata?.[uploadMarkName] === identity.mark;
+  return head?.ContentLength === identity.sizeBytes && head.ChecksumCRC32 === identity.crc32;
 }
 
 function headerOf(condition: Condition): { readonly IfNoneMatch?: string; readonly IfMatch?: string } {

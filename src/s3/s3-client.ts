@@ -7,6 +7,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { type ConnectionLimits, DirectRequests } from './direct-requests.ts';
+import { Settling } from './settling.ts';
 
 export type S3ClientOptions = {
   /** An S3-compatible server's URL; Amazon S3 of the region where absent. */
@@ -26,6 +27,7 @@ export type S3ClientOptions = {
 /** The SDK's client, and the short way beside it, which shares its configuration, its patience and its end. */
 export class GatewayS3Client extends S3Client {
   readonly direct: DirectRequests;
+  readonly settling = new Settling();
 
   constructor(config: S3ClientConfig, limits: ConnectionLimits) {
     super(config);

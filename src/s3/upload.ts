@@ -184,7 +184,7 @@ class S3Upload implements Upload {
       identity: { mark: this.#mark },
       condition: this.#condition,
       operation: 'PutObject',
-      send: async (conditions) => {
+      send: async (conditions, signal) => {
         const answer = await putObject(client, {
           bucket,
           key,
@@ -192,6 +192,7 @@ class S3Upload implements Upload {
           attributes: this.#attributes,
           checksum: objectChecksum(client, part),
           conditions,
+          signal,
         });
         learnFromAnswer(client, answer);
       },
@@ -298,16 +299,27 @@ class S3Upload implements Upload {
   /** Whether the client could go on where this upload broke: not where S3 has refused it. */
   get #isWorthKeeping(): boolean {
     const failure: unknown = this.#ended.signal.reason;
-    const isRefused = failure instanceof FilesystemError && failure.kind !== 'unavailable';
+    const isRefused =
+      failure instanceof FilesystemError && !['unavailable', 'unconfirmed'].includes(failure.kind);
     return this.#mayBeKept && this.#sender.multipart !== undefined && !isRefused;
   }
 
-  /** Nothing is in flight afterwards, and nothing is left in S3 but what may be continued. Never rejects. */
+  /** Discards it, or at least begins to: where S3 is slow the client need not wait for that. Never rejects. */
   async #discard(reason: unknown): Promise<void> {
+    await this.#storage.client.settling.settle(this.#discardWhole(reason));
+  }
+
+  /** Nothing is in flight afterwards, and nothing is left in S3 but what may be continued. Never rejects. */
+  async #discardWhole(reason: unknown): Promise<void> {
     this.#fail(reason);
     await this.#writing;
-    const timer = setTimeout(() => this.#sender.cancel(this.#ended.signal.reason), arrivalMs);
+    const { deadline } = this.#storage.client.settling;
+    const cancel = (): void => this.#sender.cancel(this.#ended.signal.reason);
+    const timer = setTimeout(cancel, arrivalMs);
+    deadline.addEventListener('abort', cancel, { once: true });
+    if (deadline.aborted) cancel();
     await this.#sender.settled();
+    deadline.removeEventListener('abort', cancel);
     clearTimeout(timer);
     this.#close();
     const multipart = await this.#sender.multipart?.catch(() => undefined);

@@ -229,6 +229,38 @@ describe('The short way to S3', () => {
     }
   });
 
+  it('retries each of several parallel requests that S3 refused for one wrong clock', async () => {
+    const serverTime = new Date(Date.now() + 3_600_000);
+    const waiting: ServerResponse[] = [];
+    const bothArrived = Promise.withResolvers<undefined>();
+    const refuse = (response: ServerResponse) =>
+      response.writeHead(403, { date: serverTime.toUTCString() }).end();
+    const holdBack: Handle = (_request, response) => {
+      if (waiting.push(response) === 2) bothArrived.resolve(undefined);
+    };
+    handlers = [holdBack, holdBack, ok];
+    const requests = [get({ method: 'HEAD' }), get({ method: 'HEAD' })];
+    await bothArrived.promise;
+    const [first, second] = waiting;
+    refuse(first!);
+    // The first refusal has corrected the clock by the time the second one comes in.
+    await Promise.race(requests);
+    refuse(second!);
+    for (const answer of await Promise.all(requests)) assert.equal(answer.status, 200);
+    assert.equal(arrived.length, 4);
+    client.config.systemClockOffset = 0;
+  });
+
+  it('treats a 403 as final when the request was signed with the right time', async () => {
+    client.config.systemClockOffset = 3_600_000;
+    const serverTime = new Date(Date.now() + 3_600_000);
+    handlers = [answerWith(403, errorXml('AccessDenied'), { date: serverTime.toUTCString() })];
+    await assert.rejects(get(), { name: 'AccessDenied' });
+    assert.equal(arrived.length, 1);
+    assert.equal(client.config.systemClockOffset, 3_600_000);
+    client.config.systemClockOffset = 0;
+  });
+
   it('reads no more than a little of what nobody takes', async () => {
     const body = bytesOf(32 * mib);
     let socket: Socket | undefined;
