@@ -21,6 +21,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'NOOP',
       syntax: 'NOOP',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       duringTransfer: 'answered',
@@ -30,6 +31,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'SYST',
       syntax: 'SYST',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
@@ -38,6 +40,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'QUIT',
       syntax: 'QUIT',
+      argument: 'words',
       source: 'RFC 959 4.1.1',
       access: 'anyone',
       duringTransfer: 'answered',
@@ -49,6 +52,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'ABOR',
       syntax: 'ABOR',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       duringTransfer: 'aborts-it',
@@ -61,6 +65,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'STAT',
       syntax: 'STAT [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       duringTransfer: 'answered',
@@ -71,6 +76,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'TYPE',
       syntax: 'TYPE <SP> A|I|L 8',
+      argument: 'words',
       source: 'RFC 959 3.1.1',
       access: 'logged-in',
       keepsPending: true,
@@ -79,6 +85,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'MODE',
       syntax: 'MODE <SP> S|Z',
+      argument: 'words',
       source: 'RFC 959 3.4, draft-preston-ftpext-deflate',
       feature: 'MODE Z',
       access: 'logged-in',
@@ -88,6 +95,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'STRU',
       syntax: 'STRU <SP> F',
+      argument: 'words',
       source: 'RFC 959 3.1.2',
       access: 'logged-in',
       keepsPending: true,
@@ -96,6 +104,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'ALLO',
       syntax: 'ALLO <SP> <bytes> [<SP> R <SP> <bytes>]',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       keepsPending: true,

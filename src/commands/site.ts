@@ -24,6 +24,7 @@ export function siteCommandRows(): Command[] {
     {
       verb: 'SITE',
       syntax: 'SITE <SP> CHMOD|UTIME|HELP [<SP> <arguments>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       keepsPending: true,
