@@ -76,6 +76,8 @@ const deploymentSchema = z.strictObject({
       implicit: flag.default(false),
     })
     .optional(),
+  filenameEncoding: z.enum(['utf-8', 'windows-1252']).optional(),
+  pathnameBackslash: z.enum(['literal', 'separator']).optional(),
   cpu: count.default(512),
   memoryMiB: count.default(1024),
   cpuArchitecture: z.enum(['x86_64', 'arm64']).default('x86_64'),
@@ -142,6 +144,8 @@ export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatew
       mode: tls.mode,
       implicit: tls.implicit,
     },
+    filenameEncoding: deployment.filenameEncoding,
+    pathnameBackslash: deployment.pathnameBackslash,
     cpu: deployment.cpu,
     memoryMiB: deployment.memoryMiB,
     cpuArchitecture: deployment.cpuArchitecture === 'arm64' ? CpuArchitecture.ARM64 : CpuArchitecture.X86_64,

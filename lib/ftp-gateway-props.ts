@@ -28,6 +28,9 @@ export type FtpTls = {
   readonly implicit?: boolean | undefined;
 };
 
+export type FilenameEncoding = 'utf-8' | 'windows-1252';
+export type PathnameBackslash = 'literal' | 'separator';
+
 export type FtpDomain = {
   readonly zone: IHostedZone;
   /**
@@ -120,6 +123,18 @@ export type FtpGatewayProps = {
    * @default - clear text only, with a warning at synth
    */
   readonly tls?: FtpTls | undefined;
+
+  /**
+   * How sessions read and write names until the client says OPTS UTF8: `windows-1252` (Latin-1) is for clients that know
+   * nothing else.
+   * @default 'utf-8'
+   */
+  readonly filenameEncoding?: FilenameEncoding | undefined;
+  /**
+   * What a backslash in a pathname is: a character of the name, or the same as `/`, for devices that send Windows pathnames.
+   * @default 'literal'
+   */
+  readonly pathnameBackslash?: PathnameBackslash | undefined;
 
   /**
    * CPU units of a task; 1024 is one vCPU.

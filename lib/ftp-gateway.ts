@@ -109,6 +109,8 @@ export class FtpGateway extends Construct {
         prefix: props.prefix,
         users: this.users,
         tls: props.tls,
+        filenameEncoding: props.filenameEncoding,
+        pathnameBackslash: props.pathnameBackslash,
         memoryMiB,
         resumeWindowMinutes: checkedResumeWindow(props),
         drainSeconds: stopTimeout.toSeconds() - exitSeconds,

@@ -1,7 +1,7 @@
 /** The environment every task gets, in the names of `src/config.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
-import type { FtpTls } from './ftp-gateway-props.ts';
+import type { FilenameEncoding, FtpTls, PathnameBackslash } from './ftp-gateway-props.ts';
 import type { ControlPort } from './load-balancer.ts';
 import type { LoadBalancerZone } from './network.ts';
 
@@ -13,6 +13,8 @@ export type TaskEnvironmentProps = {
   readonly prefix: string | undefined;
   readonly users: ISecret;
   readonly tls: FtpTls | undefined;
+  readonly filenameEncoding: FilenameEncoding | undefined;
+  readonly pathnameBackslash: PathnameBackslash | undefined;
   readonly memoryMiB: number;
   readonly resumeWindowMinutes: number;
   readonly drainSeconds: number;
@@ -41,6 +43,8 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
           TLS: props.tls.mode ?? 'required',
           TLS_CERTIFICATE: `secretsmanager:${props.tls.certificate.secretArn}`,
         }),
+    ...(props.filenameEncoding !== undefined && { FILENAME_ENCODING: props.filenameEncoding }),
+    ...(props.pathnameBackslash !== undefined && { PATHNAME_BACKSLASH: props.pathnameBackslash }),
     // The rest is for V8, TLS and the sockets.
     UPLOAD_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
     ...(props.resumeWindowMinutes > 0 && { RESUME_WINDOW_MINUTES: String(props.resumeWindowMinutes) }),

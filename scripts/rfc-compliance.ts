@@ -20,9 +20,9 @@ export async function complianceDocument(): Promise<string> {
     '<!-- Made by scripts/rfc-compliance.ts from the command table and scripts/rfc/rules.ts. -->',
     'Which commands there are, and what of the RFCs is kept. Each command, its syntax and its conditions are those of the command table (`src/commands/`), from which the dispatcher, FEAT and HELP are made as well.',
     '## Commands',
-    '`needs` is what a user must be allowed to do. While a transfer runs, commands wait for its end unless said otherwise.',
+    '`argument` says what becomes of surplus spaces: between `words` they mean nothing, in a `pathname` and in a `verbatim` argument they are part of it; a `pathname` is also where PATHNAME_BACKSLASH applies. `needs` is what a user must be allowed to do. While a transfer runs, commands wait for its end unless said otherwise.',
     table(
-      ['Command', 'Syntax', 'Defined in', 'Login', 'Needs', 'While a transfer runs'],
+      ['Command', 'Syntax', 'Argument', 'Defined in', 'Login', 'Needs', 'While a transfer runs'],
       commands.map(commandRow),
     ),
     '## Commands that are not there',
@@ -54,6 +54,8 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     passivePorts,
     advertisedAddress: { kind: 'auto' },
     activeMode: 'on',
+    filenameEncoding: 'utf-8',
+    pathnameBackslash: 'literal',
     authenticate: () => Promise.resolve(undefined),
     filesystemFor: () => new MemoryFilesystem(),
     runStock: (verb) => Promise.reject(new Error(`${verb} is not run here.`)),
@@ -61,7 +63,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
 }
 
 function commandRow(command: Command): readonly string[] {
-  const { verb, syntax, source, access, duringTransfer } = command;
+  const { verb, syntax, argument, source, access, duringTransfer } = command;
   const capability = access === 'logged-in' ? (command.capability ?? '') : '';
   const meanwhile = {
     'answered-without-argument': 'answered at once, without a pathname',
@@ -70,6 +72,7 @@ function commandRow(command: Command): readonly string[] {
   return [
     verb,
     `\`${syntax}\``,
+    / /.test(syntax) ? argument : '',
     source,
     access === 'logged-in' ? 'yes' : 'no',
     capability,

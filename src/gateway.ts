@@ -1,9 +1,11 @@
 /** The gateway's FTP side, put together: passive ports, command table, engine, control listeners, sessions. */
 import type { SecureVersion, SecureContext } from 'node:tls';
+import type { BackslashMeaning } from './commands/arguments.ts';
 import { commandTable } from './commands/table.ts';
 import { Admission } from './control/admission.ts';
 import type { ClientSession, SessionServices } from './control/client-session.ts';
 import { ControlListener } from './control/listener.ts';
+import type { TextEncoding } from './control/text-encoding.ts';
 import { createSessionContext, type CertificateHolder } from './control/tls-context.ts';
 import type { AdvertisedAddress } from './data/advertised-address.ts';
 import type { DataResumption } from './data/data-tls.ts';
@@ -25,6 +27,8 @@ export type GatewayOptions = {
   readonly tls: 'off' | 'optional' | 'required';
   readonly tlsMinVersion: SecureVersion;
   readonly tlsDataResumption: DataResumption;
+  readonly filenameEncoding: TextEncoding;
+  readonly pathnameBackslash: BackslashMeaning;
   readonly activeMode: 'on' | 'off';
   readonly activeSourcePort?: number | undefined;
   readonly loginTimeoutMs: number;
@@ -93,6 +97,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     admission: new Admission(options),
     observe: services.observe,
     secureContext,
+    filenameEncoding: options.filenameEncoding,
     loginTimeoutMs: options.loginTimeoutMs,
     idleTimeoutMs: options.idleTimeoutMs,
   };

@@ -17,6 +17,8 @@ await startGateway(
     tls: 'off',
     tlsMinVersion: 'TLSv1.2',
     tlsDataResumption: 'optional',
+    filenameEncoding: 'utf-8',
+    pathnameBackslash: 'literal',
     activeMode: 'on',
     loginTimeoutMs: 60_000,
     idleTimeoutMs: 600_000,

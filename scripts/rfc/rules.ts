@@ -86,6 +86,13 @@ export const specifications: readonly Specification[] = [
         'PORT to the own address of the client only (RFC 2577)',
       ],
       ['5.3', 'MUST', 'Command codes in upper and lower case', 'yes', ''],
+      [
+        '5.3.1',
+        'MUST',
+        'One space between the command and its argument',
+        'yes',
+        'Further spaces mean nothing between words, and belong to the name in front of a pathname (decision 18)',
+      ],
     ],
   },
   {
@@ -228,13 +235,19 @@ export const specifications: readonly Specification[] = [
     name: 'RFC 2640',
     title: 'Internationalization',
     rules: [
-      ['2.2', 'MUST', 'Pathnames in UTF-8', 'yes', ''],
+      [
+        '2.2',
+        'MUST',
+        'Pathnames in UTF-8',
+        'yes',
+        'FILENAME_ENCODING and OPTS UTF8 OFF switch to windows-1252',
+      ],
       [
         '2.2',
         'SHOULD',
         'Take other bytes than UTF-8 without harm',
         'yes',
-        'A line that is no UTF-8 is read as Latin-1, and stored as UTF-8',
+        'A line that is not valid UTF-8 is read as windows-1252 (Latin-1), and stored as UTF-8',
       ],
       [
         '3.1',
@@ -243,7 +256,7 @@ export const specifications: readonly Specification[] = [
         'no',
         '501; no S3 client expects control characters in names',
       ],
-      ['3.2', 'MUST', 'UTF8 in FEAT', 'yes', ''],
+      ['3.2', 'MUST', 'UTF8 in FEAT', 'yes', 'While the session is in UTF-8'],
       ['4.1', 'MUST', 'LANG: 200 for a language there is, 504 for others', 'yes', 'English'],
       ['4.3', 'MUST', 'LANG in FEAT, with a star behind the language in force', 'yes', ''],
     ],

@@ -20,6 +20,7 @@ export function checksumCommands(): Command[] {
     {
       verb: 'HASH',
       syntax: 'HASH <SP> <pathname>',
+      argument: 'pathname',
       source: 'draft-bryan-ftpext-hash 3',
       feature: ({ hashAlgorithm }) =>
         `HASH ${checksumAlgorithms.map((name) => (name === hashAlgorithm ? `${name}*` : name)).join(';')}`,
@@ -35,6 +36,7 @@ export function checksumCommands(): Command[] {
     ...olderVerbs.map(([verb, algorithm]): Command => ({
       verb,
       syntax: `${verb} <SP> <pathname> [<SP> <first byte> [<SP> <byte behind the last>]]`,
+      argument: 'pathname',
       source: 'customary',
       feature: verb,
       access: 'logged-in',

@@ -5,11 +5,19 @@ import type { Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
 import type { Capability } from '../users/user.ts';
 
+/**
+ * How an argument is read. `words`: words separated by spaces; surplus spaces mean nothing (`TYPE A  N`). `pathname`: a
+ * pathname, for some commands behind words or options; kept as it is, because every space behind the first one belongs
+ * to the name. `verbatim`: kept as it is, backslashes and blanks included.
+ */
+export type ArgumentKind = 'words' | 'pathname' | 'verbatim';
+
 type Row = {
   /** Upper case, as RFC 959 writes it. */
   readonly verb: string;
   /** Syntax as HELP shows it, in the RFCs' notation: `RETR <SP> <pathname>`. */
   readonly syntax: string;
+  readonly argument: ArgumentKind;
   /** Where it is defined: `RFC 959 4.1.3`. */
   readonly source: string;
   /**

@@ -57,6 +57,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
     {
       verb: 'PASV',
       syntax: 'PASV',
+      argument: 'words',
       source: 'RFC 959 4.1.2',
       access: 'logged-in',
       keepsPending: true,
@@ -74,12 +75,13 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
     {
       verb: 'EPSV',
       syntax: 'EPSV [<SP> 1|2|ALL]',
+      argument: 'words',
       source: 'RFC 2428 3',
       feature: 'EPSV',
       access: 'logged-in',
       keepsPending: true,
       handle: (session, _login, argument) => {
-        const wanted = argument.trim().toUpperCase();
+        const wanted = argument.toUpperCase();
         if (wanted === 'ALL') {
           session.epsvAll = true;
           return reply(200, 'EPSV ALL accepted; PASV, PORT and EPRT are refused from now on.');
@@ -96,6 +98,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
     {
       verb: 'PORT',
       syntax: 'PORT <SP> h1,h2,h3,h4,p1,p2',
+      argument: 'words',
       source: 'RFC 959 4.1.2',
       access: 'logged-in',
       keepsPending: true,
@@ -104,6 +107,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
     {
       verb: 'EPRT',
       syntax: 'EPRT <SP> |1|<IPv4>|<port>| or |2|<IPv6>|<port>|',
+      argument: 'words',
       source: 'RFC 2428 2',
       feature: 'EPRT',
       access: 'logged-in',
@@ -124,7 +128,7 @@ function replaceSource(session: Session, source: DataConnectionSource | undefine
 
 /** `h1,h2,h3,h4,p1,p2`, six numbers of one byte each (RFC 959 4.1.2). */
 export function parsePort(argument: string): ActiveTarget | undefined {
-  const numbers = argument.trim().split(',');
+  const numbers = argument.split(',');
   if (numbers.length !== 6 || !numbers.every((number) => /^\d{1,3}$/.test(number) && Number(number) < 256)) {
     return undefined;
   }
@@ -135,10 +139,9 @@ export function parsePort(argument: string): ActiveTarget | undefined {
 
 /** `|protocol|address|port|` with any printable delimiter (RFC 2428 2). */
 export function parseEprt(argument: string): ActiveTarget | 'unknown-protocol' | undefined {
-  const text = argument.trim();
-  const delimiter = text.charAt(0);
+  const delimiter = argument.charAt(0);
   if (!/^[\x21-\x7e]$/.test(delimiter)) return undefined;
-  const [before, protocol = '', address = '', portText = '', after, ...rest] = text.split(delimiter);
+  const [before, protocol = '', address = '', portText = '', after, ...rest] = argument.split(delimiter);
   if (before !== '' || after !== '' || rest.length > 0 || !/^\d{1,5}$/.test(portText)) return undefined;
   const port = Number(portText);
   if (port === 0 || port > 65_535) return undefined;

@@ -7,7 +7,8 @@ import { checksumAlgorithms } from '../filesystem/filesystem.ts';
 import type { Command } from './command.ts';
 
 const verbsPerLine = 10;
-const utf8IsOn = reply(200, 'UTF8 is always on.');
+const utf8IsOn = reply(200, 'Names are in UTF-8 from now on.');
+const utf8IsOff = reply(200, 'Names are in windows-1252 (Latin-1) from now on.');
 
 /** `table` is asked when a client asks, because these commands are part of it themselves. */
 export function featureCommands(table: () => ReadonlyMap<string, Command>): Command[] {
@@ -15,6 +16,7 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
     {
       verb: 'FEAT',
       syntax: 'FEAT',
+      argument: 'words',
       source: 'RFC 2389 3',
       access: 'anyone',
       keepsPending: true,
@@ -23,6 +25,7 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
     {
       verb: 'OPTS',
       syntax: 'OPTS <SP> <command> [<SP> <options>]',
+      argument: 'words',
       source: 'RFC 2389 4',
       access: 'anyone',
       keepsPending: true,
@@ -31,14 +34,16 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
     {
       verb: 'HELP',
       syntax: 'HELP [<SP> <command>]',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
-      handle: (_session, argument) => help(table(), argument.trim().toUpperCase()),
+      handle: (_session, argument) => help(table(), argument.toUpperCase()),
     },
     {
       verb: 'CLNT',
       syntax: 'CLNT <SP> <client name>',
+      argument: 'words',
       source: 'customary',
       feature: 'CLNT',
       access: 'anyone',
@@ -48,6 +53,7 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
     {
       verb: 'LANG',
       syntax: 'LANG [<SP> <language tag>]',
+      argument: 'words',
       source: 'RFC 2640 4',
       feature: 'LANG EN*',
       access: 'anyone',
@@ -60,9 +66,13 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
   ];
 }
 
-/** RFC 2389 3.2; TVFS and UTF8 belong to no command (RFC 3659 6, RFC 2640 3.2). */
+/**
+ * RFC 2389 3.2; TVFS and UTF8 belong to no command (RFC 3659 6, RFC 2640 3.2). Clients that read UTF8 here send UTF-8, many
+ * without OPTS UTF8 ON: so it is there only while the session does read and write UTF-8.
+ */
 export function featuresOf(table: ReadonlyMap<string, Command>, session: Session): readonly string[] {
-  const features = ['TVFS', 'UTF8'];
+  const features = ['TVFS'];
+  if (session.filenameEncoding === 'utf-8') features.push('UTF8');
   for (const { feature } of table.values()) {
     const line = typeof feature === 'function' ? feature(session) : feature;
     if (line !== undefined) features.push(line);
@@ -75,7 +85,7 @@ function setOption(session: Session, argument: string): Reply {
   switch (option.toUpperCase()) {
     case 'UTF8':
     case 'UTF-8':
-      return /^(?:on|nlst)?$/i.test(value) ? utf8IsOn : reply(504, 'UTF8 cannot be switched off.');
+      return setUtf8(session, value.toUpperCase());
     case 'MLST':
       session.selectedFacts = selectFacts(value);
       return reply(200, `MLST OPTS ${formatFactNames(session.selectedFacts)}`.trimEnd());
@@ -87,6 +97,22 @@ function setOption(session: Session, argument: string): Reply {
       return reply(501, 'OPTS needs the name of a command.');
     default:
       return reply(501, 'There are no options for this command.');
+  }
+}
+
+/** ON and OFF are customary; nothing and NLST are of draft-ietf-ftpext-utf-8-option. */
+function setUtf8(session: Session, value: string): Reply {
+  switch (value) {
+    case 'ON':
+    case 'NLST':
+    case '':
+      session.filenameEncoding = 'utf-8';
+      return utf8IsOn;
+    case 'OFF':
+      session.filenameEncoding = 'windows-1252';
+      return utf8IsOff;
+    default:
+      return reply(501, 'OPTS UTF8 takes ON or OFF.');
   }
 }
 

@@ -15,6 +15,7 @@ export function fileTimeCommands(): Command[] {
     {
       verb: 'MDTM',
       syntax: 'MDTM [<SP> YYYYMMDDhhmmss] <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 3659 3',
       feature: 'MDTM',
       access: 'logged-in',
@@ -29,6 +30,7 @@ export function fileTimeCommands(): Command[] {
     {
       verb: 'MFMT',
       syntax: 'MFMT <SP> YYYYMMDDhhmmss <SP> <pathname>',
+      argument: 'pathname',
       source: 'draft-somers-ftp-mfxx 3.1',
       feature: 'MFMT',
       access: 'logged-in',

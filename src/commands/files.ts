@@ -2,7 +2,7 @@
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
-import { parentOf, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
+import { namesDirectory, parentOf, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
 import { may } from '../users/user.ts';
 import type { Command, LoginCommand } from './command.ts';
 import { statForRestart } from './restart-size.ts';
@@ -28,18 +28,21 @@ export function fileCommands(): Command[] {
   return [
     ...inBothForms('CWD', 'XCWD', {
       syntax: 'CWD <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: withPathname(changeDirectory),
     }),
     ...inBothForms('CDUP', 'XCUP', {
       syntax: 'CDUP',
+      argument: 'words',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: (session, login) => changeDirectory(session, login, parentOf(login.workingDirectory)),
     }),
     ...inBothForms('PWD', 'XPWD', {
       syntax: 'PWD',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       keepsPending: true,
@@ -47,6 +50,7 @@ export function fileCommands(): Command[] {
     }),
     ...inBothForms('MKD', 'XMKD', {
       syntax: 'MKD <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'make-directory',
@@ -57,6 +61,7 @@ export function fileCommands(): Command[] {
     }),
     ...inBothForms('RMD', 'XRMD', {
       syntax: 'RMD <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'delete',
@@ -68,6 +73,7 @@ export function fileCommands(): Command[] {
     {
       verb: 'DELE',
       syntax: 'DELE <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'delete',
@@ -79,6 +85,7 @@ export function fileCommands(): Command[] {
     {
       verb: 'RNFR',
       syntax: 'RNFR <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'rename',
@@ -92,18 +99,25 @@ export function fileCommands(): Command[] {
     {
       verb: 'RNTO',
       syntax: 'RNTO <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'rename',
-      handle: withPathname(async ({ signal }, { filesystem, renameFrom }, pathname) => {
+      handle: async ({ signal }, { filesystem, renameFrom, workingDirectory }, argument) => {
+        if (argument === '') return missingPathname;
         if (renameFrom === undefined) return reply(503, 'Send RNFR first.');
-        await filesystem.rename(renameFrom, pathname, { signal });
+        if (namesDirectory(argument)) {
+          const { type } = await filesystem.stat(renameFrom, { signal });
+          if (type === 'file') throw new FilesystemError('name-not-allowed', `RNTO of a file to ${argument}`);
+        }
+        await filesystem.rename(renameFrom, resolvePathname(workingDirectory, argument), { signal });
         return reply(250, 'Renamed.');
-      }),
+      },
     },
     {
       verb: 'SIZE',
       syntax: 'SIZE <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 3659 4',
       feature: 'SIZE',
       access: 'logged-in',

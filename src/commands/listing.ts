@@ -1,6 +1,7 @@
 /** The commands that list: LIST, NLST and MLSD over a data connection, MLST over the control connection. */
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
+import { encodeText, type TextEncoding } from '../control/text-encoding.ts';
 import { parseListArgument } from '../data/list-argument.ts';
 import { openListing, openPages, tapPages, walkBelow, type Listing } from '../data/listing.ts';
 import { formatFactFeature, formatListLine, formatMlstEntry, printable } from '../data/listing-format.ts';
@@ -17,6 +18,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
     {
       verb: 'LIST',
       syntax: 'LIST [<SP> <options>] [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'list',
@@ -25,6 +27,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
     {
       verb: 'NLST',
       syntax: 'NLST [<SP> <options>] [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'list',
@@ -33,6 +36,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
     {
       verb: 'MLSD',
       syntax: 'MLSD [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 3659 7',
       access: 'logged-in',
       capability: 'list',
@@ -41,6 +45,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
     {
       verb: 'MLST',
       syntax: 'MLST [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 3659 7',
       feature: ({ selectedFacts }) => `MLST ${formatFactFeature(selectedFacts)}`,
       access: 'logged-in',
@@ -87,6 +92,7 @@ function sendListing(
 ): Promise<Reply> {
   const { recursive, pathname: written } = parseListArgument(argument);
   const { filesystem, workingDirectory, user } = login;
+  const encoding = session.filenameEncoding;
   const pathname = resolvePathname(workingDirectory, written);
   return runTransfer(session, login, { verb, pathname }, settings, async (transfer) => {
     const { signal } = transfer;
@@ -96,15 +102,15 @@ function sendListing(
       await send(
         transfer,
         socket,
-        encodePages(listing.pages, ({ name }) => printable(listing.prefix + name)),
+        encodePages(listing.pages, ({ name }) => printable(listing.prefix + name), encoding),
       );
       return sent;
     }
     const nowMs = Date.now();
     const format = (entry: Entry): string => formatListLine(entry, user, nowMs);
     const content = recursive
-      ? encodeTree(login, listing, format, signal)
-      : encodePages(listing.pages, format);
+      ? encodeTree(login, listing, format, encoding, signal)
+      : encodePages(listing.pages, format, encoding);
     await send(transfer, socket, content);
     return sent;
   });
@@ -119,6 +125,7 @@ async function sendFacts(
   const { filesystem, workingDirectory, user } = login;
   const pathname = resolvePathname(workingDirectory, argument);
   const facts = session.selectedFacts;
+  const encoding = session.filenameEncoding;
   return runTransfer(session, login, { verb: 'MLSD', pathname }, settings, async (transfer) => {
     const { signal } = transfer;
     let pages: AsyncIterable<readonly Entry[]>;
@@ -133,7 +140,7 @@ async function sendFacts(
     await send(
       transfer,
       socket,
-      encodePages(pages, (entry) => formatMlstEntry(entry, entry.name, user, facts)),
+      encodePages(pages, (entry) => formatMlstEntry(entry, entry.name, user, facts), encoding),
     );
     return sent;
   });
@@ -145,11 +152,12 @@ const sent = reply(226, 'Directory send OK.');
 async function* encodePages(
   pages: AsyncIterable<readonly Entry[]>,
   format: (entry: Entry) => string,
+  encoding: TextEncoding,
 ): AsyncGenerator<Uint8Array> {
   for await (const page of pages) {
     let text = '';
     for (const entry of page) text += `${format(entry)}\r\n`;
-    if (text !== '') yield Buffer.from(text);
+    if (text !== '') yield encodeText(text, encoding);
   }
 }
 
@@ -158,15 +166,16 @@ async function* encodeTree(
   { filesystem }: Login,
   listing: Listing,
   format: (entry: Entry) => string,
+  encoding: TextEncoding,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const names: string[] = [];
   const pages = tapPages(listing.pages, (entry) => {
     if (entry.type === 'directory') names.push(entry.name);
   });
-  yield* encodePages(pages, format);
+  yield* encodePages(pages, format, encoding);
   for await (const below of walkBelow(filesystem, listing.directory, names, signal)) {
-    yield Buffer.from(`\r\n${printable(below.relativePathname)}:\r\n`);
-    yield* encodePages(below.pages, format);
+    yield encodeText(`\r\n${printable(below.relativePathname)}:\r\n`, encoding);
+    yield* encodePages(below.pages, format, encoding);
   }
 }

@@ -4,6 +4,7 @@ import { TooManySessionsOfUser } from '../control/client-session.ts';
 import { LoginThrottle, type LoginThrottleOptions } from '../control/login-throttle.ts';
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
+import type { TextEncoding } from '../control/text-encoding.ts';
 import { defaultDeflateLevel } from '../data/deflate.ts';
 import type { Filesystem } from '../filesystem/filesystem.ts';
 import { rootPathname } from '../filesystem/pathname.ts';
@@ -14,6 +15,8 @@ export type LoginOptions = LoginThrottleOptions & {
   readonly tls: 'off' | 'optional' | 'required';
   /** Refused logins after which a connection is closed. */
   readonly maxLoginAttempts: number;
+  /** What a session reads and writes at its beginning, and after REIN. */
+  readonly filenameEncoding: TextEncoding;
   readonly authenticate: Authenticate;
   filesystemFor(user: User): Filesystem;
 };
@@ -35,6 +38,7 @@ export function loginCommands(options: LoginOptions): Command[] {
     {
       verb: 'USER',
       syntax: 'USER <SP> <username>',
+      argument: 'verbatim',
       source: 'RFC 959 4.1.1',
       access: 'anyone',
       handle: (session, username) => {
@@ -49,6 +53,7 @@ export function loginCommands(options: LoginOptions): Command[] {
     {
       verb: 'PASS',
       syntax: 'PASS <SP> <password>',
+      argument: 'verbatim',
       source: 'RFC 959 4.1.1',
       access: 'anyone',
       handle: (session, password) => {
@@ -65,6 +70,7 @@ export function loginCommands(options: LoginOptions): Command[] {
     {
       verb: 'ACCT',
       syntax: 'ACCT <SP> <account>',
+      argument: 'verbatim',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: () => reply(202, 'Accounts are not used here.'),
@@ -72,6 +78,7 @@ export function loginCommands(options: LoginOptions): Command[] {
     {
       verb: 'HOST',
       syntax: 'HOST <SP> <hostname>',
+      argument: 'words',
       source: 'RFC 7151 3',
       feature: 'HOST',
       access: 'anyone',
@@ -84,6 +91,7 @@ export function loginCommands(options: LoginOptions): Command[] {
     {
       verb: 'REIN',
       syntax: 'REIN',
+      argument: 'words',
       source: 'RFC 959 4.1.1',
       access: 'anyone',
       handle: (session) => {
@@ -91,6 +99,7 @@ export function loginCommands(options: LoginOptions): Command[] {
         session.representationType = 'A';
         session.transmissionMode = 'S';
         session.deflateLevel = defaultDeflateLevel;
+        session.filenameEncoding = options.filenameEncoding;
         session.dataConnectionSource?.close();
         session.dataConnectionSource = undefined;
         return reply(220, 'Service ready for new user.');

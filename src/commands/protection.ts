@@ -22,6 +22,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
     {
       verb: 'AUTH',
       syntax: 'AUTH <SP> TLS',
+      argument: 'words',
       source: 'RFC 4217 4',
       feature: whereTls('AUTH TLS'),
       access: 'anyone',
@@ -38,6 +39,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
     {
       verb: 'PBSZ',
       syntax: 'PBSZ <SP> 0',
+      argument: 'words',
       source: 'RFC 2228 3, RFC 4217 9',
       feature: whereTls('PBSZ'),
       access: 'anyone',
@@ -52,6 +54,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
     {
       verb: 'PROT',
       syntax: 'PROT <SP> C|P',
+      argument: 'words',
       source: 'RFC 2228 3, RFC 4217 9',
       feature: whereTls('PROT'),
       access: 'anyone',
@@ -77,6 +80,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
     {
       verb: 'CCC',
       syntax: 'CCC',
+      argument: 'words',
       source: 'RFC 4217 5',
       access: 'anyone',
       handle: (session) => {

@@ -21,6 +21,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'NOOP',
       syntax: 'NOOP',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
@@ -29,6 +30,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'SYST',
       syntax: 'SYST',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
@@ -37,6 +39,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'QUIT',
       syntax: 'QUIT',
+      argument: 'words',
       source: 'RFC 959 4.1.1',
       access: 'anyone',
       handle: (session) => {
@@ -47,6 +50,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'ABOR',
       syntax: 'ABOR',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       duringTransfer: 'aborts-it',
@@ -59,6 +63,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'STAT',
       syntax: 'STAT [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       duringTransfer: 'answered-without-argument',
@@ -69,6 +74,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'TYPE',
       syntax: 'TYPE <SP> A|I|L 8',
+      argument: 'words',
       source: 'RFC 959 3.1.1',
       access: 'logged-in',
       keepsPending: true,
@@ -77,6 +83,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'MODE',
       syntax: 'MODE <SP> S|Z',
+      argument: 'words',
       source: 'RFC 959 3.4, draft-preston-ftpext-deflate',
       feature: 'MODE Z',
       access: 'logged-in',
@@ -86,6 +93,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'STRU',
       syntax: 'STRU <SP> F',
+      argument: 'words',
       source: 'RFC 959 3.1.2',
       access: 'logged-in',
       keepsPending: true,
@@ -94,6 +102,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
     {
       verb: 'ALLO',
       syntax: 'ALLO <SP> <bytes> [<SP> R <SP> <bytes>]',
+      argument: 'words',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       keepsPending: true,

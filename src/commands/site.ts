@@ -6,11 +6,15 @@ import { may } from '../users/user.ts';
 import type { Command } from './command.ts';
 import { setTimeBySite } from './file-times.ts';
 import { missingPathname } from './files.ts';
+import { answerMainframe, mainframeHelp } from './site-mainframe.ts';
 
 type SiteCommand = {
   readonly syntax: string;
   handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
 };
+
+const unknownCommand = (name: string): Reply =>
+  reply(500, `SITE ${name} is not known; nothing was changed. SITE HELP lists what there is.`);
 
 /** By name; SITE HELP shows them in this order. */
 const siteCommands: ReadonlyMap<string, SiteCommand> = new Map([
@@ -24,15 +28,15 @@ export function siteCommandRows(): Command[] {
     {
       verb: 'SITE',
       syntax: 'SITE <SP> CHMOD|UTIME|HELP [<SP> <arguments>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       keepsPending: true,
       handle: (session, login, argument) => {
-        const [, name = '', rest = ''] = /^(\S+)(?: (.*))?$/.exec(argument) ?? [];
+        const [, name = '', rest = ''] = /^ *([^ ]+)(?: (.*))?$/.exec(argument) ?? [];
         const command = siteCommands.get(name.toUpperCase());
-        // Mainframes send SITE with parameters of their own and go on after a 500.
-        if (command === undefined) return reply(500, 'The SITE command is not known.');
-        return command.handle(session, login, rest);
+        if (command !== undefined) return command.handle(session, login, rest);
+        return answerMainframe(argument) ?? unknownCommand(name);
       },
     },
   ];
@@ -40,7 +44,7 @@ export function siteCommandRows(): Command[] {
 
 // Objects have no modes. Clients that copy the modes of their own files must not fail over it.
 async function changeMode({ signal }: Session, login: Login, argument: string): Promise<Reply> {
-  const [, , name = ''] = /^([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
+  const [, , name = ''] = /^ *([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
   if (name === '') return missingPathname;
   if (!may(login.user, 'list')) return reply(550, 'Permission denied.');
   await login.filesystem.stat(resolvePathname(login.workingDirectory, name), { signal });
@@ -48,5 +52,10 @@ async function changeMode({ signal }: Session, login: Login, argument: string): 
 }
 
 function help(): Reply {
-  return reply(214, ['SITE commands:', ...[...siteCommands.values()].map(({ syntax }) => syntax), 'End.']);
+  return reply(214, [
+    'SITE commands:',
+    ...[...siteCommands.values()].map(({ syntax }) => syntax),
+    mainframeHelp,
+    'End.',
+  ]);
 }

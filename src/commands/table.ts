@@ -2,6 +2,7 @@
 import type { PassivePorts } from '../data/passive-ports.ts';
 import type { TransferSettings } from '../data/transfer.ts';
 import { reply } from '../control/reply.ts';
+import { withReadArgument, type ArgumentOptions } from './arguments.ts';
 import { checksumCommands } from './checksums.ts';
 import type { Command } from './command.ts';
 import { dataConnectionCommands, type DataConnectionOptions } from './data-connection.ts';
@@ -15,7 +16,8 @@ import { sessionCommands, type RunStock } from './session.ts';
 import { siteCommandRows } from './site.ts';
 import { transferCommands } from './transfer.ts';
 
-export type CommandOptions = LoginOptions &
+export type CommandOptions = ArgumentOptions &
+  LoginOptions &
   DataConnectionOptions &
   TransferSettings & { readonly passivePorts: PassivePorts; readonly runStock: RunStock };
 
@@ -36,7 +38,7 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
   ];
   for (const command of commands) {
     if (table.has(command.verb)) throw new Error(`The command table has ${command.verb} twice.`);
-    table.set(command.verb, command);
+    table.set(command.verb, withReadArgument(command, options));
   }
   return table;
 }

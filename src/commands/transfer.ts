@@ -8,7 +8,7 @@ import { receive, type Sink } from '../data/receive.ts';
 import { send } from '../data/send.ts';
 import { DataConnectionLost, runTransfer, type Transfer, type TransferSettings } from '../data/transfer.ts';
 import type { Upload } from '../filesystem/filesystem.ts';
-import { nameOf, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
+import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../filesystem/pathname.ts';
 import { may } from '../users/user.ts';
 import type { Command } from './command.ts';
 
@@ -17,6 +17,7 @@ export function transferCommands(settings: TransferSettings): Command[] {
     {
       verb: 'RETR',
       syntax: 'RETR <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'read',
@@ -25,11 +26,13 @@ export function transferCommands(settings: TransferSettings): Command[] {
     {
       verb: 'STOR',
       syntax: 'STOR <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'create',
       handle: (session, login, argument) => {
         if (argument === '') return missingPathname;
+        if (namesDirectory(argument)) return fileNameNeeded;
         return store(session, login, settings, {
           verb: 'STOR',
           pathname: resolvePathname(login.workingDirectory, argument),
@@ -40,11 +43,13 @@ export function transferCommands(settings: TransferSettings): Command[] {
     {
       verb: 'APPE',
       syntax: 'APPE <SP> <pathname>',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       capability: 'create',
       handle: (session, login, argument) => {
         if (argument === '') return missingPathname;
+        if (namesDirectory(argument)) return fileNameNeeded;
         const pathname = resolvePathname(login.workingDirectory, argument);
         return store(session, login, settings, { verb: 'APPE', pathname, offset: 'end' });
       },
@@ -52,6 +57,7 @@ export function transferCommands(settings: TransferSettings): Command[] {
     {
       verb: 'STOU',
       syntax: 'STOU [<SP> <pathname>]',
+      argument: 'pathname',
       source: 'RFC 959 4.1.3, RFC 1123 4.1.2.9',
       access: 'logged-in',
       capability: 'create',
@@ -63,6 +69,7 @@ export function transferCommands(settings: TransferSettings): Command[] {
     {
       verb: 'REST',
       syntax: 'REST <SP> <offset in bytes>',
+      argument: 'words',
       source: 'RFC 3659 5',
       feature: 'REST STREAM',
       access: 'logged-in',
@@ -78,6 +85,8 @@ export function transferCommands(settings: TransferSettings): Command[] {
 }
 
 const missingPathname = reply(501, 'A pathname is needed.');
+// `nodir/` would become a file named `nodir`; what was meant is a directory, or a file in it whose name got lost.
+const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.');
 // In ASCII an offset would count bytes that exist on the wire only (RFC 3659 5.1 leaves it to image transfers).
 const restartNeedsImage = reply(504, 'A restart needs TYPE I.');
 const complete = reply(226, 'Transfer complete.');
@@ -212,7 +221,7 @@ function requireAnnouncedSize(
 /** Never the name of a file that exists: 64 random bits, in front of the extension so that the type is kept. */
 function uniquePathname(wanted: Pathname, argument: string): Pathname {
   const unique = randomBytes(8).toString('hex');
-  if (argument === '' || wanted === '/') return resolvePathname(wanted, `stou-${unique}`);
+  if (argument === '' || namesDirectory(argument)) return resolvePathname(wanted, `stou-${unique}`);
   const dot = wanted.lastIndexOf('.');
   const hasExtension = dot > wanted.lastIndexOf('/') + 1;
   const [stem, extension] = hasExtension ? [wanted.slice(0, dot), wanted.slice(dot)] : [wanted, ''];

@@ -2,6 +2,8 @@
  * Every environment variable of the gateway: name, default, meaning, and how its text is read. The type of the
  * configuration, `--help` and the README's table are all made from this list.
  */
+import { backslashMeanings } from '../commands/arguments.ts';
+import { textEncodings } from '../control/text-encoding.ts';
 import { parseAdvertisedAddress } from '../data/advertised-address.ts';
 import { dataResumptions } from '../data/data-tls.ts';
 import {
@@ -129,6 +131,18 @@ export const variables = {
     'optional',
     oneOf(dataResumptions),
     "Whether data connections may (`optional`) or must (`required`) resume the control connection's TLS session, or cannot (`off`).",
+  ),
+  filenameEncoding: defaulted(
+    'FILENAME_ENCODING',
+    'utf-8',
+    oneOf(textEncodings),
+    'How sessions read and write names until OPTS UTF8 changes it: `utf-8`, or `windows-1252` (Latin-1) for clients that know nothing else.',
+  ),
+  pathnameBackslash: defaulted(
+    'PATHNAME_BACKSLASH',
+    'literal',
+    oneOf(backslashMeanings),
+    'What a backslash in a pathname is: a character of the name (`literal`), or the same as `/` (`separator`), for devices that send Windows pathnames.',
   ),
   activeMode: defaulted(
     'ACTIVE_MODE',

@@ -20,6 +20,7 @@ import type { Line } from './line-framing.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
 import { reply, type Reply } from './reply.ts';
 import type { ControlTls, Login, SessionEnd } from './session.ts';
+import type { TextEncoding } from './text-encoding.ts';
 import { releaseContext } from './tls-context.ts';
 
 export type SessionServices = {
@@ -29,6 +30,8 @@ export type SessionServices = {
   readonly observe: Observe;
   /** A context for one session alone; undefined where TLS is off. */
   readonly secureContext: (() => SecureContext) | undefined;
+  /** What a session reads and writes until OPTS UTF8 changes it. */
+  readonly filenameEncoding: TextEncoding;
   /** From the connection to the login. */
   readonly loginTimeoutMs: number;
   /** Between two commands; a command under way stops this clock. */
@@ -100,7 +103,13 @@ export class ClientSession implements SessionHost, CommandLines {
       resolve(undefined);
     };
     this.#engineConnection = services.engine.adopt(socket);
-    this.#session = new ControlSession(this.#engineConnection.id, arrival.addresses, services.observe, this);
+    this.#session = new ControlSession(
+      this.#engineConnection.id,
+      arrival.addresses,
+      services.filenameEncoding,
+      services.observe,
+      this,
+    );
     this.#dispatcher = new Dispatcher(services.commands, this.#session, this);
     this.#connection = new ControlConnection(
       socket,
@@ -127,7 +136,7 @@ export class ClientSession implements SessionHost, CommandLines {
   // The connection's end, for the dispatcher.
 
   nextLine(): Line | undefined {
-    return this.#connection.nextLine();
+    return this.#connection.nextLine(this.#session.filenameEncoding);
   }
 
   get takesReplies(): boolean {
@@ -139,7 +148,7 @@ export class ClientSession implements SessionHost, CommandLines {
   }
 
   send(answer: Reply): void {
-    this.#connection.send(answer);
+    this.#connection.send(answer, this.#session.filenameEncoding);
   }
 
   answered(): void {
@@ -322,7 +331,7 @@ export class ClientSession implements SessionHost, CommandLines {
 
   #finish(): void {
     const farewell = this.#end === undefined ? undefined : endReplies[this.#end];
-    if (farewell !== undefined) this.#connection.send(farewell);
+    if (farewell !== undefined) this.send(farewell);
     this.#session.close();
     this.#connection.end();
   }

@@ -7,6 +7,7 @@ import { TLSSocket } from 'node:tls';
 import { LineFraming, type Line } from './line-framing.ts';
 import { formatReply, type Reply } from './reply.ts';
 import type { ControlTls } from './session.ts';
+import { encodeText, type TextEncoding } from './text-encoding.ts';
 
 export type ControlConnectionEvents = {
   /** Bytes have arrived: there may be lines to take. */
@@ -73,8 +74,8 @@ export class ControlConnection {
     return this.#framing.bufferedBytes > 0 || this.#socket.readableLength > 0;
   }
 
-  nextLine(): Line | undefined {
-    return this.#framing.next();
+  nextLine(encoding: TextEncoding): Line | undefined {
+    return this.#framing.next(encoding);
   }
 
   /** Reads on, or stops, as much as is still unread. To be called when lines have been taken. */
@@ -87,9 +88,9 @@ export class ControlConnection {
   }
 
   /** Sends a reply in one piece. */
-  send(reply: Reply): void {
+  send(reply: Reply, encoding: TextEncoding): void {
     if (this.#state !== 'open') return;
-    this.#socket.write(formatReply(reply));
+    this.#socket.write(encodeText(formatReply(reply), encoding));
   }
 
   /**

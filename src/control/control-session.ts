@@ -6,6 +6,7 @@ import type { ChecksumAlgorithm } from '../filesystem/filesystem.ts';
 import type { Observe } from '../operations/event.ts';
 import type { Reply } from './reply.ts';
 import type { ControlTls, Login, LoginState, RunningTransfer, Session, SessionEnd } from './session.ts';
+import type { TextEncoding } from './text-encoding.ts';
 
 /** What a session asks of its connection. */
 export type SessionHost = {
@@ -39,15 +40,23 @@ export class ControlSession implements Session {
   failedLogins = 0;
   announcedBytes: number | undefined;
   selectedFacts: readonly MlstFact[] = mlstFacts;
+  filenameEncoding: TextEncoding;
   epsvAll = false;
   dataConnectionSource: DataConnectionSource | undefined;
   transfer: RunningTransfer | undefined;
   readonly #host: SessionHost;
   readonly #controller = new AbortController();
 
-  constructor(id: string, addresses: ClientAddresses, observe: Observe, host: SessionHost) {
+  constructor(
+    id: string,
+    addresses: ClientAddresses,
+    filenameEncoding: TextEncoding,
+    observe: Observe,
+    host: SessionHost,
+  ) {
     this.id = id;
     this.addresses = addresses;
+    this.filenameEncoding = filenameEncoding;
     this.observe = observe;
     this.#host = host;
   }

@@ -2,7 +2,7 @@
  * From bytes to command lines: the first step of a command, and the one that strangers can reach. Pure; holds at most one
  * chunk and one unfinished line, and hands out a line only when asked, so that whoever asks sets the pace.
  */
-import { isAscii, isUtf8 } from 'node:buffer';
+import { decodeLine, type TextEncoding } from './text-encoding.ts';
 
 /** The longest command line, its end not counted. The longest S3 key is 1,024 bytes; 8 KiB leaves room for odd clients. */
 export const maxLineBytes = 8 * 1024;
@@ -38,8 +38,8 @@ export class LineFraming {
     return this.#bytes.length - this.#position;
   }
 
-  /** The next whole line without its end, or undefined until more bytes come. */
-  next(): Line | undefined {
+  /** The next whole line without its end, in the encoding that now applies, or undefined until more bytes come. */
+  next(encoding: TextEncoding = 'utf-8'): Line | undefined {
     this.#swallowLineFeed();
     for (;;) {
       const start = this.#position;
@@ -58,13 +58,13 @@ export class LineFraming {
         this.#position = urgent + 1;
         this.#skipsLineFeed = true;
         this.#swallowLineFeed();
-        return { kind: 'line', text: decode(this.#bytes.subarray(start, urgent)) };
+        return { kind: 'line', text: decodeLine(this.#bytes.subarray(start, urgent), encoding) };
       }
       if (end < 0) return this.#unfinished(start);
       this.#position = end + 1;
       const withoutCr = end > start && this.#bytes[end - 1] === cr ? end - 1 : end;
       if (withoutCr - start > maxLineBytes) return tooLong;
-      return { kind: 'line', text: decode(this.#bytes.subarray(start, withoutCr)) };
+      return { kind: 'line', text: decodeLine(this.#bytes.subarray(start, withoutCr), encoding) };
     }
   }
 
@@ -101,12 +101,6 @@ export class LineFraming {
     this.#skipsLineFeed = false;
     if (this.#bytes[this.#position] === lf) this.#position += 1;
   }
-}
-
-// RFC 2640 asks for UTF-8; clients that were never told send Latin-1, of which hardly a word is valid UTF-8 by chance.
-function decode(bytes: Buffer): string {
-  if (isAscii(bytes) || !isUtf8(bytes)) return bytes.toString('latin1');
-  return bytes.toString('utf8');
 }
 
 /**

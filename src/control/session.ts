@@ -10,6 +10,7 @@ import type { Pathname } from '../filesystem/pathname.ts';
 import type { Observe } from '../operations/event.ts';
 import type { User } from '../users/user.ts';
 import type { Reply } from './reply.ts';
+import type { TextEncoding } from './text-encoding.ts';
 
 /** A user who is logged in, with what only a logged-in session has. */
 export type Login = {
@@ -87,6 +88,8 @@ export type Session = {
   failedLogins: number;
   /** The facts that MLSD and MLST show; OPTS MLST selects them (RFC 3659 7.9). Begins with all of `mlstFacts`. */
   selectedFacts: readonly MlstFact[];
+  /** How names are read and written; begins as configured, OPTS UTF8 changes it. */
+  filenameEncoding: TextEncoding;
   /** EPSV ALL was given: PASV, PORT and EPRT are refused from now on (RFC 2428 section 4). */
   epsvAll: boolean;
   dataConnectionSource: DataConnectionSource | undefined;

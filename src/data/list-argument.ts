@@ -8,19 +8,19 @@ export type ListArgument = {
 };
 
 // The one-letter options of POSIX ls and the common ones of GNU ls. Any other word that begins with a dash is a name.
-const optionWord = /^-[1aAbcCdfFgGhiklLmnopqrRsStuUvxX]+$/;
+// Spaces in front of an option are surplus; exactly one space ends it (RFC 959 5.3.1), further ones begin the pathname.
+const optionWord = /^ *(--|-[1aAbcCdfFgGhiklLmnopqrRsStuUvxX]+)(?: |$)/;
 
-/** Takes options off the front; `--` ends them. Anything behind the first word that is no option is the pathname. */
+/** Takes options off the front; `--` ends them. What follows is the pathname, leading and trailing spaces included. */
 export function parseListArgument(argument: string): ListArgument {
-  let rest = argument.trimStart();
+  let rest = argument;
   let recursive = false;
   for (;;) {
-    const space = rest.indexOf(' ');
-    const word = space === -1 ? rest : rest.slice(0, space);
-    const isEnd = word === '--';
-    if (!isEnd && !optionWord.test(word)) return { recursive, pathname: rest };
-    if (word.includes('R')) recursive = true;
-    rest = space === -1 ? '' : rest.slice(space + 1).trimStart();
-    if (isEnd) return { recursive, pathname: rest };
+    const [taken, word] = optionWord.exec(rest) ?? [];
+    if (taken === undefined) break;
+    rest = rest.slice(taken.length);
+    if (word === '--') break;
+    if (word?.includes('R') === true) recursive = true;
   }
+  return { recursive, pathname: /^ *$/.test(rest) ? '' : rest };
 }

@@ -23,6 +23,11 @@ export function resolvePathname(workingDirectory: Pathname, argument: string): P
   return `/${segments.join('/')}` as Pathname;
 }
 
+/** Whether a pathname as a client wrote it can only mean a directory (POSIX.1 4.13): `a/`, `a/.`, `..`, `/`. */
+export function namesDirectory(argument: string): boolean {
+  return /(?:^|\/)\.{0,2}$/.test(argument);
+}
+
 /** The directory an entry is in; the root is its own parent. */
 export function parentOf(pathname: Pathname): Pathname {
   return (pathname.slice(0, pathname.lastIndexOf('/')) || '/') as Pathname;

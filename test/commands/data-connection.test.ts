@@ -73,7 +73,7 @@ describe('EPSV', () => {
   it('names the port alone', async () => {
     await start();
     const expected = `229 Entering Extended Passive Mode (|||${side.ports.ports[0]!}|)\r\n`;
-    for (const argument of ['', '1', ' 1 ']) assert.equal(await side.command('EPSV', argument), expected);
+    for (const argument of ['', '1']) assert.equal(await side.command('EPSV', argument), expected);
   });
 
   for (const [argument, reply] of [

@@ -56,6 +56,10 @@ describe('configuration', () => {
     [{ ADVERTISED_ADDRESS: '203.0.113.9' }, 'advertisedAddress', { kind: 'fixed', address: '203.0.113.9' }],
     [{ S3_BUCKET: 'b', S3_PREFIX: 'a/b/' }, 's3Prefix', 'a/b/'],
     [{ S3_FORCE_PATH_STYLE: 'true' }, 's3ForcePathStyle', true],
+    [{}, 'filenameEncoding', 'utf-8'],
+    [{ FILENAME_ENCODING: 'windows-1252' }, 'filenameEncoding', 'windows-1252'],
+    [{}, 'pathnameBackslash', 'literal'],
+    [{ PATHNAME_BACKSLASH: 'separator' }, 'pathnameBackslash', 'separator'],
     [
       { TLS: 'required', TLS_CERTIFICATE: 'file:/c.pem, /k.pem' },
       'tlsCertificate',
@@ -93,6 +97,8 @@ describe('configuration', () => {
       { TLS: 'optional', TLS_CERTIFICATE: 'file:cert.pem' },
       /^TLS_CERTIFICATE: expected file:CERT.pem,KEY.pem/,
     ],
+    [{ FILENAME_ENCODING: 'latin1' }, /^FILENAME_ENCODING: expected utf-8 or windows-1252, got "latin1"/],
+    [{ PATHNAME_BACKSLASH: 'slash' }, /^PATHNAME_BACKSLASH: expected literal or separator, got "slash"/],
     [{ METRICS_NAMESPACE: 'AWS/Ftp' }, /^METRICS_NAMESPACE: expected up to 255/],
     [{ UPLOAD_MEMORY_MIB: '1' }, /^UPLOAD_MEMORY_MIB: expected a whole number from 32/],
   ];

@@ -25,6 +25,8 @@ export class Dialogue {
   #received = '';
   #isOver = false;
   #wake: (() => void) | undefined;
+  /** How text is sent and replies are read; with `latin1` each character is one byte. */
+  encoding: 'utf8' | 'latin1' = 'utf8';
   /** Tickets that the server gave the control connection; the newest last. */
   readonly tlsSessions: Buffer[] = [];
 
@@ -64,10 +66,12 @@ export class Dialogue {
     return this.#socket;
   }
 
-  /** Sends bytes as they are; text as UTF-8. Resolves when the kernel has them. */
+  /** Sends bytes as they are; text in the encoding of the dialogue. Resolves when the kernel has them. */
   async send(bytes: string | Uint8Array): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      this.#socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+      this.#socket.write(Buffer.from(bytes as string, this.encoding), (error) =>
+        error ? reject(error) : resolve(),
+      );
     });
   }
 
@@ -198,7 +202,7 @@ export class Dialogue {
   }
 
   readonly #onData = (bytes: Buffer): void => {
-    this.#received += bytes.toString('utf8');
+    this.#received += bytes.toString(this.encoding);
     this.#wake?.();
   };
 

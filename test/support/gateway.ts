@@ -51,6 +51,8 @@ const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
   tls: 'off',
   tlsMinVersion: 'TLSv1.2',
   tlsDataResumption: 'optional',
+  filenameEncoding: 'utf-8',
+  pathnameBackslash: 'literal',
   activeMode: 'on',
   loginTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,

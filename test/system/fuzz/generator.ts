@@ -79,6 +79,7 @@ export function commandLine(random: Random, verbs: readonly string[]): Buffer {
     () => `|${random.below(3)}|127.0.0.1|${random.below(70_000)}|`,
     () => 'MLST type;size;',
     () => 'UTF8 ON',
+    () => 'UTF8 OFF',
     () => 'HASH MD5',
   ])();
   return Buffer.from(argument === '' ? verb : `${verb} ${argument}`);
