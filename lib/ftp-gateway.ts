@@ -111,6 +111,7 @@ export class FtpGateway extends Construct {
         tls: props.tls,
         memoryMiB,
         resumeWindowMinutes: checkedResumeWindow(props),
+        fileTimes: props.fileTimes,
         drainSeconds: stopTimeout.toSeconds() - exitSeconds,
         metricsNamespace,
       }),

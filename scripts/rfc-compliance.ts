@@ -54,6 +54,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     passivePorts,
     advertisedAddress: { kind: 'auto' },
     activeMode: 'on',
+    fileTimes: 'client',
     authenticate: () => Promise.resolve(undefined),
     filesystemFor: () => new MemoryFilesystem(),
     runStock: (verb) => Promise.reject(new Error(`${verb} is not run here.`)),

@@ -18,6 +18,7 @@ await startGateway(
     tlsMinVersion: 'TLSv1.2',
     tlsDataResumption: 'optional',
     activeMode: 'on',
+    fileTimes: 'upload',
     loginTimeoutMs: 60_000,
     idleTimeoutMs: 600_000,
     dataConnectionTimeoutMs: 30_000,

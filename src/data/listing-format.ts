@@ -56,7 +56,7 @@ export function formatMlstEntry(entry: Entry, name: string, user: User, facts: r
   return `${line} ${printable(name)}`;
 }
 
-/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), as MDTM and the modify fact have it. */
+/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), as MDTM and the modify fact have it. Some clients expect no fraction. */
 export function formatTimeValue(time: Date): string {
   return time.toISOString().slice(0, 19).replace(/[-:T]/g, '');
 }

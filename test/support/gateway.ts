@@ -52,6 +52,7 @@ const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
   tlsMinVersion: 'TLSv1.2',
   tlsDataResumption: 'optional',
   activeMode: 'on',
+  fileTimes: 'client',
   loginTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,
   dataConnectionTimeoutMs: 10_000,
