@@ -68,6 +68,7 @@ const deploymentSchema = z.strictObject({
   bucketName: z.string().optional(),
   prefix: z.string().default(''),
   resumeWindowMinutes: z.coerce.number().int().nonnegative().default(0),
+  fileTimes: z.enum(['upload', 'client']).optional(),
   usersSecretArn: secretArn.optional(),
   tls: z
     .strictObject({
@@ -135,6 +136,7 @@ export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatew
     bucket: bucketName === undefined ? undefined : Bucket.fromBucketName(scope, 'ExistingBucket', bucketName),
     prefix: deployment.prefix,
     resumeWindow: Duration.minutes(deployment.resumeWindowMinutes),
+    fileTimes: deployment.fileTimes,
     users:
       usersSecretArn === undefined
         ? undefined

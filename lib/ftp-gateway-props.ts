@@ -115,6 +115,12 @@ export type FtpGatewayProps = {
    */
   readonly resumeWindow?: Duration | undefined;
   /**
+   * Which time files show: that of their `upload`, which clients cannot set; or the one that the `client` set, which costs a
+   * HeadObject for each file of a listing.
+   * @default 'upload'
+   */
+  readonly fileTimes?: 'upload' | 'client' | undefined;
+  /**
    * The users file as a secret: `{"users":[...]}`.
    * @default - made, with no users
    */

@@ -113,6 +113,7 @@ export class FtpGateway extends Construct {
         pathnameBackslash: props.pathnameBackslash,
         memoryMiB,
         resumeWindowMinutes: checkedResumeWindow(props),
+        fileTimes: props.fileTimes,
         drainSeconds: stopTimeout.toSeconds() - exitSeconds,
         metricsNamespace,
       }),

@@ -1,7 +1,7 @@
 /** The environment every task gets, in the names of `src/config.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
-import type { FilenameEncoding, FtpTls, PathnameBackslash } from './ftp-gateway-props.ts';
+import type { FilenameEncoding, FtpGatewayProps, FtpTls, PathnameBackslash } from './ftp-gateway-props.ts';
 import type { ControlPort } from './load-balancer.ts';
 import type { LoadBalancerZone } from './network.ts';
 
@@ -17,6 +17,7 @@ export type TaskEnvironmentProps = {
   readonly pathnameBackslash: PathnameBackslash | undefined;
   readonly memoryMiB: number;
   readonly resumeWindowMinutes: number;
+  readonly fileTimes: FtpGatewayProps['fileTimes'];
   readonly drainSeconds: number;
   readonly metricsNamespace: string;
 };
@@ -48,6 +49,7 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     // The rest is for V8, TLS and the sockets.
     UPLOAD_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
     ...(props.resumeWindowMinutes > 0 && { RESUME_WINDOW_MINUTES: String(props.resumeWindowMinutes) }),
+    ...(props.fileTimes !== undefined && { FILE_TIMES: props.fileTimes }),
     DRAIN_SECONDS: String(props.drainSeconds),
     METRICS_NAMESPACE: props.metricsNamespace,
   };

@@ -56,6 +56,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     activeMode: 'on',
     filenameEncoding: 'utf-8',
     pathnameBackslash: 'literal',
+    fileTimes: 'client',
     authenticate: () => Promise.resolve(undefined),
     filesystemFor: () => new MemoryFilesystem(),
     runStock: (verb) => Promise.reject(new Error(`${verb} is not run here.`)),

@@ -11,7 +11,7 @@ import type { AdvertisedAddress } from './data/advertised-address.ts';
 import type { DataResumption } from './data/data-tls.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { Engine } from './engine/ftp-srv-engine.ts';
-import type { Filesystem } from './filesystem/filesystem.ts';
+import type { FileTimes, Filesystem } from './filesystem/filesystem.ts';
 import type { Observe } from './operations/event.ts';
 import type { Authenticate, User } from './users/user.ts';
 
@@ -31,6 +31,8 @@ export type GatewayOptions = {
   readonly pathnameBackslash: BackslashMeaning;
   readonly activeMode: 'on' | 'off';
   readonly activeSourcePort?: number | undefined;
+  /** As the filesystems have it: whether clients may set times. */
+  readonly fileTimes: FileTimes;
   readonly loginTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly dataConnectionTimeoutMs: number;

@@ -100,8 +100,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   closers.push(() => health.close());
   const started = await startGateway(config, {
     authenticate: passwordAuthenticator(users),
-    filesystemFor: (user) =>
-      new S3Filesystem(storage, user.home, { owner: user.name, windowMs: config.resumeWindowMs }),
+    filesystemFor: (user) => {
+      const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
+      return new S3Filesystem(storage, user.home, resumption, config.fileTimes);
+    },
     observe,
     certificates,
   });

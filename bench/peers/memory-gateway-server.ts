@@ -20,6 +20,7 @@ await startGateway(
     filenameEncoding: 'utf-8',
     pathnameBackslash: 'literal',
     activeMode: 'on',
+    fileTimes: 'upload',
     loginTimeoutMs: 60_000,
     idleTimeoutMs: 600_000,
     dataConnectionTimeoutMs: 30_000,

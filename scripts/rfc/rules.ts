@@ -266,7 +266,13 @@ export const specifications: readonly Specification[] = [
     title: 'Extensions to FTP',
     rules: [
       ['2.3', 'MUST', 'Times in UTC, YYYYMMDDhhmmss', 'yes', 'Fractions are read and not sent'],
-      ['3', 'MUST', 'MDTM: 213, or 550 for what has no time', 'yes', 'Directories have none'],
+      [
+        '3',
+        'MUST',
+        'MDTM: 213, or 550 for what has no time',
+        'yes',
+        'Directories have none. FILE_TIMES decides whether times can be set (MFMT, SITE UTIME, MDTM with a time; 502 where not)',
+      ],
       [
         '4',
         'MUST',

@@ -1,7 +1,13 @@
-/** The time of a file: MDTM shows it; MFMT, and MDTM and SITE UTIME as older clients use them, set it. */
+/**
+ * The time of a file: MDTM shows it; MFMT, and MDTM and SITE UTIME as older clients use them, set it where the gateway keeps the
+ * times of clients. Where it does not, they are refused: a client that believes it has set a time compares with it later, and
+ * transfers everything again (docs/decisions/0017-modification-times.md).
+ */
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
+import { formatTimeValue } from '../data/listing-format.ts';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
+import type { FileTimes } from '../filesystem/filesystem.ts';
 import { resolvePathname, type Pathname } from '../filesystem/pathname.ts';
 import { may } from '../users/user.ts';
 import type { Command } from './command.ts';
@@ -9,12 +15,20 @@ import { missingPathname, withPathname } from './files.ts';
 
 const timeNotUnderstood = reply(501, 'The time must be YYYYMMDDhhmmss in UTC.');
 const permissionDenied = reply(550, 'Permission denied.');
+/** To what would set a time in a gateway that shows times of uploads. */
+const timesCannotBeSet = reply(502, 'Times of files cannot be set here.');
 
-export function fileTimeCommands(): Command[] {
+export type FileTimeOptions = {
+  /** Whose times files show; only those of clients can be set. */
+  readonly fileTimes: FileTimes;
+};
+
+export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
+  const canSet = fileTimes === 'client';
   return [
     {
       verb: 'MDTM',
-      syntax: 'MDTM [<SP> YYYYMMDDhhmmss] <SP> <pathname>',
+      syntax: canSet ? 'MDTM [<SP> YYYYMMDDhhmmss] <SP> <pathname>' : 'MDTM <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 3659 3',
       feature: 'MDTM',
@@ -23,8 +37,10 @@ export function fileTimeCommands(): Command[] {
       handle: (session, login, argument) => {
         // Setting a time this way is no standard, but older clients know no other.
         const [, time, name] = /^(\d{14}(?:\.\d+)?) (.+)$/.exec(argument) ?? [];
-        if (time !== undefined && name !== undefined) return setTime(session, login, time, name, 253);
-        return may(login.user, 'list') ? showTime(session, login, argument) : permissionDenied;
+        const isToSet = time !== undefined && name !== undefined;
+        if (isToSet && canSet) return setTime(session, login, time, name, 253);
+        if (!may(login.user, 'list')) return permissionDenied;
+        return isToSet ? showTimeIfThere(session, login, argument) : showTime(session, login, argument);
       },
     },
     {
@@ -32,10 +48,11 @@ export function fileTimeCommands(): Command[] {
       syntax: 'MFMT <SP> YYYYMMDDhhmmss <SP> <pathname>',
       argument: 'pathname',
       source: 'draft-somers-ftp-mfxx 3.1',
-      feature: 'MFMT',
+      ...(canSet && { feature: 'MFMT' }),
       access: 'logged-in',
       capability: 'set-time',
       handle: (session, login, argument) => {
+        if (!canSet) return timesCannotBeSet;
         const [, time = '', name = ''] = /^(\S+) (.+)$/.exec(argument) ?? [];
         return setTime(session, login, time, name, 213);
       },
@@ -47,7 +64,13 @@ export function fileTimeCommands(): Command[] {
  * SITE UTIME in its two forms: `YYYYMMDDhhmm[ss] <pathname>`, and `<pathname>` with the times of access, of modification
  * and of change, then `UTC`.
  */
-export function setTimeBySite(session: Session, login: Login, argument: string): Reply | Promise<Reply> {
+export function setTimeBySite(
+  session: Session,
+  login: Login,
+  argument: string,
+  fileTimes: FileTimes,
+): Reply | Promise<Reply> {
+  if (fileTimes === 'upload') return timesCannotBeSet;
   const [, name, modified] =
     /^(.+) \d{12,14} (\d{12,14}) \d{12,14} UTC$/i.exec(argument) ?? /^()(\d{12,14}) .+$/.exec(argument) ?? [];
   if (modified === undefined || name === undefined) return timeNotUnderstood;
@@ -67,16 +90,21 @@ export function parseTime(text: string): Date | undefined {
   return isReal || seconds === 60 ? time : undefined;
 }
 
-/** YYYYMMDDhhmmss in UTC; fractions are left out, which some clients do not expect. */
-export function formatTime(time: Date): string {
-  return time.toISOString().slice(0, 19).replace(/[-:T]/g, '');
-}
-
 const showTime = withPathname(async ({ signal }, { filesystem }, pathname) => {
   const { type, modifiedAt } = await filesystem.stat(pathname, { signal });
   if (type === 'directory') throw new FilesystemError('is-a-directory', `MDTM of ${pathname}`);
-  return reply(213, formatTime(modifiedAt));
+  return reply(213, formatTimeValue(modifiedAt));
 });
+
+/** A file may have a name that begins like the command to set a time, as those of cameras and scanners do. */
+async function showTimeIfThere(session: Session, login: Login, argument: string): Promise<Reply> {
+  try {
+    return await showTime(session, login, argument);
+  } catch (error) {
+    if (error instanceof FilesystemError && error.kind === 'not-found') return timesCannotBeSet;
+    throw error;
+  }
+}
 
 async function setTime(
   { signal }: Session,
@@ -91,5 +119,5 @@ async function setTime(
   if (modifiedAt === undefined) return timeNotUnderstood;
   const pathname: Pathname = resolvePathname(workingDirectory, name);
   await filesystem.setModifiedAt(pathname, modifiedAt, { signal });
-  return reply(code, code === 213 ? `Modify=${formatTime(modifiedAt)}; ${name}` : 'The time is set.');
+  return reply(code, code === 213 ? `Modify=${formatTimeValue(modifiedAt)}; ${name}` : 'The time is set.');
 }

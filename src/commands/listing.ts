@@ -71,7 +71,7 @@ export async function statLines(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { filesystem, workingDirectory, user } = login;
-  const { pages } = await openListing({ filesystem, workingDirectory, pathname, signal });
+  const { pages } = await openListing({ filesystem, workingDirectory, pathname, withTimes: true, signal });
   const lines: string[] = [];
   const nowMs = Date.now();
   for await (const page of pages) {
@@ -96,7 +96,9 @@ function sendListing(
   const pathname = resolvePathname(workingDirectory, written);
   return runTransfer(session, login, { verb, pathname }, settings, async (transfer) => {
     const { signal } = transfer;
-    const listing = await openListing({ filesystem, workingDirectory, pathname: written, signal });
+    const withTimes = verb === 'LIST';
+    const target = { filesystem, workingDirectory, pathname: written, withTimes, signal };
+    const listing = await openListing(target);
     const socket = await transfer.connect(hereItComes);
     if (verb === 'NLST') {
       await send(
@@ -130,7 +132,8 @@ async function sendFacts(
     const { signal } = transfer;
     let pages: AsyncIterable<readonly Entry[]>;
     try {
-      pages = await openPages(filesystem.list(pathname, { signal }));
+      const withTimes = facts.includes('modify');
+      pages = await openPages(filesystem.list(pathname, { signal, withTimes }));
     } catch (error) {
       // RFC 3659 7.2.1: 501 where the pathname is no directory.
       if (!(error instanceof FilesystemError) || error.kind !== 'not-a-directory') throw error;

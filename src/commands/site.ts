@@ -1,16 +1,22 @@
 /** SITE: what clients expect of UNIX servers beyond the standard (RFC 959 4.1.3). */
 import { reply, type Reply } from '../control/reply.ts';
 import type { Login, Session } from '../control/session.ts';
+import type { FileTimes } from '../filesystem/filesystem.ts';
 import { resolvePathname } from '../filesystem/pathname.ts';
 import { may } from '../users/user.ts';
 import type { Command } from './command.ts';
-import { setTimeBySite } from './file-times.ts';
+import { type FileTimeOptions, setTimeBySite } from './file-times.ts';
 import { missingPathname } from './files.ts';
 import { answerMainframe, mainframeHelp } from './site-mainframe.ts';
 
 type SiteCommand = {
   readonly syntax: string;
-  handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
+  readonly handle: (
+    session: Session,
+    login: Login,
+    argument: string,
+    fileTimes: FileTimes,
+  ) => Reply | Promise<Reply>;
 };
 
 const unknownCommand = (name: string): Reply =>
@@ -23,7 +29,7 @@ const siteCommands: ReadonlyMap<string, SiteCommand> = new Map([
   ['HELP', { syntax: 'SITE HELP', handle: help }],
 ]);
 
-export function siteCommandRows(): Command[] {
+export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
   return [
     {
       verb: 'SITE',
@@ -35,7 +41,7 @@ export function siteCommandRows(): Command[] {
       handle: (session, login, argument) => {
         const [, name = '', rest = ''] = /^ *([^ ]+)(?: (.*))?$/.exec(argument) ?? [];
         const command = siteCommands.get(name.toUpperCase());
-        if (command !== undefined) return command.handle(session, login, rest);
+        if (command !== undefined) return command.handle(session, login, rest, fileTimes);
         return answerMainframe(argument) ?? unknownCommand(name);
       },
     },
@@ -51,11 +57,9 @@ async function changeMode({ signal }: Session, login: Login, argument: string): 
   return reply(200, 'Files have no modes here; nothing was changed.');
 }
 
-function help(): Reply {
-  return reply(214, [
-    'SITE commands:',
-    ...[...siteCommands.values()].map(({ syntax }) => syntax),
-    mainframeHelp,
-    'End.',
-  ]);
+function help(_session: Session, _login: Login, _argument: string, fileTimes: FileTimes): Reply {
+  const available = [...siteCommands.values()].filter(
+    ({ handle }) => handle !== setTimeBySite || fileTimes === 'client',
+  );
+  return reply(214, ['SITE commands:', ...available.map(({ syntax }) => syntax), mainframeHelp, 'End.']);
 }

@@ -7,7 +7,7 @@ import { checksumCommands } from './checksums.ts';
 import type { Command } from './command.ts';
 import { dataConnectionCommands, type DataConnectionOptions } from './data-connection.ts';
 import { featureCommands } from './features.ts';
-import { fileTimeCommands } from './file-times.ts';
+import { fileTimeCommands, type FileTimeOptions } from './file-times.ts';
 import { fileCommands } from './files.ts';
 import { listingCommands } from './listing.ts';
 import { loginCommands, type LoginOptions } from './login.ts';
@@ -19,6 +19,7 @@ import { transferCommands } from './transfer.ts';
 export type CommandOptions = ArgumentOptions &
   LoginOptions &
   DataConnectionOptions &
+  FileTimeOptions &
   TransferSettings & { readonly passivePorts: PassivePorts; readonly runStock: RunStock };
 
 /** In the order in which docs/rfc-compliance.md lists them. Throws where two parts claim one verb. */
@@ -31,9 +32,9 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
     ...dataConnectionCommands(options),
     ...protectedWhereRequired(options, [...transferCommands(options), ...listingCommands(options)]),
     ...fileCommands(),
-    ...fileTimeCommands(),
+    ...fileTimeCommands(options),
     ...checksumCommands(),
-    ...siteCommandRows(),
+    ...siteCommandRows(options),
     ...featureCommands(() => table),
   ];
   for (const command of commands) {

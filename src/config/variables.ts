@@ -6,6 +6,7 @@ import { backslashMeanings } from '../commands/arguments.ts';
 import { textEncodings } from '../control/text-encoding.ts';
 import { parseAdvertisedAddress } from '../data/advertised-address.ts';
 import { dataResumptions } from '../data/data-tls.ts';
+import { fileTimes } from '../filesystem/filesystem.ts';
 import {
   certificateSource,
   hours,
@@ -222,6 +223,12 @@ export const variables = {
     '0',
     minutes(0, 7 * 24 * 60),
     'How long the user who began it may continue an interrupted upload of 16 MiB or more; 0 keeps nothing of it.',
+  ),
+  fileTimes: defaulted(
+    'FILE_TIMES',
+    'upload',
+    oneOf(fileTimes),
+    'Which time files show: `upload`, when S3 got them, which clients cannot set; or `client`, what clients set (MFMT), at the cost of a HeadObject for each file of a listing.',
   ),
   leftoverUploadMs: defaulted(
     'LEFTOVER_UPLOAD_HOURS',

@@ -5,16 +5,19 @@ import { may, type User } from '../users/user.ts';
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
 // What POSIX ls calls recent, and what clients that parse LIST assume: about six months, in seconds 365.2425 days / 2.
 const recentMs = 15_778_476_000;
+// A file just uploaded has a time of S3's clock, which may be ahead of ours. It must not be listed by its day now and by its minute
+// later: clients that compare times by LIST would transfer it again.
+const clockDifferenceMs = 60_000;
 
 /**
  * One line of LIST in the form of `ls -l`, which every client can parse: a time of day for the last six months, a year for
- * what is older or in the future. No line end.
+ * what is older, or more than a minute in the future. No line end.
  */
 export function formatListLine(entry: Entry, user: User, nowMs: number): string {
   const { modifiedAt } = entry;
   const day = `${months[modifiedAt.getUTCMonth()] ?? ''} ${twoDigits(modifiedAt.getUTCDate())}`;
   const ageMs = nowMs - modifiedAt.getTime();
-  const isRecent = ageMs >= 0 && ageMs < recentMs;
+  const isRecent = ageMs >= -clockDifferenceMs && ageMs < recentMs;
   const timeOrYear = isRecent
     ? `${twoDigits(modifiedAt.getUTCHours())}:${twoDigits(modifiedAt.getUTCMinutes())}`
     : String(modifiedAt.getUTCFullYear()).padStart(5);
@@ -56,7 +59,7 @@ export function formatMlstEntry(entry: Entry, name: string, user: User, facts: r
   return `${line} ${printable(name)}`;
 }
 
-/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), as MDTM and the modify fact have it. */
+/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), as MDTM and the modify fact have it. Some clients expect no fraction. */
 export function formatTimeValue(time: Date): string {
   return time.toISOString().slice(0, 19).replace(/[-:T]/g, '');
 }

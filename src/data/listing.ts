@@ -10,6 +10,8 @@ export type ListingTarget = {
   readonly workingDirectory: Pathname;
   /** As the client wrote it; empty is the working directory. */
   readonly pathname: string;
+  /** Whether the times of the entries are shown. */
+  readonly withTimes: boolean;
   readonly signal: AbortSignal;
 };
 
@@ -25,11 +27,11 @@ export type Listing = {
  * as it is, wildcards or not. Rejects, before anything is sent, where the directory or file does not exist.
  */
 export async function openListing(target: ListingTarget): Promise<Listing> {
-  const { filesystem, workingDirectory, pathname: written, signal } = target;
+  const { filesystem, workingDirectory, pathname: written, withTimes, signal } = target;
   const pathname = resolvePathname(workingDirectory, written);
   const writtenParent = written.slice(0, written.lastIndexOf('/') + 1);
   try {
-    const pages = await openPages(filesystem.list(pathname, { signal }));
+    const pages = await openPages(filesystem.list(pathname, { signal, withTimes }));
     return { prefix: directoryPrefix(written), directory: pathname, pages };
   } catch (error) {
     const kind = error instanceof FilesystemError ? error.kind : undefined;
@@ -39,9 +41,9 @@ export async function openListing(target: ListingTarget): Promise<Listing> {
       return { prefix: writtenParent, directory, pages: onePage([entry]) };
     }
     if (kind !== 'not-found' || !hasWildcard(nameOf(pathname))) throw error;
-    const isMatch = compileGlob(nameOf(pathname));
-    const pages = await openPages(filesystem.list(directory, { signal }));
-    return { prefix: writtenParent, directory, pages: filterPages(pages, ({ name }) => isMatch(name)) };
+    const isWanted = compileGlob(nameOf(pathname));
+    const pages = await openPages(filesystem.list(directory, { signal, withTimes, isWanted }));
+    return { prefix: writtenParent, directory, pages };
   }
 }
 
@@ -119,13 +121,6 @@ async function* resumePages(
   } finally {
     await iterator.return?.();
   }
-}
-
-async function* filterPages(
-  pages: AsyncIterable<readonly Entry[]>,
-  keep: (entry: Entry) => boolean,
-): AsyncGenerator<readonly Entry[]> {
-  for await (const page of pages) yield page.filter(keep);
 }
 
 // eslint-disable-next-line @typescript-eslint/require-await -- a listing of one file has the form of any other

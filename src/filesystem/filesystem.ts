@@ -6,6 +6,13 @@
  */
 import type { Pathname } from './pathname.ts';
 
+/**
+ * Whose time a file shows, in lookups and listings alike: that of its last write to the storage, which clients cannot set, or
+ * the one that a client set, where one did.
+ */
+export const fileTimes = ['upload', 'client'] as const;
+export type FileTimes = (typeof fileTimes)[number];
+
 /** One file or directory, as a listing or a lookup shows it. */
 export type Entry = {
   /** Last segment of its pathname; empty for the root. */
@@ -69,6 +76,13 @@ export type ChecksumOptions = {
 
 export type CallOptions = { readonly signal: AbortSignal };
 
+export type ListOptions = CallOptions & {
+  /** Which entries are wanted, by name; all by default. */
+  readonly isWanted?: (name: string) => boolean;
+  /** False where the times of the entries are not looked at: a storage that has to look them up then need not. */
+  readonly withTimes?: boolean;
+};
+
 export type Filesystem = {
   /** Rejects with `not-found` where the pathname names nothing. The root always exists. */
   stat(pathname: Pathname, options: CallOptions): Promise<Entry>;
@@ -76,7 +90,7 @@ export type Filesystem = {
    * The entries of a directory, a page at a time as the storage hands them out, each page ordered by name.
    * `not-found` and `not-a-directory` are thrown before the first page.
    */
-  list(directory: Pathname, options: CallOptions): AsyncIterable<readonly Entry[]>;
+  list(directory: Pathname, options: ListOptions): AsyncIterable<readonly Entry[]>;
   openDownload(pathname: Pathname, options: DownloadOptions): Promise<Download>;
   /**
    * Bytes of the caller's own interrupted upload under this name, which an upload from exactly that offset, or `'end'`,
@@ -99,7 +113,10 @@ export type Filesystem = {
    * (`name-not-allowed`). All or nothing: a failure leaves the source whole.
    */
   rename(from: Pathname, to: Pathname, options: CallOptions): Promise<void>;
-  /** Sets the time that MDTM shows (MFMT); it is kept with the file and survives a rename. */
+  /**
+   * Sets the time of a file (MFMT); it is kept with the file and survives a rename. `permission-denied` where files show the time
+   * of their upload.
+   */
   setModifiedAt(pathname: Pathname, modifiedAt: Date, options: CallOptions): Promise<void>;
   /** Lower-case hexadecimal digest of a file's bytes. */
   checksum(pathname: Pathname, options: ChecksumOptions): Promise<string>;

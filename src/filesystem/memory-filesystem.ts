@@ -11,6 +11,7 @@ import type {
   DownloadOptions,
   Entry,
   Filesystem,
+  ListOptions,
   Upload,
   UploadOptions,
 } from './filesystem.ts';
@@ -55,8 +56,12 @@ export class MemoryFilesystem implements Filesystem {
     return entryOf(nameOf(pathname), this.#get(pathname));
   }
 
-  async *list(directory: Pathname, { signal }: CallOptions): AsyncGenerator<readonly Entry[]> {
+  async *list(
+    directory: Pathname,
+    { signal, isWanted = () => true }: ListOptions,
+  ): AsyncGenerator<readonly Entry[]> {
     const entries = [...this.#getDirectory(directory).nodes]
+      .filter(([name]) => isWanted(name))
       .map(([name, node]) => entryOf(name, node))
       .sort(byName);
     for (let start = 0; start < entries.length; start += entriesPerPage) {

@@ -6,7 +6,14 @@ import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { copyObject } from '../s3/copy.ts';
 import { openS3Download } from '../s3/download.ts';
 import type { Resumption } from '../s3/interrupted-upload.ts';
-import { DirectoryEntries, directoryModifiedAt, listFirst, listPages } from '../s3/listing.ts';
+import { keptTimesOf } from '../s3/kept-times.ts';
+import {
+  DirectoryEntries,
+  directoryModifiedAt,
+  listFirst,
+  type ListedObject,
+  listPages,
+} from '../s3/listing.ts';
 import { attributesOfUpload, modifiedAtOf } from '../s3/object-attributes.ts';
 import type { ObjectHead } from '../s3/object-headers.ts';
 import { directoryPrefixOf } from '../s3/object-key.ts';
@@ -26,7 +33,9 @@ import type {
   Download,
   DownloadOptions,
   Entry,
+  FileTimes,
   Filesystem,
+  ListOptions,
   Upload,
   UploadOptions,
 } from './filesystem.ts';
@@ -43,11 +52,16 @@ export class S3Filesystem implements Filesystem {
   readonly #markers: DirectoryMarkers;
 
   readonly #restarts: Restarts | undefined;
+  readonly #fileTimes: FileTimes;
 
-  /** @param resumption who may continue interrupted uploads, and for how long; nobody where absent. */
-  constructor(storage: S3Storage, home: Home, resumption?: Resumption) {
+  /**
+   * @param resumption who may continue interrupted uploads, and for how long; nobody where absent.
+   * @param fileTimes where it is `client`, a listing that shows times costs a HeadObject for each file.
+   */
+  constructor(storage: S3Storage, home: Home, resumption?: Resumption, fileTimes: FileTimes = 'upload') {
     this.#storage = storage;
     this.#home = home;
+    this.#fileTimes = fileTimes;
     this.#restarts = resumption && resumption.windowMs > 0 ? new Restarts(storage, resumption) : undefined;
     this.#lookups = new Lookups(storage, home);
     this.#markers = new DirectoryMarkers(storage, home);
@@ -57,15 +71,16 @@ export class S3Filesystem implements Filesystem {
     return await this.#run('stat', signal, async () => {
       if (pathname === '/') return directoryEntry(pathname);
       const object = await this.#lookups.head(pathname, signal);
-      if (object) return fileEntry(pathname, object);
+      if (object) return this.#fileEntry(pathname, object);
       if (await this.#lookups.isDirectory(pathname, signal)) return directoryEntry(pathname);
       throw notFound(pathname);
     });
   }
 
-  async *list(directory: Pathname, { signal }: CallOptions): AsyncGenerator<readonly Entry[]> {
+  async *list(directory: Pathname, options: ListOptions): AsyncGenerator<readonly Entry[]> {
+    const { signal } = options;
     try {
-      yield* this.#pages(directory, signal);
+      yield* this.#pages(directory, options);
     } catch (error) {
       throw this.#failureOf('list', error, signal);
     }
@@ -184,10 +199,14 @@ export class S3Filesystem implements Filesystem {
 
   async setModifiedAt(pathname: Pathname, modifiedAt: Date, { signal }: CallOptions): Promise<void> {
     await this.#run('set-modified-at', signal, async () => {
+      if (this.#fileTimes === 'upload') {
+        throw new FilesystemError('permission-denied', 'files show the time of their upload');
+      }
       const source = await this.#lookups.getFile(pathname, signal);
       if (modifiedAtOf(source).getTime() === modifiedAt.getTime()) return;
       const { bucket, key } = this.#lookups.object(pathname);
       await copyObject(this.#storage.client, { bucket, from: key, to: key, source, modifiedAt });
+      keptTimesOf(this.#storage).forget(bucket, key);
     });
   }
 
@@ -211,7 +230,10 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async *#pages(directory: Pathname, signal: AbortSignal): AsyncGenerator<readonly Entry[]> {
+  async *#pages(
+    directory: Pathname,
+    { signal, isWanted, withTimes = true }: ListOptions,
+  ): AsyncGenerator<readonly Entry[]> {
     const { bucket, prefix: homePrefix } = this.#home;
     const prefix = directoryPrefixOf(homePrefix, directory);
     const unlisted = new Set<string>();
@@ -225,8 +247,39 @@ export class S3Filesystem implements Filesystem {
       found ||= page.objects.length + page.commonPrefixes.length > 0;
       if (!found) throw await this.#lookups.whyNoDirectory(directory, signal);
       const taken = entries.take(page);
-      if (taken.length > 0) yield taken;
+      const wanted = isWanted ? taken.filter(({ name }) => isWanted(name)) : taken;
+      const shown =
+        withTimes && this.#fileTimes === 'client'
+          ? await this.#withKeptTimes(prefix, wanted, page.objects, signal)
+          : wanted;
+      if (shown.length > 0) yield shown;
     }
+  }
+
+  /** The same entries with the times that `stat` has for them; those that are gone by now are left out. */
+  async #withKeptTimes(
+    prefix: string,
+    entries: readonly Entry[],
+    objects: readonly ListedObject[],
+    signal: AbortSignal,
+  ): Promise<readonly Entry[]> {
+    const { bucket } = this.#home;
+    const keys = new Set(entries.flatMap(({ name, type }) => (type === 'file' ? [prefix + name] : [])));
+    const wanted = objects.filter(({ key }) => keys.has(key));
+    let isReported = false;
+    const times = await keptTimesOf(this.#storage).of(wanted, {
+      bucket,
+      signal,
+      onRefused: (error) => {
+        if (!isReported) this.#failureOf('list-times', error, signal);
+        isReported = true;
+      },
+    });
+    return entries.flatMap((entry) => {
+      if (entry.type === 'directory') return [entry];
+      const time = times.get(prefix + entry.name);
+      return time ? [{ ...entry, ...time }] : [];
+    });
   }
 
   async #renameFile(from: Pathname, to: Pathname, source: ObjectHead, signal: AbortSignal) {
@@ -255,6 +308,16 @@ export class S3Filesystem implements Filesystem {
     if (leavesNothing) await this.#markers.put(parentOf(from));
     this.#markers.forget(from);
     await renameDirectory(this.#storage.client, { bucket, from: fromPrefix, to: toPrefix, signal });
+  }
+
+  #fileEntry(pathname: Pathname, object: ObjectHead): Entry {
+    return {
+      name: nameOf(pathname),
+      type: 'file',
+      sizeBytes: object.ContentLength ?? 0,
+      modifiedAt:
+        this.#fileTimes === 'client' ? modifiedAtOf(object) : (object.LastModified ?? directoryModifiedAt),
+    };
   }
 
   async #isLeftEmptyBy(from: Pathname, to: Pathname, departingKey: string, signal: AbortSignal) {
@@ -299,15 +362,6 @@ export class S3Filesystem implements Filesystem {
     if (event) this.#storage.observe(event);
     return error instanceof FilesystemError ? error : filesystemErrorOf(error, operation);
   }
-}
-
-function fileEntry(pathname: Pathname, object: ObjectHead): Entry {
-  return {
-    name: nameOf(pathname),
-    type: 'file',
-    sizeBytes: object.ContentLength ?? 0,
-    modifiedAt: modifiedAtOf(object),
-  };
 }
 
 function directoryEntry(pathname: Pathname): Entry {

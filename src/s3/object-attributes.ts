@@ -68,11 +68,15 @@ export function taggingHeader(tags: Iterable<readonly [key: string, value: strin
   return [...tags].map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join('&');
 }
 
-/** The time that a client gave a file (MFMT), kept as rclone keeps it: seconds since the epoch in `x-amz-meta-mtime`. */
+/**
+ * The time that a client gave a file (MFMT), kept as rclone keeps it: seconds since the epoch in `x-amz-meta-mtime`. That of the
+ * object itself where there is none, or none that FTP can write in four digits of a year (RFC 3659 2.3).
+ */
 export function modifiedAtOf(source: Pick<ObjectHead, 'Metadata' | 'LastModified'>): Date {
   const kept = source.Metadata?.['mtime'];
   const keptDate = new Date(kept ? Number(kept) * 1000 : NaN);
-  return Number.isNaN(keptDate.getTime()) ? (source.LastModified ?? new Date(0)) : keptDate;
+  const year = keptDate.getUTCFullYear();
+  return year >= 0 && year <= 9999 ? keptDate : (source.LastModified ?? new Date(0));
 }
 
 /** The metadata that makes `modifiedAtOf` give this time. */

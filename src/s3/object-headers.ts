@@ -3,7 +3,10 @@ import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { ObjectAttributes } from './object-attributes.ts';
 
 /** What HeadObject tells of an object, in the SDK's terms. */
-export type ObjectHead = Pick<
+export type ObjectHead = {
+  /** When S3 answered, by its own clock. */
+  readonly AnsweredAt?: Date | undefined;
+} & Pick<
   HeadObjectCommandOutput,
   | keyof TextFields
   | 'BucketKeyEnabled'
@@ -64,13 +67,13 @@ export function headersOfAttributes(attributes: ObjectAttributes): Record<string
 export function objectHeadOf(headers: Headers): ObjectHead {
   const fields: Record<string, unknown> = {};
   for (const [field, name] of answeredTexts) fields[field] = headers[name];
-  const lastModified = new Date(headers['last-modified'] ?? NaN);
   return {
     ...fields,
+    AnsweredAt: dateOf(headers['date']),
     BucketKeyEnabled:
       headers[bucketKeyHeader] === undefined ? undefined : headers[bucketKeyHeader] === 'true',
     ContentLength: numberOf(headers['content-length']),
-    LastModified: Number.isNaN(lastModified.getTime()) ? undefined : lastModified,
+    LastModified: dateOf(headers['last-modified']),
     Metadata: metadataOf(headers),
     TagCount: numberOf(headers['x-amz-tagging-count']),
   };
@@ -82,6 +85,11 @@ function metadataOf(headers: Headers): Record<string, string> {
     if (name.startsWith(metadataPrefix)) metadata[name.slice(metadataPrefix.length)] = value ?? '';
   }
   return metadata;
+}
+
+function dateOf(text: string | undefined): Date | undefined {
+  const date = new Date(text ?? NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 function numberOf(text: string | undefined): number | undefined {

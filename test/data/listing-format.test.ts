@@ -55,7 +55,12 @@ describe('a line of LIST', () => {
       '-rw-r--r-- 1 ftp      ftp      53687091200000 Dec 31  1999 huge',
     ],
     [
-      file('from the future', 1, '2026-03-15T12:00:01Z'),
+      file('by a clock that is ahead', 1, '2026-03-15T12:01:00Z'),
+      'read-write',
+      '-rw-r--r-- 1 ftp      ftp                 1 Mar 15 12:01 by a clock that is ahead',
+    ],
+    [
+      file('from the future', 1, '2026-03-15T12:01:01Z'),
       'read-write',
       '-rw-r--r-- 1 ftp      ftp                 1 Mar 15  2026 from the future',
     ],
@@ -71,6 +76,27 @@ describe('a line of LIST', () => {
     ],
   ] as const) {
     it(line, () => assert.equal(formatListLine(entry, user(permissions), now), line));
+  }
+});
+
+describe('a line of LIST at the turn of a year', () => {
+  for (const [clock, modifiedAt, shown] of [
+    ['2026-12-31T23:59:59Z', '2026-12-31T23:59:59Z', 'Dec 31 23:59'],
+    ['2027-01-01T00:00:00Z', '2026-12-31T23:59:59Z', 'Dec 31 23:59'],
+    ['2027-01-01T00:00:00Z', '2027-01-01T00:00:00Z', 'Jan 01 00:00'],
+    // The clock of S3 may be ahead of the gateway's.
+    ['2026-12-31T23:59:59Z', '2027-01-01T00:00:00Z', 'Jan 01 00:00'],
+    ['2026-12-31T23:59:59Z', '2027-01-01T00:01:00Z', 'Jan 01  2027'],
+    ['2027-01-01T00:00:00Z', '2026-07-03T00:00:00Z', 'Jul 03 00:00'],
+    ['2027-01-01T00:00:00Z', '2026-07-02T00:00:00Z', 'Jul 02  2026'],
+    ['2027-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'Jan 01  2026'],
+    ['2028-02-29T12:00:00Z', '2028-02-29T11:59:00Z', 'Feb 29 11:59'],
+    ['2028-03-01T00:00:00Z', '2024-02-29T12:00:00Z', 'Feb 29  2024'],
+  ] as const) {
+    it(`a file of ${modifiedAt} is listed as ${shown} at ${clock}`, () => {
+      const line = formatListLine(file('f', 1, modifiedAt), user('read-write'), Date.parse(clock));
+      assert.equal(line, `-rw-r--r-- 1 ftp      ftp                 1 ${shown} f`);
+    });
   }
 });
 

@@ -210,6 +210,18 @@ function listings(test: Test): void {
     );
   });
 
+  test('a directory lists only the entries that are wanted, and is there where none is', async (filesystem) => {
+    for (const name of ['a', 'b', 'c/d']) await put(filesystem, `/d/${name}`, 'x');
+    const list = (isWanted: (name: string) => boolean) =>
+      collected(filesystem.list(at('/d'), { signal, isWanted }));
+    const wanted = (await list((name) => name > 'a')).flat();
+    assert.deepEqual(
+      wanted.map(({ name }) => name),
+      ['b', 'c'],
+    );
+    assert.deepEqual((await list(() => false)).flat(), []);
+  });
+
   test('a loop over the pages may be left', async (filesystem) => {
     await put(filesystem, '/a', 'x');
     for await (const page of filesystem.list(rootPathname, { signal })) {
@@ -635,6 +647,15 @@ function times(test: Test): void {
     await filesystem.rename(at('/d'), at('/e'), { signal });
     assert.deepEqual((await filesystem.stat(at('/e/file2'), { signal })).modifiedAt, time);
     assert.equal(await text(filesystem, '/e/file2'), 'content');
+  });
+
+  test('a listing shows the time that was set, at once and after it was set again', async (filesystem) => {
+    await put(filesystem, '/d/file', 'content');
+    for (const modifiedAt of [time, new Date('1999-12-31T23:59:59Z')]) {
+      await filesystem.setModifiedAt(at('/d/file'), modifiedAt, { signal });
+      const expected = [{ name: 'file', type: 'file', sizeBytes: 7, modifiedAt }];
+      assert.deepEqual(await entriesOf(filesystem, '/d'), expected);
+    }
   });
 
   test('a rename keeps a time that was not set', async (filesystem) => {

@@ -17,7 +17,10 @@ filesystemContract('S3Filesystem', async () => {
     }),
   };
   return {
-    empty: () => new S3Filesystem(storage, { bucket: server.bucket, prefix: `home-${randomUUID()}/` }),
+    empty: () => {
+      const home = { bucket: server.bucket, prefix: `home-${randomUUID()}/` };
+      return new S3Filesystem(storage, home, undefined, 'client');
+    },
     lacks,
     close: () => test.close(),
   };

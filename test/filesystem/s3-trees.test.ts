@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { GetObjectTaggingCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import type { FileTimes, ListOptions } from '../../src/filesystem/filesystem.ts';
 import { FilesystemError } from '../../src/filesystem/filesystem-error.ts';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
 import { copyObject, partRanges } from '../../src/s3/copy.ts';
@@ -43,8 +44,8 @@ describe('The S3 filesystem', () => {
       await body();
     });
   };
-  const newSession = (): S3Filesystem =>
-    new S3Filesystem(test.storage, { bucket: test.server.bucket, prefix });
+  const newSession = (fileTimes: FileTimes = 'client'): S3Filesystem =>
+    new S3Filesystem(test.storage, { bucket: test.server.bucket, prefix }, undefined, fileTimes);
   const requestsOf = async (work: () => Promise<unknown>): Promise<string[]> => {
     requests.length = 0;
     await work();
@@ -62,8 +63,25 @@ describe('The S3 filesystem', () => {
       assert.deepEqual(await stat('/d/1'), ['HeadObject']);
       assert.deepEqual(await stat('/d'), ['HeadObject', 'ListObjectsV2']);
       assert.deepEqual(await stat('/'), []);
-      assert.deepEqual(await requestsOf(() => entriesOf(filesystem, '/d')), ['ListObjectsV2']);
+      const showingUploads = newSession('upload');
+      assert.deepEqual(await requestsOf(() => entriesOf(showingUploads, '/d')), ['ListObjectsV2']);
     });
+
+    scenario(
+      'a listing with the times of clients costs one more for each file that is to be shown',
+      async () => {
+        for (const name of ['a', 'b', 'c']) await put(filesystem, `/d/${name}`, 'x');
+        await filesystem.makeDirectory(at('/d/below'), { signal });
+        const list = (options: Partial<ListOptions>) =>
+          requestsOf(async () => {
+            for await (const page of filesystem.list(at('/d'), { signal, ...options }))
+              assert.ok(page.length > 0);
+          });
+        assert.deepEqual(await list({}), ['HeadObject', 'HeadObject', 'HeadObject', 'ListObjectsV2']);
+        assert.deepEqual(await list({ isWanted: (name) => name === 'b' }), ['HeadObject', 'ListObjectsV2']);
+        assert.deepEqual(await list({ withTimes: false }), ['ListObjectsV2']);
+      },
+    );
 
     scenario('from the third upload into a directory on, each costs its own request', async () => {
       const upload = (name: string) => requestsOf(() => put(filesystem, `/d/${name}`, 'x'));

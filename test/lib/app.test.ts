@@ -39,6 +39,13 @@ describe('the app', () => {
     assert.throws(() => synthApp({ resumeWindowMinutes: '-1' }), /\n {2}resumeWindowMinutes: /);
   });
 
+  it('keeps the times of clients by one setting on the command line, and leaves them out by default', () => {
+    assert.doesNotMatch(JSON.stringify(synthApp({}).template.toJSON()), /FILE_TIMES/);
+    const { template } = synthApp({ fileTimes: 'client' });
+    assert.match(JSON.stringify(template.toJSON()), /"Name":"FILE_TIMES","Value":"client"/);
+    assert.throws(() => synthApp({ fileTimes: 'both' }), /\n {2}fileTimes: /);
+  });
+
   it('makes the stack of the environment that is asked for', () => {
     const { stack, template } = synthApp({ environment: 'staging' });
     assert.equal(stack.stackName, 'ftp-gateway-staging');

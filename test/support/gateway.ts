@@ -54,6 +54,7 @@ const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
   filenameEncoding: 'utf-8',
   pathnameBackslash: 'literal',
   activeMode: 'on',
+  fileTimes: 'client',
   loginTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,
   dataConnectionTimeoutMs: 10_000,

@@ -9,6 +9,7 @@ import {
   paginateListObjectsV2,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
+import type { FileTimes } from '../../src/filesystem/filesystem.ts';
 import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
 import type { Security, Server } from '../system/clients/client.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
@@ -20,7 +21,7 @@ import { partsArrived, unfinishedUploads } from './unfinished-uploads.ts';
 export type S3Gateway = {
   server(security: Security, username?: Username): Server;
   /** Pathnames are the client's; the objects are read and written with the AWS SDK, never through the gateway. */
-  putObject(pathname: string, bytes: Uint8Array): Promise<void>;
+  putObject(pathname: string, bytes: Uint8Array, metadata?: Readonly<Record<string, string>>): Promise<void>;
   getObject(pathname: string): Promise<Buffer | undefined>;
   objectSizeBytes(pathname: string): Promise<number | undefined>;
   /** Every object below a directory: name relative to it, and bytes; directory markers left out. */
@@ -30,6 +31,8 @@ export type S3Gateway = {
   /** Resolves when S3 has so many parts of an unfinished upload, to their sizes in bytes. The emulator cannot tell. */
   partsArrived(pathname: string, dataParts: number): Promise<number[]>;
   nextEvent: TestGateway['nextEvent'];
+  /** Everything that was observed so far. */
+  readonly events: TestGateway['events'];
   close(): Promise<void>;
 };
 
@@ -43,10 +46,13 @@ export type S3GatewayOptions = {
   readonly resumeWindowMs?: number;
   /** What the gateway uses in the place of each user's filesystem. */
   readonly wrap?: (filesystem: Filesystem) => Filesystem;
+  /** Whose times files show; that of the upload by default. */
+  readonly fileTimes?: FileTimes;
 };
 
 export async function startS3Gateway({
   resumeWindowMs = 0,
+  fileTimes = 'upload',
   wrap = (filesystem) => filesystem,
 }: S3GatewayOptions = {}): Promise<S3Gateway> {
   const leaks = new LeakCheck();
@@ -54,8 +60,11 @@ export async function startS3Gateway({
   const { server: s3, storage } = testStorage;
   const gateway = await startTestGateway({
     users: usernames.map((name) => ({ name, password, home: { bucket: s3.bucket, prefix } })),
-    filesystemFor: (user) =>
-      wrap(new S3Filesystem(storage, user.home, { owner: user.name, windowMs: resumeWindowMs })),
+    filesystemFor: (user) => {
+      const resumption = { owner: user.name, windowMs: resumeWindowMs };
+      return wrap(new S3Filesystem(storage, user.home, resumption, fileTimes));
+    },
+    fileTimes,
     tls: 'optional',
     implicitTls: true,
   });
@@ -80,8 +89,9 @@ export async function startS3Gateway({
       password,
       caFile: gateway.caFile,
     }),
-    async putObject(pathname, bytes) {
-      await s3.client.send(new PutObjectCommand({ Bucket: s3.bucket, Key: key(pathname), Body: bytes }));
+    async putObject(pathname, bytes, metadata) {
+      const object = { Bucket: s3.bucket, Key: key(pathname), Body: bytes, Metadata: metadata };
+      await s3.client.send(new PutObjectCommand(object));
     },
     getObject: (pathname) => getObject(key(pathname)),
     async objectSizeBytes(pathname) {
@@ -105,6 +115,7 @@ export async function startS3Gateway({
     partsArrived: (pathname, dataParts) =>
       partsArrived(s3, key(pathname), { dataParts, marks: resumeWindowMs > 0 ? 2 : 1 }),
     nextEvent: (name, fits) => gateway.nextEvent(name, fits),
+    events: gateway.events,
     async close() {
       await gateway.close();
       assert.equal(gateway.sessionCount, 0, 'no session is left');

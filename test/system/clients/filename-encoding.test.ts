@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { missing, run } from '../../clients/client.ts';
+import { missing, run } from './client.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 
 const name = '€ Prüfbericht “Größe”.txt';
