@@ -80,13 +80,14 @@ export class UploadEvidence {
   /** The data connection ended in order, and every byte of it was read. */
   dataEnded(): void {
     this.#hasDataEnded = true;
-    if (this.#recent !== undefined || this.#departure !== undefined) this.#confirm();
+    if (this.#recent?.hasQuit === true || this.#departure !== undefined) this.#confirm();
   }
 
   /** The control connection has ended. Returns whether the upload goes on without it, at least for now. */
   controlConnectionEnded(): boolean {
     if (this.#isConfirmed || this.#departure !== undefined) return true;
-    if (this.#recent === undefined || this.#hasDataEnded) return false;
+    // Only QUIT says that a client means to leave; others are sent in mid-file, too, to keep the connection alive.
+    if (this.#recent?.hasQuit !== true || this.#hasDataEnded) return false;
     this.#departure = { startBytes: this.#receivedBytes, silence: undefined };
     this.#listenForSilence(this.#departure);
     return true;
@@ -116,12 +117,8 @@ export class UploadEvidence {
   }
 
   readonly #onNotRecent = (): void => {
-    const recent = this.#recent;
     this.#recent = undefined;
-    if (this.#hasDataEnded) return;
     this.#isPipelining = true;
-    // Only QUIT says that a client means to leave.
-    if (this.#departure !== undefined && recent?.hasQuit !== true) this.#giveUp();
   };
 
   #listenForSilence(departure: Departure): void {

@@ -113,11 +113,11 @@ describe('an upload whose client has said QUIT and gone', () => {
     await client.says('STOR /f.part', /^150 /);
     data.end('new');
     data.resume();
-    client.socket.end('RNFR /f.part\r\nRNTO /f\r\n');
-    await client.expect(/^226 /, /^350 /, /^250 /);
+    client.socket.end('RNFR /f.part\r\nRNTO /f\r\nQUIT\r\n');
+    await client.expect(/^226 /, /^350 /, /^250 /, '221 Goodbye.');
     await client.expectClosed();
     assert.deepEqual(filesystem.pathnames(), ['/f']);
-    assert.equal((await running.nextEvent('session-closed')).reason, 'client-closed');
+    assert.equal((await running.nextEvent('session-closed')).reason, 'quit');
   });
 });
 
