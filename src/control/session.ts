@@ -106,7 +106,7 @@ export type Session = {
   logOut(): void;
   /** AUTH: the handshake begins in the very tick in which the command's reply is written. */
   startTlsAfterReply(): void;
-  /** Ends the session when the command's reply is sent, and that of the transfer that still runs. The first reason is kept. */
+  /** Ends the session when the command's reply is sent. The first reason is kept, but for a drain's. */
   endAfterReply(reason: SessionEnd): void;
 };
 

@@ -29,6 +29,8 @@ export class UploadEvidence {
   /** The client has closed the control connection, and the rest of its data is still being read. */
   #departure: Departure | undefined;
   #receivedBytes = 0;
+  /** How often data was read, whatever MODE Z has made of it yet. */
+  #receipts = 0;
   #wake: (() => void) | undefined;
 
   /** `giveUp` aborts the upload of a client that has gone without having sent all of it. */
@@ -61,6 +63,7 @@ export class UploadEvidence {
   /** Bytes of the data connection were read, or its reading begins or goes on; `receivedBytes` came since the start. */
   received(receivedBytes: number): void {
     this.#receivedBytes = receivedBytes;
+    this.#receipts += 1;
     const departure = this.#departure;
     if (departure === undefined) return;
     if (receivedBytes - departure.startBytes > maxBytesInFlight) this.#giveUp();
@@ -77,13 +80,14 @@ export class UploadEvidence {
   /** The data connection ended in order, and every byte of it was read. */
   dataEnded(): void {
     this.#hasDataEnded = true;
-    if (this.#recent !== undefined || this.#departure !== undefined) this.#confirm();
+    if (this.#recent?.hasQuit === true || this.#departure !== undefined) this.#confirm();
   }
 
   /** The control connection has ended. Returns whether the upload goes on without it, at least for now. */
   controlConnectionEnded(): boolean {
     if (this.#isConfirmed || this.#departure !== undefined) return true;
-    if (this.#recent === undefined || this.#hasDataEnded) return false;
+    // Only QUIT says that a client means to leave; others are sent in mid-file, too, to keep the connection alive.
+    if (this.#recent?.hasQuit !== true || this.#hasDataEnded) return false;
     this.#departure = { startBytes: this.#receivedBytes, silence: undefined };
     this.#listenForSilence(this.#departure);
     return true;
@@ -113,12 +117,8 @@ export class UploadEvidence {
   }
 
   readonly #onNotRecent = (): void => {
-    const recent = this.#recent;
     this.#recent = undefined;
-    if (this.#hasDataEnded) return;
     this.#isPipelining = true;
-    // Only QUIT says that a client means to leave.
-    if (this.#departure !== undefined && recent?.hasQuit !== true) this.#giveUp();
   };
 
   #listenForSilence(departure: Departure): void {
@@ -127,10 +127,10 @@ export class UploadEvidence {
 
   /** The verdict on a silence: as above, only when what has arrived meanwhile has been read. */
   async #checkSilence(departure: Departure): Promise<void> {
-    const receivedBytes = this.#receivedBytes;
+    const receipts = this.#receipts;
     for (let turn = 0; turn < silentTurns; turn++) {
       await nextTurn();
-      if (!this.#isSilent(departure) || this.#receivedBytes !== receivedBytes) return;
+      if (!this.#isSilent(departure) || this.#receipts !== receipts) return;
     }
     this.#giveUp();
   }

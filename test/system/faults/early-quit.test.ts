@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
+import type { Security } from '../../clients/client.ts';
 import { bytesOf, digest, mib } from '../../s3/transfer.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startS3Gateway, type S3Gateway } from '../../support/s3-gateway.ts';
@@ -19,6 +20,8 @@ const files = [
 
 const farewells: readonly {
   readonly title: string;
+  /** Node resets no TLS socket, only the TCP socket below it, which an implicit-TLS client does not show. */
+  readonly resetsTcp?: true;
   readonly bidFarewell: (client: Dialogue, control: Socket) => Promise<void>;
 }[] = [
   {
@@ -38,6 +41,7 @@ const farewells: readonly {
   },
   {
     title: 'QUIT and resets the control connection at once',
+    resetsTcp: true,
     async bidFarewell(client, control) {
       await client.send('QUIT\r\n');
       control.resetAndDestroy();
@@ -79,9 +83,10 @@ describe('a client that does not wait for 226', () => {
   });
   after(() => gateway.close());
 
-  for (const security of ['plain', 'explicit'] as const) {
+  for (const security of ['plain', 'explicit', 'implicit'] as const) {
     for (const { size, bytes } of files) {
-      for (const { title, bidFarewell } of farewells) {
+      for (const { title, resetsTcp, bidFarewell } of farewells) {
+        if (resetsTcp && security === 'implicit') continue;
         it(`has its file stored: ${security}, ${size}, and behind the FIN ${title}`, async () => {
           const pathname = `/early-${++count}.bin`;
           const ended = gateway.nextEvent('transfer', (transfer) => transfer.pathname === pathname);
@@ -101,17 +106,17 @@ describe('a client that does not wait for 226', () => {
 /** A session whose STOR was answered with 150, the TCP socket of its control connection, and its data connection. */
 async function openUpload(
   gateway: S3Gateway,
-  security: 'plain' | 'explicit',
+  security: Security,
   pathname: string,
 ): Promise<{ readonly client: Dialogue; readonly control: Socket; readonly data: Socket }> {
   const { port, username, password } = gateway.server(security);
-  const client = await Dialogue.open({ port });
+  const client = await Dialogue.open({ port, ...(security === 'implicit' && { implicitTls: true }) });
   await client.expect('220 Ready');
   const control = client.socket;
   if (security === 'explicit') await client.startTls();
   await client.says(`USER ${username}`, /^331 /);
   await client.says(`PASS ${password}`, /^230 /);
-  if (security === 'explicit') await client.says('PROT P', /^200 /);
+  if (security !== 'plain') await client.says('PROT P', /^200 /);
   await client.says('TYPE I', /^200 /);
   const raw = await client.passive();
   await client.says(`STOR ${pathname}`, /^150 /);
