@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
-import type { Security } from '../../clients/client.ts';
+import type { Security } from '../clients/client.ts';
 import { bytesOf, digest, mib } from '../../s3/transfer.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startS3Gateway, type S3Gateway } from '../../support/s3-gateway.ts';
