@@ -172,7 +172,7 @@ export const variables = {
     'DATA_CONNECTION_TIMEOUT_SECONDS',
     '30',
     seconds(1, 3600),
-    'How long a data connection may take to be made.',
+    'How long a client may take for its data connection, and for the TLS handshake on it.',
   ),
   passivePortWaitMs: defaulted(
     'PASSIVE_PORT_WAIT_SECONDS',

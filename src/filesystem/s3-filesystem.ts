@@ -335,7 +335,9 @@ export class S3Filesystem implements Filesystem {
       ]);
     };
     // With the patience of the upload itself: what a client has sent meanwhile must not be lost for want of this answer.
-    await this.#run('upload', signal, () => withRetries(look, { signal, operation: 'upload' }));
+    await this.#run('upload', signal, () =>
+      withRetries(look, { signal, operation: 'upload', patienceMs: this.#storage.patienceMs }),
+    );
   }
 
   async #delete(key: string): Promise<void> {

@@ -212,6 +212,20 @@ describe('a data connection under TLS', () => {
     );
   });
 
+  it('An ABOR in the middle of the TLS handshake ends the transfer at once.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 60_000, stallTimeoutMs: 60_000 });
+    const client = await side.connection();
+    const closed = once(client.resume(), 'close');
+    client.write(tls10ClientHello.subarray(0, 20));
+    const reply = side.command('RETR', 'f');
+    while (side.preliminaries.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    side.session.transfer?.abort('client-abort');
+    assert.equal(await reply, '426 Connection closed; transfer aborted.\r\n');
+    client.destroy();
+    await closed;
+  });
+
   it('A data connection that never comes is not taken for one in clear.', async () => {
     await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
     await side.command('EPSV');

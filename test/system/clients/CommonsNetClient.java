@@ -2,8 +2,16 @@ import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.lang.reflect.Field;
+import java.lang.reflect.Method;
+import java.net.InetAddress;
+import java.net.Socket;
 import java.nio.channels.Channels;
 import java.security.cert.X509Certificate;
+import java.util.Locale;
+import javax.net.ssl.SSLSession;
+import javax.net.ssl.SSLSessionContext;
+import javax.net.ssl.SSLSocket;
 import javax.net.ssl.X509TrustManager;
 import org.apache.commons.net.ftp.FTP;
 import org.apache.commons.net.ftp.FTPClient;
@@ -35,7 +43,9 @@ public final class CommonsNetClient {
 
   private static FTPClient client(String security) {
     if (security.equals("plain")) return new FTPClient();
-    FTPSClient secure = new FTPSClient(security.equals("implicit"));
+    boolean isImplicit = security.equals("implicit");
+    boolean isReusing = "1".equals(System.getenv("COMMONS_NET_REUSE"));
+    FTPSClient secure = isReusing ? new ReusingClient(isImplicit) : new FTPSClient(isImplicit);
     secure.setTrustManager(new AnyCertificate());
     return secure;
   }
@@ -79,6 +89,35 @@ public final class CommonsNetClient {
 
   private static void must(boolean done, String what, FTPClient ftp) {
     if (!done) throw new IllegalStateException(what + ": " + ftp.getReplyString());
+  }
+
+  /**
+   * Resumes the control connection's session on data connections. The JDK looks for sessions by host and port, so this one
+   * is entered for the data port too, into a cache that is not open to programs.
+   */
+  private static final class ReusingClient extends FTPSClient {
+    ReusingClient(boolean isImplicit) {
+      super(isImplicit);
+    }
+
+    @Override
+    protected void _prepareDataSocket_(Socket socket) throws IOException {
+      SSLSession session = ((SSLSocket) _socket_).getSession();
+      SSLSessionContext context = session.getSessionContext();
+      try {
+        Field field = context.getClass().getDeclaredField("sessionHostPortCache");
+        field.setAccessible(true);
+        Object cache = field.get(context);
+        Method put = cache.getClass().getDeclaredMethod("put", Object.class, Object.class);
+        put.setAccessible(true);
+        InetAddress address = socket.getInetAddress();
+        for (String host : new String[] {address.getHostName(), address.getHostAddress()}) {
+          put.invoke(cache, (host + ":" + socket.getPort()).toLowerCase(Locale.ROOT), session);
+        }
+      } catch (ReflectiveOperationException error) {
+        throw new IOException(error);
+      }
+    }
   }
 
   private static final class AnyCertificate implements X509TrustManager {

@@ -323,6 +323,35 @@ const commonsNet: Client = {
   },
 };
 
+// The way around a server that demands resumption, as users of the library pass it on: it works in TLS 1.2 only, and puts
+// the client's last word at the end of the handshake.
+const commonsNetReusing: Client = {
+  ...commonsNet,
+  name: 'commons-net with session reuse',
+  securities: ['explicit', 'implicit'],
+  invocation(server, deed) {
+    const invocation = commonsNet.invocation(server, deed);
+    if (invocation === undefined) return undefined;
+    const options = [
+      '--add-opens=java.base/sun.security.ssl=ALL-UNNAMED',
+      '--add-opens=java.base/sun.security.util=ALL-UNNAMED',
+      '-Djdk.tls.useExtendedMasterSecret=false',
+      '-Djdk.tls.client.protocols=TLSv1.2',
+    ];
+    return {
+      ...invocation,
+      arguments: [...options, ...invocation.arguments],
+      environment: { COMMONS_NET_REUSE: '1' },
+    };
+  },
+};
+const goProgram = join(tmpdir(), `go-ftp-client-${process.pid}`);
+process.once('exit', () => rmSync(goProgram, { force: true }));
+const goClient: Client = {
+  ...scripted('Go jlaffaye/ftp', everySecurity, goProgram, [], []),
+  probe: { program: 'go', arguments: ['build', '-C', script('../system/clients/go'), '-o', goProgram, '.'] },
+};
+
 /** Every client that is a program of its own; basic-ftp, a library, is driven in `basic-ftp.test.ts`. */
 export const clients: readonly Client[] = [
   curl,
@@ -336,4 +365,6 @@ export const clients: readonly Client[] = [
   perl,
   php,
   commonsNet,
+  commonsNetReusing,
+  goClient,
 ];
