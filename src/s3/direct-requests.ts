@@ -5,6 +5,7 @@
  * See docs/decisions/0016-short-way-to-s3.md.
  */
 import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
@@ -239,8 +240,9 @@ function connectorOf({ connectionTimeoutMs }: ConnectionLimits): buildConnector.
   const connect = buildConnector({ timeout: connectionTimeoutMs, noDelay: true, allowH2: false });
   return (options, callback) => {
     connect(options, (...outcome) => {
-      const [, socket] = outcome;
-      if (socket === null || !takesOperationsReserve(socket)) {
+      // Of a connection that failed undici passes the error alone, whatever its types say.
+      const socket = outcome[1] as Socket | null | undefined;
+      if (!socket || !takesOperationsReserve(socket)) {
         callback(...outcome);
         return;
       }
