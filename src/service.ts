@@ -9,11 +9,14 @@ import type { CertificateHolder } from './control/tls-context.ts';
 import { FilesystemError } from './filesystem/filesystem-error.ts';
 import { S3Filesystem } from './filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './gateway.ts';
+import { descriptorLimit, descriptorNeed } from './operations/descriptors.ts';
 import { startEmbeddedMetrics } from './operations/emf.ts';
 import type { Observe } from './operations/event.ts';
 import { type HealthServer, startHealthServer } from './operations/health.ts';
 import { createMetrics, type Gauges } from './operations/metrics.ts';
 import { sweepLeftoverUploads } from './s3/leftover-uploads.ts';
+import { mostRanges } from './s3/download.ts';
+import { mostPartsInFlight } from './s3/part-sender.ts';
 import { createS3Client } from './s3/s3-client.ts';
 import { storageErrorEvent } from './s3/s3-error.ts';
 import type { S3Storage } from './s3/storage.ts';
@@ -110,6 +113,14 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   gateway = started;
   isReady = true;
   observe({ event: 'gateway-started', version, ...portsOf(started, health) });
+  const descriptors = descriptorNeed({
+    limit: descriptorLimit(),
+    maxSessions: config.maxSessions,
+    // Control, implicit TLS, operations.
+    listeners: config.passivePorts.length + 3,
+    requestsPerTransfer: Math.max(mostPartsInFlight, mostRanges),
+  });
+  if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
 
   const { s3Bucket } = config;
   if (config.leftoverUploadMs > 0 && s3Bucket !== undefined) {

@@ -6,6 +6,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { getSystemErrorMap } from 'node:util';
 import { canonicalAddress } from '../data/ip-address.ts';
+import { takesOperationsReserve, takesSessionReserve } from '../operations/descriptors.ts';
 import { ClientSession, type Arrival, type SessionServices } from './client-session.ts';
 import { proxiedAddresses, type ClientAddresses } from './control-session.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
@@ -23,11 +24,14 @@ export type ControlListenerOptions = {
 
 // More than the kernel's own bound (4,096 on Linux) has no effect; fewer would drop SYNs when many clients start at once.
 const listenBacklog = 4096;
-/** Connections beyond the limit that are still told so; more of them are dropped without a word. */
+/** Connections beyond a limit that are still told so; more of them are dropped without a word. */
 const maxRefusals = 256;
 /** How long a client that is refused may take to read why. */
 const refusalMs = 5_000;
 const full = formatReply(reply(421, 'Too many sessions; try again later.'));
+
+/** Why a connection is answered 421; a label of the metric of refused sessions. */
+type Refusal = 'too-many-sessions' | 'too-few-descriptors';
 
 export class ControlListener {
   readonly port: number;
@@ -96,8 +100,8 @@ export class ControlListener {
       return;
     }
     const { admission } = this.#services;
-    const isRefused = admission.isFull;
-    if (isRefused && this.#refusals >= maxRefusals) {
+    const refusal = refusalOf(socket, admission);
+    if (refusal !== undefined && (this.#refusals >= maxRefusals || takesOperationsReserve(socket))) {
       socket.resetAndDestroy();
       return;
     }
@@ -108,13 +112,13 @@ export class ControlListener {
     };
     // A session may outlive its connection: what it still does holds its place.
     let sessionGone: Promise<unknown> = Promise.resolve();
-    if (isRefused) this.#countRefusal(socket, addresses);
+    if (refusal !== undefined) this.#countRefusal(socket, addresses, refusal);
     else {
       admission.enter();
       socket.once('close', () => void sessionGone.then(() => admission.leave()));
     }
     const welcome = (ready: Socket, arrival: Arrival): void => {
-      if (isRefused) this.#refuse(ready, arrival);
+      if (refusal !== undefined) this.#refuse(ready, arrival);
       else sessionGone = this.#startSession(ready, arrival);
     };
     const { proxyProtocol, implicitTls } = this.#options;
@@ -133,14 +137,14 @@ export class ControlListener {
     return session.gone.then(() => this.#sessions.delete(session));
   }
 
-  #countRefusal(socket: Socket, { clientAddress }: ClientAddresses): void {
+  #countRefusal(socket: Socket, { clientAddress }: ClientAddresses, reason: Refusal): void {
     this.#refusals += 1;
     this.#arriving.add(socket);
     socket.once('close', () => {
       this.#refusals -= 1;
       this.#arriving.delete(socket);
     });
-    this.#services.observe({ event: 'session-refused', clientAddress, reason: 'too-many-sessions' });
+    this.#services.observe({ event: 'session-refused', clientAddress, reason });
   }
 
   #refuse(socket: Socket, { tls }: Arrival): void {
@@ -210,6 +214,11 @@ export class ControlListener {
     socket.on('data', onData);
     socket.resume();
   }
+}
+
+function refusalOf(socket: Socket, admission: SessionServices['admission']): Refusal | undefined {
+  if (admission.isFull) return 'too-many-sessions';
+  return takesSessionReserve(socket) ? 'too-few-descriptors' : undefined;
 }
 
 function ignore(): void {

@@ -7,6 +7,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { getSystemErrorMap } from 'node:util';
+import { takesOperationsReserve } from '../operations/descriptors.ts';
 import type { Observe } from '../operations/event.ts';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 import { foldIpv4Mapped } from './ip-address.ts';
@@ -144,6 +145,11 @@ export class PassivePorts {
         clientAddress: address ?? 'unknown',
       });
       socket.resetAndDestroy();
+      return;
+    }
+    if (takesOperationsReserve(socket)) {
+      socket.resetAndDestroy();
+      lease.close('Too many connections are open; try again later.');
       return;
     }
     lease.accept(socket);

@@ -101,8 +101,9 @@ export class PortLease implements DataConnectionSource {
     });
   }
 
-  close(): void {
-    this.#end('The data connection has been closed; send PASV or EPSV first.');
+  /** @param failure what the client is told where it goes on to use the lease. */
+  close(failure = 'The data connection has been closed; send PASV or EPSV first.'): void {
+    this.#end(failure);
   }
 
   #startClock(): void {

@@ -27,6 +27,8 @@ export function narrate(event: GatewayEvent): string | undefined {
       return event.sessions === 0 ? 'Stopping.' : `Stopping when transfers are done; once more ends them.`;
     case 'unexpected-error':
       return `Unexpected error: ${event.error instanceof Error ? (event.error.stack ?? '') : String(event.error)}`;
+    case 'descriptors-insufficient':
+      return `The ${event.limit} file descriptors of this process are enough for ${event.sessionsWithinLimit} sessions that all move files, not for ${event.maxSessions}.`;
     case 'session-opened':
     case 'session-closed':
     case 'stray-data-connection':

@@ -110,6 +110,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'stray-data-connection':
     case 'unlisted-object':
     case 'gateway-started':
+    case 'descriptors-insufficient':
     case 'drain-started':
     case 'gateway-stopped':
     case 'users-loaded':

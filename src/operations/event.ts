@@ -1,3 +1,5 @@
+import type { DescriptorNeed } from './descriptors.ts';
+
 /**
  * What happens in the gateway that an operator wants to see. Every part reports through one `Observe`; the log lines and
  * the metrics are both derived from these events, so neither can miss what the other shows.
@@ -79,6 +81,8 @@ export type GatewayEvent =
       readonly passivePorts: readonly number[];
       readonly operationsPort: number;
     }
+  /** The process may have fewer descriptors than `MAX_SESSIONS` can need: beyond the limit new sessions are refused. */
+  | ({ readonly event: 'descriptors-insufficient' } & DescriptorNeed)
   /** No new sessions; those that run may finish. */
   | { readonly event: 'drain-started'; readonly reason: string; readonly sessions: number }
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }

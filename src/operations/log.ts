@@ -70,6 +70,7 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'session-refused':
     case 'passive-ports-exhausted':
     case 'document-unusable':
+    case 'descriptors-insufficient':
     case 'storage-error':
     case 'unlisted-object':
       return 'warn';

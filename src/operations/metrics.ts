@@ -135,6 +135,7 @@ function countEvents(registry: Registry): Observe {
         return;
       case 'session-closed':
       case 'gateway-started':
+      case 'descriptors-insufficient':
       case 'drain-started':
       case 'gateway-stopped':
       case 'certificate-loaded':

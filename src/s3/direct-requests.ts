@@ -5,9 +5,11 @@
  * See docs/decisions/0016-short-way-to-s3.md.
  */
 import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { descriptorShortage, takesOperationsReserve } from '../operations/descriptors.ts';
 import { type Answer, Exchange } from './answer.ts';
 import { type BucketAddress, bucketAddressOf } from './bucket-address.ts';
 import { clockErrorName, retryTypeOf } from './s3-error.ts';
@@ -72,7 +74,7 @@ export class DirectRequests {
       // A file of a slow client waits with its connection paused, and pauses do not count.
       headersTimeout: limits.idleTimeoutMs,
       bodyTimeout: limits.idleTimeoutMs,
-      connect: { timeout: limits.connectionTimeoutMs, noDelay: true },
+      connect: connectorOf(limits),
       // One slow body would hold up the others on its connection.
       allowH2: false,
     });
@@ -231,6 +233,23 @@ function refusalOf(xml: string, status: number, headers: Answer['headers'], isOf
       ...(headers['x-amz-id-2'] !== undefined && { extendedRequestId: headers['x-amz-id-2'] }),
     },
   });
+}
+
+/** Connects, but leaves the last descriptors of the process alone; the request is then repeated as after any fault. */
+function connectorOf({ connectionTimeoutMs }: ConnectionLimits): buildConnector.connector {
+  const connect = buildConnector({ timeout: connectionTimeoutMs, noDelay: true, allowH2: false });
+  return (options, callback) => {
+    connect(options, (...outcome) => {
+      // Of a connection that failed undici passes the error alone, whatever its types say.
+      const socket = outcome[1] as Socket | null | undefined;
+      if (!socket || !takesOperationsReserve(socket)) {
+        callback(...outcome);
+        return;
+      }
+      socket.destroy();
+      callback(descriptorShortage(), null);
+    });
+  };
 }
 
 /** Names the gateway in the bucket's access log. */

@@ -25,7 +25,7 @@ export type S3DownloadOptions = {
 export const rangeBytes = 8 * 1024 * 1024;
 
 /** Requests at once, the one that the client reads from included. */
-const mostRanges = 5;
+export const mostRanges = 5;
 
 /**
  * Opens a download. Its content must be iterated, or the signal aborted: the first request is under way already.

@@ -10,6 +10,7 @@ import {
   type CompletedPart,
   type CreateMultipartUploadCommandOutput,
 } from '@aws-sdk/client-s3';
+import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
@@ -50,11 +51,20 @@ export type SentPart = CompletedPart & { readonly sizeBytes: number; readonly cr
 /** How long an abort is tried before its upload is left to the sweep and the bucket's lifecycle rule. */
 const abortPatienceMs = 15_000;
 
+/**
+ * A part that was still on its way may bring an aborted upload back: "it might be necessary to abort a given multipart upload
+ * multiple times" (Amazon S3 API Reference, AbortMultipartUpload). So the abort is repeated until S3 knows no such
+ * upload, so many times at most.
+ */
+const abortsAfterCancelledPart = 3;
+const abortIntervalMs = 100;
+
 export class MultipartUpload {
   readonly uploadId: string;
   readonly #storage: S3Storage;
   readonly #target: MultipartTarget;
   readonly #parts = new Map<number, SentPart>();
+  #hasCancelledPart = false;
 
   private constructor(storage: S3Storage, target: MultipartTarget, uploadId: string) {
     this.#storage = storage;
@@ -193,6 +203,15 @@ export class MultipartUpload {
 
   /** Gives it up. No part may be in flight. Never rejects: what cannot be aborted is reported with its upload id. */
   async abort(): Promise<void> {
+    const { deadline } = this.#storage.client.settling;
+    for (let left = this.#hasCancelledPart ? abortsAfterCancelledPart : 1; left > 0; left--) {
+      if ((await this.#abortOnce()) === 'over') return;
+      if (left > 1) await delay(abortIntervalMs, undefined, { signal: deadline }).catch(() => undefined);
+    }
+  }
+
+  /** Resolves to `over` where there is nothing more to do: no such upload, or a failure that was reported. */
+  async #abortOnce(): Promise<'aborted' | 'over'> {
     const { client } = this.#storage;
     const { deadline } = client.settling;
     const command = new AbortMultipartUploadCommand(this.#name);
@@ -203,9 +222,10 @@ export class MultipartUpload {
         operation: 'AbortMultipartUpload',
         patienceMs: Math.min(abortPatienceMs, this.#storage.patienceMs ?? abortPatienceMs),
       });
+      return 'aborted';
     } catch (error) {
       const cause = error instanceof FilesystemError ? error.cause : error;
-      if (isNoSuchUpload(cause)) return;
+      if (isNoSuchUpload(cause)) return 'over';
       this.#storage.observe({
         event: 'storage-error',
         operation: 'AbortMultipartUpload',
@@ -214,11 +234,12 @@ export class MultipartUpload {
         errorName: cause instanceof Error ? cause.name : 'Unknown',
         uploadId: this.uploadId,
       });
+      return 'over';
     }
   }
 
   /** Resolves to the part's ETag. */
-  #sendBytes(
+  async #sendBytes(
     partNumber: number,
     body: RequestBody,
     checksum: BodyChecksum,
@@ -226,7 +247,12 @@ export class MultipartUpload {
   ): Promise<string | undefined> {
     const { bucket, key } = this.#target;
     const request = { bucket, key, uploadId: this.uploadId, partNumber, body, checksum, signal };
-    return uploadPart(this.#storage.client, request);
+    try {
+      return await uploadPart(this.#storage.client, request);
+    } finally {
+      // Also where it arrived in spite of that: S3 may see an abort before the end of the part.
+      if (signal.aborted) this.#hasCancelledPart = true;
+    }
   }
 
   get #name(): { readonly Bucket: string; readonly Key: string; readonly UploadId: string } {

@@ -5,7 +5,9 @@
  */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import { Socket } from 'node:net';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { descriptorShortage, takesOperationsReserve } from '../operations/descriptors.ts';
 import { type ConnectionLimits, DirectRequests } from './direct-requests.ts';
 import { Settling } from './settling.ts';
 
@@ -68,12 +70,27 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
     // Failures are reported by whoever asked; without a logger the SDK would write some of them to the console.
     logger: silent,
     requestHandler: {
-      httpAgent: new HttpAgent(agentOptions),
+      httpAgent: leavingReserve(new HttpAgent(agentOptions)),
       // More sessions to resume than the default 100 hosts would ever need; TLS 1.2 and 1.3 alike.
-      httpsAgent: new HttpsAgent(agentOptions),
+      httpsAgent: leavingReserve(new HttpsAgent(agentOptions)),
       connectionTimeout: limits.connectionTimeoutMs,
       socketTimeout: limits.idleTimeoutMs,
     },
   };
   return new GatewayS3Client(config, limits);
+}
+
+/** The same agent, whose connections leave the last descriptors of the process alone. */
+function leavingReserve<SomeAgent extends HttpAgent>(agent: SomeAgent): SomeAgent {
+  const create = agent.createConnection.bind(agent);
+  agent.createConnection = (...connection) => {
+    const socket = create(...connection);
+    if (socket instanceof Socket) {
+      socket.once('connect', () => {
+        if (takesOperationsReserve(socket)) socket.destroy(descriptorShortage());
+      });
+    }
+    return socket;
+  };
+  return agent;
 }

@@ -45,10 +45,19 @@ export class GatewayProcess {
   /** Runs a file of src/; `environment` is added to free ports and AWS credentials that no server checks. */
   constructor(
     environment: Readonly<Record<string, string>>,
-    { program = 'src/main.ts', arguments: args = [] as readonly string[], cwd = process.cwd() } = {},
+    {
+      program = 'src/main.ts',
+      arguments: args = [] as readonly string[],
+      cwd = process.cwd(),
+      /** How many file descriptors it may have; needs `prlimit` (util-linux), which becomes the gateway's process. */
+      maxDescriptors = undefined as number | undefined,
+    } = {},
   ) {
     const file = fileURLToPath(new URL(`../../${program}`, import.meta.url));
-    this.child = spawn(process.execPath, [file, ...args], {
+    const limit =
+      maxDescriptors === undefined ? [] : ['prlimit', `--nofile=${maxDescriptors}:${maxDescriptors}`];
+    const [command = '', ...words] = [...limit, process.execPath, file, ...args];
+    this.child = spawn(command, words, {
       cwd,
       env: { PATH: process.env['PATH'], ...surroundings, ...awsOf(process.env), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

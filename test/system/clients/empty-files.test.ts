@@ -14,8 +14,8 @@ import {
   type Deed,
   type Invocation,
   type Security,
-} from '../../clients/client.ts';
-import { clients } from '../../clients/clients.ts';
+} from './client.ts';
+import { clients } from './clients.ts';
 import { alice, startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
 
