@@ -104,6 +104,19 @@ describe('A client in another time zone', () => {
     });
   });
 
+  it('wget gives its copies the right times with TZ=UTC, and is wrong by the offset of any other zone', async (t) => {
+    if (await skipMissing(t, 'wget')) return;
+    for (const TZ of ['UTC', 'Asia/Kolkata'] as const) {
+      const target = await mkdtemp(join(folder, 'wget-'));
+      const account = `ftp://${server.username}:${server.password}@${server.host}:${server.port}`;
+      const urls = [...times.keys()].map((name) => `${account}/${name}`);
+      const options = ['--quiet', '--no-config', '--tries=1', '--timestamping', '--directory-prefix', target];
+      await run({ program: 'wget', arguments: [...options, ...urls], environment: { TZ } });
+      const expected = [...times].map(([name, time]) => [name, time - offsetHours[TZ] * hourMs] as const);
+      assert.deepEqual(await timesOfFiles(target), new Map(expected), TZ);
+    }
+  });
+
   describe('with Apache Commons Net', () => {
     let classes: string;
 
