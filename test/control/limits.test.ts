@@ -99,9 +99,9 @@ describe('the idle timeout', () => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await client.passive();
       await client.says('STOR /slow', /^150 /);
-      for (let part = 0; part < 6; part++) {
+      for (let part = 0; part < 8; part++) {
         data.write('part');
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await new Promise((resolve) => setTimeout(resolve, 50));
       }
       data.end();
       data.resume();

@@ -529,11 +529,11 @@ function removals(test: Test): void {
   });
 }
 
-function renames(test: Test): void {
-  const rename = async (filesystem: Filesystem, from: string, to: string): Promise<void> => {
-    await filesystem.rename(at(from), at(to), { signal });
-  };
+async function rename(filesystem: Filesystem, from: string, to: string): Promise<void> {
+  await filesystem.rename(at(from), at(to), { signal });
+}
 
+function renames(test: Test): void {
   test('a file moves, also into a directory that does not exist yet', async (filesystem) => {
     await put(filesystem, '/a', 'content');
     await rename(filesystem, '/a', '/b');
@@ -584,23 +584,6 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['e/']);
   });
 
-  test('a directory of more than a page lists every name once, and moves whole', async (filesystem) => {
-    const files = Array.from({ length: 1010 }, (_, index) => `file-${index}`);
-    const directories = Array.from({ length: 40 }, (_, index) => `file-${index * 25}.d`);
-    const expected = [...files, ...directories.map((name) => `${name}/`)].sort();
-    const pathnames = [...files, ...directories.map((name) => `${name}/below`)];
-    for (let start = 0; start < pathnames.length; start += 50) {
-      const some = pathnames.slice(start, start + 50);
-      await Promise.all(some.map((name) => put(filesystem, `/many/${name}`, name)));
-    }
-    assert.deepEqual((await namesIn(filesystem, '/many')).sort(), expected);
-    await rename(filesystem, '/many', '/moved');
-    await fails('not-found', filesystem.stat(at('/many'), { signal }));
-    assert.deepEqual((await namesIn(filesystem, '/moved')).sort(), expected);
-    assert.equal(await text(filesystem, '/moved/file-1009'), 'file-1009');
-    assert.equal(await text(filesystem, '/moved/file-975.d/below'), 'file-975.d/below');
-  });
-
   test('a directory replaces nothing, and is replaced by nothing', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/e/file', 'x');
@@ -634,6 +617,24 @@ function renames(test: Test): void {
     await fails('not-found', rename(filesystem, '/nothing', '/nothing'));
     await fails('permission-denied', rename(filesystem, '/', '/other'));
   });
+}
+
+/** More names than one page of S3's ListObjectsV2 holds (1,000); takes thousands of requests where requests are needed. */
+export async function keepsLargeDirectory(filesystem: Filesystem): Promise<void> {
+  const files = Array.from({ length: 1010 }, (_, index) => `file-${index}`);
+  const directories = Array.from({ length: 40 }, (_, index) => `file-${index * 25}.d`);
+  const expected = [...files, ...directories.map((name) => `${name}/`)].sort();
+  const pathnames = [...files, ...directories.map((name) => `${name}/below`)];
+  for (let start = 0; start < pathnames.length; start += 50) {
+    const some = pathnames.slice(start, start + 50);
+    await Promise.all(some.map((name) => put(filesystem, `/many/${name}`, name)));
+  }
+  assert.deepEqual((await namesIn(filesystem, '/many')).sort(), expected);
+  await rename(filesystem, '/many', '/moved');
+  await fails('not-found', filesystem.stat(at('/many'), { signal }));
+  assert.deepEqual((await namesIn(filesystem, '/moved')).sort(), expected);
+  assert.equal(await text(filesystem, '/moved/file-1009'), 'file-1009');
+  assert.equal(await text(filesystem, '/moved/file-975.d/below'), 'file-975.d/below');
 }
 
 function times(test: Test): void {

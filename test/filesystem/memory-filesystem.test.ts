@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
-import { filesystemContract, get } from './contract.ts';
+import { filesystemContract, get, keepsLargeDirectory } from './contract.ts';
 
 filesystemContract('MemoryFilesystem', async () => {
   return await Promise.resolve({
@@ -22,3 +22,6 @@ it('MemoryFilesystem shows tests what clients put, and clients what tests put', 
   assert.equal(filesystem.readFile('/a/b')?.toString(), 'content');
   assert.equal(filesystem.readFile('/a'), undefined);
 });
+
+it('MemoryFilesystem lists every name of a directory of more than 1,000 once, and moves the directory whole', () =>
+  keepsLargeDirectory(new MemoryFilesystem()));

@@ -208,7 +208,7 @@ describe('The short way to S3', () => {
         },
       ];
       const answer = await get();
-      await setTimeout(200);
+      await setTimeout(50);
       const taken = answer.bytes().catch(() => undefined);
       const bytes = await taken;
       if (end === 'end') assert.equal(digest(bytes), digest(body));
@@ -277,7 +277,7 @@ describe('The short way to S3', () => {
     let waitingBytes = Infinity;
     while (socket!.writableLength < waitingBytes) {
       waitingBytes = socket!.writableLength;
-      await setTimeout(100);
+      await setTimeout(50);
     }
     assert.ok(waitingBytes > 16 * mib, `${waitingBytes} bytes wait`);
     assert.equal(digest(await answer.bytes()), digest(body));

@@ -262,28 +262,6 @@ describe('uploads to S3', () => {
       );
     }
   });
-
-  it('completes 64 uploads at once on a budget that holds six parts', async () => {
-    const narrow = storageOn(s3.endpoint, { budgetBytes: 48 * mib });
-    const bytes = bytesOf(11 * mib);
-    let mostHeldBytes = 0;
-    await Promise.all(
-      Array.from({ length: 64 }, async (_unused, index) => {
-        const upload = await openUpload(narrow, s3.bucket, `many/${index}`);
-        for (let start = 0; start < bytes.byteLength; start += 65536) {
-          await upload.write(Uint8Array.from(bytes.subarray(start, start + 65536)));
-          mostHeldBytes = Math.max(mostHeldBytes, narrow.memory.heldBytes);
-        }
-        await upload.commit();
-      }),
-    );
-    assert.ok(mostHeldBytes <= 48 * mib, `${mostHeldBytes} bytes held`);
-    assert.equal(narrow.memory.heldBytes, 0);
-    for (let index = 0; index < 64; index++) {
-      assert.equal(digest(await objectAt(`many/${index}`)), digest(bytes));
-    }
-    narrow.client.destroy();
-  });
 });
 
 async function rejectsWith(kind: FilesystemErrorKind, run: () => Promise<unknown>): Promise<void> {

@@ -11,6 +11,7 @@ import type { Security, Server } from '../clients/client.ts';
 import { synthApp } from '../../lib/synth.ts';
 import { type S3Server, startS3Server } from '../../support/s3-server.ts';
 import { Fargate } from './fargate.ts';
+import { type LoopbackNetwork, takeLoopbackNetwork } from './loopback-network.ts';
 import { NetworkLoadBalancer } from './network-load-balancer.ts';
 import { type SecretsManager, startSecretsManager } from './secrets-manager.ts';
 import { type Node, readTopology, secretArn, type Service, type Topology } from './topology.ts';
@@ -39,12 +40,12 @@ export class LocalDeployment {
   /** A folder for the test's files. */
   readonly folder: string;
   topology: Topology;
-  readonly #network: string;
+  readonly #network: LoopbackNetwork;
   readonly #secretsManager: SecretsManager;
 
   private constructor(
     topology: Topology,
-    network: string,
+    network: LoopbackNetwork,
     folder: string,
     s3: S3Server,
     secretsManager: SecretsManager,
@@ -75,12 +76,12 @@ export class LocalDeployment {
 
   /** Deploys for the first time; resolves when every slot is healthy. */
   static async start(context: Context): Promise<LocalDeployment> {
-    // Test files run side by side, each in a process of its own: each has 127.N.0.0/16 to itself.
-    const network = `127.${16 + (process.pid % 224)}`;
+    // Test files run at the same time: each deployment has a network of its own.
+    const network = await takeLoopbackNetwork();
     const s3 = await startS3Server();
     const secretsManager = await startSecretsManager();
     const folder = await mkdtemp(join(tmpdir(), 'ftp-gateway-topology-'));
-    const topology = readTopology(templateOf(context), physicalNames(network, s3));
+    const topology = readTopology(templateOf(context), physicalNames(network.prefix, s3));
     const deployment = new LocalDeployment(topology, network, folder, s3, secretsManager);
     await deployment.#putSecrets();
     await deployment.loadBalancer.addListeners(topology);
@@ -90,7 +91,7 @@ export class LocalDeployment {
 
   /** A further deployment: new listeners first, then slot after slot, then what is no longer wanted goes. */
   async redeploy(context: Context): Promise<void> {
-    const topology = readTopology(templateOf(context), physicalNames(this.#network, this.s3));
+    const topology = readTopology(templateOf(context), physicalNames(this.#network.prefix, this.s3));
     await this.loadBalancer.addListeners(topology);
     await this.fargate.deploy(topology);
     await this.loadBalancer.removeListeners();
@@ -103,7 +104,7 @@ export class LocalDeployment {
 
   /** An address of the loopback network that is neither a node nor a task: a partner's. */
   clientAddress(number: number): string {
-    return `${this.#network}.${3 + Math.floor(number / 250)}.${1 + (number % 250)}`;
+    return `${this.#network.prefix}.${3 + Math.floor(number / 250)}.${1 + (number % 250)}`;
   }
 
   /** The gateway as clients know it, through one node. */
@@ -129,6 +130,7 @@ export class LocalDeployment {
     this.loadBalancer.close();
     await Promise.all([this.s3.close(), this.#secretsManager.close()]);
     await rm(this.folder, { recursive: true, force: true });
+    this.#network.release();
   }
 
   #firstNode(): Node {
@@ -140,7 +142,7 @@ export class LocalDeployment {
   #taskAddress({ id }: Service): string {
     const number = /Slot(\d+)/.exec(id)?.[1];
     if (number === undefined) throw new Error(`${id} is no slot.`);
-    return `${this.#network}.2.${number}`;
+    return `${this.#network.prefix}.2.${number}`;
   }
 
   async #putSecrets(): Promise<void> {

@@ -4,12 +4,14 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { parseProxyHeader } from '../../../src/control/proxy-protocol.ts';
+import { takeLoopbackNetwork } from './loopback-network.ts';
 import { NetworkLoadBalancer } from './network-load-balancer.ts';
 import type { TargetGroup, Topology } from './topology.ts';
 
 const skip =
   process.platform === 'linux' ? false : 'only Linux has all of 127.0.0.0/8 on its loopback interface';
-const network = `127.${16 + (process.pid % 224)}`;
+// Held until the process ends.
+const network = skip === false ? (await takeLoopbackNetwork()).prefix : '127.16';
 const node = { publicAddress: `${network}.1.1`, privateAddress: '10.0.0.11' };
 const [first, second] = [`${network}.2.1`, `${network}.2.2`];
 const client = `${network}.3.1`;

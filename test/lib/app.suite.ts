@@ -1,11 +1,9 @@
 /** What an operator types and what the app answers: environments of cdk.json, the command line, and all problems at once. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { deploymentKeys, parseDeployment } from '../../lib/deployment.ts';
 import { resourcesOfType, synthApp } from './synth.ts';
 
@@ -109,18 +107,6 @@ describe('the app', () => {
     );
     synthApp({ passivePorts: '50000-50011' }, outputs);
     synthApp({ passivePorts: '50000-50011', slots: '4', acceptPassivePortMove: 'true' }, outputs);
-  });
-
-  it('prints sentences and no stack trace when something is wrong, and fails', () => {
-    const bin = fileURLToPath(new URL('../../bin/ftp-gateway.ts', import.meta.url));
-    const context = { environments: { production: { passivePorts: '50000-50060' } } };
-    const { status, stderr } = spawnSync(process.execPath, [bin], {
-      encoding: 'utf8',
-      env: { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context), CDK_OUTDIR: join(folder, 'out') },
-    });
-    assert.equal(status, 1);
-    assert.match(stderr, /has 61 ports.*Use at most 49 ports/);
-    assert.doesNotMatch(stderr, /\n\s+at /);
   });
 });
 

@@ -1,4 +1,7 @@
-/** The whole template of `cdk synth`, so that no change of it goes unseen. Update: node --test --test-update-snapshots. */
+/**
+ * The whole template of `cdk synth`, so that no change of it goes unseen. Update:
+ * `npx node --test --test-update-snapshots test/lib/stack.test.ts`.
+ */
 import { it } from 'node:test';
 import { synthApp } from './synth.ts';
 
