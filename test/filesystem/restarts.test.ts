@@ -20,12 +20,12 @@ import {
 } from '../s3/transfer.ts';
 import { partsArrived } from '../support/unfinished-uploads.ts';
 import { interceptRequests } from '../support/s3-requests.ts';
-import { skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
+import { startS3Server, type S3Server } from '../support/s3-server.ts';
 
 /** S3 tells times in whole seconds. */
 const nextSecond = () => delay(1_000 - (Date.now() % 1_000));
 
-describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultipartUploads') }, () => {
+describe('restarts of uploads that broke', () => {
   let s3: S3Server;
   let storage: TestStorage;
 
