@@ -13,7 +13,8 @@ import type { Pathname } from '../../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../../src/filesystem/s3-filesystem.ts';
 import type { PartBytes } from '../../../src/s3/part-size.ts';
 import type { S3Storage } from '../../../src/s3/storage.ts';
-import { bytesOf, getObject, mib, neverAborted as signal, storageOn } from '../../s3/transfer.ts';
+import { bytesOf, mib, neverAborted as signal, storageOn, type TestStorage } from '../../s3/transfer.ts';
+import { TransferMemory } from '../../../src/s3/transfer-memory.ts';
 import { Random } from '../../support/random.ts';
 import { onEmulator, startS3Server, type S3Server } from '../../support/s3-server.ts';
 
@@ -40,11 +41,13 @@ type Place = {
 type Running = { readonly upload: Upload; readonly name: Name; content: Buffer; leftBytes: number };
 
 class Task {
-  readonly storage: S3Storage & { readonly client: { destroy(): void } };
+  readonly storage: S3Storage;
   readonly sessions: S3Filesystem[];
 
-  constructor(s3: S3Server, prefix: string) {
-    this.storage = { ...storageOn(s3.endpoint), partBytes };
+  /** The storage object is what the sessions of a task share; connections to S3 may outlive it. */
+  constructor(s3: S3Server, prefix: string, connections: S3Storage) {
+    const memory = new TransferMemory(64 * mib);
+    this.storage = { client: connections.client, observe: connections.observe, memory, partBytes };
     const resumption = { owner: 'alice', windowMs: 3_600_000 };
     this.sessions = [0, 1].map(
       () => new S3Filesystem(this.storage, { bucket: s3.bucket, prefix }, resumption),
@@ -54,6 +57,7 @@ class Task {
 
 class Sequence {
   readonly #s3: S3Server;
+  readonly #connections: S3Storage;
   readonly #random: Random;
   readonly #prefix: string;
   readonly #tasks: Task[];
@@ -68,12 +72,13 @@ class Sequence {
   readonly #touched = new Set<Name>();
   readonly #seed: number;
 
-  constructor(s3: S3Server, seed: number) {
+  constructor(s3: S3Server, seed: number, connections: S3Storage) {
+    this.#connections = connections;
     this.#s3 = s3;
     this.#seed = seed;
     this.#random = new Random(seed);
     this.#prefix = `model-${seed}/`;
-    this.#tasks = [new Task(s3, this.#prefix), new Task(s3, this.#prefix)];
+    this.#tasks = [new Task(s3, this.#prefix, connections), new Task(s3, this.#prefix, connections)];
   }
 
   async run(): Promise<void> {
@@ -92,17 +97,13 @@ class Sequence {
       () => this.#endOverlap(),
       () => this.#replaceTask(),
     ];
-    try {
-      for (let step = 0; step < stepsPerRun; step++) {
-        await this.#random.oneOf(steps)();
-        for (const name of this.#touched) await this.#assertWhole(name);
-        this.#touched.clear();
-      }
-      await this.#running?.upload.abort(new Error('the end'));
-      for (const name of names) await this.#assertWhole(name);
-    } finally {
-      for (const { storage } of this.#tasks) storage.client.destroy();
+    for (let step = 0; step < stepsPerRun; step++) {
+      await this.#random.oneOf(steps)();
+      for (const name of this.#touched) await this.#assertWhole(name);
+      this.#touched.clear();
     }
+    await this.#running?.upload.abort(new Error('the end'));
+    for (const name of names) await this.#assertWhole(name);
     for (const { storage } of this.#tasks) assert.equal(storage.memory.heldBytes, 0, 'memory is given back');
   }
 
@@ -230,14 +231,13 @@ class Sequence {
     const line = this.#newVersion();
     const breakAt = this.#breakAt(line.byteLength);
     this.steps.push(`APPE ${name} ${breakAt ?? 'all'} of ${line.byteLength}, without SIZE`);
-    const session = new Task(this.#s3, this.#prefix);
+    const session = new Task(this.#s3, this.#prefix, this.#connections);
     this.#tasks.push(session);
     const [fresh] = session.sessions;
     const upload = await fresh!.openUpload(name as Pathname, { offset: 'end', ifExists: 'replace', signal });
     if (!place.visible) place.newest = { version: line, sentBytes: breakAt ?? line.byteLength };
     await this.#send(upload, line, breakAt, name, Buffer.concat([place.visible ?? Buffer.alloc(0), line]));
     this.#tasks.pop();
-    session.storage.client.destroy();
   }
 
   async #delete(): Promise<void> {
@@ -310,8 +310,7 @@ class Sequence {
     await this.#endOverlap();
     this.steps.push('a task is replaced');
     const index = this.#random.below(2);
-    this.#tasks[index]!.storage.client.destroy();
-    this.#tasks[index] = new Task(this.#s3, this.#prefix);
+    this.#tasks[index] = new Task(this.#s3, this.#prefix, this.#connections);
   }
 
   /** Undefined where the upload is to end in order. */
@@ -353,8 +352,20 @@ class Sequence {
     return newest.version;
   }
 
+  /** Asked directly of S3, in one request. */
+  async #objectAt(key: string): Promise<Buffer | undefined> {
+    const { client } = this.#tasks[0]!.storage;
+    try {
+      const answer = await client.direct.send({ method: 'GET', bucket: this.#s3.bucket, key, signal });
+      return await answer.bytes();
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NoSuchKey') return undefined;
+      throw error;
+    }
+  }
+
   async #assertWhole(name: Name): Promise<void> {
-    const stored = await getObject(this.#s3.client, this.#s3.bucket, this.#key(name));
+    const stored = await this.#objectAt(this.#key(name));
     const { visible } = this.#place(name);
     assert.equal(stored?.byteLength, visible?.byteLength, `the size of ${name}`);
     assert.ok(stored === undefined || stored.equals(visible!), `${name} is one version, whole`);
@@ -376,11 +387,16 @@ function isNotFound(error: unknown): boolean {
 
 describe('uploads of two tasks that break, are resumed, and are begun again', () => {
   let s3: S3Server;
+  let connections: TestStorage;
 
   before(async () => {
     s3 = await startS3Server();
+    connections = storageOn(s3.endpoint);
   });
-  after(() => s3.close());
+  after(async () => {
+    connections.client.destroy();
+    await s3.close();
+  });
 
   it(
     `leave one version, whole, under every name after ${runs} random sequences`,
@@ -388,7 +404,7 @@ describe('uploads of two tasks that break, are resumed, and are begun again', ()
     async (t) => {
       for (let run = 0; run < runs; run++) {
         const seed = firstSeed + run;
-        const sequence = new Sequence(s3, seed);
+        const sequence = new Sequence(s3, seed, connections);
         try {
           await sequence.run();
         } catch (error) {
