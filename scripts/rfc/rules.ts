@@ -289,6 +289,13 @@ export const specifications: readonly Specification[] = [
         'Also for one that fails; commands that clients send in between keep it',
       ],
       ['5', 'SHOULD', 'REST with STOR keeps what is before the offset', 'yes', 'Copied inside S3'],
+      [
+        '5',
+        'MAY',
+        'REST with STOR of fewer bytes than the file has behind the offset keeps its tail',
+        'no',
+        'The file ends where the upload ends, as after a STOR without REST: the tail of an older version behind a newer one would be a mix of two. ProFTPD keeps it, Pure-FTPd does not',
+      ],
       ['6', 'MUST', 'TVFS: `/` separates, `.` and `..` are no names', 'yes', ''],
       ['7.1', 'MUST', 'MLST over the control connection, MLSD over a data connection', 'yes', ''],
       ['7.2', 'MUST', 'One space in front of the facts of MLST; facts, a space, the name', 'yes', ''],

@@ -140,6 +140,7 @@ function store(
       ...(announcedBytes !== undefined && { announcedBytes }),
       signal: transfer.signal,
     });
+    transfer.keptBytes = upload.keptBytes ?? 0;
     try {
       const socket = await transfer.connect(storePreliminary(session, verb, pathname));
       await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));

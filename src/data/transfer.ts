@@ -44,6 +44,8 @@ export class Transfer implements RunningTransfer {
   readonly ended: Promise<void>;
   /** Payload: before it is deflated, after it is inflated. */
   movedBytes = 0;
+  /** Bytes that an upload keeps in front of those that come. */
+  keptBytes = 0;
   /** When the client's last bytes came (`performance.now()`); before that, when receiving began. */
   lastReceivedAtMs = 0;
   /** Undefined for what is sent to the client. */
@@ -271,6 +273,7 @@ function observeEnd(session: Session, login: Login, transfer: Transfer, failure:
     verb: transfer.verb,
     pathname: transfer.pathname,
     sizeBytes: transfer.movedBytes,
+    ...(transfer.keptBytes > 0 && { offsetBytes: transfer.keptBytes, resumed: true }),
     durationMs: Date.now() - transfer.startedAtMs,
     outcome,
     ...(failure !== undefined && reason !== undefined && { reason }),

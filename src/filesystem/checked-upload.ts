@@ -16,6 +16,10 @@ export class CheckedUpload implements Upload {
     this.#onPublished = onPublished;
   }
 
+  get keptBytes(): number {
+    return this.#upload.keptBytes ?? 0;
+  }
+
   write(bytes: Uint8Array): Promise<void> | undefined {
     return this.#upload.write(bytes);
   }

@@ -49,6 +49,8 @@ export type UploadOptions = {
 
 /** A file being received. Nothing of it is visible before `commit`, and only `commit` publishes it. */
 export type Upload = {
+  /** Bytes in front of the first that is written: of the file or the interrupted upload that this one continues. */
+  readonly keptBytes?: number;
   /**
    * Takes ownership of the bytes. Returns nothing when more may follow at once, or a promise that resolves when it may:
    * the caller stops reading its socket until then. Rejects with what broke the upload.

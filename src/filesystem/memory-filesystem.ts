@@ -195,12 +195,14 @@ export class MemoryFilesystem implements Filesystem {
 }
 
 class MemoryUpload implements Upload {
+  readonly keptBytes: number;
   readonly #written: Uint8Array[];
   readonly #signal: AbortSignal;
   readonly #publish: (content: Uint8Array) => void;
   #state: 'open' | 'over' = 'open';
 
   constructor(kept: Uint8Array, signal: AbortSignal, publish: (content: Uint8Array) => void) {
+    this.keptBytes = kept.length;
     this.#written = kept.length === 0 ? [] : [kept];
     this.#signal = signal;
     this.#publish = publish;

@@ -10,12 +10,22 @@ import {
   type InterruptedUpload,
   type Resumption,
 } from '../s3/interrupted-upload.ts';
+import { liveUploadsOf, type UploadClaim } from '../s3/live-uploads.ts';
 import { findObjectAtOnce } from '../s3/object-lookup.ts';
 import { storageErrorEvent } from '../s3/s3-error.ts';
 import type { S3Storage } from '../s3/storage.ts';
+import { supersedeUploads } from '../s3/superseded-uploads.ts';
 import type { UploadOptions } from './filesystem.ts';
+import { FilesystemError } from './filesystem-error.ts';
 
 type ObjectName = { readonly bucket: string; readonly key: string };
+
+export type UploadRestart = {
+  readonly resumption: Resumption;
+  readonly interrupted?: InterruptedUpload;
+  /** Released when the upload is over, or was not opened. */
+  readonly claim?: UploadClaim;
+};
 
 const mostRemembered = 1000;
 
@@ -41,21 +51,74 @@ export class Restarts {
     return found.sizeBytes;
   }
 
-  /** What an upload has to know: who may continue it, and which interrupted one it continues. */
-  async forUpload(
-    object: ObjectName,
-    { offset, ifExists, signal }: UploadOptions,
-  ): Promise<{ readonly resumption: Resumption; readonly interrupted?: InterruptedUpload }> {
+  /**
+   * What an upload has to know: who may continue it, and which interrupted one it continues. One that continues nothing
+   * begins a new version: when this resolves, no older upload of the name can be resumed, in any task.
+   * @throws FilesystemError `invalid-offset` where what the session was told of is not to be continued any more.
+   */
+  async forUpload(object: ObjectName, { offset, ifExists, signal }: UploadOptions): Promise<UploadRestart> {
     const told = this.#told.get(object.key);
     this.#told.delete(object.key);
     const resumption = this.#resumption;
-    if (ifExists === 'refuse' || offset === 0) return { resumption };
-    if (told && (offset === 'end' || offset === told.sizeBytes)) return { resumption, interrupted: told };
-    if (offset === 'end' || (await this.#publishedAt(object, signal))) return { resumption };
+    if (ifExists === 'refuse' || offset === 0) return await this.#beginVersion(object, signal);
+    if (told && (offset === 'end' || offset === told.sizeBytes)) {
+      return this.#continue(object, await this.#confirmed(object, told, signal));
+    }
+    if (await this.#publishedAt(object, signal)) return { resumption };
+    if (offset === 'end') return await this.#beginVersion(object, signal);
     // Nothing is published, so the offset can only mean an upload that broke.
     const found = await this.#find(object, signal);
     const interrupted = found && firstBytesOf(found, offset);
-    return interrupted ? { resumption, interrupted } : { resumption };
+    return interrupted ? this.#continue(object, interrupted) : { resumption };
+  }
+
+  /**
+   * Ends the right to resume every upload of this name. Resolves to the number of those that could be resumed.
+   * @throws FilesystemError where S3 does not confirm it.
+   */
+  async supersede({ bucket, key }: ObjectName, signal: AbortSignal): Promise<number> {
+    this.#told.delete(key);
+    return await supersedeUploads(this.#storage, { bucket, key, signal });
+  }
+
+  /** The same for every name that begins with the prefix. */
+  async supersedeBelow(bucket: string, prefix: string, signal: AbortSignal): Promise<void> {
+    await supersedeUploads(this.#storage, { bucket, prefix, signal });
+  }
+
+  async #beginVersion({ bucket, key }: ObjectName, signal: AbortSignal): Promise<UploadRestart> {
+    const live = liveUploadsOf(this.#storage);
+    // Claimed before S3 is asked, so that of two that begin at once the second one supersedes the first.
+    const claim = live.claim(bucket, key);
+    try {
+      await supersedeUploads(this.#storage, { bucket, key, signal, except: claim });
+      return { resumption: this.#resumption, claim };
+    } catch (error) {
+      claim.release();
+      throw error;
+    }
+  }
+
+  #continue({ bucket, key }: ObjectName, interrupted: InterruptedUpload): UploadRestart {
+    const claim = liveUploadsOf(this.#storage).claim(bucket, key);
+    return { resumption: this.#resumption, interrupted, claim };
+  }
+
+  /** The upload that the session was told of, as it is now: it may have been superseded, or continued by another session. */
+  async #confirmed(
+    object: ObjectName,
+    told: InterruptedUpload,
+    signal: AbortSignal,
+  ): Promise<InterruptedUpload> {
+    const found = await this.#find(object, signal);
+    const now = found && firstBytesOf(found, told.sizeBytes);
+    const isSame =
+      now?.uploadId === told.uploadId &&
+      now.parts.every(({ ETag }, index) => ETag === told.parts[index]?.ETag);
+    if (!isSame) {
+      throw new FilesystemError('invalid-offset', 'the interrupted upload has been superseded or continued');
+    }
+    return now;
   }
 
   async #find({ bucket, key }: ObjectName, signal: AbortSignal): Promise<InterruptedUpload | undefined> {

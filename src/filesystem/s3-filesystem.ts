@@ -119,16 +119,17 @@ export class S3Filesystem implements Filesystem {
       check.catch(() => undefined);
       if (options.ifExists === 'refuse') await check;
       const attributes = attributesOfUpload(this.#home.storage, object.key);
-      return new CheckedUpload(
-        await openS3Upload(this.#storage, {
-          ...object,
-          ...options,
-          attributes,
-          ...(await this.#restarts?.forUpload(object, options)),
-        }),
-        check,
-        () => this.#lookups.rememberKey(object.key),
-      );
+      const restart = await this.#restarts?.forUpload(object, options);
+      try {
+        return new CheckedUpload(
+          await openS3Upload(this.#storage, { ...object, ...options, attributes, ...restart }),
+          check,
+          () => this.#lookups.rememberKey(object.key),
+        );
+      } catch (error) {
+        restart?.claim?.release();
+        throw error;
+      }
     });
   }
 
@@ -163,6 +164,7 @@ export class S3Filesystem implements Filesystem {
         throw new FilesystemError('not-empty', `${pathname} has entries`);
       }
       if (leavesNothing) await this.#markers.put(parent);
+      await this.#restarts?.supersedeBelow(this.#home.bucket, marker, signal);
       this.#markers.forget(pathname);
       await this.#delete(marker);
     });
@@ -171,14 +173,20 @@ export class S3Filesystem implements Filesystem {
   async removeFile(pathname: Pathname, { signal }: CallOptions): Promise<void> {
     await this.#run('remove-file', signal, async () => {
       if (pathname === '/') throw isADirectory(pathname);
-      const { key } = this.#lookups.object(pathname);
+      const object = this.#lookups.object(pathname);
       const parent = parentOf(pathname);
-      const [, leavesNothing] = await Promise.all([
-        this.#lookups.getFile(pathname, signal),
-        this.#markers.isLastEntry(parent, key, signal),
+      // SIZE shows an interrupted upload, so DELE can delete it, with a file of its name or without one.
+      const [superseded, file, leavesNothing] = await Promise.all([
+        this.#restarts?.supersede(object, signal),
+        this.#lookups.head(pathname, signal),
+        this.#markers.isLastEntry(parent, object.key, signal),
       ]);
+      if (!file) {
+        if (superseded) return;
+        throw await this.#lookups.whyNoFile(pathname, signal);
+      }
       if (leavesNothing) await this.#markers.put(parent);
-      await this.#delete(key);
+      await this.#delete(object.key);
     });
   }
 
@@ -291,6 +299,7 @@ export class S3Filesystem implements Filesystem {
       this.#lookups.refuseFilesAbove(to, signal),
     ]);
     if (leavesNothing) await this.#markers.put(parentOf(from));
+    await this.#restarts?.supersede({ bucket, key: toKey }, signal);
     await renameObject(this.#storage.client, { bucket, from: fromKey, to: toKey, source });
   }
 
@@ -306,6 +315,7 @@ export class S3Filesystem implements Filesystem {
       this.#lookups.refuseFilesAbove(to, signal),
     ]);
     if (leavesNothing) await this.#markers.put(parentOf(from));
+    await this.#restarts?.supersedeBelow(bucket, toPrefix, signal);
     this.#markers.forget(from);
     await renameDirectory(this.#storage.client, { bucket, from: fromPrefix, to: toPrefix, signal });
   }

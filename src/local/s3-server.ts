@@ -1,22 +1,26 @@
 /**
- * An S3-compatible server on a local folder, inside this process: for `npm start` and for tests, never for production.
- * It is @20minutes/s3rver with repairs, so that every name a client may choose survives the way there and back, and
- * directories are what they are in S3. What it still lacks is in docs/local-s3.md.
+ * A small S3-compatible server inside this process, in memory or on a local folder: for `npm start` and for tests, never for
+ * production. What it lacks is in docs/local-s3.md.
  */
 import { once } from 'node:events';
-import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
-import { deleteStored, listStored, type StoredPage } from './s3-store.ts';
+import { memoryBodies } from './s3-bodies.ts';
+import { Bucket, S3Refusal } from './s3-bucket.ts';
+import { type BucketFolder, openFolder } from './s3-folder.ts';
+import { answer, type Answer, type S3Call } from './s3-operations.ts';
+import { element } from './s3-xml.ts';
 
 export type LocalS3Options = {
-  /** Where buckets are kept, a folder each. */
-  readonly directory: string;
+  /** Where buckets are kept, a folder each; in memory where absent. */
+  readonly directory?: string;
   readonly buckets: readonly string[];
   /** 0 takes a free one. */
   readonly port: number;
+  /** Of every part of a multipart upload but the last; S3 itself wants 5 MiB. Any size by default. */
+  readonly smallestPartBytes?: number;
 };
 
 export type LocalS3 = {
@@ -27,179 +31,107 @@ export type LocalS3 = {
   close(): Promise<void>;
 };
 
-type Context = {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly query: Readonly<Record<string, string | string[] | undefined>>;
-  readonly req: IncomingMessage;
-  readonly store: Store;
-  readonly response: { get(header: string): string };
-  status: number;
-  type: string;
-  body: unknown;
-  set(header: string, value: string): void;
-};
-type Store = {
-  deleteObject(bucket: string, key: string): Promise<void>;
-  existsObject(bucket: string, key: string): Promise<boolean>;
-  getBucket(bucket: string): Promise<unknown>;
-};
-type Middleware = (context: Context, next: () => Promise<void>) => Promise<void>;
-type S3rver = {
-  readonly middleware: Middleware[];
-  readonly httpServer: Server;
-  readonly store: Store;
-  run(): Promise<{ port: number }>;
-  on(event: 'error', listener: (error: Error) => void): void;
-};
-type S3rverConstructor = new (options: {
-  readonly address: string;
-  readonly port: number;
-  readonly directory: string;
-  readonly silent: boolean;
-  readonly vhostBuckets: boolean;
-  readonly allowMismatchedSignatures: boolean;
-  readonly configureBuckets: readonly { readonly name: string }[];
-}) => S3rver;
-
 /** Starts the server on loopback. Rejects when the port is taken or the folder cannot be written. */
-export async function startLocalS3({ directory, buckets, port }: LocalS3Options): Promise<LocalS3> {
-  const S3rver = createRequire(import.meta.url)('@20minutes/s3rver') as S3rverConstructor;
-  const server = new S3rver({
-    address: '127.0.0.1',
-    port,
-    directory,
-    silent: true,
-    vhostBuckets: false,
-    // Its signature check predates what today's SDK signs.
-    allowMismatchedSignatures: true,
-    configureBuckets: buckets.map((name) => ({ name })),
+export async function startLocalS3(options: LocalS3Options): Promise<LocalS3> {
+  const { directory, port, smallestPartBytes = 1 } = options;
+  const buckets = new Map<string, Bucket>();
+  const folders: BucketFolder[] = [];
+  for (const name of options.buckets) {
+    if (directory === undefined) buckets.set(name, new Bucket(memoryBodies, smallestPartBytes));
+    else {
+      const folder = await openFolder(directory, name, smallestPartBytes);
+      folders.push(folder);
+      buckets.set(name, folder.bucket);
+    }
+  }
+  const server = createServer((request, response) => {
+    serve(buckets, request, response)
+      .catch(() => response.destroy())
+      .finally(() => {
+        for (const folder of folders) folder.save();
+      });
   });
-  // Koa prints the errors of requests that were cut off, unless somebody listens.
-  server.on('error', () => undefined);
-  server.store.deleteObject = async (bucket, key) => {
-    await deleteStored(join(directory, bucket), key);
-  };
-  server.middleware.unshift(
-    repairXml,
-    repairCopySource,
-    repairFirstByte,
-    refuseExisting,
-    listFrom(directory),
-  );
-  const address = await server.run();
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
   return {
-    endpoint: `http://127.0.0.1:${address.port}`,
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
     async close() {
-      const closed = once(server.httpServer, 'close');
-      server.httpServer.close();
-      server.httpServer.closeAllConnections();
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
       await closed;
+      await Promise.all(folders.map((folder) => folder.saved()));
     },
   };
 }
 
-/** It escapes twice: `&` arrives as `&amp;amp;`. */
-const repairXml: Middleware = async (context, next) => {
-  await next();
-  if (typeof context.body !== 'string' || !context.body.startsWith('<?xml')) return;
-  context.body = context.body.replace(/&amp;(amp|lt|gt|quot|apos|#39|#x27|#x60);/g, '&$1;');
-};
-
-/** It decodes the header with decodeURI, which leaves %2B, %26, %3F and the like as they are; S3 decodes them all. */
-const repairCopySource: Middleware = async ({ headers }, next) => {
-  const source = headers['x-amz-copy-source'];
-  if (typeof source === 'string') headers['x-amz-copy-source'] = encodeURI(decodeURIComponent(source));
-  await next();
-};
-
-/** It takes the end of `bytes=0-0` for none, and sends everything. */
-const repairFirstByte: Middleware = async (context, next) => {
-  if (context.method !== 'GET' || context.headers.range !== 'bytes=0-0') {
-    await next();
+async function serve(
+  buckets: ReadonlyMap<string, Bucket>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { method = '' } = request;
+  let answered: Answer;
+  try {
+    const call = await callOf(buckets, request);
+    answered = await answer(call);
+  } catch (error) {
+    if (!(error instanceof S3Refusal)) throw error;
+    answered = {
+      status: error.status,
+      headers: { 'content-type': 'application/xml' },
+      body: Buffer.from(element('Error', [element('Code', error.name), element('Message', error.name)])),
+    };
+  }
+  const { status, headers, body } = answered;
+  if (Buffer.isBuffer(body) || body === undefined) {
+    const bytes = body ?? Buffer.alloc(0);
+    response.writeHead(status, { 'content-length': bytes.byteLength, ...headers });
+    response.end(method === 'HEAD' ? undefined : bytes);
     return;
   }
-  context.headers.range = 'bytes=0-1';
-  await next();
-  if (!(context.body instanceof Readable)) return;
-  const bytes = await buffer(context.body);
-  const range = context.response.get('content-range').replace('bytes 0-1/', 'bytes 0-0/');
-  context.body = bytes.subarray(0, 1);
-  context.set('content-range', range);
-};
+  response.writeHead(status, headers);
+  await pipeline(body, response);
+}
 
-/** It knows no conditional writes. Of them, this one: `If-None-Match: *` keeps an object from being replaced. */
-const refuseExisting: Middleware = async (context, next) => {
-  const isWrite = context.method === 'PUT' || context.method === 'POST';
-  const [, bucket = '', key = ''] = /^\/([^/]+)\/(.+)$/.exec(context.path) ?? [];
-  const isConditional = isWrite && context.headers['if-none-match'] === '*' && key !== '';
-  if (isConditional && (await context.store.existsObject(bucket, decodeURIComponent(key)))) {
-    context.req.resume();
-    context.status = 412;
-    context.type = 'application/xml';
-    context.body = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>PreconditionFailed</Code></Error>';
-    return;
-  }
-  await next();
-};
-
-/** ListObjectsV2, with `encoding-type=url`: XML cannot carry control characters. */
-function listFrom(directory: string): Middleware {
-  return async (context, next) => {
-    const { method, path, query, store } = context;
-    const bucket = /^\/([^/]+)\/?$/.exec(path)?.[1];
-    const isListing = method === 'GET' && bucket !== undefined && query['list-type'] === '2';
-    if (!isListing || !(await store.getBucket(bucket))) {
-      await next();
-      return;
-    }
-    const token = query['continuation-token'];
-    const page = await listStored(join(directory, bucket), {
-      prefix: textOf(query['prefix']),
-      delimiter: textOf(query['delimiter']) || undefined,
-      after:
-        token === undefined ? textOf(query['start-after']) : Buffer.from(textOf(token), 'hex').toString(),
-      mostEntries: Math.min(Number(query['max-keys'] ?? 1000), 1000),
-    });
-    context.status = 200;
-    context.type = 'application/xml';
-    context.body = listingXml(page, query['encoding-type'] === 'url');
+async function callOf(buckets: ReadonlyMap<string, Bucket>, request: IncomingMessage): Promise<S3Call> {
+  const { method = '', url = '', headers } = request;
+  const [path = '', query = ''] = splitOnce(url, '?');
+  const [name, key] = splitOnce(path.slice(1), '/');
+  const bytes = await buffer(request);
+  if (!request.complete) throw new S3Refusal(400, 'IncompleteBody');
+  const bucket = buckets.get(name);
+  if (!bucket) throw new S3Refusal(404, 'NoSuchBucket');
+  return {
+    method,
+    bucket,
+    bucketNamed: (other) => buckets.get(other),
+    key: decodeURIComponent(key),
+    query: new URLSearchParams(query),
+    header: (header) => {
+      const value = headers[header];
+      return typeof value === 'string' ? value : undefined;
+    },
+    headers,
+    bytes: headers['content-encoding']?.includes('aws-chunked') ? unchunked(bytes) : bytes,
   };
 }
 
-function listingXml({ objects, commonPrefixes, nextAfter }: StoredPage, encoded: boolean): string {
-  const keyText = (key: string): string => (encoded ? urlEncoded(key) : escaped(key));
-  const contents = objects.map(
-    ({ key, sizeBytes, lastModified, md5 }) =>
-      `<Contents><Key>${keyText(key)}</Key><LastModified>${lastModified.toISOString()}</LastModified>` +
-      `<ETag>&quot;${md5}&quot;</ETag><Size>${sizeBytes}</Size><StorageClass>STANDARD</StorageClass></Contents>`,
-  );
-  const prefixes = commonPrefixes.map(
-    (prefix) => `<CommonPrefixes><Prefix>${keyText(prefix)}</Prefix></CommonPrefixes>`,
-  );
-  const token = nextAfter === undefined ? '' : Buffer.from(nextAfter).toString('hex');
-  return (
-    '<?xml version="1.0" encoding="UTF-8"?>\n' +
-    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">' +
-    `<KeyCount>${objects.length + commonPrefixes.length}</KeyCount>` +
-    `<IsTruncated>${nextAfter !== undefined}</IsTruncated>` +
-    (token && `<NextContinuationToken>${token}</NextContinuationToken>`) +
-    (encoded ? '<EncodingType>url</EncodingType>' : '') +
-    `${contents.join('')}${prefixes.join('')}</ListBucketResult>`
-  );
+/** The body without the SDK's own framing (Amazon S3, "aws-chunked"): lengths in hexadecimal, and trailers. */
+function unchunked(bytes: Buffer): Buffer {
+  const chunks: Buffer[] = [];
+  for (let position = 0; position < bytes.length;) {
+    const lineEnd = bytes.indexOf('\r\n', position);
+    const sizeBytes = parseInt(bytes.toString('latin1', position, lineEnd), 16);
+    if (!(sizeBytes > 0)) break;
+    chunks.push(bytes.subarray(lineEnd + 2, lineEnd + 2 + sizeBytes));
+    position = lineEnd + 2 + sizeBytes + 2;
+  }
+  return Buffer.concat(chunks);
 }
 
-// As S3 does it: as a form would, but for the slashes.
-function urlEncoded(key: string): string {
-  return encodeURIComponent(key).replaceAll('%2F', '/').replaceAll('%20', '+');
-}
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-function textOf(parameter: string | string[] | undefined): string {
-  return typeof parameter === 'string' ? parameter : '';
+function splitOnce(text: string, separator: string): [string, string] {
+  const index = text.indexOf(separator);
+  return index === -1 ? [text, ''] : [text.slice(0, index), text.slice(index + separator.length)];
 }

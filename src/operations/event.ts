@@ -37,6 +37,9 @@ export type GatewayEvent =
       readonly verb: string;
       readonly pathname: string;
       readonly sizeBytes: number;
+      /** Of an upload that continues a file or an interrupted upload (REST, APPE): the bytes in front of those that came. */
+      readonly offsetBytes?: number;
+      readonly resumed?: true;
       readonly durationMs: number;
       /** `aborted`: the client or the drain ended it; `failed`: the gateway or the storage did. */
       readonly outcome: 'completed' | 'aborted' | 'failed';

@@ -1,14 +1,13 @@
 /**
- * Uploads that broke and may be continued by the user who began them. What there is to know of them is in S3; only which
- * of them are still being written is known to the process that writes.
+ * Uploads that broke and may be continued by the user who began them. What there is to know of them is in S3.
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
 import { crc32FromBase64 } from './crc32.ts';
 import type { SentPart } from './multipart-upload.ts';
 import { newestOf, openUploadsBelow, partsOf } from './open-uploads.ts';
-import { smallestPartBytes } from './part-size.ts';
-import { isMark, gatewayMark, ownerMark, mostDataParts } from './upload-mark.ts';
+import { partBytesOf } from './part-size.ts';
+import { gatewayMark, hasMark, mostDataParts, ownerMark, supersededMark } from './upload-mark.ts';
 import type { S3Storage } from './storage.ts';
 
 /** Who may continue an upload, and for how long after its last part. */
@@ -33,37 +32,44 @@ type Target = {
   readonly signal: AbortSignal;
 };
 
-/** Uploads of one key that are looked at: one user leaves few behind, and a stranger's many must not cost much. */
+/** Uploads of one key that are looked at, the newest first: a stranger's many must not cost much. */
 const mostCandidates = 20;
 
-/** The user's newest interrupted upload of this key; undefined where there is none, or where S3 cannot tell. */
+/**
+ * The user's interrupted upload of this key. Undefined where there is none, and where there are several: every new upload
+ * supersedes the older ones, so only a race between tasks leaves two, and which is the newer one is not known then.
+ */
 export async function findInterruptedUpload(
   storage: S3Storage,
   { bucket, key, resumption, signal }: Target,
 ): Promise<InterruptedUpload | undefined> {
-  const candidates = [];
+  const open = [];
   for await (const upload of openUploadsBelow(storage, bucket, key, signal)) {
     // Keys come in order, and the shortest that begins with the key is the key itself.
-    if (upload.key !== key || candidates.length >= mostCandidates) break;
-    candidates.push(upload);
+    if (upload.key !== key) break;
+    open.push(upload);
   }
-  candidates.sort((one, other) => other.initiated.getTime() - one.initiated.getTime());
+  open.sort((one, other) => other.initiated.getTime() - one.initiated.getTime());
   const owner = ownerMark(resumption.owner, bucket, key);
-  for (const upload of candidates) {
+  const found = [];
+  for (const upload of open.slice(0, mostCandidates)) {
     const listed = await partsOf(storage, bucket, upload, signal);
-    if (!isMark(gatewayMark, listed.at(-1)) || !isMark(owner, listed.at(-2))) continue;
+    if (!hasMark(gatewayMark, listed) || !hasMark(owner, listed) || hasMark(supersededMark, listed)) continue;
     if (newestOf(upload, listed).getTime() < Date.now() - resumption.windowMs) continue;
-    const parts = unbrokenRun(listed);
-    if (parts.length === 0) continue;
-    return {
-      uploadId: upload.uploadId,
-      parts,
-      sizeBytes: sizeOf(parts),
-      staleParts: dataNumbersAfter(parts.length, listed),
-      initiatedAt: upload.initiated,
-    };
+    found.push({ upload, listed });
   }
-  return undefined;
+  const [newest, older] = found;
+  if (!newest || older) return undefined;
+  const { upload, listed } = newest;
+  const parts = unbrokenRun(listed, partBytesOf(storage).smallest);
+  if (parts.length === 0) return undefined;
+  return {
+    uploadId: upload.uploadId,
+    parts,
+    sizeBytes: sizeOf(parts),
+    staleParts: dataNumbersAfter(parts.length, listed),
+    initiatedAt: upload.initiated,
+  };
 }
 
 /** The same upload cut to exactly so many bytes; undefined where no part ends there. */
@@ -90,7 +96,7 @@ export function surelyUnfinished(interrupted: InterruptedUpload): InterruptedUpl
   return firstBytesOf(interrupted, interrupted.sizeBytes - lastBytes);
 }
 
-function unbrokenRun(listed: readonly ListedPart[]): SentPart[] {
+function unbrokenRun(listed: readonly ListedPart[], smallestPartBytes: number): SentPart[] {
   const run: SentPart[] = [];
   for (const { PartNumber, ETag, Size, ChecksumCRC32 } of listed) {
     const crc32 = crc32FromBase64(ChecksumCRC32);
@@ -111,27 +117,4 @@ function dataNumbersAfter(last: number, listed: readonly ListedPart[]): number[]
 
 function sizeOf(parts: readonly SentPart[]): number {
   return parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-/** Ends an upload that is still open in this process, and resolves when it is over. */
-type Interrupt = (reason: unknown) => Promise<void>;
-
-const beingWritten = new Map<string, Interrupt>();
-
-/** Until the returned function is called, whoever adopts the upload ends it here first. */
-export function registerUpload(uploadId: string, interrupt: Interrupt): () => void {
-  beingWritten.set(uploadId, interrupt);
-  return () => {
-    if (beingWritten.get(uploadId) === interrupt) beingWritten.delete(uploadId);
-  };
-}
-
-/** Whether this process is writing it. */
-export function isBeingWritten(uploadId: string): boolean {
-  return beingWritten.has(uploadId);
-}
-
-/** Ends the session's own predecessor, which has not noticed yet that its client is gone. */
-export async function takeOver(uploadId: string): Promise<void> {
-  await beingWritten.get(uploadId)?.(new Error('the client came back and continues the upload'));
 }

@@ -6,7 +6,7 @@ import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { CopiedRange } from './multipart-upload.ts';
 import { findObject } from './object-lookup.ts';
 import { getObject } from './object-requests.ts';
-import { largestPartBytes, smallestPartBytes } from './part-size.ts';
+import { largestPartBytes, partBytesOf } from './part-size.ts';
 import { withRetries } from './retry.ts';
 import type { S3Storage } from './storage.ts';
 
@@ -37,9 +37,9 @@ export async function findKeptBytes(storage: S3Storage, source: Source): Promise
   return { sizeBytes: offset === 'end' ? sourceBytes : offset, sourceBytes, etag: head.ETag };
 }
 
-/** Whether S3 can copy them: as a part that others follow, they must be 5 MiB. */
-export function isCopyable(kept: KeptBytes): boolean {
-  return kept.sizeBytes >= smallestPartBytes;
+/** Whether S3 can copy them: as a part that others follow, they must have the smallest size, 5 MiB. */
+export function isCopyable(storage: S3Storage, kept: KeptBytes): boolean {
+  return kept.sizeBytes >= partBytesOf(storage).smallest;
 }
 
 /** The ranges to copy, each a legal part even when others follow: as few as 5 GiB allow, of nearly equal length. */

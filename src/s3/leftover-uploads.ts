@@ -4,7 +4,7 @@
  */
 import { AbortMultipartUploadCommand } from '@aws-sdk/client-s3';
 import { inParallel } from './in-parallel.ts';
-import { isBeingWritten } from './interrupted-upload.ts';
+import { liveUploadsOf } from './live-uploads.ts';
 import { newestOf, openUploadsBelow, partsOf, type OpenUpload } from './open-uploads.ts';
 import { isNoSuchUpload } from './retry.ts';
 import { filesystemErrorOf, storageErrorEvent } from './s3-error.ts';
@@ -58,7 +58,8 @@ async function isLeftOver(
   { bucket, silentForMs, signal }: Sweep,
 ): Promise<boolean> {
   const silentSinceMs = Date.now() - silentForMs;
-  if (upload.initiated.getTime() > silentSinceMs || isBeingWritten(upload.uploadId)) return false;
+  if (upload.initiated.getTime() > silentSinceMs) return false;
+  if (liveUploadsOf(storage).isBeingWritten(upload.uploadId)) return false;
   const parts = await partsOf(storage, bucket, upload, signal);
   return isMark(gatewayMark, parts.at(-1)) && newestOf(upload, parts).getTime() <= silentSinceMs;
 }

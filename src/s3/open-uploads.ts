@@ -59,7 +59,7 @@ function decodeKey(encoded: string): string {
 export async function partsOf(
   { client }: S3Storage,
   bucket: string,
-  { key, uploadId }: OpenUpload,
+  { key, uploadId }: Pick<OpenUpload, 'key' | 'uploadId'>,
   signal: AbortSignal,
 ): Promise<ListedPart[]> {
   const parts: ListedPart[] = [];

@@ -18,8 +18,8 @@ export type PartSenderOptions = {
    */
   open(signal: AbortSignal): Promise<MultipartUpload>;
   readonly firstPartNumber: number;
-  /** Says whose upload it is, beside the gateway's own mark. */
-  readonly ownerMark?: Mark | undefined;
+  /** Says whose upload it is, beside the gateway's own mark; asked when the multipart upload has been begun. */
+  ownerMark(): Mark | undefined;
   /** Called for every part that failed, before its memory is given back. */
   onFailure(error: unknown): void;
 };
@@ -65,10 +65,9 @@ export class PartSender {
   open(): Promise<MultipartUpload> {
     if (this.#multipart) return this.#multipart;
     this.#multipart = this.#options.open(this.#requests.signal);
-    for (const mark of [gatewayMark, this.#options.ownerMark]) {
+    for (const markOf of [() => gatewayMark, () => this.#options.ownerMark()]) {
       // An upload without its mark is as good; only what it leaves behind after a crash is not found.
-      if (mark)
-        this.#track(this.#opened().then((multipart) => multipart.sendMark(mark, this.#requests.signal)));
+      this.#track(this.#opened().then((multipart) => this.#sendMark(multipart, markOf())));
     }
     return this.#multipart;
   }
@@ -86,6 +85,10 @@ export class PartSender {
   /** Resolves when nothing is in flight. Never rejects. */
   async settled(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
+  }
+
+  async #sendMark(multipart: MultipartUpload, mark: Mark | undefined): Promise<void> {
+    if (mark) await multipart.sendMark(mark, this.#requests.signal);
   }
 
   #start(

@@ -22,6 +22,21 @@ export const firstPartBytes = 8 * mib;
 /** After so many parts of one size the size doubles, as far as memory allows. */
 export const partsBeforeDoubling = 50;
 
+/** The limits that scale with the files: those of Amazon S3, or smaller ones in models of long uploads. */
+export type PartBytes = {
+  /** Of every part but the last. */
+  readonly smallest: number;
+  /** Of the first parts of an upload whose length nobody knows. */
+  readonly first: number;
+};
+
+const amazonPartBytes: PartBytes = { smallest: smallestPartBytes, first: firstPartBytes };
+
+/** The part sizes of a storage. */
+export function partBytesOf({ partBytes = amazonPartBytes }: { readonly partBytes?: PartBytes }): PartBytes {
+  return partBytes;
+}
+
 export type PartSizeOptions = {
   /** From 1 to 10,000. */
   readonly partNumber: number;
@@ -29,16 +44,19 @@ export type PartSizeOptions = {
   readonly budgetBytes: number;
   /** Bytes still to come, where the client has announced them (ALLO). */
   readonly announcedBytesLeft?: number;
+  readonly partBytes?: PartBytes;
 };
 
 /** Bytes after which the part is sent when memory is at hand: between 5 MiB and 5 GiB, a multiple of 1 MiB. */
-export function partSizeBytes({ partNumber, budgetBytes, announcedBytesLeft = 0 }: PartSizeOptions): number {
+export function partSizeBytes(options: PartSizeOptions): number {
+  const { partNumber, budgetBytes, announcedBytesLeft = 0 } = options;
+  const { first } = partBytesOf(options);
   const doublings = Math.floor((partNumber - 1) / partsBeforeDoubling);
-  const grownBytes = firstPartBytes * 2 ** Math.min(doublings, 10);
+  const grownBytes = first * 2 ** Math.min(doublings, 10);
   const partsLeft = mostParts - partNumber + 1;
   const announcedPartBytes = Math.ceil(announcedBytesLeft / partsLeft / mib) * mib;
   const wantedBytes = Math.max(grownBytes, announcedPartBytes);
-  return clamp(Math.min(wantedBytes, boundByMemory(partNumber, budgetBytes)));
+  return clamp(Math.min(wantedBytes, boundByMemory(partNumber, budgetBytes)), options);
 }
 
 /**
@@ -46,7 +64,7 @@ export function partSizeBytes({ partNumber, budgetBytes, announcedBytesLeft = 0 
  * pressure still reaches a quarter of what it could reach.
  */
 export function earliestPartBytes(options: PartSizeOptions): number {
-  return clamp(Math.floor(partSizeBytes(options) / 4));
+  return clamp(Math.floor(partSizeBytes(options) / 4), options);
 }
 
 /** The longest upload of unannounced length that a budget can take, in bytes. */
@@ -63,6 +81,6 @@ function boundByMemory(partNumber: number, budgetBytes: number): number {
   return Math.floor(budgetBytes / share / mib) * mib;
 }
 
-function clamp(bytes: number): number {
-  return Math.min(Math.max(bytes, smallestPartBytes), largestPartBytes);
+function clamp(bytes: number, options: PartSizeOptions): number {
+  return Math.min(Math.max(bytes, partBytesOf(options).smallest), largestPartBytes);
 }

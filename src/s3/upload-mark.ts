@@ -1,6 +1,6 @@
 /**
- * How a multipart upload says whose it is: by small parts under the last two numbers, which the completed object leaves
- * out. ListParts tells their sizes and checksums. See docs/decisions/0008-resume-interrupted-uploads.md.
+ * How a multipart upload says whose it is and how it stands: by small parts under the last four numbers, which the completed
+ * object leaves out. ListParts tells their sizes and checksums. See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -9,7 +9,9 @@ import { crc32ToBase64 } from './crc32.ts';
 import { mostParts } from './part-size.ts';
 
 /** Numbers that are left for data. */
-export const mostDataParts = mostParts - 2;
+export const mostDataParts = mostParts - 4;
+
+export const ownerPartNumber = mostParts - 1;
 
 export type Mark = { readonly partNumber: number; readonly bytes: Uint8Array };
 
@@ -19,6 +21,18 @@ export const gatewayMark: Mark = {
   bytes: Buffer.from('multipart upload of an FTP gateway, version 1\n'),
 };
 
+/** A newer upload of the name was begun, or the name was deleted: nothing may continue this one. Never taken back. */
+export const supersededMark: Mark = {
+  partNumber: mostParts - 2,
+  bytes: Buffer.from('superseded by a newer upload of an FTP gateway, version 1\n'),
+};
+
+/** The upload broke and no process writes it; a session that continues it replaces the part by another. */
+export const interruptedMark: Mark = {
+  partNumber: mostParts - 3,
+  bytes: Buffer.from('interrupted upload of an FTP gateway, version 1\n'),
+};
+
 /** Tells one user's upload of one key from another's. */
 export function ownerMark(owner: string, bucket: string, key: string): Mark {
   const hash = createHash('sha256')
@@ -26,7 +40,7 @@ export function ownerMark(owner: string, bucket: string, key: string): Mark {
     .digest();
   // The length says something too: where encryption hides the MD5, there is only a CRC32 beside it.
   const sizeBytes = hash.byteLength + (hash.readUInt16BE() % 4096);
-  return { partNumber: mostParts - 1, bytes: Buffer.alloc(sizeBytes, hash) };
+  return { partNumber: ownerPartNumber, bytes: Buffer.alloc(sizeBytes, hash) };
 }
 
 /** Whether a part that S3 lists is this mark. */
@@ -34,4 +48,12 @@ export function isMark(mark: Mark, part: ListedPart | undefined): boolean {
   if (part?.PartNumber !== mark.partNumber || part.Size !== mark.bytes.byteLength) return false;
   if (part.ChecksumCRC32 !== undefined) return part.ChecksumCRC32 === crc32ToBase64(crc32(mark.bytes));
   return part.ETag === `"${createHash('md5').update(mark.bytes).digest('hex')}"`;
+}
+
+export function hasMark(mark: Mark, parts: readonly ListedPart[]): boolean {
+  return parts.some((part) => isMark(mark, part));
+}
+
+export function hasPart(partNumber: number, parts: readonly ListedPart[]): boolean {
+  return parts.some(({ PartNumber }) => PartNumber === partNumber);
 }

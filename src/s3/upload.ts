@@ -8,18 +8,20 @@ import { FilesystemError } from '../filesystem/filesystem-error.ts';
 import type { Upload } from '../filesystem/filesystem.ts';
 import { learnFromAnswer, objectChecksum } from './checksum-support.ts';
 import { inParallel } from './in-parallel.ts';
-import { registerUpload, takeOver, type InterruptedUpload, type Resumption } from './interrupted-upload.ts';
+import type { InterruptedUpload, Resumption } from './interrupted-upload.ts';
 import { copiedRanges, findKeptBytes, isCopyable, readBack, type KeptBytes } from './kept-bytes.ts';
+import { liveUploadsOf, type UploadClaim } from './live-uploads.ts';
 import { MultipartUpload } from './multipart-upload.ts';
 import type { ObjectAttributes } from './object-attributes.ts';
 import { putObject } from './object-requests.ts';
-import { earliestPartBytes, partSizeBytes, type PartSizeOptions } from './part-size.ts';
+import { earliestPartBytes, partBytesOf, partSizeBytes, type PartSizeOptions } from './part-size.ts';
 import { inPieces, largestPieceBytes, Part } from './part.ts';
 import { mostPartsInFlight, PartSender } from './part-sender.ts';
 import { publish, uploadMarkName, type Condition, type Publication } from './publication.ts';
 import { storageErrorEvent } from './s3-error.ts';
 import type { S3Storage } from './storage.ts';
-import { ownerMark } from './upload-mark.ts';
+import { removeIfSuperseded } from './superseded-uploads.ts';
+import { interruptedMark, ownerMark } from './upload-mark.ts';
 import type { UploadMemory } from './transfer-memory.ts';
 
 export type S3UploadOptions = {
@@ -36,6 +38,8 @@ export type S3UploadOptions = {
   readonly resumption?: Resumption;
   /** The broken upload that this one continues; the offset is then its size. */
   readonly interrupted?: InterruptedUpload;
+  /** Of an upload that may be continued if it breaks; released when the upload is over. */
+  readonly claim?: UploadClaim;
   readonly signal: AbortSignal;
 };
 
@@ -46,7 +50,7 @@ export type S3UploadOptions = {
  */
 export async function openS3Upload(storage: S3Storage, options: S3UploadOptions): Promise<Upload> {
   if (options.interrupted) {
-    await takeOver(options.interrupted.uploadId);
+    await liveUploadsOf(storage).takeOver(options.interrupted.uploadId);
     return new S3Upload(storage, options, undefined);
   }
   if (options.ifExists === 'refuse' && (await findKeptBytes(storage, { ...options, offset: 'end' }))) {
@@ -60,8 +64,11 @@ export async function openS3Upload(storage: S3Storage, options: S3UploadOptions)
 
 /** How long parts in flight may still arrive after the client is gone, so that it need not send them again. */
 const arrivalMs = 10_000;
+/** How long a client waits at most for the end of its broken upload to be noted in S3. */
+const keepMs = 3_000;
 
 class S3Upload implements Upload {
+  readonly keptBytes: number;
   readonly #storage: S3Storage;
   readonly #options: S3UploadOptions;
   readonly #kept: KeptBytes | undefined;
@@ -84,10 +91,11 @@ class S3Upload implements Upload {
     this.#options = options;
     this.#kept = kept;
     this.#sizeBytes = interrupted?.sizeBytes ?? 0;
+    this.keptBytes = interrupted?.sizeBytes ?? kept?.sizeBytes ?? 0;
     this.#sender = new PartSender({
       open: (requestSignal) => this.#openMultipart(requestSignal),
       firstPartNumber: (interrupted?.parts.length ?? 0) + 1,
-      ownerMark: resumption && this.#mayBeKept ? ownerMark(resumption.owner, bucket, key) : undefined,
+      ownerMark: () => (resumption && this.#mayBeKept ? ownerMark(resumption.owner, bucket, key) : undefined),
       onFailure: (error) => this.#fail(error),
     });
     this.#memory = storage.memory.openUpload(this.#claimBytes);
@@ -100,7 +108,7 @@ class S3Upload implements Upload {
   /** Puts the bytes to keep in front: S3 copies them while the client's bytes come in, or a short head is read back. */
   async begin(kept: KeptBytes): Promise<void> {
     try {
-      if (isCopyable(kept)) {
+      if (isCopyable(this.#storage, kept)) {
         for (const range of copiedRanges(kept)) {
           this.#sender.copy(range);
           await this.#sender.room();
@@ -237,16 +245,17 @@ class S3Upload implements Upload {
 
   async #openMultipart(signal: AbortSignal): Promise<MultipartUpload> {
     const { bucket, key, interrupted } = this.#options;
-    const integrity = this.#kept && isCopyable(this.#kept) ? 'parts' : 'whole';
+    const integrity = this.#kept && isCopyable(this.#storage, this.#kept) ? 'parts' : 'whole';
     const target = { bucket, key, attributes: this.#attributes, integrity } as const;
     const multipart = interrupted
       ? MultipartUpload.adopt(this.#storage, target, interrupted)
       : await MultipartUpload.create(this.#storage, target, signal);
     if (!this.#isClosed) {
-      this.#unregister = registerUpload(multipart.uploadId, (reason) => this.abort(reason));
+      const live = liveUploadsOf(this.#storage);
+      this.#unregister = live.register(multipart.uploadId, (reason) => this.abort(reason));
     }
     // Before the first new part: mixed with parts of then, those of now would make up a file that never was.
-    const stale = interrupted?.staleParts ?? [];
+    const stale = interrupted ? [...interrupted.staleParts, interruptedMark.partNumber] : [];
     await inParallel(stale, mostPartsInFlight, (number) => multipart.voidPart(number, signal), signal);
     return multipart;
   }
@@ -259,7 +268,8 @@ class S3Upload implements Upload {
   get #partSizeOptions(): PartSizeOptions {
     const announcedBytesLeft = Math.max(0, (this.#options.announcedBytes ?? 0) - this.#sizeBytes);
     const { budgetBytes } = this.#storage.memory;
-    return { partNumber: this.#sender.nextPartNumber, budgetBytes, announcedBytesLeft };
+    const partBytes = partBytesOf(this.#storage);
+    return { partNumber: this.#sender.nextPartNumber, budgetBytes, announcedBytesLeft, partBytes };
   }
 
   /** What the next part must be able to hold: the least it is sent with, and what may come in one piece beyond that. */
@@ -290,9 +300,13 @@ class S3Upload implements Upload {
     await Promise.reject(new FilesystemError('unavailable', 'the upload is over'));
   }
 
-  /** Bytes of an older object, and the demand that there be none, belong to this attempt alone. */
+  /**
+   * Bytes of an older object, and the demand that there be none, belong to this attempt alone; and nobody may go on with
+   * a version when a newer one was begun.
+   */
   get #mayBeKept(): boolean {
-    const { resumption, ifExists } = this.#options;
+    const { resumption, ifExists, claim } = this.#options;
+    if (claim?.isSuperseded === true) return false;
     return resumption !== undefined && resumption.windowMs > 0 && ifExists === 'replace' && !this.#kept;
   }
 
@@ -323,8 +337,22 @@ class S3Upload implements Upload {
     clearTimeout(timer);
     this.#close();
     const multipart = await this.#sender.multipart?.catch(() => undefined);
-    if (!multipart || (this.#isWorthKeeping && multipart.isContinuable)) return;
-    await multipart.abort();
+    if (!multipart) return;
+    if (this.#isWorthKeeping && multipart.isContinuable) await this.#keep(multipart);
+    else await multipart.abort();
+  }
+
+  /**
+   * Leaves the upload to be continued, unless a newer one was begun in another task. Each side writes first and looks
+   * then, so that of two that meet here at least one sees what the other wrote. Without the mark, should it fail, the
+   * upload is continued all the same; only its removal is left to the sweep.
+   */
+  async #keep(multipart: MultipartUpload): Promise<void> {
+    const signal = AbortSignal.timeout(keepMs);
+    const { bucket, key } = this.#options;
+    const { uploadId } = multipart;
+    await multipart.sendMark(interruptedMark, signal).catch(() => undefined);
+    await removeIfSuperseded(this.#storage, bucket, { key, uploadId }, signal);
   }
 
   /** Whoever opened the upload reports what fails until then; this is for what fails later. */
@@ -337,6 +365,7 @@ class S3Upload implements Upload {
   #close(): void {
     this.#isClosed = true;
     this.#unregister?.();
+    this.#options.claim?.release();
     this.#memory.close();
     this.#options.signal.removeEventListener('abort', this.#onAbort);
   }

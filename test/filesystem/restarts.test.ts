@@ -12,17 +12,20 @@ import {
   getObject,
   mib,
   neverAborted as signal,
+  openUploadIds,
   putObject,
   storageOn,
   writeAll,
   type TestStorage,
 } from '../s3/transfer.ts';
-import { skippedOnEmulator, startS3Server, type S3Server } from '../support/s3-server.ts';
+import { partsArrived } from '../support/unfinished-uploads.ts';
+import { interceptRequests } from '../support/s3-requests.ts';
+import { startS3Server, type S3Server } from '../support/s3-server.ts';
 
 /** S3 tells times in whole seconds. */
 const nextSecond = () => delay(1_000 - (Date.now() % 1_000));
 
-describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultipartUploads') }, () => {
+describe('restarts of uploads that broke', () => {
   let s3: S3Server;
   let storage: TestStorage;
 
@@ -35,8 +38,9 @@ describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultip
     await s3.close();
   });
 
-  const login = (owner = 'alice', windowMs = 60_000) =>
-    new S3Filesystem(storage, { bucket: s3.bucket, prefix: 'home/' }, { owner, windowMs });
+  const login = (owner = 'alice', windowMs = 60_000, on: TestStorage = storage) =>
+    new S3Filesystem(on, { bucket: s3.bucket, prefix: 'home/' }, { owner, windowMs });
+  const unfinished = async (pathname: string) => await openUploadIds(s3, `home${pathname}`);
   const objectAt = (pathname: Pathname) => getObject(s3.client, s3.bucket, `home${pathname}`);
   const upload = async (
     filesystem: Filesystem,
@@ -142,4 +146,160 @@ describe('restarts of uploads that broke', { skip: skippedOnEmulator('ListMultip
       (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
     );
   });
+
+  describe('an interrupted upload of an older version', () => {
+    let otherTask: TestStorage;
+    const [old, next] = [bytesOf(26 * mib, 21), bytesOf(26 * mib, 22)];
+
+    before(() => {
+      otherTask = storageOn(s3.endpoint);
+    });
+    after(() => otherTask.client.destroy());
+
+    const tasks = [
+      { where: 'in the same task', task: () => storage },
+      { where: 'in another task', task: () => otherTask },
+    ] as const;
+    for (const { where, task } of tasks) {
+      it(`is not offered, and is removed, once a new version was begun ${where} and broke before its first part`, async () => {
+        const pathname = `/mixed-${where.length}` as Pathname;
+        await upload(login(), pathname, 0, old, 'break');
+        await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+        for (const asked of [storage, otherTask]) {
+          await assert.rejects(sizeOf(login('alice', 60_000, asked), pathname), isNotFound);
+        }
+        assert.deepEqual(await unfinished(pathname), []);
+        await assert.rejects(
+          login().openUpload(pathname, { offset: 16 * mib, ifExists: 'replace', signal }),
+          (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
+        );
+      });
+
+      it(`is not continued by a session that was told of it before a new version was begun ${where}`, async () => {
+        const pathname = `/told-${where.length}` as Pathname;
+        await upload(login(), pathname, 0, old, 'break');
+        for (const offset of [16 * mib, 'end'] as const) {
+          const told = login();
+          assert.equal(await sizeOf(told, pathname), 16 * mib);
+          await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+          await assert.rejects(
+            told.openUpload(pathname, { offset, ifExists: 'replace', signal }),
+            (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
+          );
+          await upload(login(), pathname, 0, old, 'break');
+        }
+      });
+
+      it(`that is still being written is not offered once a new version was begun ${where}, and can still be published`, async () => {
+        const pathname = `/overlap-${where.length}` as Pathname;
+        const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
+        await writeAll(first, old.subarray(0, 18 * mib));
+        await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+        await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+        await assert.rejects(sizeOf(login(), pathname), isNotFound);
+        await writeAll(first, old.subarray(18 * mib));
+        await first.commit();
+        assert.equal(digest(await objectAt(pathname)), digest(old));
+        assert.deepEqual(await unfinished(pathname), []);
+      });
+
+      it(`that is still being written is removed when it breaks after a new version was begun ${where}`, async () => {
+        const pathname = `/late-${where.length}` as Pathname;
+        const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
+        await writeAll(first, old.subarray(0, 18 * mib));
+        await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+        await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+        await first.abort(new Error('the client vanished'));
+        await assert.rejects(sizeOf(login(), pathname), isNotFound);
+        assert.deepEqual(await unfinished(pathname), []);
+      });
+    }
+
+    it('is removed by DELE, which succeeds though nothing but the interrupted upload was there', async () => {
+      const pathname = '/deleted' as Pathname;
+      await upload(login(), pathname, 0, old, 'break');
+      await login('alice', 60_000, otherTask).removeFile(pathname, { signal });
+      await assert.rejects(sizeOf(login(), pathname), isNotFound);
+      assert.deepEqual(await unfinished(pathname), []);
+      await assert.rejects(login().removeFile(pathname, { signal }), isNotFound);
+    });
+
+    it('is removed by DELE together with the file', async () => {
+      const pathname = '/deleted-both' as Pathname;
+      await putObject(s3.client, s3.bucket, 'home/deleted-both', bytesOf(10));
+      await upload(login(), pathname, 0, old, 'break');
+      await login().removeFile(pathname, { signal });
+      await assert.rejects(sizeOf(login(), pathname), isNotFound);
+      assert.deepEqual(await unfinished(pathname), []);
+    });
+
+    it('is removed by RNTO onto its name', async () => {
+      const pathname = '/renamed' as Pathname;
+      await putObject(s3.client, s3.bucket, 'home/source', bytesOf(10));
+      await nextSecond();
+      await upload(login(), pathname, 0, old, 'break');
+      await login().rename('/source' as Pathname, pathname, { signal });
+      assert.equal(await sizeOf(login(), pathname), 10);
+      assert.deepEqual(await unfinished(pathname), []);
+    });
+
+    it('is removed by RNTO of a directory onto a directory above it, and by RMD of a directory above it', async () => {
+      await putObject(s3.client, s3.bucket, 'home/from/file', bytesOf(10));
+      await upload(login(), '/to/sub/part' as Pathname, 0, old, 'break');
+      await login().rename('/from' as Pathname, '/to' as Pathname, { signal });
+      assert.deepEqual(await unfinished('/to/'), []);
+      await login().makeDirectory('/empty' as Pathname, { signal });
+      await upload(login(), '/empty/sub/part' as Pathname, 0, old, 'break');
+      await upload(login(), '/empty-not/part' as Pathname, 0, old, 'break');
+      await login().removeDirectory('/empty' as Pathname, { signal });
+      assert.deepEqual(await unfinished('/empty/'), []);
+      assert.equal((await unfinished('/empty-not/')).length, 1);
+    });
+
+    it('is removed by a refused-if-taken upload such as STOU, and by an APPE that begins a file', async () => {
+      for (const [pathname, offset, ifExists] of [
+        ['/unique', 0, 'refuse'],
+        ['/appended', 'end', 'replace'],
+      ] as const) {
+        await upload(login(), pathname as Pathname, 0, old, 'break');
+        const opened = await login().openUpload(pathname as Pathname, { offset, ifExists, signal });
+        assert.deepEqual(await unfinished(pathname), []);
+        await opened.abort(new Error('the client vanished'));
+        await assert.rejects(sizeOf(login(), pathname as Pathname), isNotFound);
+      }
+    });
+
+    it('is looked for with one ListMultipartUploads by a new upload and by DELE, and with none where nothing may be resumed', async () => {
+      const counting = storageOn(s3.endpoint);
+      const requests: string[] = [];
+      interceptRequests(counting.client, ({ command }) => void requests.push(command));
+      const listings = () =>
+        requests.splice(0).filter((command) => command === 'ListMultipartUploads').length;
+      for (const [windowMs, expected] of [
+        [60_000, 1],
+        [0, 0],
+      ] as const) {
+        const filesystem = login('alice', windowMs, counting);
+        await upload(filesystem, '/small' as Pathname, 0, bytesOf(10), 'commit');
+        assert.equal(listings(), expected);
+        await filesystem.removeFile('/small' as Pathname, { signal });
+        assert.equal(listings(), expected);
+      }
+      counting.client.destroy();
+    });
+
+    it('is not offered where two could be meant', async () => {
+      const pathname = '/two' as Pathname;
+      const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
+      await upload(login('alice', 60_000, otherTask), pathname, 0, next, 'break');
+      // A predecessor in another task that has begun its multipart upload only now.
+      await writeAll(first, old);
+      await first.abort(new Error('the client vanished'));
+      await assert.rejects(sizeOf(login(), pathname), isNotFound);
+    });
+  });
 });
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof FilesystemError && error.kind === 'not-found';
+}

@@ -52,7 +52,6 @@ export function openUpload(
 
 /** Of the unfinished multipart uploads whose keys begin like this; the emulator cannot tell them, and has none here. */
 export async function openUploadIds(s3: S3Server, key: string): Promise<string[]> {
-  if (onEmulator) return [];
   const open = await unfinishedUploads(s3);
   return open.filter((upload) => upload.key.startsWith(key)).map(({ uploadId }) => uploadId);
 }

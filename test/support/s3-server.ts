@@ -1,11 +1,8 @@
 /**
- * The S3 server of a test: an embedded one in a folder of its own, or a fresh bucket on the server that `S3_ENDPOINT`
+ * The S3 server of a test: an embedded one in memory, or a fresh bucket on the server that `S3_ENDPOINT`
  * names (credentials and region by the AWS default chain, self-signed certificates through NODE_EXTRA_CA_CERTS).
  */
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   AbortMultipartUploadCommand,
   CreateBucketCommand,
@@ -86,8 +83,7 @@ export async function emptyBucket(client: S3Client, bucket: string): Promise<voi
 
 async function startEmbedded(): Promise<S3Server> {
   const bucket = 'test-bucket';
-  const directory = await mkdtemp(join(tmpdir(), 'ftp-gateway-s3-'));
-  const server = await startLocalS3({ directory, buckets: [bucket], port: 0 });
+  const server = await startLocalS3({ buckets: [bucket], port: 0 });
   const { endpoint, credentials } = server;
   // For clients that are made as the gateway makes its own, with credentials from the AWS default chain.
   process.env['AWS_ACCESS_KEY_ID'] ??= credentials.accessKeyId;
@@ -100,7 +96,6 @@ async function startEmbedded(): Promise<S3Server> {
     async close() {
       client.destroy();
       await server.close();
-      await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { digest } from '../../s3/transfer.ts';
 import { startS3Gateway, type S3Gateway } from '../../support/s3-gateway.ts';
-import { skippedOnEmulator } from '../../support/s3-server.ts';
+
 import { breakUpload, sentBytes, wholeFile } from './broken-upload.ts';
 import { missing, run, type Client, type Invocation, type Security, type Server } from './client.ts';
 import { clients } from './clients.ts';
@@ -25,7 +25,7 @@ const resumingClients = clients.filter(
     client.invocation(anyServer, { deed: 'resume-put', local: '', remote: '', offsetBytes: 0 }) !== undefined,
 );
 
-describe('an upload that broke', { skip: skippedOnEmulator('ListMultipartUploads') }, () => {
+describe('an upload that broke', () => {
   let gateway: S3Gateway;
   let folder: string;
   let local: string;

@@ -11,7 +11,7 @@ import { bytesOf, digest, getObject, mib } from '../../s3/transfer.ts';
 import { type AgeingProxy, startAgeingProxy } from '../../support/ageing-proxy.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { endGatewayProcesses, GatewayProcess } from '../../support/gateway-process.ts';
-import { emptyBucket, type S3Server, skippedOnEmulator, startS3Server } from '../../support/s3-server.ts';
+import { emptyBucket, type S3Server, startS3Server } from '../../support/s3-server.ts';
 import { partsArrived, unfinishedUploads } from '../../support/unfinished-uploads.ts';
 
 const whole = bytesOf(2 * firstPartBytes + 3 * mib, 7);
@@ -76,7 +76,7 @@ async function beginUpload(
   await partsArrived(s3, key, { dataParts: 2, marks });
 }
 
-describe('the uploads that a gateway leaves', { skip: skippedOnEmulator('ListMultipartUploads') }, () => {
+describe('the uploads that a gateway leaves', () => {
   afterEach(async () => {
     await endGatewayProcesses();
     await emptyBucket(s3.client, s3.bucket);
