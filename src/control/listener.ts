@@ -27,6 +27,7 @@ const listenBacklog = 4096;
 const maxRefusals = 256;
 /** How long a client that is refused may take to read why. */
 const refusalMs = 5_000;
+const stopping = formatReply(reply(421, 'The gateway is stopping; try again.'));
 const full = formatReply(reply(421, 'Too many sessions; try again later.'));
 
 export class ControlListener {
@@ -38,6 +39,7 @@ export class ControlListener {
   /** Connections that are no sessions yet: in their handshake, or being refused. */
   readonly #arriving = new Set<Socket>();
   #refusals = 0;
+  #refusesAll = false;
 
   private constructor(
     server: Server,
@@ -80,6 +82,11 @@ export class ControlListener {
     return new ControlListener(server, options, services, sessions);
   }
 
+  /** Answers further connections with 421: a load balancer may still send them, and one that is not answered hangs for minutes. */
+  refuseAll(): void {
+    this.#refusesAll = true;
+  }
+
   /** Takes no more connections, and drops those that are no sessions yet. */
   close(): void {
     this.#server.close();
@@ -96,7 +103,7 @@ export class ControlListener {
       return;
     }
     const { admission } = this.#services;
-    const isRefused = admission.isFull;
+    const isRefused = this.#refusesAll || admission.isFull;
     if (isRefused && this.#refusals >= maxRefusals) {
       socket.resetAndDestroy();
       return;
@@ -137,12 +144,13 @@ export class ControlListener {
       this.#refusals -= 1;
       this.#arriving.delete(socket);
     });
-    this.#services.observe({ event: 'session-refused', clientAddress, reason: 'too-many-sessions' });
+    const reason = this.#refusesAll ? 'draining' : 'too-many-sessions';
+    this.#services.observe({ event: 'session-refused', clientAddress, reason });
   }
 
   #refuse(socket: Socket, { tls }: Arrival): void {
     if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
-    socket.end(full);
+    socket.end(this.#refusesAll ? stopping : full);
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), refusalMs);
