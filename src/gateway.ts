@@ -6,12 +6,14 @@ import { Admission } from './control/admission.ts';
 import type { ClientSession, SessionServices } from './control/client-session.ts';
 import { ControlListener } from './control/listener.ts';
 import type { TextEncoding } from './control/text-encoding.ts';
+import { noteActivity } from './control/session-activity.ts';
 import { createSessionContext, type CertificateHolder } from './control/tls-context.ts';
 import type { AdvertisedAddress } from './data/advertised-address.ts';
 import type { DataResumption } from './data/data-tls.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { Engine } from './engine/ftp-srv-engine.ts';
 import type { FileTimes, Filesystem } from './filesystem/filesystem.ts';
+import type { DrainableSessions } from './operations/drain-state.ts';
 import type { Observe } from './operations/event.ts';
 import type { Authenticate, User } from './users/user.ts';
 
@@ -54,11 +56,13 @@ export type GatewayServices = {
   readonly certificates?: CertificateHolder | undefined;
 };
 
-export type Gateway = {
+export type Gateway = DrainableSessions & {
   readonly controlPort: number;
   readonly implicitTlsPort?: number;
   readonly passivePorts: readonly number[];
   readonly sessionCount: number;
+  /** When each transfer that runs was started, by `Date.now()`. */
+  readonly transfersStartedAtMs: readonly number[];
   /** Leases of passive ports, and the requests that wait for one. */
   readonly passivePortUsage: { readonly leases: number; readonly waiting: number };
   /**
@@ -68,6 +72,8 @@ export type Gateway = {
    * seconds longer (`drainGrace`), and no client longer than that.
    */
   drain(timeoutMs: number): Promise<void>;
+  /** Answers further control connections with 421. */
+  refuseSessions(): void;
   /** Ends everything at once; resolves when nothing is left. */
   close(): Promise<void>;
 };
@@ -95,7 +101,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   const sessions = new Set<ClientSession>();
   const sessionServices: SessionServices = {
     engine,
-    commands,
+    commands: noteActivity(commands),
     admission: new Admission(options),
     observe: services.observe,
     secureContext,
@@ -131,6 +137,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     implicitTlsPort,
     passivePorts,
     sessions,
+    listeners,
     stopListening,
   });
 }
@@ -140,6 +147,7 @@ type Parts = {
   readonly implicitTlsPort: number | undefined;
   readonly passivePorts: PassivePorts;
   readonly sessions: Set<ClientSession>;
+  readonly listeners: readonly ControlListener[];
   stopListening(): Promise<void>;
 };
 
@@ -170,6 +178,30 @@ class RunningGateway implements Gateway {
 
   get sessionCount(): number {
     return this.#parts.sessions.size;
+  }
+
+  get transfersStartedAtMs(): readonly number[] {
+    return [...this.#parts.sessions].flatMap(({ transferStartedAtMs }) => transferStartedAtMs ?? []);
+  }
+
+  endIdleSessions(idleMs: number): number {
+    const idle = [...this.#parts.sessions].filter(
+      (session) => !session.isBusy && session.idleForMs >= idleMs,
+    );
+    for (const session of idle) session.end('drain');
+    return idle.length;
+  }
+
+  endSessions(timeoutMs: number): void {
+    const { sessions } = this.#parts;
+    for (const session of sessions) session.drain();
+    const left = [...sessions];
+    const timer = setTimeout(() => left.forEach((session) => session.abortTransfer()), timeoutMs);
+    void Promise.all(left.map((session) => session.gone)).then(() => clearTimeout(timer));
+  }
+
+  refuseSessions(): void {
+    for (const listener of this.#parts.listeners) listener.refuseAll();
   }
 
   async drain(timeoutMs: number): Promise<void> {

@@ -4,7 +4,8 @@ import { type Config, parseConfig } from './config.ts';
 import { helpText } from './config/help.ts';
 import { drainOnSignals } from './operations/drain.ts';
 import { openLog } from './operations/log.ts';
-import { startService } from './service.ts';
+import { requireReadiness, startWatchdog } from './operations/watchdog.ts';
+import { type Service, startService } from './service.ts';
 import { describeStartError } from './start-error.ts';
 import { version } from './version.ts';
 
@@ -12,13 +13,18 @@ const couldNotStart = 2;
 
 async function serve(config: Config): Promise<void> {
   const log = openLog(config.logLevel);
-  const service = await startService(config, log);
-  drainOnSignals({
-    service,
-    drainMs: config.drainMs,
-    observe: log.observe,
-    exit: (code) => void log.close().finally(() => process.exit(code)),
-  });
+  const exit = (code: number) => void log.close().finally(() => process.exit(code));
+  startWatchdog();
+  let service: Service | undefined = undefined;
+  requireReadiness(
+    () => service?.isReady ?? false,
+    (seconds) => {
+      log.observe({ event: 'never-ready', seconds });
+      exit(1);
+    },
+  );
+  service = await startService(config, log);
+  drainOnSignals({ service, drainMs: config.drainMs, observe: log.observe, exit });
 }
 
 let config: Config | undefined = undefined;

@@ -2,6 +2,8 @@
  * The whole process, put together from its configuration: users, certificate, S3, FTP side, operations port. It starts
  * everything or nothing, and stops in the order that loses no upload.
  */
+import { X509Certificate } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config.ts';
 import { CertificateFromFiles } from './control/certificate.ts';
 import { openCertificateSecret } from './control/certificate-from-secret.ts';
@@ -10,10 +12,12 @@ import { FilesystemError } from './filesystem/filesystem-error.ts';
 import { S3Filesystem } from './filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { descriptorLimit, descriptorNeed } from './operations/descriptors.ts';
+import { DrainState } from './operations/drain-state.ts';
 import { startEmbeddedMetrics } from './operations/emf.ts';
 import type { Observe } from './operations/event.ts';
 import { type HealthServer, startHealthServer } from './operations/health.ts';
 import { createMetrics, type Gauges } from './operations/metrics.ts';
+import { ProbedPorts } from './operations/probed-ports.ts';
 import { sweepLeftoverUploads } from './s3/leftover-uploads.ts';
 import { mostRanges } from './s3/download.ts';
 import { mostPartsInFlight } from './s3/part-sender.ts';
@@ -30,6 +34,14 @@ export type Service = {
   readonly implicitTlsPort?: number;
   readonly passivePorts: readonly number[];
   readonly operationsPort: number;
+  /** Whether load balancers may send sessions. */
+  readonly isReady: boolean;
+  /**
+   * Begins a drain that may take hours: not ready, yet everything is served. `serve` takes it back, and returns false where
+   * sessions have been ended for it.
+   */
+  drain(): void;
+  serve(): boolean;
   /**
    * Takes no more sessions, lets running transfers finish for so long, aborts the rest, and releases everything. Takes less
    * than `drainMs` + 4 s, whatever S3 does.
@@ -66,13 +78,18 @@ export async function startService(config: Config, log: Log): Promise<Service> {
 async function start(config: Config, log: Log, closers: Closers): Promise<Service> {
   let gateway: Gateway | undefined = undefined;
   const memory = new TransferMemory(config.uploadMemoryBytes);
-  const metrics = createMetrics(() => gauges(gateway, memory));
+  let certificates: CertificateHolder | undefined = undefined;
+  const currentGauges = (): Gauges => gauges(gateway, memory, certificates);
+  const metrics = createMetrics(currentGauges);
   const embedded = startEmbeddedMetrics(config.metricsNamespace, {
-    gauges: () => gauges(gateway, memory),
+    gauges: currentGauges,
     writeLine: log.writeLine,
   });
   closers.push(() => embedded.close());
   const observe: Observe = (event) => {
+    if (event.event === 'session-opened' && draining?.stage !== 'serving' && isListening) {
+      embedded.observe({ event: 'session-while-draining' });
+    }
     log.observe(event);
     metrics.observe(event);
     embedded.observe(event);
@@ -88,16 +105,27 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     observe,
   });
   closers.push(() => users.close());
-  const certificates = await openCertificates(config, observe);
-  if (certificates !== undefined) closers.push(() => certificates.close());
+  const opened = await openCertificates(config, observe);
+  if (opened !== undefined) closers.push(() => opened.close());
+  certificates = opened;
 
-  let isReady = false;
+  let isListening = false;
+  let probes: ProbedPorts | undefined = undefined;
+  let draining: DrainState | undefined = undefined;
+  const isReady = (): boolean =>
+    isListening &&
+    draining?.stage === 'serving' &&
+    (config.readyAfterProbes === 'off' || probes?.isComplete === true);
   // Before the FTP side, because a port that is taken should be found before a client is greeted.
   const health = await startHealthServer({
     listenAddress: config.listenAddress,
     port: config.operationsPort,
     proxyProtocol: config.proxyProtocol,
-    isReady: () => isReady,
+    isReady,
+    probed: (port) => probes?.probed(port) ?? false,
+    status: () => statusOf(gateway, draining, isReady()),
+    drain: () => draining?.drain(),
+    serve: () => draining?.serve() ?? false,
     metrics: metrics.registry,
   });
   closers.push(() => health.close());
@@ -111,7 +139,20 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     certificates,
   });
   gateway = started;
-  isReady = true;
+  probes = new ProbedPorts(started.passivePorts);
+  const drain = new DrainState(
+    started,
+    {
+      propagationMs: config.drainPropagationMs,
+      idleMs: config.drainIdleMs,
+      maxMs: config.drainMaxMs,
+      endMs: config.drainMs,
+    },
+    observe,
+  );
+  draining = drain;
+  closers.push(() => drain.close());
+  isListening = true;
   observe({ event: 'gateway-started', version, ...portsOf(started, health) });
   const descriptors = descriptorNeed({
     limit: descriptorLimit(),
@@ -135,10 +176,14 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   let stopped: Promise<void> | undefined;
   const stop = async (reason: string, drainMs: number): Promise<void> => {
     const startedAtMs = performance.now();
-    isReady = false;
+    isListening = false;
     observe({ event: 'drain-started', reason, sessions: started.sessionCount });
-    const deadline = setTimeout(() => settling.giveUp(), drainMs + settlingMs);
-    await started.drain(drainMs);
+    if (config.readyAfterProbes === 'on' && drain.stage !== 'drained') {
+      await refuseWhileSent(started, drainMs);
+    }
+    const leftMs = Math.max(0, drainMs - (performance.now() - startedAtMs));
+    const deadline = setTimeout(() => settling.giveUp(), leftMs + settlingMs);
+    await started.drain(leftMs);
     await settling.done();
     clearTimeout(deadline);
     observe({ event: 'gateway-stopped', reason, durationMs: Math.round(performance.now() - startedAtMs) });
@@ -146,7 +191,36 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   };
   return {
     ...portsOf(started, health),
+    get isReady() {
+      return isReady();
+    },
+    drain: () => drain.drain(),
+    serve: () => drain.serve(),
     stop: (reason, drainMs) => (stopped ??= stop(reason, drainMs)),
+  };
+}
+
+/**
+ * A Network Load Balancer sends sessions to a target for about two minutes after its deregistration. To an address that is gone
+ * they would hang, so the process stays for its drain's time and answers them with 421.
+ */
+async function refuseWhileSent(gateway: Gateway, drainMs: number): Promise<void> {
+  gateway.refuseSessions();
+  gateway.endSessions(drainMs);
+  await delay(drainMs);
+}
+
+function statusOf(gateway: Gateway | undefined, drain: DrainState | undefined, isReady: boolean): object {
+  const startedAtMs = gateway?.transfersStartedAtMs ?? [];
+  return {
+    version,
+    stage: drain?.stage ?? 'starting',
+    ready: isReady,
+    reversible: drain?.isReversible ?? true,
+    sessions: gateway?.sessionCount ?? 0,
+    transfers: startedAtMs.length,
+    oldestTransferSeconds:
+      startedAtMs.length === 0 ? 0 : Math.round((Date.now() - Math.min(...startedAtMs)) / 1000),
   };
 }
 
@@ -159,14 +233,24 @@ function portsOf({ controlPort, implicitTlsPort, passivePorts }: Gateway, health
   };
 }
 
-function gauges(gateway: Gateway | undefined, memory: TransferMemory): Gauges {
+function gauges(
+  gateway: Gateway | undefined,
+  memory: TransferMemory,
+  certificates: CertificateHolder | undefined,
+): Gauges {
   return {
     sessions: gateway?.sessionCount ?? 0,
     passivePortLeases: gateway?.passivePortUsage.leases ?? 0,
     passivePortWaiters: gateway?.passivePortUsage.waiting ?? 0,
     transferMemoryBytes: memory.heldBytes,
     waitingUploads: memory.waitingUploads,
+    certificateDaysLeft: certificates && daysLeft(certificates.current.chain),
   };
+}
+
+function daysLeft(chain: string | Buffer): number {
+  const endMs = new X509Certificate(chain).validToDate.getTime();
+  return Math.floor((endMs - Date.now()) / 86_400_000);
 }
 
 function openStorage(config: Config, memory: TransferMemory, observe: Observe): S3Storage {

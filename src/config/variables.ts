@@ -248,6 +248,30 @@ export const variables = {
     seconds(0, day),
     'How long running transfers may go on after SIGTERM; AWS Fargate kills the task after 120 at most.',
   ),
+  drainPropagationMs: defaulted(
+    'DRAIN_PROPAGATION_SECONDS',
+    '180',
+    seconds(1, 3600),
+    'How long a drain that was asked for on the operations port serves everything as before, while load balancers learn of it.',
+  ),
+  drainIdleMs: defaulted(
+    'DRAIN_IDLE_SECONDS',
+    '300',
+    seconds(1, day),
+    'How long a session may be idle, NOOP left aside, before such a drain ends it.',
+  ),
+  drainMaxMs: defaulted(
+    'DRAIN_MAX_HOURS',
+    '24',
+    hours(1, 168),
+    'How long busy sessions may go on in such a drain before they end as after SIGTERM.',
+  ),
+  readyAfterProbes: defaulted(
+    'READY_AFTER_PROBES',
+    'off',
+    oneOf(['off', 'on']),
+    'Whether `/readyz` waits until every passive port was probed with `/healthz/PORT`: `off` or `on`.',
+  ),
   metricsNamespace: optional(
     'METRICS_NAMESPACE',
     metricsNamespace,

@@ -21,6 +21,7 @@ import { parseProxyHeader } from './proxy-protocol.ts';
 import { reply, type Reply } from './reply.ts';
 import type { ControlTls, Login, SessionEnd } from './session.ts';
 import type { TextEncoding } from './text-encoding.ts';
+import { lastActiveMs } from './session-activity.ts';
 import { releaseContext } from './tls-context.ts';
 
 export type SessionServices = {
@@ -249,6 +250,22 @@ export class ClientSession implements SessionHost, CommandLines {
     this.#end ??= reason;
     this.#session.close();
     this.#connection.destroy();
+  }
+
+  /** Whether a command is under way, or a data connection is agreed on that the next command will use. */
+  get isBusy(): boolean {
+    return this.#dispatcher.isRunning || this.#expectsTransfer;
+  }
+
+  /** `Date.now()` at the start of the transfer that runs. */
+  get transferStartedAtMs(): number | undefined {
+    return this.#session.transfer?.startedAtMs;
+  }
+
+  /** Milliseconds since the last command that was no NOOP, or since the session began. */
+  get idleForMs(): number {
+    const lastMs = lastActiveMs(this.#session);
+    return lastMs === undefined ? Date.now() - this.#startedAtMs : performance.now() - lastMs;
   }
 
   /** PASV, EPSV, PORT or EPRT was answered, and the command that uses it has not come yet. */

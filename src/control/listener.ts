@@ -28,10 +28,11 @@ const listenBacklog = 4096;
 const maxRefusals = 256;
 /** How long a client that is refused may take to read why. */
 const refusalMs = 5_000;
+const stopping = formatReply(reply(421, 'The gateway is stopping; try again.'));
 const full = formatReply(reply(421, 'Too many sessions; try again later.'));
 
 /** Why a connection is answered 421; a label of the metric of refused sessions. */
-type Refusal = 'too-many-sessions' | 'too-few-descriptors';
+type Refusal = 'too-many-sessions' | 'too-few-descriptors' | 'draining';
 
 export class ControlListener {
   readonly port: number;
@@ -42,6 +43,7 @@ export class ControlListener {
   /** Connections that are no sessions yet: in their handshake, or being refused. */
   readonly #arriving = new Set<Socket>();
   #refusals = 0;
+  #refusesAll = false;
 
   private constructor(
     server: Server,
@@ -84,6 +86,11 @@ export class ControlListener {
     return new ControlListener(server, options, services, sessions);
   }
 
+  /** Answers further connections with 421: a load balancer may still send them, and one that is not answered hangs for minutes. */
+  refuseAll(): void {
+    this.#refusesAll = true;
+  }
+
   /** Takes no more connections, and drops those that are no sessions yet. */
   close(): void {
     this.#server.close();
@@ -100,7 +107,7 @@ export class ControlListener {
       return;
     }
     const { admission } = this.#services;
-    const refusal = refusalOf(socket, admission);
+    const refusal = this.#refusesAll ? 'draining' : refusalOf(socket, admission);
     if (refusal !== undefined && (this.#refusals >= maxRefusals || takesOperationsReserve(socket))) {
       socket.resetAndDestroy();
       return;
@@ -149,7 +156,7 @@ export class ControlListener {
 
   #refuse(socket: Socket, { tls }: Arrival): void {
     if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
-    socket.end(full);
+    socket.end(this.#refusesAll ? stopping : full);
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), refusalMs);

@@ -34,6 +34,10 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'stray-data-connection':
     case 'gateway-started':
     case 'gateway-stopped':
+    case 'drain-requested':
+    case 'drain-cancelled':
+    case 'session-while-draining':
+    case 'never-ready':
     case 'certificate-loaded':
     case 'leftover-uploads-removed':
       return undefined;

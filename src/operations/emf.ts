@@ -25,6 +25,7 @@ const counts = [
   'StorageErrors',
   'UnexpectedErrors',
   'DocumentsUnusable',
+  'SessionsWhileDraining',
 ] as const;
 const sizes = ['UploadBytes', 'DownloadBytes'] as const;
 type Sum = (typeof counts)[number] | (typeof sizes)[number];
@@ -64,7 +65,7 @@ export function embeddedMetricLine(
   namespace: string,
   timestampMs: number,
   sums: ReadonlyMap<Sum, number>,
-  { sessions, passivePortWaiters, transferMemoryBytes }: Gauges,
+  { sessions, passivePortWaiters, transferMemoryBytes, certificateDaysLeft }: Gauges,
 ): string {
   const values = Object.fromEntries([...counts, ...sizes].map((name) => [name, sums.get(name) ?? 0]));
   const metrics = [
@@ -73,6 +74,7 @@ export function embeddedMetricLine(
     { Name: 'Sessions', Unit: 'Count' },
     { Name: 'PassivePortWaiters', Unit: 'Count' },
     { Name: 'TransferMemoryBytes', Unit: 'Bytes' },
+    ...(certificateDaysLeft === undefined ? [] : [{ Name: 'CertificateDaysLeft', Unit: 'Count' }]),
   ];
   return JSON.stringify({
     _aws: {
@@ -83,6 +85,7 @@ export function embeddedMetricLine(
     Sessions: sessions,
     PassivePortWaiters: passivePortWaiters,
     TransferMemoryBytes: transferMemoryBytes,
+    ...(certificateDaysLeft !== undefined && { CertificateDaysLeft: certificateDaysLeft }),
   });
 }
 
@@ -106,12 +109,17 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
       return [['UnexpectedErrors', 1]];
     case 'document-unusable':
       return [['DocumentsUnusable', 1]];
+    case 'session-while-draining':
+      return [['SessionsWhileDraining', 1]];
     case 'session-closed':
     case 'stray-data-connection':
     case 'unlisted-object':
     case 'gateway-started':
     case 'descriptors-insufficient':
     case 'drain-started':
+    case 'drain-requested':
+    case 'drain-cancelled':
+    case 'never-ready':
     case 'gateway-stopped':
     case 'users-loaded':
     case 'certificate-loaded':

@@ -88,6 +88,14 @@ export type GatewayEvent =
   | ({ readonly event: 'descriptors-insufficient' } & DescriptorNeed)
   /** No new sessions; those that run may finish. */
   | { readonly event: 'drain-started'; readonly reason: string; readonly sessions: number }
+  /** The operations port was asked to drain: not ready, yet everything is served. */
+  | { readonly event: 'drain-requested'; readonly sessions: number }
+  /** That drain was taken back before it ended a session. */
+  | { readonly event: 'drain-cancelled'; readonly sessions: number }
+  /** A session came though the gateway drains: the load balancer had not learned of it yet. */
+  | { readonly event: 'session-while-draining' }
+  /** Not every port was probed in time (`READY_AFTER_PROBES`), or the start took too long; the process ends with 1. */
+  | { readonly event: 'never-ready'; readonly seconds: number }
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
   /** A version of the users file is in force; each problem names a user who cannot log in. */
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }

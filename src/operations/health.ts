@@ -1,5 +1,6 @@
 /**
- * HTTP for whoever runs the gateway: `/healthz` (the process lives), `/readyz` (it takes sessions) and `/metrics`. A load
+ * HTTP for those who run the gateway: `/healthz` (the process lives; `/healthz/50000` of a passive port's load balancer),
+ * `/readyz` (it takes sessions), `/metrics`, `/status`, and POST to `/drain` and `/serve`. A load
  * balancer that puts PROXY headers in front of control connections puts them in front of its health checks too.
  */
 import { once } from 'node:events';
@@ -15,6 +16,13 @@ export type HealthServerOptions = {
   readonly proxyProtocol: 'off' | 'v2';
   /** Whether sessions are taken. */
   isReady(): boolean;
+  /** Notes a probe of a passive port; returns false where it is not one of this gateway's. */
+  probed(port: number): boolean;
+  /** What the process does, as JSON. */
+  status(): object;
+  /** Begins to drain, or takes that back; returns false where it cannot be taken back any more. */
+  drain(): void;
+  serve(): boolean;
   /** Metrics as text, and their media type. */
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
 };
@@ -87,24 +95,45 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   response.setHeader('cache-control', 'no-store');
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('allow', 'GET, HEAD');
-    send(response, 405, 'Only GET and HEAD are answered here.');
+  const path = (request.url ?? '').replace(/\?.*$/, '');
+  const changes = path === '/drain' || path === '/serve';
+  const allowed = changes ? ['POST'] : ['GET', 'HEAD'];
+  if (!allowed.includes(request.method ?? '')) {
+    response.setHeader('allow', allowed.join(', '));
+    send(response, 405, `Only ${allowed.join(' and ')} is answered here.`);
     return;
   }
-  switch ((request.url ?? '').replace(/\?.*$/, '')) {
+  const probedPort = /^\/healthz\/(\d{1,5})$/.exec(path)?.[1];
+  if (probedPort !== undefined) {
+    if (options.probed(Number(probedPort))) send(response, 200, 'alive');
+    else send(response, 404, 'This is no passive port of this gateway.');
+    return;
+  }
+  switch (path) {
     case '/healthz':
       send(response, 200, 'alive');
       return;
     case '/readyz':
       if (options.isReady()) send(response, 200, 'ready');
-      else send(response, 503, 'draining: no new sessions');
+      else send(response, 503, 'not ready: send no new sessions');
+      return;
+    case '/status':
+      response.setHeader('content-type', 'application/json');
+      response.end(`${JSON.stringify(options.status())}\n`);
+      return;
+    case '/drain':
+      options.drain();
+      send(response, 202, 'draining');
+      return;
+    case '/serve':
+      if (options.serve()) send(response, 200, 'serving');
+      else send(response, 409, 'sessions have been ended: the drain goes on');
       return;
     case '/metrics':
       await sendMetrics(options, response);
       return;
     default:
-      send(response, 404, 'Here are /healthz, /readyz and /metrics.');
+      send(response, 404, 'Here are /healthz, /readyz, /metrics and /status.');
   }
 }
 

@@ -66,6 +66,7 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'session-opened':
     case 'session-closed':
     case 'stray-data-connection':
+    case 'session-while-draining':
       return 'debug';
     case 'session-refused':
     case 'passive-ports-exhausted':
@@ -84,9 +85,12 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'certificate-loaded':
     case 'leftover-uploads-removed':
     case 'drain-started':
+    case 'drain-requested':
+    case 'drain-cancelled':
     case 'gateway-stopped':
       return 'info';
     case 'unexpected-error':
+    case 'never-ready':
       return 'error';
   }
 }

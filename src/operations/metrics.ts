@@ -12,6 +12,8 @@ export type Gauges = {
   readonly passivePortWaiters: number;
   readonly transferMemoryBytes: number;
   readonly waitingUploads: number;
+  /** Until the certificate in force ends; undefined without TLS. */
+  readonly certificateDaysLeft?: number | undefined;
 };
 
 export type Metrics = {
@@ -51,7 +53,8 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
       help,
       registers: [registry],
       collect() {
-        this.set(gauges()[field]);
+        const value = gauges()[field];
+        if (value !== undefined) this.set(value);
       },
     });
   };
@@ -60,6 +63,7 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
   register('passive_port_waiters', 'PASV and EPSV that wait for a port', 'passivePortWaiters');
   register('transfer_memory_bytes', 'Transfer buffers in use', 'transferMemoryBytes');
   register('waiting_uploads', 'Uploads that wait for a buffer', 'waitingUploads');
+  register('certificate_days_left', 'Days until the certificate in force ends', 'certificateDaysLeft');
 }
 
 function countEvents(registry: Registry): Observe {
@@ -137,6 +141,10 @@ function countEvents(registry: Registry): Observe {
       case 'gateway-started':
       case 'descriptors-insufficient':
       case 'drain-started':
+      case 'drain-requested':
+      case 'drain-cancelled':
+      case 'session-while-draining':
+      case 'never-ready':
       case 'gateway-stopped':
       case 'certificate-loaded':
       case 'leftover-uploads-removed':

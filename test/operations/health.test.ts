@@ -10,6 +10,15 @@ import { localHeader } from '../system/topology/proxy-header.ts';
 const leaks = new LeakCheck();
 let server: HealthServer;
 let isReady = true;
+let drains = 0;
+let canServe = true;
+
+const operations = {
+  probed: (port: number) => port === 50_002,
+  status: () => ({ stage: 'serving', sessions: 7 }),
+  drain: () => void (drains += 1),
+  serve: () => canServe,
+};
 
 before(async () => {
   server = await startHealthServer({
@@ -17,6 +26,7 @@ before(async () => {
     port: 0,
     proxyProtocol: 'v2',
     isReady: () => isReady,
+    ...operations,
     metrics: { contentType: 'text/plain; version=0.0.4', metrics: () => Promise.resolve('sessions 7\n') },
   });
 });
@@ -62,6 +72,31 @@ describe('operations port', () => {
     assert.match(await exchange(get('/readyz?from=test')), /^HTTP\/1\.1 200 /);
   });
 
+  it('answers probes of its own passive ports, and 404 to those of others', async () => {
+    assert.match(await exchange(get('/healthz/50002')), /^HTTP\/1\.1 200 /);
+    assert.match(await exchange(get('/healthz/50003')), /^HTTP\/1\.1 404 /);
+  });
+
+  it('tells the state as JSON', async () => {
+    assert.match(
+      await exchange(get('/status')),
+      /application\/json[^]*\{"stage":"serving","sessions":7\}\n$/,
+    );
+  });
+
+  it('begins to drain when it is asked to with POST, and not with GET', async () => {
+    assert.match(await exchange(get('/drain')), /^HTTP\/1\.1 405 [^]*allow: POST/);
+    assert.equal(drains, 0);
+    assert.match(await exchange(get('/drain', 'POST')), /^HTTP\/1\.1 202 /);
+    assert.equal(drains, 1);
+  });
+
+  it('takes a drain back, and answers 409 where that is too late', async () => {
+    assert.match(await exchange(get('/serve', 'POST')), /^HTTP\/1\.1 200 /);
+    canServe = false;
+    assert.match(await exchange(get('/serve', 'POST')), /^HTTP\/1\.1 409 /);
+  });
+
   it('shows the metrics', async () => {
     const answer = await exchange(get('/metrics'));
     assert.match(answer, /content-type: text\/plain; version=0\.0\.4\r\n/i);
@@ -69,7 +104,7 @@ describe('operations port', () => {
   });
 
   it('says what is there where nothing is, and refuses other methods', async () => {
-    assert.match(await exchange(get('/')), /^HTTP\/1\.1 404 [^]*\/healthz, \/readyz and \/metrics/);
+    assert.match(await exchange(get('/')), /^HTTP\/1\.1 404 [^]*\/healthz, \/readyz, \/metrics and \/status/);
     assert.match(await exchange(get('/healthz', 'POST')), /^HTTP\/1\.1 405 [^]*allow: GET, HEAD/);
   });
 
@@ -88,6 +123,7 @@ describe('operations port', () => {
       port: server.port,
       proxyProtocol: 'off',
       isReady: () => true,
+      ...operations,
       metrics: { contentType: '', metrics: () => Promise.resolve('') },
     });
     await assert.rejects(taken, { code: 'EADDRINUSE', port: server.port });

@@ -107,6 +107,12 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     get passivePortUsage() {
       return gateway.passivePortUsage;
     },
+    get transfersStartedAtMs() {
+      return gateway.transfersStartedAtMs;
+    },
+    endIdleSessions: (idleMs) => gateway.endIdleSessions(idleMs),
+    endSessions: (timeoutMs) => gateway.endSessions(timeoutMs),
+    refuseSessions: () => gateway.refuseSessions(),
     drain: (timeoutMs) => gateway.drain(timeoutMs),
     async close() {
       await gateway.close();

@@ -1,0 +1,80 @@
+/**
+ * What ends a process that is of no use any more, so that whatever supervises it starts another. Health checks only route: they
+ * also fail for hours while a process drains, and must not end it.
+ */
+import { url as inspectorUrl } from 'node:inspector';
+import { Worker } from 'node:worker_threads';
+
+/** How long the event loop may stand still: no single step of the gateway takes a second. */
+export const hangMs = 60_000;
+
+/** How long a process may take until it is ready; pulling users and certificates takes seconds. */
+export const notReadyMs = 10 * 60_000;
+
+const tickMs = 1_000;
+
+// A thread of its own, because the event loop it watches is the one that stands still. It counts its own ticks instead of
+// reading a clock: a machine that was suspended must not look like a hang. As text, because the program is one bundled file.
+const watcher = `
+const { workerData } = require('node:worker_threads');
+const { writeSync } = require('node:fs');
+const beats = new Int32Array(workerData.beats);
+let last = -1;
+let ticks = 0;
+setInterval(() => {
+  const now = Atomics.load(beats, 0);
+  ticks = now === last ? ticks + 1 : 0;
+  last = now;
+  if (ticks < workerData.ticks) return;
+  writeSync(2, JSON.stringify({ level: 'error', event: 'event-loop-hangs', seconds: workerData.seconds }) + '\\n');
+  process.kill(process.pid, 'SIGKILL');
+}, workerData.tickMs);
+`;
+
+/**
+ * Kills the process when its event loop has stood still for so long (SIGKILL: nothing gentler works then). Not under a
+ * debugger, which stops the loop on purpose.
+ */
+export function startWatchdog(timeoutMs = hangMs): { close(): Promise<void> } {
+  if (inspectorUrl() !== undefined) return { close: () => Promise.resolve() };
+  const tick = Math.min(tickMs, timeoutMs / 4);
+  const beats = new SharedArrayBuffer(4);
+  const counter = new Int32Array(beats);
+  const beat = setInterval(() => Atomics.add(counter, 0, 1), tick / 2);
+  beat.unref();
+  const worker = new Worker(watcher, {
+    eval: true,
+    workerData: { beats, tickMs: tick, ticks: Math.ceil(timeoutMs / tick), seconds: timeoutMs / 1000 },
+  });
+  worker.unref();
+  return {
+    async close() {
+      clearInterval(beat);
+      await worker.terminate();
+    },
+  };
+}
+
+/**
+ * Calls `giveUp` where the process has not been ready once within the time. The deployment that started it counts that as a
+ * failure then (ECS: the circuit breaker).
+ */
+export function requireReadiness(
+  isReady: () => boolean,
+  giveUp: (seconds: number) => void,
+  timeoutMs = notReadyMs,
+): { close(): void } {
+  const startedAtMs = performance.now();
+  const timer = setInterval(
+    () => {
+      if (isReady()) clearInterval(timer);
+      else if (performance.now() - startedAtMs >= timeoutMs) {
+        clearInterval(timer);
+        giveUp(timeoutMs / 1000);
+      }
+    },
+    Math.min(1000, timeoutMs / 10),
+  );
+  timer.unref();
+  return { close: () => clearInterval(timer) };
+}
