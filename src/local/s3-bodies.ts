@@ -75,7 +75,7 @@ export class FolderBodies implements Bodies {
 
   async concatenate(name: string, bodies: readonly Body[]): Promise<Body> {
     const file = this.#fileOf(name);
-    const readAll = async function* (): AsyncGenerator<unknown> {
+    const readAll = async function* (): AsyncGenerator {
       for (const body of bodies) yield* body.read(0, body.sizeBytes);
     };
     await pipeline(readAll, createWriteStream(join(this.#folder, file)));

@@ -215,8 +215,7 @@ export class Bucket {
     const objects: (readonly [string, StoredObject])[] = [];
     const commonPrefixes: string[] = [];
     let last = after;
-    for (let index = firstNotBefore(keys, prefix, last); index < keys.length; index++) {
-      const key = keys[index]!;
+    for (const key of keysFrom(keys, prefix, last)) {
       if (!key.startsWith(prefix)) break;
       const end = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length);
       const entry = end === -1 ? key : key.slice(0, end + delimiter.length);
@@ -225,7 +224,7 @@ export class Bucket {
         return { objects, commonPrefixes, nextAfter: last };
       }
       last = entry;
-      if (end === -1) objects.push([key, this.objects.get(key)!]);
+      if (end === -1) objects.push([key, this.get(key)]);
       else commonPrefixes.push(entry);
     }
     return { objects, commonPrefixes };
@@ -271,15 +270,16 @@ function md5Of(bytes: Buffer): string {
   return createHash('md5').update(bytes).digest('hex');
 }
 
-function firstNotBefore(keys: readonly string[], prefix: string, after: string): number {
+/** The keys from the first that is not before the prefix, nor before `after`. */
+function* keysFrom(keys: readonly string[], prefix: string, after: string): Generator<string> {
   const bound = after !== '' && compareKeys(after, prefix) > 0 ? after : prefix;
   let [low, high] = [0, keys.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (compareKeys(keys[middle]!, bound) < 0) low = middle + 1;
+    if (compareKeys(keys[middle] ?? '', bound) < 0) low = middle + 1;
     else high = middle;
   }
-  return low;
+  for (let index = low; index < keys.length; index++) yield keys[index] ?? '';
 }
 
 /** S3 orders keys by their UTF-8 bytes; only surrogates make that another order than that of strings. */

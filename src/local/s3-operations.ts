@@ -12,7 +12,7 @@ export type S3Call = {
   /** Empty where the bucket itself is meant. */
   readonly key: string;
   readonly query: URLSearchParams;
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly bytes: Buffer;
 };

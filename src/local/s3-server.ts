@@ -97,7 +97,7 @@ async function serve(
 
 async function callOf(buckets: ReadonlyMap<string, Bucket>, request: IncomingMessage): Promise<S3Call> {
   const { method = '', url = '', headers } = request;
-  const [path = '', query = ''] = splitOnce(url, '?');
+  const [path, query] = splitOnce(url, '?');
   const [name, key] = splitOnce(path.slice(1), '/');
   const bytes = await buffer(request);
   if (!request.complete) throw new S3Refusal(400, 'IncompleteBody');

@@ -25,14 +25,11 @@ describe('a client killed in mid-upload', () => {
     assert.equal(await gateway.getObject('/new.bin'), undefined);
   });
 
-  it(
-    'leaves no unfinished multipart upload',
-    async (t) => {
-      if (await skipped(t)) return;
-      await killInMidUpload('/unfinished.bin');
-      assert.deepEqual(await gateway.unfinishedUploads(), []);
-    },
-  );
+  it('leaves no unfinished multipart upload', async (t) => {
+    if (await skipped(t)) return;
+    await killInMidUpload('/unfinished.bin');
+    assert.deepEqual(await gateway.unfinishedUploads(), []);
+  });
 
   it('leaves the object that was there before as it was', async (t) => {
     if (await skipped(t)) return;

@@ -1,11 +1,12 @@
 /** Every client that can go on with an upload, as its users let it, after one that broke in the middle. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { digest } from '../../s3/transfer.ts';
+import { bytesOf, digest, mib } from '../../s3/transfer.ts';
 import { startS3Gateway, type S3Gateway } from '../../support/s3-gateway.ts';
 
 import { breakUpload, sentBytes, wholeFile } from './broken-upload.ts';
@@ -63,6 +64,26 @@ describe('an upload that broke', () => {
     }
   }
 
+  for (const client of resumingClients.filter(({ name }) => name === 'curl' || name === 'lftp')) {
+    it(`of an older version is not continued by ${client.name} once an upload of a newer version broke before its first part`, async (t) => {
+      const remote = `/changed-${client.name}.bin`;
+      if (await isSkipped(t, client)) return;
+      const server = gateway.server('plain');
+      const put = client.invocation(server, { deed: 'put', local: '/dev/stdin', remote })!;
+      await killInMidUpload(put, remote, bytesOf(wholeFile.byteLength, 77));
+      const child = spawnFed(put);
+      const ended = gateway.nextEvent('transfer', ({ pathname }) => pathname === remote);
+      child.stdin.write(wholeFile.subarray(0, 2 * mib));
+      await once(child.stdin, 'drain');
+      process.kill(-child.pid!, 'SIGKILL');
+      assert.equal((await ended).outcome, 'aborted');
+      const deed = { deed: 'resume-put', local, remote, offsetBytes: 0 } as const;
+      await run(client.invocation(server, deed)!);
+      assert.equal(digest(await gateway.getObject(remote)), digest(wholeFile));
+      assert.ok(!(await gateway.unfinishedUploads()).includes(remote), 'nothing unfinished is left');
+    });
+  }
+
   /** That the client sends what is missing and no more, and that the object is the file. */
   async function assertContinues(
     client: Client,
@@ -73,24 +94,28 @@ describe('an upload that broke', () => {
     const deed = { deed: 'resume-put', local, remote, offsetBytes: offeredBytes } as const;
     const ended = gateway.nextEvent('transfer', ({ pathname }) => pathname === remote);
     await run(client.invocation(gateway.server(security), deed)!);
-    const { sizeBytes, outcome } = await ended;
+    const { sizeBytes, outcome, resumed, offsetBytes } = await ended;
     assert.deepEqual(
-      { sizeBytes, outcome },
-      { sizeBytes: wholeFile.byteLength - offeredBytes, outcome: 'completed' },
+      { sizeBytes, outcome, resumed, offsetBytes },
+      {
+        sizeBytes: wholeFile.byteLength - offeredBytes,
+        outcome: 'completed',
+        resumed: true,
+        offsetBytes: offeredBytes,
+      },
     );
     assert.equal(digest(await gateway.getObject(remote)), digest(wholeFile));
     assert.ok(!(await gateway.unfinishedUploads()).includes(remote), 'nothing unfinished is left');
   }
 
   /** Hands the client the file but for its end, kills it when the parts are in S3, and waits for the gateway's verdict. */
-  async function killInMidUpload({ program, arguments: args }: Invocation, remote: string): Promise<number> {
-    // Node's own pipe is a socket, which cannot be opened by name.
-    const child = spawn('sh', ['-c', 'cat | "$@"', 'sh', program, ...args], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-    });
-    child.stdin.on('error', () => undefined);
-    child.stdin.write(wholeFile.subarray(0, sentBytes));
+  async function killInMidUpload(
+    invocation: Invocation,
+    remote: string,
+    content: Uint8Array = wholeFile,
+  ): Promise<number> {
+    const child = spawnFed(invocation);
+    child.stdin.write(content.subarray(0, sentBytes));
     const parts = await gateway.partsArrived(remote, 3);
     const ended = gateway.nextEvent('transfer', ({ pathname }) => pathname === remote);
     process.kill(-child.pid!, 'SIGKILL');
@@ -98,6 +123,17 @@ describe('an upload that broke', () => {
     return parts.slice(0, -1).reduce((sum, sizeBytes) => sum + sizeBytes, 0);
   }
 });
+
+/** A client that reads its file from our pipe, in a process group of its own. */
+function spawnFed({ program, arguments: args }: Invocation) {
+  // Node's own pipe is a socket, which cannot be opened by name.
+  const child = spawn('sh', ['-c', 'cat | "$@"', 'sh', program, ...args], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  child.stdin.on('error', () => undefined);
+  return child;
+}
 
 async function isSkipped(t: TestContext, client: Client): Promise<boolean> {
   const reason = await missing(client);
