@@ -30,7 +30,7 @@ WORKDIR /gateway
 # A number, so that ECS and Kubernetes can tell that it is not root.
 USER 10001:10001
 # A home, because the AWS SDK asks for one and this user is in no passwd file. Ports above 1024, because of the user; every
-# other setting has the default of src/config.ts.
+# other setting has the default of src/config/config.ts.
 ENV HOME=/gateway NODE_ENV=production CONTROL_PORT=2121 OPERATIONS_PORT=8080
 # glibc gives freed memory back sooner, and keeps one arena: nearly all of it belongs to one thread.
 ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072

@@ -9,7 +9,7 @@ import { connect, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { Dialogue } from '../test/support/dialogue.ts';
 import { startTestGateway } from '../test/support/gateway.ts';
-import { median } from './statistics.ts';
+import { median } from './support/statistics.ts';
 
 const transfers = 100;
 const connectingAtOnce = 50;

@@ -6,13 +6,13 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { freePort } from '../test/support/loopback-port.ts';
-import { LoadSession } from './ftp-load.ts';
-import { bareTwoPages, sdkListing, type PageTimes } from './listing-alone.ts';
-import { startDistance, type Distance } from './peers/distance.ts';
+import { LoadSession } from './support/ftp-client.ts';
+import { bareTwoPages, sdkListing, type PageTimes } from './support/listing-alone.ts';
+import { startDistance, type Distance } from './support/distance.ts';
 import { startGatewayPeer } from './peers/gateway.ts';
-import { startPeer, type Peer } from './peers/peer.ts';
-import { measureUsage, peakMemoryMiB, resetPeakMemory } from './process-usage.ts';
-import { markdownTable, median } from './statistics.ts';
+import { startPeer, type Peer } from './support/peer.ts';
+import { measureUsage, peakMemoryMiB, resetPeakMemory } from './support/process-usage.ts';
+import { markdownTable, median } from './support/statistics.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -7,10 +7,10 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { LoadSession, type Account } from './ftp-load.ts';
+import { LoadSession, type Account } from './support/ftp-client.ts';
 import { freeRange, startMemoryGateway, startPyftpdlib, startWhatIsThere } from './peers/local-peers.ts';
-import { measureUsage } from './process-usage.ts';
-import { markdownTable, quantile } from './statistics.ts';
+import { measureUsage } from './support/process-usage.ts';
+import { markdownTable, quantile } from './support/statistics.ts';
 
 const mebibyte = 1024 * 1024;
 // 6 MiB are more than the kernel keeps of one connection, so a download runs until its client reads. A thousand times that

@@ -6,12 +6,12 @@
  */
 import { parseArgs } from 'node:util';
 import { CopyObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { LoadSession } from './ftp-load.ts';
+import { LoadSession } from './support/ftp-client.ts';
 import { startGatewayPeer } from './peers/gateway.ts';
-import type { Peer } from './peers/peer.ts';
-import { measureUsage } from './process-usage.ts';
-import { s3ClientOf, startBenchS3, type BenchS3 } from './s3-server.ts';
-import { markdownTable, median } from './statistics.ts';
+import type { Peer } from './support/peer.ts';
+import { measureUsage } from './support/process-usage.ts';
+import { s3ClientOf, startBenchS3, type BenchS3 } from './support/s3-server.ts';
+import { markdownTable, median } from './support/statistics.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

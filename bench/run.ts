@@ -10,15 +10,15 @@ import { cpus, release, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startGatewayPeer } from './peers/gateway.ts';
-import type { Peer, S3Target } from './peers/peer.ts';
+import type { Peer, S3Target } from './support/peer.ts';
 import { startRclone } from './peers/rclone.ts';
 import { startSftpgo } from './peers/sftpgo.ts';
 import { startStockFtpSrv } from './peers/stock-ftp-srv.ts';
-import { startBenchS3 } from './s3-server.ts';
-import { large } from './works/large.ts';
-import { many } from './works/many.ts';
-import { resume } from './works/resume.ts';
-import { small } from './works/small.ts';
+import { startBenchS3 } from './support/s3-server.ts';
+import { large } from './workloads/large.ts';
+import { many } from './workloads/many.ts';
+import { resume } from './workloads/resume.ts';
+import { small } from './workloads/small.ts';
 
 const works = { large, small, many, resume };
 const starters = {

@@ -14,10 +14,10 @@ import {
   startStockOnDisk,
   startWhatIsThere,
 } from './peers/local-peers.ts';
-import type { Peer } from './peers/peer.ts';
-import { measureUsage } from './process-usage.ts';
-import { markdownTable, median } from './statistics.ts';
-import { filesOfEach, moveLargeFile, smallFilesFor, type LargeFigures } from './transfers.ts';
+import type { Peer } from './support/peer.ts';
+import { measureUsage } from './support/process-usage.ts';
+import { markdownTable, median } from './support/statistics.ts';
+import { filesOfEach, moveLargeFile, smallFilesFor, type LargeFigures } from './support/transfers.ts';
 
 const { values } = parseArgs({
   options: {

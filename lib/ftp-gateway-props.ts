@@ -10,7 +10,7 @@ import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { ElasticIp, ExistingNetwork, TaskEgress } from './network.ts';
 import type { DeployedPlan } from './passive-port-change.ts';
 import type { PassivePortRange } from './passive-port-range.ts';
-import type { HomeLocation } from './storage.ts';
+import type { HomeLocation } from './bucket.ts';
 
 export type FtpTls = {
   /** A secret of the form `{"certificate":"PEM chain","privateKey":"PEM"}`, reloaded by the running tasks. */

@@ -31,9 +31,9 @@ import { type PassivePortPlan, planPassivePorts } from './passive-port-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 import { checkedResumeWindow } from './resume-window.ts';
 import { Slot } from './slot.ts';
-import { grantHome, Storage } from './storage.ts';
+import { grantHome, Storage } from './bucket.ts';
 import { taskEnvironment } from './task-environment.ts';
-import { Users } from './users.ts';
+import { Users } from './users-secret.ts';
 
 /** Where the container answers /healthz, /readyz and /metrics. */
 const operationsPort = 8080;

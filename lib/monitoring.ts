@@ -98,7 +98,7 @@ export class Monitoring extends Construct {
     });
   }
 
-  /** What the tasks count themselves, and write to the log in embedded metric format (src/operations/emf.ts). */
+  /** What the tasks count themselves, and write to the log in embedded metric format (src/observability/emf.ts). */
   private alarmOnEvents(): readonly IMetric[] {
     const exhausted = this.counted('PassivePortsExhausted');
     this.alarm('PassivePortsExhausted', {

@@ -1,7 +1,7 @@
 /** How long an interrupted upload may be continued, held against what removes it from the bucket. Pure. */
 import { Duration } from 'aws-cdk-lib';
 import type { FtpGatewayProps } from './ftp-gateway-props.ts';
-import { abandonedUploadsAfter } from './storage.ts';
+import { abandonedUploadsAfter } from './bucket.ts';
 
 /** More than this the gateway refuses (RESUME_WINDOW_MINUTES). */
 const longestWindow = Duration.days(7);

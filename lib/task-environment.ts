@@ -1,4 +1,4 @@
-/** The environment every task gets, in the names of `src/config.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
+/** The environment every task gets, in the names of `src/config/config.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { FilenameEncoding, FtpGatewayProps, FtpTls, PathnameBackslash } from './ftp-gateway-props.ts';

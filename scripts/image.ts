@@ -21,7 +21,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startLocalS3 } from '../src/local/s3-server.ts';
+import { startLocalS3 } from '../dev/s3-server.ts';
 import { PasswordHash } from '../src/users/password.ts';
 import { freePort } from '../test/support/loopback-port.ts';
 import { startSecretsManager } from '../test/system/topology/secrets-manager.ts';

@@ -1,14 +1,14 @@
 /**
- * Writes docs/rfc-compliance.md: the commands from the command table, the rules from scripts/rfc/rules.ts.
+ * Writes docs/rfc-compliance.md: the commands from the command table, the rules from scripts/rfc-rules.ts.
  * `node scripts/rfc-compliance.ts`; a test checks that the file is what this makes.
  */
 import { writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
-import type { Command } from '../src/commands/command.ts';
-import { commandTable } from '../src/commands/table.ts';
-import { PassivePorts } from '../src/data/passive-ports.ts';
+import type { Command } from '../src/ftp/commands/command.ts';
+import { commandTable } from '../src/ftp/commands/table.ts';
+import { PassivePorts } from '../src/ftp/data/passive-ports.ts';
 import { MemoryFilesystem } from '../src/filesystem/memory-filesystem.ts';
-import { absentCommands, specifications, type Specification } from './rfc/rules.ts';
+import { absentCommands, specifications, type Specification } from './rfc-rules.ts';
 
 export const compliancePath = new URL('../docs/rfc-compliance.md', import.meta.url);
 
@@ -17,8 +17,8 @@ export async function complianceDocument(): Promise<string> {
   const commands = [...(await fullTable()).values()];
   const text = [
     '# RFC compliance',
-    '<!-- Made by scripts/rfc-compliance.ts from the command table and scripts/rfc/rules.ts. -->',
-    'Which commands there are, and what of the RFCs is kept. Each command, its syntax and its conditions are those of the command table (`src/commands/`), from which the dispatcher, FEAT and HELP are made as well.',
+    '<!-- Made by scripts/rfc-compliance.ts from the command table and scripts/rfc-rules.ts. -->',
+    'Which commands there are, and what of the RFCs is kept. Each command, its syntax and its conditions are those of the command table (`src/ftp/commands/`), from which the dispatcher, FEAT and HELP are made as well.',
     '## Commands',
     '`argument` says what becomes of surplus spaces: between `words` they mean nothing, in a `pathname` and in a `verbatim` argument they are part of it; a `pathname` is also where PATHNAME_BACKSLASH applies. `needs` is what a user must be allowed to do. While a transfer runs, commands wait for its end unless said otherwise.',
     table(

@@ -1,12 +1,12 @@
 /** The gateway's process: environment in, exit code out. 0 stopped as asked, 1 failed while running, 2 could not start. */
 import { parseArgs } from 'node:util';
-import { type Config, parseConfig } from './config.ts';
+import { type Config, parseConfig } from './config/config.ts';
 import { helpText } from './config/help.ts';
-import { drainOnSignals } from './operations/drain.ts';
-import { openLog } from './operations/log.ts';
-import { requireReadiness, startWatchdog } from './operations/watchdog.ts';
+import { drainOnSignals } from './shutdown.ts';
+import { openLog } from './observability/log.ts';
+import { requireReadiness, startWatchdog } from './watchdog.ts';
 import { type Service, startService } from './service.ts';
-import { describeStartError } from './start-error.ts';
+import { describeStartError } from './config/start-error.ts';
 import { version } from './version.ts';
 
 const couldNotStart = 2;

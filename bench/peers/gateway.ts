@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { PasswordHash } from '../../src/users/password.ts';
 import { freePort } from '../../test/support/loopback-port.ts';
 import { freeRange } from './local-peers.ts';
-import { startPeer, type Peer, type S3Target } from './peer.ts';
+import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
 
 const thisCheckout = fileURLToPath(new URL('../..', import.meta.url));
 

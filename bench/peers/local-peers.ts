@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type Peer } from './peer.ts';
+import { startPeer, type Peer } from '../support/peer.ts';
 
 /** Python with pyftpdlib installed (`pip install pyftpdlib`). */
 const python = process.env['PYTHON'] ?? 'python3';

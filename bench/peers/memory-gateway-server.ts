@@ -1,6 +1,6 @@
 /** The gateway over a filesystem in memory, in a process of its own: what its FTP side alone costs. Arguments: control port, passive ports. */
 import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
-import { startGateway } from '../../src/gateway.ts';
+import { startGateway } from '../../src/ftp/gateway.ts';
 
 const [controlPort, ...passivePorts] = process.argv.slice(2).map(Number);
 if (controlPort === undefined) throw new Error('which control port?');

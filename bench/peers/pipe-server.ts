@@ -7,7 +7,7 @@ import { createServer, type Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { createS3Client } from '../../src/s3/s3-client.ts';
+import { createS3Client } from '../../src/s3/client/s3-client.ts';
 
 const [storePort = '', retrievePort = '', bucket = '', endpoint = '', sizeBytes = ''] = process.argv.slice(2);
 const client = createS3Client({

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { measureUsage } from '../process-usage.ts';
-import { largeFigures, type LargeFigures } from '../transfers.ts';
+import { measureUsage } from '../support/process-usage.ts';
+import { largeFigures, type LargeFigures } from '../support/transfers.ts';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type S3Target } from './peer.ts';
+import { startPeer, type S3Target } from '../support/peer.ts';
 
 const server = fileURLToPath(new URL('pipe-server.ts', import.meta.url));
 const gibibyte = 1024 ** 3;

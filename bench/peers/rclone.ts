@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type Peer, type S3Target } from './peer.ts';
+import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
 
 /** `rclone serve ftp`, without its disk cache, as its manual advises for plain uploads and downloads. */
 export async function startRclone(s3: S3Target): Promise<Peer> {

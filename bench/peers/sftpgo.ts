@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type Peer, type S3Target } from './peer.ts';
+import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
 
 /**
  * SFTPGo in portable mode: one user on S3, its defaults for part size and concurrency. It has no option for one more

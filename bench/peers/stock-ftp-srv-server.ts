@@ -3,9 +3,9 @@
  * Arguments: port, bucket, endpoint. Credentials by the environment.
  */
 import { FtpSrv } from 'ftp-srv';
-import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
-import { StockFilesystem } from '../../src/filesystem/stock-filesystem.ts';
-import { createS3Client } from '../../src/s3/s3-client.ts';
+import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
+import { StockFilesystem } from '../../src/ftp/ftp-srv/file-system.ts';
+import { createS3Client } from '../../src/s3/client/s3-client.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 
 const [port = '', bucket = '', endpoint = ''] = process.argv.slice(2);

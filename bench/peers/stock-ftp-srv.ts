@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type Peer, type S3Target } from './peer.ts';
+import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
 
 const server = fileURLToPath(new URL('stock-ftp-srv-server.ts', import.meta.url));
 

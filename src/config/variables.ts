@@ -2,10 +2,10 @@
  * Every environment variable of the gateway: name, default, meaning, and how its text is read. The type of the
  * configuration, `--help` and the README's table are all made from this list.
  */
-import { backslashMeanings } from '../commands/arguments.ts';
-import { textEncodings } from '../control/text-encoding.ts';
-import { parseAdvertisedAddress } from '../data/advertised-address.ts';
-import { dataResumptions } from '../data/data-tls.ts';
+import { backslashMeanings } from '../ftp/commands/arguments.ts';
+import { textEncodings } from '../ftp/commands/text-encoding.ts';
+import { parseAdvertisedAddress } from '../net/advertised-address.ts';
+import { dataResumptions } from '../ftp/data/data-tls.ts';
 import { fileTimes } from '../filesystem/filesystem.ts';
 import {
   certificateSource,

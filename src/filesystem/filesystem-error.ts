@@ -1,6 +1,6 @@
 /**
  * Every way a filesystem call may fail, as FTP sees it. The set is closed: replies are mapped from the kind once
- * (`src/filesystem/filesystem-reply.ts`), and whatever is not a `FilesystemError` becomes 451 and a log line.
+ * (`src/ftp/commands/filesystem-reply.ts`), and whatever is not a `FilesystemError` becomes 451 and a log line.
  */
 export type FilesystemErrorKind =
   /** The pathname names nothing: 550. */

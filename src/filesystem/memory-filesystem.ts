@@ -3,7 +3,7 @@
  * It keeps the contract of the S3 filesystem, refused names included.
  */
 /* eslint-disable @typescript-eslint/require-await -- nothing here waits, and yet every failure is to be a rejection */
-import { directoryPrefixOf, fileKeyOf } from '../s3/object-key.ts';
+import { directoryPrefixOf, fileKeyOf } from '../s3/filesystem/keys.ts';
 import type {
   CallOptions,
   ChecksumOptions,

@@ -5,7 +5,7 @@
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
-import { Turns } from './turns.ts';
+import { Turns } from '../util/semaphore.ts';
 
 type Cost = { readonly N: number; readonly r: number; readonly p: number };
 

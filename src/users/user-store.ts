@@ -1,7 +1,7 @@
 /** The users in force: read from a file or a secret, and read again while the gateway runs. */
 import type { UsersSource } from '../config/values.ts';
-import { fileSource, secretSource, WatchedDocument } from '../config/watched-document.ts';
-import type { Observe } from '../operations/event.ts';
+import { fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
+import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
 import { type Account, type DefaultHome, parseUsersFile } from './users-file.ts';
 

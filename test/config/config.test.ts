@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, type Environment, parseConfig } from '../../src/config.ts';
+import { ConfigError, type Environment, parseConfig } from '../../src/config/config.ts';
 
 const users = { USERS: 'file:users.json' };
 

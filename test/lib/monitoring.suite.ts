@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { parseConfig } from '../../src/config.ts';
-import { embeddedMetricLine } from '../../src/operations/emf.ts';
+import { parseConfig } from '../../src/config/config.ts';
+import { embeddedMetricLine } from '../../src/observability/emf.ts';
 import { readTopology } from '../system/topology/topology.ts';
 import { resources, resourcesOfType, synthGateway } from './synth.ts';
 

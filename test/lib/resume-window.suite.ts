@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { checkedResumeWindow } from '../../lib/resume-window.ts';
-import { abandonedUploadsAfter } from '../../lib/storage.ts';
+import { abandonedUploadsAfter } from '../../lib/bucket.ts';
 import { variables } from '../../src/config/variables.ts';
 import { synthGateway } from './synth.ts';
 

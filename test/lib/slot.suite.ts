@@ -5,7 +5,7 @@ import { Duration } from 'aws-cdk-lib';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
 import { PassivePortRange } from '../../lib/passive-port-range.ts';
-import { parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { variables } from '../../src/config/variables.ts';
 import { readTopology } from '../system/topology/topology.ts';
 import { certificateIn, type Resource, resources, resourcesOfType, synthGateway } from './synth.ts';

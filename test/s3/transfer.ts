@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import type { Upload } from '../../src/filesystem/filesystem.ts';
-import type { GatewayEvent } from '../../src/operations/event.ts';
-import { createS3Client } from '../../src/s3/s3-client.ts';
-import type { S3Storage } from '../../src/s3/storage.ts';
+import type { GatewayEvent } from '../../src/observability/event.ts';
+import { createS3Client } from '../../src/s3/client/s3-client.ts';
+import type { S3Storage } from '../../src/s3/s3-storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
-import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload.ts';
+import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload/upload.ts';
 import { onEmulator, type S3Server } from '../support/s3-server.ts';
 import { unfinishedUploads } from '../support/unfinished-uploads.ts';
 

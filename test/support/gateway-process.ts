@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import type { GatewayEvent } from '../../src/operations/event.ts';
+import type { GatewayEvent } from '../../src/observability/event.ts';
 
 export type ProcessEnd = {
   readonly code: number | null;

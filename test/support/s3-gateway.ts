@@ -10,7 +10,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import type { FileTimes } from '../../src/filesystem/filesystem.ts';
-import { S3Filesystem } from '../../src/filesystem/s3-filesystem.ts';
+import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
 import type { Security, Server } from '../system/clients/client.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';

@@ -1,6 +1,6 @@
 /** Sees every request that a client of the gateway makes to S3, whichever way it goes. */
-import type { DirectRequest } from '../../src/s3/direct-requests.ts';
-import type { GatewayS3Client } from '../../src/s3/s3-client.ts';
+import type { DirectRequest } from '../../src/s3/client/direct-client.ts';
+import type { GatewayS3Client } from '../../src/s3/client/s3-client.ts';
 
 /** One request in S3's terms: `CopyObject` of the key `home/a/b`; the key is empty where the bucket is asked. */
 export type S3Request = { readonly command: string; readonly key: string };

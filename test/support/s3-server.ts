@@ -12,7 +12,7 @@ import {
   paginateListObjectsV2,
   S3Client,
 } from '@aws-sdk/client-s3';
-import { startLocalS3 } from '../../src/local/s3-server.ts';
+import { startLocalS3 } from '../../dev/s3-server.ts';
 
 export type S3Server = {
   readonly endpoint: string;

@@ -1,7 +1,7 @@
 /** What the S3 filesystem stands on, on the test's S3 server, with the gateway's own client. */
-import type { GatewayEvent } from '../../src/operations/event.ts';
-import { createS3Client } from '../../src/s3/s3-client.ts';
-import type { S3Storage } from '../../src/s3/storage.ts';
+import type { GatewayEvent } from '../../src/observability/event.ts';
+import { createS3Client } from '../../src/s3/client/s3-client.ts';
+import type { S3Storage } from '../../src/s3/s3-storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 import { type S3Server, startS3Server } from './s3-server.ts';
 

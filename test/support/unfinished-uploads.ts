@@ -1,6 +1,6 @@
 /** Multipart uploads that were begun and neither completed nor aborted, as S3 lists them; the embedded server cannot. */
 import { ListMultipartUploadsCommand, ListPartsCommand } from '@aws-sdk/client-s3';
-import { smallestPartBytes } from '../../src/s3/part-size.ts';
+import { smallestPartBytes } from '../../src/s3/upload/part-size.ts';
 import type { S3Server } from './s3-server.ts';
 
 type Bucket = Pick<S3Server, 'client' | 'bucket'>;

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
-import type { Arrival, Order } from '../control/upload-orders.ts';
+import type { Arrival, Order } from '../ftp/control/upload-orders.ts';
 import { Dialogue } from './dialogue.ts';
 import type { TestGateway } from './gateway.ts';
 

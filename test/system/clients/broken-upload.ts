@@ -1,6 +1,6 @@
 /** A client that loses a connection in the middle of an upload, and the file that it was sending. */
 import assert from 'node:assert/strict';
-import { firstPartBytes } from '../../../src/s3/part-size.ts';
+import { firstPartBytes } from '../../../src/s3/upload/part-size.ts';
 import { bytesOf, mib } from '../../s3/transfer.ts';
 import { closed, Dialogue } from '../../support/dialogue.ts';
 import type { S3Gateway } from '../../support/s3-gateway.ts';

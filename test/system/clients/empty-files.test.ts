@@ -7,14 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import {
-  missing,
-  run,
-  type Client,
-  type Deed,
-  type Invocation,
-  type Security,
-} from './client.ts';
+import { missing, run, type Client, type Deed, type Invocation, type Security } from './client.ts';
 import { clients } from './clients.ts';
 import { alice, startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { LeakCheck } from '../../support/leak-check.ts';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { formatListLine } from '../../../src/data/listing-format.ts';
+import { formatListLine } from '../../../src/ftp/listing/format.ts';
 import type { User } from '../../../src/users/user.ts';
 import { missing, run, type Server } from './client.ts';
 import { clients, lftpOpening } from './clients.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { S3Filesystem } from '../../../src/filesystem/s3-filesystem.ts';
+import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { mib, putObject, storageOn, type TestStorage } from '../../s3/transfer.ts';
 import { Dialogue, readAll } from '../../support/dialogue.ts';
 import { startFaultProxy, type FaultProxy } from '../../support/fault-proxy.ts';

@@ -1,7 +1,7 @@
-/** The orders of test/control/upload-orders.ts with multipart uploads on the test's S3 server. */
+/** The orders of test/ftp/control/upload-orders.ts with multipart uploads on the test's S3 server. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { allOrders } from '../../control/upload-orders.ts';
+import { allOrders } from '../../ftp/control/upload-orders.ts';
 import { bytesOf, digest, mib } from '../../s3/transfer.ts';
 import { startS3Gateway, type S3Gateway } from '../../support/s3-gateway.ts';
 import { CommitGate, playOrder } from '../../support/upload-order.ts';

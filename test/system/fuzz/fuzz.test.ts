@@ -1,4 +1,4 @@
-/** No bytes from the network end the gateway, hang it, or stay in its memory. The long run is bench/fuzz.ts. */
+/** No bytes from the network end the gateway, hang it, or stay in its memory. The long run is scripts/fuzz.ts. */
 import assert from 'node:assert/strict';
 import { after, it } from 'node:test';
 import { LeakCheck } from '../../support/leak-check.ts';

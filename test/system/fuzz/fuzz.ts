@@ -1,4 +1,4 @@
-/** A gateway under random input; see bench/fuzz.ts for the long run, fuzz.test.ts for the short one. */
+/** A gateway under random input; see scripts/fuzz.ts for the long run, fuzz.test.ts for the short one. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';

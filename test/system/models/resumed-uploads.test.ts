@@ -6,13 +6,13 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { statForRestart } from '../../../src/commands/restart-size.ts';
+import { statForRestart } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Upload } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
-import { S3Filesystem } from '../../../src/filesystem/s3-filesystem.ts';
-import type { PartBytes } from '../../../src/s3/part-size.ts';
-import type { S3Storage } from '../../../src/s3/storage.ts';
+import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
+import type { PartBytes } from '../../../src/s3/upload/part-size.ts';
+import type { S3Storage } from '../../../src/s3/s3-storage.ts';
 import { bytesOf, mib, neverAborted as signal, storageOn, type TestStorage } from '../../s3/transfer.ts';
 import { TransferMemory } from '../../../src/s3/transfer-memory.ts';
 import { Random } from '../../support/random.ts';

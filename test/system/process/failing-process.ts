@@ -1,5 +1,5 @@
 /** A process with a defect, for drain.test.ts: fails as its argument says, and prints what the drain makes of it. */
-import { drainOnSignals } from '../../../src/operations/drain.ts';
+import { drainOnSignals } from '../../../src/shutdown.ts';
 
 const say = (what: unknown): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
 

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PasswordHash } from '../../../src/users/password.ts';
 
-const program = fileURLToPath(new URL('../../../src/users/hash-password.ts', import.meta.url));
+const program = fileURLToPath(new URL('../../../bin/hash-password.ts', import.meta.url));
 
 async function run(input: string, ...args: readonly string[]) {
   const child = spawn(process.execPath, [program, ...args], { stdio: 'pipe' });

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { Dialogue } from '../../support/dialogue.ts';
 import { endGatewayProcesses, GatewayProcess } from '../../support/gateway-process.ts';
 
-const program = 'src/local/start.ts';
+const program = 'dev/start.ts';
 let cwd: string;
 
 before(async () => {

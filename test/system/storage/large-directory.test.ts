@@ -1,5 +1,5 @@
 import { it } from 'node:test';
-import { S3Filesystem } from '../../../src/filesystem/s3-filesystem.ts';
+import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { keepsLargeDirectory } from '../../filesystem/contract.ts';
 import { openTestStorage } from '../../support/s3-storage.ts';
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { parseProxyHeader } from '../../../src/control/proxy-protocol.ts';
+import { parseProxyHeader } from '../../../src/net/proxy-protocol.ts';
 import { takeLoopbackNetwork } from './loopback-network.ts';
 import { NetworkLoadBalancer } from './network-load-balancer.ts';
 import type { TargetGroup, Topology } from './topology.ts';

@@ -1,0 +1,45 @@
+/** What happens in a gateway that somebody tries out, in words: the log lines of a real one are JSON. */
+import type { GatewayEvent } from '../src/observability/event.ts';
+
+/** One line for a person, or undefined for what they need not know. */
+export function narrate(event: GatewayEvent): string | undefined {
+  switch (event.event) {
+    case 'login':
+      return `${event.username}: login ${event.outcome} (${event.clientAddress}${event.tls ? ', TLS' : ''})`;
+    case 'transfer': {
+      const { username, verb, pathname, outcome, reason, sizeBytes, durationMs } = event;
+      const end = reason === undefined ? outcome : `${outcome} (${reason})`;
+      return `${username}: ${verb} ${pathname} ${end}, ${sizeBytes} bytes in ${Math.round(durationMs)} ms`;
+    }
+    case 'session-refused':
+      return `${event.clientAddress}: refused (${event.reason})`;
+    case 'users-loaded':
+      return event.problems.length === 0 ? undefined : event.problems.join('\n');
+    case 'document-unusable':
+      return `${event.document}: ${event.reason}`;
+    case 'storage-error':
+      return `S3: ${event.operation} failed with ${event.errorName}`;
+    case 'passive-ports-exhausted':
+      return `${event.clientAddress}: got no passive port in time`;
+    case 'unlisted-object':
+      return `S3: ${event.key} is left out of listings: ${event.reason}`;
+    case 'drain-started':
+      return event.sessions === 0 ? 'Stopping.' : `Stopping when transfers are done; once more ends them.`;
+    case 'unexpected-error':
+      return `Unexpected error: ${event.error instanceof Error ? (event.error.stack ?? '') : String(event.error)}`;
+    case 'descriptors-insufficient':
+      return `The ${event.limit} file descriptors of this process are enough for ${event.sessionsWithinLimit} sessions that all move files, not for ${event.maxSessions}.`;
+    case 'session-opened':
+    case 'session-closed':
+    case 'stray-data-connection':
+    case 'gateway-started':
+    case 'gateway-stopped':
+    case 'drain-requested':
+    case 'drain-cancelled':
+    case 'session-while-draining':
+    case 'never-ready':
+    case 'certificate-loaded':
+    case 'leftover-uploads-removed':
+      return undefined;
+  }
+}

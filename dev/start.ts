@@ -1,0 +1,123 @@
+/**
+ * `npm start`: the gateway on this machine alone, with an S3-compatible server on a local folder and a demo user, so that
+ * anybody can try it in a minute. The same gateway, another surrounding; not for production.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { type Config, type Environment, parseConfig } from '../src/config/config.ts';
+import { drainOnSignals } from '../src/shutdown.ts';
+import type { Observe } from '../src/observability/event.ts';
+import { type Service, startService } from '../src/service.ts';
+import { describeStartError } from '../src/config/start-error.ts';
+import { PasswordHash } from '../src/users/password.ts';
+import { narrate } from './narrate.ts';
+import { type LocalS3, startLocalS3 } from './s3-server.ts';
+
+const demo = { name: 'demo', password: 'demo' } as const;
+const demoBucket = 'demo-bucket';
+
+/** Kept between starts. */
+const folder = resolve('.data');
+const s3Folder = join(folder, 's3');
+const usersFile = join(folder, 'users.json');
+
+/** What differs from the gateway's own defaults; every variable that is set wins. */
+const localDefaults = {
+  LISTEN_ADDRESS: '127.0.0.1',
+  CONTROL_PORT: '2121',
+  S3_BUCKET: demoBucket,
+  USERS: `file:${usersFile}`,
+  DRAIN_SECONDS: '5',
+} as const;
+
+type Surroundings = { readonly config: Config; readonly s3: LocalS3 | undefined };
+
+async function prepare(environment: NodeJS.ProcessEnv): Promise<Surroundings> {
+  const isSet = ([, value]: readonly [string, string | undefined]): boolean => (value ?? '').trim() !== '';
+  const set = Object.fromEntries(Object.entries(environment).filter(isSet));
+  const given: Environment = { ...localDefaults, ...set };
+  // Problems are told before anything is started or written.
+  const config = parseConfig(given);
+  if (config.s3Endpoint !== undefined) return { config, s3: undefined };
+  await mkdir(s3Folder, { recursive: true });
+  if (given['USERS'] === localDefaults.USERS) await writeUsersFile();
+  const s3 = await startLocalS3({ directory: s3Folder, buckets: [config.s3Bucket ?? demoBucket], port: 0 });
+  // The AWS default chain looks here first: credentials of this machine never reach the local server.
+  process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId;
+  process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey;
+  process.env['AWS_REGION'] ??= 'us-east-1';
+  delete process.env['AWS_SESSION_TOKEN'];
+  return { config: parseConfig({ ...given, S3_ENDPOINT: s3.endpoint, S3_FORCE_PATH_STYLE: 'true' }), s3 };
+}
+
+/** Written once: whoever adds users finds them again. */
+async function writeUsersFile(): Promise<void> {
+  const password = await PasswordHash.create(demo.password);
+  const users = [{ name: demo.name, password, permissions: 'read-write' }];
+  try {
+    await writeFile(usersFile, `${JSON.stringify({ users }, undefined, 2)}\n`, { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    await readFile(usersFile);
+  }
+}
+
+function instructions({ config, s3 }: Surroundings, service: Service): string {
+  const { listenAddress, s3Bucket = 'the homes of the users' } = config;
+  const host = listenAddress === '0.0.0.0' || listenAddress === '::' ? '127.0.0.1' : listenAddress;
+  const isDemo = config.users.kind === 'file' && config.users.path === usersFile;
+  const user = isDemo ? demo : { name: 'USER', password: 'PASSWORD' };
+  const port = service.controlPort;
+  const url = `ftp://${user.name}:${user.password}@${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const bucketFolder = relative('.', join(s3Folder, s3Bucket));
+  return `
+FTP gateway on ${host}, port ${port} (data connections: ${range(service.passivePorts)}).
+For trying it out only: ${s3 === undefined ? 'one process, no drain worth the name.' : 'its S3 is a folder of this machine.'}
+
+  Upload      curl -T README.md ${url}/
+  Download    curl -o copy.md ${url}/README.md
+  List        curl ${url}/
+  A folder    lftp -e 'mirror -R docs; ls docs; quit' ${url}
+
+  The bucket  ${s3 === undefined ? `${s3Bucket} at ${config.s3Endpoint ?? ''}` : `${bucketFolder}/ (kept between starts; delete .data to begin anew)`}
+  Users       ${isDemo ? `${relative('.', usersFile)} (name ${demo.name}, password ${demo.password}); changes are seen at once` : 'as USERS says'}
+  Health      http://${host}:${service.operationsPort}/healthz, /readyz, /metrics
+  Stop        Ctrl-C
+`;
+}
+
+function range(ports: readonly number[]): string {
+  const [first = 0] = ports;
+  const last = ports.at(-1) ?? first;
+  return last - first + 1 === ports.length && last !== first ? `${first} to ${last}` : ports.join(', ');
+}
+
+const observe: Observe = (event) => {
+  const words = narrate(event);
+  if (words !== undefined) process.stdout.write(`${words}\n`);
+};
+
+let surroundings: Surroundings | undefined = undefined;
+try {
+  const { config, s3 } = (surroundings = await prepare(process.env));
+  const service = await startService(config, {
+    observe,
+    writeLine: (line) => void process.stdout.write(`${line}\n`),
+  });
+  drainOnSignals({
+    service: {
+      async stop(reason, drainMs) {
+        await service.stop(reason, drainMs);
+        await s3?.close();
+      },
+    },
+    drainMs: config.drainMs,
+    observe,
+    exit: (code) => process.exit(code),
+  });
+  process.stdout.write(`${instructions(surroundings, service)}\n`);
+} catch (error) {
+  process.stderr.write(`${describeStartError(error, surroundings?.config)}\n`);
+  await surroundings?.s3?.close();
+  process.exitCode = 2;
+}

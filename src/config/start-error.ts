@@ -1,0 +1,34 @@
+/** Why the gateway could not start, in sentences for whoever started it: a stack says nothing to them. Pure. */
+import { type Config, ConfigError } from './config.ts';
+import { variables } from './variables.ts';
+
+const portFields = ['controlPort', 'implicitTlsPort', 'passivePorts', 'operationsPort'] as const;
+
+/** The error's own message, and what to change where a port could not be had. */
+export function describeStartError(error: unknown, config: Config | undefined): string {
+  if (error instanceof ConfigError) return `${error.message}\nRun with --help for all variables.`;
+  const message = error instanceof Error ? error.message : String(error);
+  const hints = new Set(systemErrors(error).flatMap((systemError) => portHint(systemError, config)));
+  return [`The gateway cannot start: ${message}`, ...hints].join('\n');
+}
+
+function portHint({ code, port }: SystemError, config: Config | undefined): string[] {
+  const field = portFields.find((candidate) => [config?.[candidate]].flat().includes(port));
+  if (field === undefined) return [];
+  const { name } = variables[field];
+  if (code === 'EADDRINUSE') {
+    return [`Another program listens on port ${port}: end it, or set ${name} to another.`];
+  }
+  if (code === 'EACCES') return [`Port ${port} needs a privilege: set ${name} to one above 1023.`];
+  return [];
+}
+
+type SystemError = { readonly code: string; readonly port: number };
+
+/** Errors of the system among the causes, and among the errors that were put together. */
+function systemErrors(error: unknown): SystemError[] {
+  if (!(error instanceof Error)) return [];
+  const inner = [...(error instanceof AggregateError ? (error.errors as unknown[]) : []), error.cause];
+  const own = 'code' in error && 'port' in error ? [error as unknown as SystemError] : [];
+  return [...own, ...inner.flatMap(systemErrors)];
+}

@@ -1,0 +1,123 @@
+/**
+ * The time of a file: MDTM shows it; MFMT, and MDTM and SITE UTIME as older clients use them, set it where the gateway keeps the
+ * times of clients. Where it does not, they are refused: a client that believes it has set a time compares with it later, and
+ * transfers everything again (docs/decisions/0017-modification-times.md).
+ */
+import { reply, type Reply } from './reply.ts';
+import type { Login, Session } from './session.ts';
+import { formatTimeValue } from '../listing/format.ts';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import type { FileTimes } from '../../filesystem/filesystem.ts';
+import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
+import { may } from '../../users/user.ts';
+import type { Command } from './command.ts';
+import { missingPathname, withPathname } from './files.ts';
+
+const timeNotUnderstood = reply(501, 'The time must be YYYYMMDDhhmmss in UTC.');
+const permissionDenied = reply(550, 'Permission denied.');
+/** To what would set a time in a gateway that shows times of uploads. */
+const timesCannotBeSet = reply(502, 'Times of files cannot be set here.');
+
+export type FileTimeOptions = {
+  /** Whose times files show; only those of clients can be set. */
+  readonly fileTimes: FileTimes;
+};
+
+export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
+  const canSet = fileTimes === 'client';
+  return [
+    {
+      verb: 'MDTM',
+      syntax: canSet ? 'MDTM [<SP> YYYYMMDDhhmmss] <SP> <pathname>' : 'MDTM <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 3659 3',
+      feature: 'MDTM',
+      access: 'logged-in',
+      keepsPending: true,
+      handle: (session, login, argument) => {
+        // Setting a time this way is no standard, but older clients know no other.
+        const [, time, name] = /^(\d{14}(?:\.\d+)?) (.+)$/.exec(argument) ?? [];
+        const isToSet = time !== undefined && name !== undefined;
+        if (isToSet && canSet) return setTime(session, login, time, name, 253);
+        if (!may(login.user, 'list')) return permissionDenied;
+        return isToSet ? showTimeIfThere(session, login, argument) : showTime(session, login, argument);
+      },
+    },
+    {
+      verb: 'MFMT',
+      syntax: 'MFMT <SP> YYYYMMDDhhmmss <SP> <pathname>',
+      argument: 'pathname',
+      source: 'draft-somers-ftp-mfxx 3.1',
+      ...(canSet && { feature: 'MFMT' }),
+      access: 'logged-in',
+      capability: 'set-time',
+      handle: (session, login, argument) => {
+        if (!canSet) return timesCannotBeSet;
+        const [, time = '', name = ''] = /^(\S+) (.+)$/.exec(argument) ?? [];
+        return setTime(session, login, time, name, 213);
+      },
+    },
+  ];
+}
+
+/**
+ * SITE UTIME in its two forms: `YYYYMMDDhhmm[ss] <pathname>`, and `<pathname>` with the times of access, of modification
+ * and of change, then `UTC`.
+ */
+export function setTimeBySite(
+  session: Session,
+  login: Login,
+  argument: string,
+  fileTimes: FileTimes,
+): Reply | Promise<Reply> {
+  if (fileTimes === 'upload') return timesCannotBeSet;
+  const [, name, modified] =
+    /^(.+) \d{12,14} (\d{12,14}) \d{12,14} UTC$/i.exec(argument) ?? /^()(\d{12,14}) .+$/.exec(argument) ?? [];
+  if (modified === undefined || name === undefined) return timeNotUnderstood;
+  const pathname = name === '' ? argument.slice(modified.length + 1) : name;
+  return setTime(session, login, modified.padEnd(14, '0'), pathname, 200);
+}
+
+/** YYYYMMDDhhmmss with an optional fraction, in UTC (RFC 3659 2.3); undefined for what is no time. */
+export function parseTime(text: string): Date | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d+))?$/.exec(text);
+  if (match === null) return undefined;
+  const [year = 0, month = 0, day = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1, 7).map(Number);
+  const milliseconds = Math.trunc(Number(`0.${match[7] ?? '0'}`) * 1000);
+  const time = new Date(Date.UTC(year, month - 1, day, hours, minutes, seconds, milliseconds));
+  // A 31st of April, say, would have become another day. Second 60 is a leap second (RFC 3659 2.3).
+  const isReal = time.getUTCMonth() === month - 1 && hours < 24 && minutes < 60 && seconds <= 60;
+  return isReal || seconds === 60 ? time : undefined;
+}
+
+const showTime = withPathname(async ({ signal }, { filesystem }, pathname) => {
+  const { type, modifiedAt } = await filesystem.stat(pathname, { signal });
+  if (type === 'directory') throw new FilesystemError('is-a-directory', `MDTM of ${pathname}`);
+  return reply(213, formatTimeValue(modifiedAt));
+});
+
+/** A file may have a name that begins like the command to set a time, as those of cameras and scanners do. */
+async function showTimeIfThere(session: Session, login: Login, argument: string): Promise<Reply> {
+  try {
+    return await showTime(session, login, argument);
+  } catch (error) {
+    if (error instanceof FilesystemError && error.kind === 'not-found') return timesCannotBeSet;
+    throw error;
+  }
+}
+
+async function setTime(
+  { signal }: Session,
+  { user, filesystem, workingDirectory }: Login,
+  time: string,
+  name: string,
+  code: 200 | 213 | 253,
+): Promise<Reply> {
+  if (!may(user, 'set-time')) return permissionDenied;
+  if (name === '') return missingPathname;
+  const modifiedAt = parseTime(time);
+  if (modifiedAt === undefined) return timeNotUnderstood;
+  const pathname: Pathname = resolvePathname(workingDirectory, name);
+  await filesystem.setModifiedAt(pathname, modifiedAt, { signal });
+  return reply(code, code === 213 ? `Modify=${formatTimeValue(modifiedAt)}; ${name}` : 'The time is set.');
+}

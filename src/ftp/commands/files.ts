@@ -1,0 +1,155 @@
+/** Files and directories by name: CWD, CDUP, PWD, MKD, RMD, DELE, RNFR, RNTO, SIZE. */
+import { reply, type Reply } from './reply.ts';
+import type { Login, Session } from './session.ts';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { namesDirectory, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
+import { may } from '../../users/user.ts';
+import type { Command, LoginCommand } from './command.ts';
+import { statForRestart } from './resume-size.ts';
+
+export const missingPathname = reply(501, 'A pathname is needed.');
+
+type PathnameHandler = (session: Session, login: Login, pathname: Pathname) => Reply | Promise<Reply>;
+
+/** A handler of a command whose argument is a pathname that must be given. */
+export function withPathname(handle: PathnameHandler): LoginCommand['handle'] {
+  return (session, login, argument) =>
+    argument === ''
+      ? missingPathname
+      : handle(session, login, resolvePathname(login.workingDirectory, argument));
+}
+
+/** A pathname between quotes, as 257 has it: quotes in it are doubled (RFC 959 appendix II). */
+export function quote(pathname: Pathname): string {
+  return `"${pathname.replaceAll('"', '""')}"`;
+}
+
+export function fileCommands(): Command[] {
+  return [
+    ...inBothForms('CWD', 'XCWD', {
+      syntax: 'CWD <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 959 4.1.1',
+      access: 'logged-in',
+      handle: withPathname(changeDirectory),
+    }),
+    ...inBothForms('CDUP', 'XCUP', {
+      syntax: 'CDUP',
+      argument: 'words',
+      source: 'RFC 959 4.1.1',
+      access: 'logged-in',
+      handle: (session, login) => changeDirectory(session, login, parentOf(login.workingDirectory)),
+    }),
+    ...inBothForms('PWD', 'XPWD', {
+      syntax: 'PWD',
+      argument: 'words',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      keepsPending: true,
+      handle: (_session, login) => reply(257, `${quote(login.workingDirectory)} is the current directory.`),
+    }),
+    ...inBothForms('MKD', 'XMKD', {
+      syntax: 'MKD <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'make-directory',
+      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
+        await filesystem.makeDirectory(pathname, { signal });
+        return reply(257, `${quote(pathname)} created.`);
+      }),
+    }),
+    ...inBothForms('RMD', 'XRMD', {
+      syntax: 'RMD <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'delete',
+      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
+        await filesystem.removeDirectory(pathname, { signal });
+        return reply(250, 'Directory removed.');
+      }),
+    }),
+    {
+      verb: 'DELE',
+      syntax: 'DELE <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'delete',
+      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
+        await filesystem.removeFile(pathname, { signal });
+        return reply(250, 'File deleted.');
+      }),
+    },
+    {
+      verb: 'RNFR',
+      syntax: 'RNFR <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'rename',
+      keepsPending: true,
+      handle: withPathname(async ({ signal }, login, pathname) => {
+        await login.filesystem.stat(pathname, { signal });
+        login.renameFrom = pathname;
+        return reply(350, 'Send RNTO with the new name.');
+      }),
+    },
+    {
+      verb: 'RNTO',
+      syntax: 'RNTO <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 959 4.1.3',
+      access: 'logged-in',
+      capability: 'rename',
+      handle: async ({ signal }, { filesystem, renameFrom, workingDirectory }, argument) => {
+        if (argument === '') return missingPathname;
+        if (renameFrom === undefined) return reply(503, 'Send RNFR first.');
+        if (namesDirectory(argument)) {
+          const { type } = await filesystem.stat(renameFrom, { signal });
+          if (type === 'file') throw new FilesystemError('name-not-allowed', `RNTO of a file to ${argument}`);
+        }
+        await filesystem.rename(renameFrom, resolvePathname(workingDirectory, argument), { signal });
+        return reply(250, 'Renamed.');
+      },
+    },
+    {
+      verb: 'SIZE',
+      syntax: 'SIZE <SP> <pathname>',
+      argument: 'pathname',
+      source: 'RFC 3659 4',
+      feature: 'SIZE',
+      access: 'logged-in',
+      capability: 'list',
+      keepsPending: true,
+      // In TYPE A too: counting the bytes after conversion would mean reading the whole file, and clients that ask
+      // then (Python's ftplib among them) want the stored size.
+      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
+        const { type, sizeBytes } = await statForRestart(filesystem, pathname, signal);
+        if (type === 'directory') throw new FilesystemError('is-a-directory', `SIZE of ${pathname}`);
+        return reply(213, `${sizeBytes}`);
+      }),
+    },
+  ];
+}
+
+/** Commands of RFC 959 that have an older name (RFC 1123 4.1.3.1). */
+function inBothForms(verb: string, olderVerb: string, command: Omit<LoginCommand, 'verb'>): Command[] {
+  const syntax = command.syntax.replace(verb, olderVerb);
+  return [
+    { ...command, verb },
+    { ...command, verb: olderVerb, syntax, source: 'RFC 1123 4.1.3.1' },
+  ];
+}
+
+async function changeDirectory({ signal }: Session, login: Login, pathname: Pathname): Promise<Reply> {
+  const { type } = await login.filesystem.stat(pathname, { signal });
+  if (type !== 'directory') {
+    // Who may not list learns of directories, which they must be able to use, but not of files.
+    const kind = may(login.user, 'list') ? 'not-a-directory' : 'not-found';
+    throw new FilesystemError(kind, `CWD to ${pathname}`);
+  }
+  login.workingDirectory = pathname;
+  return reply(250, `The current directory is ${quote(pathname)}.`);
+}

@@ -1,0 +1,185 @@
+/** Who the client is: USER, PASS, ACCT, HOST and REIN. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { TooManySessionsOfUser } from '../control/client-session.ts';
+import { LoginThrottle, type LoginThrottleOptions } from '../../users/login-throttle.ts';
+import { reply, type Reply } from './reply.ts';
+import type { Login, Session } from './session.ts';
+import type { TextEncoding } from './text-encoding.ts';
+import { defaultDeflateLevel } from '../data/deflate.ts';
+import type { Filesystem } from '../../filesystem/filesystem.ts';
+import { rootPathname } from '../../filesystem/pathname.ts';
+import type { Authenticate, User } from '../../users/user.ts';
+import type { Command } from './command.ts';
+
+export type LoginOptions = LoginThrottleOptions & {
+  readonly tls: 'off' | 'optional' | 'required';
+  /** Refused logins after which a connection is closed. */
+  readonly maxLoginAttempts: number;
+  /** What a session reads and writes at its beginning, and after REIN. */
+  readonly filenameEncoding: TextEncoding;
+  readonly authenticate: Authenticate;
+  filesystemFor(user: User): Filesystem;
+};
+
+const tlsFirst = reply(530, 'TLS is required here: send AUTH TLS before USER.');
+const passwordPlease = reply(331, 'Password required.');
+const userFirst = reply(503, 'Send USER first.');
+const wrongLogin = reply(530, 'Login incorrect.');
+const loggedIn = reply(230, 'Logged in.');
+const cannotTell = reply(451, 'The login cannot be checked now; try again later.');
+/** A multiple of ten seconds: how long exactly is nobody's business. */
+const tooManyFailures = (ms: number): Reply =>
+  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} seconds.`);
+const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
+
+export function loginCommands(options: LoginOptions): Command[] {
+  const throttle = new LoginThrottle(options);
+  return [
+    {
+      verb: 'USER',
+      syntax: 'USER <SP> <username>',
+      argument: 'verbatim',
+      source: 'RFC 959 4.1.1',
+      access: 'anyone',
+      handle: (session, username) => {
+        if (username === '') return reply(501, 'USER needs a name.');
+        if (options.tls === 'required' && session.tls === undefined) return tlsFirst;
+        // RFC 959 4.1.1: a new USER flushes the login there was.
+        if (session.loginState.step === 'logged-in') session.logOut();
+        session.loginState = { step: 'awaiting-password', username };
+        return passwordPlease;
+      },
+    },
+    {
+      verb: 'PASS',
+      syntax: 'PASS <SP> <password>',
+      argument: 'verbatim',
+      source: 'RFC 959 4.1.1',
+      access: 'anyone',
+      handle: (session, password) => {
+        switch (session.loginState.step) {
+          case 'greeting':
+            return userFirst;
+          case 'logged-in':
+            return reply(202, 'Already logged in.');
+          case 'awaiting-password':
+            return logIn(session, session.loginState.username, password, options, throttle);
+        }
+      },
+    },
+    {
+      verb: 'ACCT',
+      syntax: 'ACCT <SP> <account>',
+      argument: 'verbatim',
+      source: 'RFC 959 4.1.1',
+      access: 'logged-in',
+      handle: () => reply(202, 'Accounts are not used here.'),
+    },
+    {
+      verb: 'HOST',
+      syntax: 'HOST <SP> <hostname>',
+      argument: 'words',
+      source: 'RFC 7151 3',
+      feature: 'HOST',
+      access: 'anyone',
+      handle: (session, hostname) => {
+        if (session.loginState.step !== 'greeting') return reply(503, 'HOST comes before USER.');
+        if (!/^(?:[\w.-]+|\[[0-9a-f:.]+\])$/i.test(hostname)) return reply(501, 'HOST needs a host name.');
+        return reply(220, 'Every host name is served here.');
+      },
+    },
+    {
+      verb: 'REIN',
+      syntax: 'REIN',
+      argument: 'words',
+      source: 'RFC 959 4.1.1',
+      access: 'anyone',
+      handle: (session) => {
+        session.logOut();
+        session.representationType = 'A';
+        session.transmissionMode = 'S';
+        session.deflateLevel = defaultDeflateLevel;
+        session.filenameEncoding = options.filenameEncoding;
+        session.dataConnectionSource?.close();
+        session.dataConnectionSource = undefined;
+        return reply(220, 'Service ready for new user.');
+      },
+    },
+  ];
+}
+
+async function logIn(
+  session: Session,
+  username: string,
+  password: string,
+  options: LoginOptions,
+  throttle: LoginThrottle,
+): Promise<Reply> {
+  const { clientAddress, signal } = session;
+  session.loginState = { step: 'greeting' };
+  const refusedForMs = throttle.refusedForMs(clientAddress, username);
+  if (refusedForMs > 0) {
+    observe(session, username, 'throttled');
+    countFailure(session, options);
+    return tooManyFailures(refusedForMs);
+  }
+  try {
+    const isLoggedIn = await session.logIn(username, password, () =>
+      authenticate(session, username, password, options),
+    );
+    observe(session, username, isLoggedIn ? 'accepted' : 'refused');
+    if (isLoggedIn) {
+      throttle.succeeded(clientAddress, username);
+      return loggedIn;
+    }
+  } catch (error) {
+    if (error instanceof TooManySessionsOfUser) {
+      observe(session, username, 'refused');
+      session.endAfterReply('too-many-sessions-of-user');
+      return tooManySessions;
+    }
+    observe(session, username, 'failed');
+    if (!signal.aborted) {
+      session.observe({ event: 'unexpected-error', sessionId: session.id, error });
+    }
+    return cannotTell;
+  }
+  countFailure(session, options);
+  // Whoever leaves before the reply has been counted all the same.
+  await delay(throttle.failed(clientAddress, username), undefined, { signal }).catch(() => undefined);
+  return wrongLogin;
+}
+
+function countFailure(session: Session, { maxLoginAttempts }: LoginOptions): void {
+  session.failedLogins += 1;
+  if (session.failedLogins >= maxLoginAttempts) session.endAfterReply('too-many-login-attempts');
+}
+
+async function authenticate(
+  session: Session,
+  username: string,
+  password: string,
+  options: LoginOptions,
+): Promise<Login | undefined> {
+  const { clientAddress, signal } = session;
+  const secure = session.tls !== undefined;
+  const user = await options.authenticate({ username, password, clientAddress, secure }, signal);
+  if (user === undefined) return undefined;
+  return { user, filesystem: options.filesystemFor(user), workingDirectory: rootPathname };
+}
+
+function observe(
+  session: Session,
+  username: string,
+  outcome: 'accepted' | 'refused' | 'throttled' | 'failed',
+): void {
+  const { id: sessionId, clientAddress } = session;
+  session.observe({
+    event: 'login',
+    sessionId,
+    clientAddress,
+    username,
+    outcome,
+    tls: session.tls !== undefined,
+  });
+}

@@ -1,0 +1,101 @@
+/** TLS of the control connection, and whether data connections are protected: AUTH, PBSZ, PROT, CCC. */
+import { reply } from './reply.ts';
+import type { Session } from './session.ts';
+import type { Command } from './command.ts';
+
+export type ProtectionOptions = { readonly tls: 'off' | 'optional' | 'required' };
+
+const noTls = reply(502, 'TLS is not available here.');
+const authFirst = reply(503, 'Send AUTH TLS first.');
+
+/** Names of the one mechanism (RFC 4217 8), and whether the name asks for protected data too (its drafts). */
+const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
+  ['TLS', 'C'],
+  ['TLS-C', 'C'],
+  ['TLS-P', 'P'],
+  ['SSL', 'P'],
+]);
+
+export function protectionCommands({ tls }: ProtectionOptions): Command[] {
+  const whereTls = (feature: string) => (): string | undefined => (tls === 'off' ? undefined : feature);
+  return [
+    {
+      verb: 'AUTH',
+      syntax: 'AUTH <SP> TLS',
+      argument: 'words',
+      source: 'RFC 4217 4',
+      feature: whereTls('AUTH TLS'),
+      access: 'anyone',
+      handle: (session, argument) => {
+        if (tls === 'off') return noTls;
+        if (session.tls !== undefined) return reply(503, 'The control connection is under TLS already.');
+        const level = mechanisms.get(argument.toUpperCase());
+        if (level === undefined) return reply(504, 'The mechanism is not known; use AUTH TLS.');
+        beginAnew(session, level);
+        session.startTlsAfterReply();
+        return reply(234, 'Proceed with the TLS handshake.');
+      },
+    },
+    {
+      verb: 'PBSZ',
+      syntax: 'PBSZ <SP> 0',
+      argument: 'words',
+      source: 'RFC 2228 3, RFC 4217 9',
+      feature: whereTls('PBSZ'),
+      access: 'anyone',
+      handle: (session, argument) => {
+        if (tls === 'off') return noTls;
+        if (session.tls === undefined) return authFirst;
+        if (!/^\d{1,10}$/.test(argument)) return reply(501, 'PBSZ needs a number.');
+        // TLS has no protection buffer of ours; RFC 2228 lets the server answer with a smaller size.
+        return reply(200, 'PBSZ=0');
+      },
+    },
+    {
+      verb: 'PROT',
+      syntax: 'PROT <SP> C|P',
+      argument: 'words',
+      source: 'RFC 2228 3, RFC 4217 9',
+      feature: whereTls('PROT'),
+      access: 'anyone',
+      handle: (session, argument) => {
+        if (tls === 'off') return noTls;
+        if (session.tls === undefined) return authFirst;
+        switch (argument.toUpperCase()) {
+          case 'P':
+            session.protectionLevel = 'P';
+            return reply(200, 'Data connections are protected.');
+          case 'C':
+            if (tls === 'required') return reply(534, 'PROT P is required here.');
+            session.protectionLevel = 'C';
+            return reply(200, 'Data connections are in clear.');
+          case 'S':
+          case 'E':
+            return reply(536, 'TLS protects wholly or not at all; use PROT P.');
+          default:
+            return reply(504, 'The protection level is not known; use PROT P.');
+        }
+      },
+    },
+    {
+      verb: 'CCC',
+      syntax: 'CCC',
+      argument: 'words',
+      source: 'RFC 4217 5',
+      access: 'anyone',
+      handle: (session) => {
+        if (tls === 'off') return noTls;
+        if (session.tls === undefined) return reply(533, 'The control connection is in clear already.');
+        return reply(534, 'The control connection stays under TLS.');
+      },
+    },
+  ];
+}
+
+// Whatever was said in clear could have been said by anybody on the way (RFC 4217 15).
+function beginAnew(session: Session, level: 'C' | 'P'): void {
+  session.logOut();
+  session.protectionLevel = level;
+  session.dataConnectionSource?.close();
+  session.dataConnectionSource = undefined;
+}

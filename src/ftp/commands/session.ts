@@ -1,0 +1,128 @@
+/**
+ * The state of one control connection, as commands see it. Nothing here knows a socket of the control connection or
+ * ftp-srv: replies are returned, and the few things that must be sent earlier go through `sendPreliminary`.
+ */
+import type { SecureContext, TLSSocket } from 'node:tls';
+import type { DataConnectionSource } from '../data/data-connection-source.ts';
+import type { MlstFact } from '../listing/format.ts';
+import type { ChecksumAlgorithm, Filesystem } from '../../filesystem/filesystem.ts';
+import type { Pathname } from '../../filesystem/pathname.ts';
+import type { Observe } from '../../observability/event.ts';
+import type { User } from '../../users/user.ts';
+import type { Reply } from './reply.ts';
+import type { TextEncoding } from './text-encoding.ts';
+
+/** A user who is logged in, with what only a logged-in session has. */
+export type Login = {
+  readonly user: User;
+  readonly filesystem: Filesystem;
+  workingDirectory: Pathname;
+  /** Set by RNFR, used and cleared by the command right after it. */
+  renameFrom?: Pathname | undefined;
+};
+
+export type LoginState =
+  | { readonly step: 'greeting' }
+  | { readonly step: 'awaiting-password'; readonly username: string }
+  | { readonly step: 'logged-in'; readonly login: Login };
+
+/** TLS of the control connection, and what data connections need to resume its session. */
+export type ControlTls = {
+  readonly socket: TLSSocket;
+  /** Belongs to this control connection alone: a ticket of another session is not accepted on its data connections. */
+  readonly secureContext: SecureContext;
+};
+
+/** The transfer that runs now; at most one a session (RFC 959 allows no more). */
+export type RunningTransfer = {
+  readonly verb: string;
+  readonly pathname: Pathname;
+  readonly startedAtMs: number;
+  /** Payload bytes moved so far, for STAT (RFC 959 4.1.3). */
+  readonly movedBytes: number;
+  /** A complete command line arrived that does not abort the transfer; it may prove that an upload is whole. */
+  commandArrived(isQuit: boolean): void;
+  /** The control connection has ended: whether the transfer goes on. It does for an upload that a command has confirmed. */
+  outlivesControlConnection(): boolean;
+  /** Ends it; the transfer's own final reply follows. The first reason is kept. */
+  abort(reason: TransferAbortReason): void;
+  /** Resolves when it has ended and released everything. Never rejects. */
+  readonly ended: Promise<void>;
+};
+
+export type TransferAbortReason =
+  'client-abort' | 'control-connection-lost' | 'session-ended' | 'stall-timeout' | 'drain';
+
+export type Session = {
+  readonly id: string;
+  /** The client's own address as text (from the PROXY header where there is one), IPv4-mapped IPv6 folded to IPv4. */
+  readonly clientAddress: string;
+  /** The address the client reached: the PROXY header's destination, else the control socket's local address; folded likewise. */
+  readonly reachedAddress: string;
+  /** Whether `reachedAddress` was told by a PROXY header (a load balancer's node) and is not the socket's own. */
+  readonly reachedThroughProxy: boolean;
+  readonly observe: Observe;
+  /** Aborted when the control connection is gone or the session ends; everything the session started stops with it. */
+  readonly signal: AbortSignal;
+  /** Whether a command is under way whose final reply is still to come. */
+  readonly isExecuting: boolean;
+
+  loginState: LoginState;
+  /** Undefined while the control connection is in clear. */
+  readonly tls: ControlTls | undefined;
+  /** PROT (RFC 4217): C clear, P private. */
+  protectionLevel: 'C' | 'P';
+  /** TYPE (RFC 959 3.1.1): A ASCII, I image. */
+  representationType: 'A' | 'I';
+  /** MODE: S stream (RFC 959 3.4.1), Z deflate (draft-preston-ftpext-deflate). */
+  transmissionMode: 'S' | 'Z';
+  /** How hard MODE Z compresses what is sent, 1 to 9; OPTS MODE Z LEVEL sets it. */
+  deflateLevel: number;
+  /** REST (RFC 3659 5): applies to the transfer command right after it, and to no other. */
+  restartOffsetBytes: number;
+  /** ALLO: bytes the client announced for its next upload. */
+  announcedBytes: number | undefined;
+  /** What HASH computes; OPTS HASH selects it (draft-bryan-ftpext-hash 3.2). */
+  hashAlgorithm: ChecksumAlgorithm;
+  /** Refused logins of this connection. */
+  failedLogins: number;
+  /** The facts that MLSD and MLST show; OPTS MLST selects them (RFC 3659 7.9). Begins with all of `mlstFacts`. */
+  selectedFacts: readonly MlstFact[];
+  /** How names are read and written; begins as configured, OPTS UTF8 changes it. */
+  filenameEncoding: TextEncoding;
+  /** EPSV ALL was given: PASV, PORT and EPRT are refused from now on (RFC 2428 section 4). */
+  epsvAll: boolean;
+  dataConnectionSource: DataConnectionSource | undefined;
+  transfer: RunningTransfer | undefined;
+
+  /** Sends a 1xx reply at once; the command's returned reply follows later. */
+  sendPreliminary(reply: Reply): void;
+  /**
+   * Passes a login on. `authenticate` decides, and resolves to the new login or to undefined; resolves to whether the
+   * session is logged in then. Rejects as `authenticate` does.
+   */
+  logIn(username: string, password: string, authenticate: () => Promise<Login | undefined>): Promise<boolean>;
+  /** REIN, or a login that begins anew: nobody is logged in any more. */
+  logOut(): void;
+  /** AUTH: the handshake begins in the very tick in which the command's reply is written. */
+  startTlsAfterReply(): void;
+  /** Ends the session when the command's reply is sent. The first reason is kept, but for a drain's. */
+  endAfterReply(reason: SessionEnd): void;
+};
+
+/** Why a session ended, for logs and metrics. */
+export type SessionEnd =
+  | 'quit'
+  | 'client-closed'
+  | 'connection-broken'
+  | 'login-timeout'
+  | 'idle-timeout'
+  | 'too-many-login-attempts'
+  | 'too-many-sessions'
+  | 'too-many-sessions-of-user'
+  | 'too-many-overlong-lines'
+  | 'replies-not-read'
+  | 'bad-proxy-header'
+  | 'clear-text-after-auth'
+  | 'drain'
+  | 'gateway-closed';

@@ -1,0 +1,62 @@
+/** The command table: every command of every part, by verb. */
+import type { PassivePorts } from '../data/passive-ports.ts';
+import type { TransferSettings } from '../data/transfer.ts';
+import { reply } from './reply.ts';
+import { withReadArgument, type ArgumentOptions } from './arguments.ts';
+import { checksumCommands } from './checksums.ts';
+import type { Command } from './command.ts';
+import { dataConnectionCommands, type DataConnectionOptions } from './data-connection.ts';
+import { featureCommands } from './features.ts';
+import { fileTimeCommands, type FileTimeOptions } from './file-times.ts';
+import { fileCommands } from './files.ts';
+import { listingCommands } from './listing.ts';
+import { loginCommands, type LoginOptions } from './login.ts';
+import { protectionCommands } from './security.ts';
+import { sessionCommands, type RunStock } from './status.ts';
+import { siteCommandRows } from './site.ts';
+import { transferCommands } from './file-transfer.ts';
+
+export type CommandOptions = ArgumentOptions &
+  LoginOptions &
+  DataConnectionOptions &
+  FileTimeOptions &
+  TransferSettings & { readonly passivePorts: PassivePorts; readonly runStock: RunStock };
+
+/** In the order in which docs/rfc-compliance.md lists them. Throws where two parts claim one verb. */
+export function commandTable(options: CommandOptions): ReadonlyMap<string, Command> {
+  const table = new Map<string, Command>();
+  const commands = [
+    ...loginCommands(options),
+    ...protectionCommands(options),
+    ...sessionCommands(options.runStock),
+    ...dataConnectionCommands(options),
+    ...protectedWhereRequired(options, [...transferCommands(options), ...listingCommands(options)]),
+    ...fileCommands(),
+    ...fileTimeCommands(options),
+    ...checksumCommands(),
+    ...siteCommandRows(options),
+    ...featureCommands(() => table),
+  ];
+  for (const command of commands) {
+    if (table.has(command.verb)) throw new Error(`The command table has ${command.verb} twice.`);
+    table.set(command.verb, withReadArgument(command, options));
+  }
+  return table;
+}
+
+const protectionFirst = reply(521, 'Data connections must be protected here: send PBSZ 0 and PROT P first.');
+/** Of the commands that move data, those that need no data connection. */
+const withoutData: ReadonlySet<string> = new Set(['REST', 'MLST']);
+
+/** RFC 4217 10.2: 521 where a data connection cannot be made at the protection level in force. */
+function protectedWhereRequired({ tls }: LoginOptions, commands: readonly Command[]): readonly Command[] {
+  if (tls !== 'required') return commands;
+  return commands.map((command) => {
+    if (command.access === 'anyone' || withoutData.has(command.verb)) return command;
+    return {
+      ...command,
+      handle: (session, login, argument) =>
+        session.protectionLevel === 'P' ? command.handle(session, login, argument) : protectionFirst,
+    };
+  });
+}

@@ -1,0 +1,138 @@
+/**
+ * From bytes to command lines: the first step of a command, and the one that strangers can reach. Pure; holds at most one
+ * chunk and one unfinished line, and hands out a line only when asked, so that whoever asks sets the pace.
+ */
+import { decodeLine, type TextEncoding } from '../commands/text-encoding.ts';
+
+/** The longest command line, its end not counted. The longest S3 key is 1,024 bytes; 8 KiB leaves room for odd clients. */
+export const maxLineBytes = 8 * 1024;
+
+export type Line =
+  | { readonly kind: 'line'; readonly text: string }
+  /** Longer than `maxLineBytes`: told once, the rest of it is skipped. */
+  | { readonly kind: 'too-long' };
+
+const lf = 0x0a;
+const cr = 0x0d;
+const iac = 0xff;
+const noBytes = Buffer.alloc(0);
+const tooLong: Line = { kind: 'too-long' };
+
+export class LineFraming {
+  #bytes: Buffer = noBytes;
+  #position = 0;
+  #skipsRestOfLine = false;
+  #skipsLineFeed = false;
+  readonly #telnet = new TelnetFilter();
+
+  /** Takes ownership of a chunk as the socket delivered it. */
+  push(chunk: Buffer): void {
+    const bytes = this.#telnet.filter(chunk);
+    const rest = this.#bytes.length - this.#position;
+    this.#bytes = rest === 0 ? bytes : Buffer.concat([this.#bytes.subarray(this.#position), bytes]);
+    this.#position = 0;
+  }
+
+  /** Bytes that have come and are not yet part of a line handed out. */
+  get bufferedBytes(): number {
+    return this.#bytes.length - this.#position;
+  }
+
+  /** The next whole line without its end, in the encoding that now applies, or undefined until more bytes come. */
+  next(encoding: TextEncoding = 'utf-8'): Line | undefined {
+    this.#swallowLineFeed();
+    for (;;) {
+      const start = this.#position;
+      const end = this.#bytes.indexOf(lf, start);
+      if (this.#skipsRestOfLine) {
+        if (end < 0) {
+          this.#forget();
+          return undefined;
+        }
+        this.#skipsRestOfLine = false;
+        this.#position = end + 1;
+        continue;
+      }
+      const urgent = this.#urgentLineEnd(start, end);
+      if (urgent !== undefined) {
+        this.#position = urgent + 1;
+        this.#skipsLineFeed = true;
+        this.#swallowLineFeed();
+        return { kind: 'line', text: decodeLine(this.#bytes.subarray(start, urgent), encoding) };
+      }
+      if (end < 0) return this.#unfinished(start);
+      this.#position = end + 1;
+      const withoutCr = end > start && this.#bytes[end - 1] === cr ? end - 1 : end;
+      if (withoutCr - start > maxLineBytes) return tooLong;
+      return { kind: 'line', text: decodeLine(this.#bytes.subarray(start, withoutCr), encoding) };
+    }
+  }
+
+  #unfinished(start: number): Line | undefined {
+    const length = this.#bytes.length - start;
+    if (length === 0) this.#forget();
+    // One more for a CR, whose LF is still to come.
+    if (length <= maxLineBytes + 1) return undefined;
+    this.#skipsRestOfLine = true;
+    this.#forget();
+    return tooLong;
+  }
+
+  #forget(): void {
+    this.#bytes = noBytes;
+    this.#position = 0;
+  }
+
+  /**
+   * Clients that follow RFC 959 4.1.3 to the letter send the LF of `ABOR CR LF` as TCP urgent data, which never arrives
+   * in the stream. So a lone CR ends a line of these few verbs, and of no other: a CR anywhere else is a control
+   * character in an argument, never the beginning of another command.
+   */
+  #urgentLineEnd(start: number, end: number): number | undefined {
+    const at = this.#bytes.indexOf(cr, start);
+    if (at < 0 || (end >= 0 && at >= end - 1)) return undefined;
+    const length = at - start;
+    if (length < 4 || length > 8) return undefined;
+    return /(?:ABOR|STAT|QUIT)$/i.test(this.#bytes.toString('latin1', start, at)) ? at : undefined;
+  }
+
+  #swallowLineFeed(): void {
+    if (!this.#skipsLineFeed || this.#position >= this.#bytes.length) return;
+    this.#skipsLineFeed = false;
+    if (this.#bytes[this.#position] === lf) this.#position += 1;
+  }
+}
+
+/**
+ * Takes Telnet commands out of the stream (RFC 854, RFC 959 5.3). The DM of a Synch goes as urgent data and is lost, so
+ * that the IAC before it is followed by the first letter of a command: only a byte from 0xF0 on belongs to an IAC.
+ */
+class TelnetFilter {
+  #state: 'text' | 'after-iac' | 'option' = 'text';
+
+  filter(chunk: Buffer): Buffer {
+    if (this.#state === 'text' && chunk.indexOf(iac) < 0) return chunk;
+    let length = 0;
+    // In place: what is taken out only makes it shorter.
+    for (const byte of chunk) {
+      if (this.#keeps(byte)) chunk[length++] = byte;
+    }
+    return chunk.subarray(0, length);
+  }
+
+  #keeps(byte: number): boolean {
+    switch (this.#state) {
+      case 'text':
+        if (byte !== iac) return true;
+        this.#state = 'after-iac';
+        return false;
+      case 'after-iac':
+        // WILL, WONT, DO and DONT name an option in one more byte; a doubled IAC is the byte itself.
+        this.#state = byte >= 0xfb && byte !== iac ? 'option' : 'text';
+        return byte < 0xf0 || byte === iac;
+      case 'option':
+        this.#state = 'text';
+        return false;
+    }
+  }
+}

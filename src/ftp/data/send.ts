@@ -1,0 +1,97 @@
+/** From the storage to the client: writes a stream of bytes to the data connection, no faster than the client takes it. */
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { deflate } from './deflate.ts';
+import { closeInOrder, type Transfer } from './transfer.ts';
+
+type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/**
+ * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when every byte and the end
+ * are with the kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content`
+ * threw.
+ * @param announcedBytes of the content, where the client was told: no download ends as complete that is shorter or longer.
+ */
+export function send(
+  transfer: Transfer,
+  socket: Socket,
+  content: Content,
+  announcedBytes?: number,
+): Promise<void> {
+  const { deflateLevel } = transfer;
+  if (deflateLevel === undefined) return sendBytes(transfer, socket, content, announcedBytes);
+  return sendBytes(transfer, socket, deflate(countPayload(transfer, content), deflateLevel), announcedBytes);
+}
+
+async function* countPayload(transfer: Transfer, content: Content): AsyncGenerator<Uint8Array> {
+  for await (const bytes of content) {
+    transfer.movedBytes += bytes.length;
+    yield bytes;
+  }
+}
+
+async function sendBytes(
+  transfer: Transfer,
+  socket: Socket,
+  content: Content,
+  announcedBytes: number | undefined,
+): Promise<void> {
+  const isPayload = transfer.deflateLevel === undefined;
+  let pieces = 0;
+  let isCorked = false;
+  const uncork = (): void => {
+    isCorked = false;
+    socket.uncork();
+  };
+  let wake: (() => void) | undefined;
+  const onProgress = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  socket.on('drain', onProgress);
+  socket.on('close', onProgress);
+  const clientTakesIt = async (): Promise<void> => {
+    transfer.waitForClient();
+    await new Promise<void>((resolve) => (wake = resolve));
+    transfer.stopWaiting();
+  };
+  for await (const bytes of content) {
+    if (socket.destroyed) throw transfer.brokenConnection();
+    if (isPayload) transfer.movedBytes += bytes.length;
+    // Pieces come from S3 as small as TLS records; the kernel sends them in full segments, which saves a tenth of the CPU
+    // time. The end of the connection pushes out what is left (RFC 9293 3.7.4 holds back small segments only while more may
+    // follow).
+    if (++pieces === 2 && !(socket instanceof TLSSocket)) socket.setNoDelay(false);
+    // What is written in one turn goes to the kernel, or into TLS records, together.
+    if (!isCorked) {
+      isCorked = true;
+      socket.cork();
+      process.nextTick(uncork);
+    }
+    socket.write(bytes);
+    // Often the kernel has taken everything at once, whatever write() returned; then there is nothing to wait for.
+    if (socket.writableLength >= socket.writableHighWaterMark) await clientTakesIt();
+  }
+  transfer.throwIfAborted();
+  if (socket.destroyed) throw transfer.brokenConnection();
+  const missingBytes = (announcedBytes ?? transfer.movedBytes) - transfer.movedBytes;
+  if (missingBytes !== 0)
+    throw new FilesystemError('unavailable', `a download ended ${missingBytes} bytes early`);
+  if (isCorked) uncork();
+  if (socket.writableLength === 0 && !(socket instanceof TLSSocket)) {
+    // The kernel has every byte; closing sends the end after them. A reset could only come of bytes the client sent
+    // where it has nothing to send.
+    transfer.releaseConnection();
+    socket.destroy();
+    return;
+  }
+  const finished = new Promise<void>((resolve, reject) => {
+    socket.once('finish', resolve);
+    socket.once('close', () => reject(transfer.brokenConnection()));
+  });
+  transfer.waitForClient();
+  closeInOrder(socket);
+  await finished;
+  transfer.releaseConnection();
+}

@@ -1,0 +1,202 @@
+/**
+ * Any filesystem in the shape of ftp-srv's own `FileSystem`, for those who run ftp-srv 4.6.3 as it comes: resolve its
+ * `login` event with `{ fs: new StockFilesystem(new S3Filesystem(storage, home)) }`. The gateway itself does not use it.
+ */
+import { randomUUID } from 'node:crypto';
+import { Readable, Writable } from 'node:stream';
+import type { FileSystem, FtpConnection } from 'ftp-srv';
+import type { Entry, Filesystem, Upload } from '../../filesystem/filesystem.ts';
+import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
+import { filesystemReply } from '../commands/filesystem-reply.ts';
+import { type Pathname, resolvePathname, rootPathname } from '../../filesystem/pathname.ts';
+
+/** What ftp-srv reads of a `Stats`. */
+export type StockStats = {
+  readonly name: string;
+  readonly size: number;
+  readonly mtime: Date;
+  isDirectory(): boolean;
+};
+
+export type StockTransfer<Stream> = { readonly stream: Stream; readonly clientPath: string };
+
+/**
+ * One of these belongs to one connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it.
+ * What ftp-srv itself cannot tell, no filesystem can: it takes an upload whose data connection ended for complete.
+ */
+export class StockFilesystem implements FileSystem {
+  readonly connection: FtpConnection;
+  readonly root = '/';
+  readonly #filesystem: Filesystem;
+  #workingDirectory = rootPathname;
+
+  /** ftp-srv asks for the connection in its type and never uses it. */
+  constructor(filesystem: Filesystem, connection?: FtpConnection) {
+    this.#filesystem = filesystem;
+    this.connection = connection as FtpConnection;
+  }
+
+  get cwd(): string {
+    return this.#workingDirectory;
+  }
+
+  currentDirectory(): string {
+    return this.#workingDirectory;
+  }
+
+  async get(fileName: string): Promise<StockStats> {
+    return statsOf(await this.#stat(this.#resolve(fileName)));
+  }
+
+  /** All entries at once: ftp-srv has no other way to list. */
+  async list(path = '.'): Promise<StockStats[]> {
+    return await toldToClient(async () => {
+      const stats: StockStats[] = [];
+      const { signal } = new AbortController();
+      for await (const page of this.#filesystem.list(this.#resolve(path), { signal })) {
+        for (const entry of page) stats.push(statsOf(entry));
+      }
+      return stats;
+    });
+  }
+
+  async chdir(path = '.'): Promise<string> {
+    const pathname = this.#resolve(path);
+    const { type } = await this.#stat(pathname);
+    if (type !== 'directory') throw new Error(textOf('not-a-directory'));
+    this.#workingDirectory = pathname;
+    return pathname;
+  }
+
+  /** The stream's `finish` comes after the storage has confirmed the file; `destroy` leaves the old one. */
+  async write(
+    fileName: string,
+    { append = false, start = 0 }: { append?: boolean; start?: number } = {},
+  ): Promise<StockTransfer<Writable>> {
+    const pathname = this.#resolve(fileName);
+    const controller = new AbortController();
+    const upload = await toldToClient(() =>
+      this.#filesystem.openUpload(pathname, {
+        offset: append ? 'end' : start,
+        ifExists: 'replace',
+        signal: controller.signal,
+      }),
+    );
+    return { stream: writableOf(upload, controller), clientPath: pathname };
+  }
+
+  async read(fileName: string, { start = 0 }: { start?: number } = {}): Promise<StockTransfer<Readable>> {
+    const pathname = this.#resolve(fileName);
+    const controller = new AbortController();
+    const { content } = await toldToClient(() =>
+      this.#filesystem.openDownload(pathname, { offsetBytes: start, signal: controller.signal }),
+    );
+    const stream = Readable.from(told(content), { objectMode: false });
+    stream.once('close', () => {
+      controller.abort(new Error('the download was closed'));
+    });
+    return { stream, clientPath: pathname };
+  }
+
+  /** DELE and RMD alike, as ftp-srv has it. */
+  async delete(path: string): Promise<void> {
+    const pathname = this.#resolve(path);
+    const { type } = await this.#stat(pathname);
+    const { signal } = new AbortController();
+    await toldToClient(() =>
+      type === 'directory'
+        ? this.#filesystem.removeDirectory(pathname, { signal })
+        : this.#filesystem.removeFile(pathname, { signal }),
+    );
+  }
+
+  async mkdir(path: string): Promise<string> {
+    const pathname = this.#resolve(path);
+    const { signal } = new AbortController();
+    await toldToClient(() => this.#filesystem.makeDirectory(pathname, { signal }));
+    return pathname;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const { signal } = new AbortController();
+    await toldToClient(() => this.#filesystem.rename(this.#resolve(from), this.#resolve(to), { signal }));
+  }
+
+  /** There are no modes in S3; clients that set them after an upload are not to fail for it. */
+  async chmod(path: string): Promise<void> {
+    await this.#stat(this.#resolve(path));
+  }
+
+  getUniqueName(): string {
+    return randomUUID().replaceAll('-', '');
+  }
+
+  #resolve(path: string): Pathname {
+    return resolvePathname(this.#workingDirectory, path);
+  }
+
+  async #stat(pathname: Pathname): Promise<Entry> {
+    const { signal } = new AbortController();
+    return await toldToClient(() => this.#filesystem.stat(pathname, { signal }));
+  }
+}
+
+function writableOf(upload: Upload, controller: AbortController): Writable {
+  const stream = new Writable({
+    write(bytes: Buffer, _encoding, callback) {
+      const written = upload.write(bytes);
+      if (written) written.then(() => callback(), toClient(callback));
+      else callback();
+    },
+    final(callback) {
+      // ftp-srv ends the stream of a connection that broke, and destroys it in the same breath.
+      setImmediate(() => {
+        if (!stream.destroyed) upload.commit().then(() => callback(), toClient(callback));
+      });
+    },
+    destroy(error, callback) {
+      const reason = error ?? new Error('the upload was closed');
+      void upload.abort(reason).then(() => {
+        controller.abort(reason);
+        callback(error);
+      });
+    },
+  });
+  return stream;
+}
+
+function toClient(callback: (error: Error) => void): (error: unknown) => void {
+  return (error) => {
+    callback(clientErrorOf(error));
+  };
+}
+
+async function* told(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* content;
+  } catch (error) {
+    throw clientErrorOf(error);
+  }
+}
+
+async function toldToClient<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw clientErrorOf(error);
+  }
+}
+
+function statsOf({ name, type, sizeBytes, modifiedAt }: Entry): StockStats {
+  return { name, size: sizeBytes, mtime: modifiedAt, isDirectory: () => type === 'directory' };
+}
+
+/** The failure as a client may read it, the real one kept as its cause for ftp-srv's log. */
+function clientErrorOf(error: unknown): Error {
+  const text = error instanceof FilesystemError ? textOf(error.kind) : 'The server failed; try again later.';
+  return new Error(text, { cause: error });
+}
+
+function textOf(kind: FilesystemErrorKind): string {
+  return [filesystemReply(kind).text].flat().join(' ');
+}

@@ -1,0 +1,129 @@
+/** The entries that LIST, NLST and MLSD show, a page at a time from the storage to the wire; nothing is collected. */
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import type { Entry, Filesystem } from '../../filesystem/filesystem.ts';
+import { nameOf, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
+import { compileGlob, hasWildcard } from './glob.ts';
+
+/** What a listing is of. */
+export type ListingTarget = {
+  readonly filesystem: Filesystem;
+  readonly workingDirectory: Pathname;
+  /** As the client wrote it; empty is the working directory. */
+  readonly pathname: string;
+  /** Whether the times of the entries are shown. */
+  readonly withTimes: boolean;
+  readonly signal: AbortSignal;
+};
+
+/** Entries as they arrive, and what stands before their names in the form the client named them (NLST). */
+export type Listing = {
+  readonly prefix: string;
+  readonly directory: Pathname;
+  readonly pages: AsyncIterable<readonly Entry[]>;
+};
+
+/**
+ * Opens the listing of a directory, of one file, or of what wildcards in the last segment match. A name that exists is taken
+ * as it is, wildcards or not. Rejects, before anything is sent, where the directory or file does not exist.
+ */
+export async function openListing(target: ListingTarget): Promise<Listing> {
+  const { filesystem, workingDirectory, pathname: written, withTimes, signal } = target;
+  const pathname = resolvePathname(workingDirectory, written);
+  const writtenParent = written.slice(0, written.lastIndexOf('/') + 1);
+  try {
+    const pages = await openPages(filesystem.list(pathname, { signal, withTimes }));
+    return { prefix: directoryPrefix(written), directory: pathname, pages };
+  } catch (error) {
+    const kind = error instanceof FilesystemError ? error.kind : undefined;
+    const directory = parentOf(pathname);
+    if (kind === 'not-a-directory') {
+      const entry = await filesystem.stat(pathname, { signal });
+      return { prefix: writtenParent, directory, pages: onePage([entry]) };
+    }
+    if (kind !== 'not-found' || !hasWildcard(nameOf(pathname))) throw error;
+    const isWanted = compileGlob(nameOf(pathname));
+    const pages = await openPages(filesystem.list(directory, { signal, withTimes, isWanted }));
+    return { prefix: writtenParent, directory, pages };
+  }
+}
+
+/** A directory met by a recursive listing: its pathname relative to where the listing began, and its entries. */
+export type ListedDirectory = {
+  readonly relativePathname: string;
+  readonly pages: AsyncIterable<readonly Entry[]>;
+};
+
+/**
+ * The directories below a listing, depth first (`LIST -R`). Only the names of directories not yet shown are kept. One that
+ * vanishes in the meantime is left out.
+ */
+export async function* walkBelow(
+  filesystem: Filesystem,
+  directory: Pathname,
+  names: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<ListedDirectory> {
+  const ahead = names.map((name) => `./${name}`).reverse();
+  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+    const relativePathname = next;
+    const below: string[] = [];
+    const pathname = resolvePathname(directory, relativePathname);
+    let pages: AsyncIterable<readonly Entry[]>;
+    try {
+      pages = await openPages(filesystem.list(pathname, { signal }));
+    } catch (error) {
+      if (error instanceof FilesystemError && error.kind === 'not-found') continue;
+      throw error;
+    }
+    yield {
+      relativePathname,
+      pages: tapPages(pages, (entry) => {
+        if (entry.type === 'directory') below.push(`${relativePathname}/${entry.name}`);
+      }),
+    };
+    ahead.push(...below.reverse());
+  }
+}
+
+/** Passes pages on and shows every entry to `see`. */
+export async function* tapPages(
+  pages: AsyncIterable<readonly Entry[]>,
+  see: (entry: Entry) => void,
+): AsyncGenerator<readonly Entry[]> {
+  for await (const page of pages) {
+    page.forEach(see);
+    yield page;
+  }
+}
+
+// Names in NLST must serve as they are in the commands that follow (RFC 1123 4.1.2.7): `NLST dir` shows `dir/file`.
+function directoryPrefix(written: string): string {
+  const path = written.replace(/\/+$/, '');
+  if (path === '') return written === '' ? '' : '/';
+  return path === '.' ? '' : `${path}/`;
+}
+
+/** Fetches the first page, so that a directory that cannot be listed is known before anything is sent. */
+export async function openPages(
+  pages: AsyncIterable<readonly Entry[]>,
+): Promise<AsyncIterable<readonly Entry[]>> {
+  const iterator = pages[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  return resumePages(iterator, first);
+}
+
+async function* resumePages(
+  iterator: AsyncIterator<readonly Entry[]>,
+  first: IteratorResult<readonly Entry[]>,
+): AsyncGenerator<readonly Entry[]> {
+  try {
+    for (let page = first; page.done !== true; page = await iterator.next()) yield page.value;
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a listing of one file has the form of any other
+async function* onePage(page: readonly Entry[]): AsyncGenerator<readonly Entry[]> {
+  yield page;
+}

@@ -1,0 +1,117 @@
+/** The lines of LIST, NLST, MLSD and MLST. Pure; times are GMT, months English, whatever the process's locale is. */
+import type { Entry } from '../../filesystem/filesystem.ts';
+import { may, type User } from '../../users/user.ts';
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
+// What POSIX ls calls recent, and what clients that parse LIST assume: about six months, in seconds 365.2425 days / 2.
+const recentMs = 15_778_476_000;
+// A file just uploaded has a time of S3's clock, which may be ahead of ours. It must not be listed by its day now and by its minute
+// later: clients that compare times by LIST would transfer it again.
+const clockDifferenceMs = 60_000;
+
+/**
+ * One line of LIST in the form of `ls -l`, which every client can parse: a time of day for the last six months, a year for
+ * what is older, or more than a minute in the future. No line end.
+ */
+export function formatListLine(entry: Entry, user: User, nowMs: number): string {
+  const { modifiedAt } = entry;
+  const day = `${months[modifiedAt.getUTCMonth()] ?? ''} ${twoDigits(modifiedAt.getUTCDate())}`;
+  const ageMs = nowMs - modifiedAt.getTime();
+  const isRecent = ageMs >= -clockDifferenceMs && ageMs < recentMs;
+  const timeOrYear = isRecent
+    ? `${twoDigits(modifiedAt.getUTCHours())}:${twoDigits(modifiedAt.getUTCMinutes())}`
+    : String(modifiedAt.getUTCFullYear()).padStart(5);
+  const links = entry.type === 'directory' ? 2 : 1;
+  const size = String(entry.sizeBytes).padStart(12);
+  return `${modeOf(entry, user)} ${links} ftp      ftp      ${size} ${day} ${timeOrYear} ${printable(entry.name)}`;
+}
+
+/** The facts of MLSD and MLST (RFC 3659 7.5), in the order in which they are sent. */
+export const mlstFacts = ['type', 'size', 'modify', 'perm'] as const;
+export type MlstFact = (typeof mlstFacts)[number];
+
+/**
+ * The facts that OPTS MLST selects (RFC 3659 7.9): those of the list that exist here, names in any case; none is a
+ * selection too. The reply names them in the form of `formatFactNames`.
+ */
+export function selectFacts(argument: string): readonly MlstFact[] {
+  const wanted = new Set(argument.toLowerCase().split(';'));
+  return mlstFacts.filter((fact) => wanted.has(fact));
+}
+
+/** `type;size;` as the reply to OPTS MLST has it. */
+export function formatFactNames(facts: readonly MlstFact[]): string {
+  return facts.map((fact) => `${fact};`).join('');
+}
+
+/** `type*;size*;modify;perm;` as FEAT has it: a star behind what is sent (RFC 3659 7.8). */
+export function formatFactFeature(selected: readonly MlstFact[]): string {
+  return mlstFacts.map((fact) => `${fact}${selected.includes(fact) ? '*' : ''};`).join('');
+}
+
+/** One entry of MLSD, or the line in the middle of MLST's reply: facts, a space, the name (RFC 3659 7.2). No line end. */
+export function formatMlstEntry(entry: Entry, name: string, user: User, facts: readonly MlstFact[]): string {
+  let line = '';
+  for (const fact of facts) {
+    const value = factOf(entry, user, fact);
+    if (value !== undefined) line += `${fact}=${value};`;
+  }
+  return `${line} ${printable(name)}`;
+}
+
+/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), as MDTM and the modify fact have it. Some clients expect no fraction. */
+export function formatTimeValue(time: Date): string {
+  return time.toISOString().slice(0, 19).replace(/[-:T]/g, '');
+}
+
+/** A name as a listing may show it: what would end its line or hide it becomes `?`, as ls does. */
+export function printable(name: string): string {
+  return name.replace(/[\x00-\x1f\x7f]/g, '?');
+}
+
+function factOf(entry: Entry, user: User, fact: MlstFact): string | undefined {
+  switch (fact) {
+    case 'type':
+      return entry.type === 'directory' ? 'dir' : 'file';
+    case 'size':
+      return entry.type === 'directory' ? undefined : String(entry.sizeBytes);
+    case 'modify':
+      return formatTimeValue(entry.modifiedAt);
+    case 'perm':
+      return entry.type === 'directory' ? directoryPermissions(user) : filePermissions(user);
+  }
+}
+
+// RFC 3659 7.5.5: a append, d delete, f rename, r retrieve, w store.
+function filePermissions(user: User): string {
+  return (
+    (may(user, 'overwrite') ? 'a' : '') +
+    (may(user, 'delete') ? 'd' : '') +
+    (may(user, 'rename') ? 'f' : '') +
+    (may(user, 'read') ? 'r' : '') +
+    (may(user, 'overwrite') ? 'w' : '')
+  );
+}
+
+// c create files, d remove, e enter, f rename, l list, m make directories, p delete its contents.
+function directoryPermissions(user: User): string {
+  return (
+    (may(user, 'create') ? 'c' : '') +
+    (may(user, 'delete') ? 'd' : '') +
+    'e' +
+    (may(user, 'rename') ? 'f' : '') +
+    (may(user, 'list') ? 'l' : '') +
+    (may(user, 'make-directory') ? 'm' : '') +
+    (may(user, 'delete') ? 'p' : '')
+  );
+}
+
+function modeOf(entry: Entry, user: User): string {
+  const writable = may(user, 'overwrite');
+  if (entry.type === 'directory') return writable ? 'drwxr-xr-x' : 'dr-xr-xr-x';
+  return writable ? '-rw-r--r--' : '-r--r--r--';
+}
+
+function twoDigits(number: number): string {
+  return number < 10 ? `0${number}` : String(number);
+}

@@ -1,0 +1,154 @@
+/**
+ * HTTP for those who run the gateway: `/healthz` (the process lives; `/healthz/50000` of a passive port's load balancer),
+ * `/readyz` (it takes sessions), `/metrics`, `/status`, and POST to `/drain` and `/serve`. A load
+ * balancer that puts PROXY headers in front of control connections puts them in front of its health checks too.
+ */
+import { once } from 'node:events';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { maxProxyHeaderBytes, parseProxyHeader } from '../net/proxy-protocol.ts';
+
+export type HealthServerOptions = {
+  readonly listenAddress: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** With `v2`, a PROXY header may come first. */
+  readonly proxyProtocol: 'off' | 'v2';
+  /** Whether sessions are taken. */
+  isReady(): boolean;
+  /** Notes a probe of a passive port; returns false where it is not one of this gateway's. */
+  probed(port: number): boolean;
+  /** What the process does, as JSON. */
+  status(): object;
+  /** Begins to drain, or takes that back; returns false where it cannot be taken back any more. */
+  drain(): void;
+  serve(): boolean;
+  /** Metrics as text, and their media type. */
+  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+};
+
+export type HealthServer = {
+  readonly port: number;
+  close(): Promise<void>;
+};
+
+/** How long a caller may take for its header and its request. */
+const requestTimeoutMs = 10_000;
+const maxConnections = 256;
+
+/** Rejects where the port cannot be had. */
+export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
+  const http = createHttpServer((request, response) => void answer(options, request, response));
+  http.requestTimeout = requestTimeoutMs;
+  http.headersTimeout = requestTimeoutMs;
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => undefined);
+    socket.setTimeout(2 * requestTimeoutMs, () => socket.destroy());
+    const serve = (): void => void http.emit('connection', socket);
+    if (options.proxyProtocol === 'off') serve();
+    else skipProxyHeader(socket, serve);
+  });
+  server.maxConnections = maxConnections;
+  await listen(server, options);
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      http.close();
+      await closed;
+    },
+  };
+}
+
+async function listen(server: Server, { listenAddress, port }: HealthServerOptions): Promise<void> {
+  server.listen(port, listenAddress);
+  await once(server, 'listening');
+}
+
+/** Calls `serve` when the header is read and put away, or when the first byte shows that there is none. */
+function skipProxyHeader(socket: Socket, serve: () => void): void {
+  let bytes = Buffer.alloc(0);
+  const take = (): void => {
+    const more = socket.read() as Buffer | null;
+    if (more === null) return;
+    bytes = Buffer.concat([bytes, more]);
+    const header = parseProxyHeader(bytes);
+    if (header.kind === 'incomplete' && bytes.length < maxProxyHeaderBytes) return;
+    socket.off('readable', take);
+    // What is no header is left to HTTP, which answers 400 to what is no request either.
+    const skipped = 'lengthBytes' in header ? header.lengthBytes : 0;
+    const rest = bytes.subarray(skipped);
+    if (rest.length > 0) socket.unshift(rest);
+    serve();
+  };
+  socket.on('readable', take);
+}
+
+async function answer(
+  options: HealthServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  response.setHeader('cache-control', 'no-store');
+  const path = (request.url ?? '').replace(/\?.*$/, '');
+  const changes = path === '/drain' || path === '/serve';
+  const allowed = changes ? ['POST'] : ['GET', 'HEAD'];
+  if (!allowed.includes(request.method ?? '')) {
+    response.setHeader('allow', allowed.join(', '));
+    send(response, 405, `Only ${allowed.join(' and ')} is answered here.`);
+    return;
+  }
+  const probedPort = /^\/healthz\/(\d{1,5})$/.exec(path)?.[1];
+  if (probedPort !== undefined) {
+    if (options.probed(Number(probedPort))) send(response, 200, 'alive');
+    else send(response, 404, 'This is no passive port of this gateway.');
+    return;
+  }
+  switch (path) {
+    case '/healthz':
+      send(response, 200, 'alive');
+      return;
+    case '/readyz':
+      if (options.isReady()) send(response, 200, 'ready');
+      else send(response, 503, 'not ready: send no new sessions');
+      return;
+    case '/status':
+      response.setHeader('content-type', 'application/json');
+      response.end(`${JSON.stringify(options.status())}\n`);
+      return;
+    case '/drain':
+      options.drain();
+      send(response, 202, 'draining');
+      return;
+    case '/serve':
+      if (options.serve()) send(response, 200, 'serving');
+      else send(response, 409, 'sessions have been ended: the drain goes on');
+      return;
+    case '/metrics':
+      await sendMetrics(options, response);
+      return;
+    default:
+      send(response, 404, 'Here are /healthz, /readyz, /metrics and /status.');
+  }
+}
+
+async function sendMetrics({ metrics }: HealthServerOptions, response: ServerResponse): Promise<void> {
+  try {
+    const text = await metrics.metrics();
+    response.setHeader('content-type', metrics.contentType);
+    response.end(text);
+  } catch {
+    send(response, 500, 'The metrics cannot be read.');
+  }
+}
+
+function send(response: ServerResponse, statusCode: number, text: string): void {
+  response.statusCode = statusCode;
+  response.setHeader('content-type', 'text/plain; charset=utf-8');
+  response.end(`${text}\n`);
+}

@@ -1,0 +1,191 @@
+/**
+ * What S3 answers when it refuses, and what the SDK throws when it cannot ask, as the kinds that FTP knows.
+ * One table by error name (Amazon S3 API Reference, "Error responses", and the names that other S3 servers add), one by
+ * HTTP status for answers without a name: a HEAD has no body to carry one.
+ */
+import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
+import type { GatewayEvent } from '../../observability/event.ts';
+
+const throttlingNames = [
+  'BandwidthLimitExceeded',
+  'RequestLimitExceeded',
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'TooManyRequests',
+  'TooManyRequestsException',
+];
+
+/** The request's time is not that of S3, nor near to it. */
+export const clockErrorName = 'RequestTimeTooSkewed';
+
+const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[]>>> = {
+  'not-found': ['NoSuchKey', 'NotFound', 'NoSuchBucket', 'NoSuchVersion'],
+  // InvalidObjectState: archived in a Glacier class and not restored.
+  'permission-denied': [
+    'AccessDenied',
+    'AllAccessDisabled',
+    'Forbidden',
+    'InvalidObjectState',
+    'MethodNotAllowed',
+  ],
+  'name-not-allowed': ['KeyTooLongError', 'KeyTooLong', 'InvalidURI', 'XMinioInvalidObjectName'],
+  'is-a-directory': ['ExistingObjectIsDirectory', 'XMinioObjectExistsAsDirectory'],
+  'not-a-directory': ['ObjectParentIsFile', 'XMinioParentIsObject'],
+  'invalid-offset': ['InvalidRange'],
+  'storage-full': [
+    'EntityTooLarge',
+    'InsufficientStorage',
+    'QuotaExceeded',
+    'XMinioAdminBucketQuotaExceeded',
+    'XMinioStorageFull',
+  ],
+  changed: [
+    'ConditionalRequestConflict',
+    'EntityTooSmall',
+    'InvalidPart',
+    'InvalidPartOrder',
+    'PreconditionFailed',
+  ],
+  unavailable: [
+    ...throttlingNames,
+    clockErrorName,
+    // Credentials: expired, rotated away, or not to be had.
+    'CredentialsProviderError',
+    'ExpiredToken',
+    'ExpiredTokenException',
+    'InvalidAccessKeyId',
+    'InvalidToken',
+    'SignatureDoesNotMatch',
+    'TokenRefreshRequired',
+    // S3 itself, or the way to it.
+    'BadDigest',
+    'IncompleteBody',
+    'InternalError',
+    'NetworkingError',
+    'NoSuchUpload',
+    'OperationAborted',
+    'RequestTimeout',
+    'ServiceUnavailable',
+    'TimeoutError',
+    'XAmzContentSHA256Mismatch',
+  ],
+};
+
+const kindByName: ReadonlyMap<string, FilesystemErrorKind> = new Map(
+  Object.entries(namesOfKind).flatMap(([kind, names]) =>
+    names.map((name) => [name, kind as FilesystemErrorKind] as const),
+  ),
+);
+
+const kindByStatus: ReadonlyMap<number, FilesystemErrorKind> = new Map([
+  [401, 'permission-denied'],
+  [403, 'permission-denied'],
+  [404, 'not-found'],
+  [408, 'unavailable'],
+  [409, 'changed'],
+  [412, 'changed'],
+  [413, 'storage-full'],
+  [414, 'name-not-allowed'],
+  [416, 'invalid-offset'],
+  [429, 'unavailable'],
+  [500, 'unavailable'],
+  [502, 'unavailable'],
+  [503, 'unavailable'],
+  [504, 'unavailable'],
+  [507, 'storage-full'],
+]);
+
+/**
+ * Errors of sockets, names and certificates carry a `code` in capitals (Node.js, "Errors": system errors, OpenSSL), and so
+ * do those of HTTP (undici, "Errors"; llhttp's begin with HPE).
+ */
+const connectionErrorCode =
+  /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_|HPE_|UND_ERR_(SOCKET|CONNECT_|HEADERS_|BODY_|RES|CLOSED|DESTROYED))/;
+
+/**
+ * The failure of an S3 operation as a `FilesystemError`, the S3 error kept as its cause.
+ * @throws the error itself where no entry describes it, and where it is a `FilesystemError` already.
+ */
+export function filesystemErrorOf(error: unknown, operation: string): FilesystemError {
+  const kind = error instanceof FilesystemError ? undefined : kindOf(error);
+  if (!kind) throw error;
+  return new FilesystemError(kind, `${operation}: ${errorNameOf(error)}`, { cause: error });
+}
+
+/** Whether S3 says that there is no such object. */
+export function isNotFound(error: unknown): boolean {
+  return kindOf(error) === 'not-found' && errorNameOf(error) !== 'NoSuchBucket';
+}
+
+/** Whether a conditional request (If-Match, If-None-Match) was refused for its condition. */
+export function isPreconditionFailed(error: unknown): boolean {
+  return kindOf(error) === 'changed';
+}
+
+// Not 501, which says what the server will never do.
+const passingStatuses = [500, 502, 503, 504];
+
+/** How the SDK's retry strategy is to take a failure; undefined where the same request would fail again. */
+export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefined {
+  const name = errorNameOf(error);
+  const status = statusOf(error);
+  if (status === 429 || throttlingNames.includes(name)) return 'THROTTLING';
+  const isPassing =
+    name === clockErrorName || name === 'RequestTimeout' || passingStatuses.includes(status ?? 0);
+  return isPassing || isConnectionError(error) ? 'TRANSIENT' : undefined;
+}
+
+/**
+ * What an operator has to hear of a failed operation, or undefined for failures that only concern the client: a missing
+ * file is daily business, a missing bucket is not.
+ */
+export function storageErrorEvent(
+  error: unknown,
+  operation: string,
+  bucket: string,
+): Extract<GatewayEvent, { event: 'storage-error' }> | undefined {
+  const errorName = errorNameOf(error);
+  const kind = kindOf(error);
+  const concernsOperator =
+    kind === 'unavailable' ||
+    kind === 'permission-denied' ||
+    kind === 'storage-full' ||
+    errorName === 'NoSuchBucket';
+  if (!concernsOperator) return undefined;
+  const httpStatus = statusOf(error);
+  return {
+    event: 'storage-error',
+    operation,
+    bucket,
+    errorName,
+    ...(httpStatus !== undefined && { httpStatus }),
+  };
+}
+
+function kindOf(error: unknown): FilesystemErrorKind | undefined {
+  const byName = kindByName.get(errorNameOf(error));
+  if (byName) return byName;
+  const status = statusOf(error);
+  if (status !== undefined) return kindByStatus.get(status);
+  return isConnectionError(error) ? 'unavailable' : undefined;
+}
+
+function isConnectionError(error: unknown): boolean {
+  const code = fieldOf(error, 'code');
+  return typeof code === 'string' && connectionErrorCode.test(code);
+}
+
+function errorNameOf(error: unknown): string {
+  const name = fieldOf(error, 'name');
+  return typeof name === 'string' ? name : 'Unknown';
+}
+
+function statusOf(error: unknown): number | undefined {
+  const status = fieldOf(fieldOf(error, '$metadata'), 'httpStatusCode');
+  return typeof status === 'number' ? status : undefined;
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}

@@ -1,0 +1,67 @@
+/**
+ * Pathname to object key and back: the pure pair that keeps a user's files below their home's prefix.
+ * A file `/a/b` is the object `prefix + a/b`; a directory `/a` is the prefix `prefix + a/`, and so is its marker object.
+ */
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import type { Pathname } from '../../filesystem/pathname.ts';
+
+/** Longest object key in bytes of UTF-8 (Amazon S3 User Guide, "Naming Amazon S3 objects"). */
+export const longestKeyBytes = 1024;
+
+/**
+ * The key of a file. The root has none.
+ * @throws FilesystemError `name-not-allowed` for what S3 cannot hold: NUL, an unpaired surrogate, more than 1,024 bytes.
+ */
+export function fileKeyOf(homePrefix: string, pathname: Pathname): string {
+  if (pathname === '/') throw new FilesystemError('is-a-directory', 'the root has no object key');
+  return checkedKey(homePrefix + pathname.slice(1));
+}
+
+/**
+ * The prefix of everything in a directory, and the key of its marker object. The root's is the home's prefix itself,
+ * which may be empty.
+ * @throws FilesystemError `name-not-allowed`, as `fileKeyOf` does.
+ */
+export function directoryPrefixOf(homePrefix: string, directory: Pathname): string {
+  return directory === '/' ? homePrefix : checkedKey(`${homePrefix}${directory.slice(1)}/`);
+}
+
+/**
+ * The name of the entry that a key or a common prefix stands for in the listing of `directoryPrefix`; undefined for what
+ * no FTP name can express (see `isExpressible`) and for the directory's own marker.
+ */
+export function entryNameOf(directoryPrefix: string, keyOrCommonPrefix: string): string | undefined {
+  if (!keyOrCommonPrefix.startsWith(directoryPrefix)) return undefined;
+  const end = keyOrCommonPrefix.endsWith('/') ? -1 : undefined;
+  const name = keyOrCommonPrefix.slice(directoryPrefix.length, end);
+  return isExpressible(name) ? name : undefined;
+}
+
+/**
+ * The pathname of a key below the home; undefined outside the home, for the home's own marker, and where a segment
+ * cannot be expressed. A marker (`a/`) gives its directory's pathname.
+ */
+export function pathnameOf(homePrefix: string, key: string): Pathname | undefined {
+  if (!key.startsWith(homePrefix)) return undefined;
+  const end = key.endsWith('/') ? -1 : undefined;
+  const segments = key.slice(homePrefix.length, end).split('/');
+  return segments.every(isExpressible) ? (`/${segments.join('/')}` as Pathname) : undefined;
+}
+
+/**
+ * Whether one segment of a key can be a name in FTP. Not: empty (a doubled slash), `.` and `..` (they mean directories),
+ * NUL, and CR or LF (they end a command, RFC 959 5.3.1). Such objects exist in buckets that other tools write to.
+ */
+function isExpressible(segment: string): boolean {
+  return segment !== '' && segment !== '.' && segment !== '..' && !/[\0\r\n/]/.test(segment);
+}
+
+function checkedKey(key: string): string {
+  if (key.includes('\0')) throw new FilesystemError('name-not-allowed', 'the name holds NUL');
+  if (!key.isWellFormed()) throw new FilesystemError('name-not-allowed', 'the name is not valid Unicode');
+  // A UTF-16 unit is at most three bytes of UTF-8, so most keys need no counting.
+  if (key.length * 3 > longestKeyBytes && Buffer.byteLength(key) > longestKeyBytes) {
+    throw new FilesystemError('name-not-allowed', `the key is longer than ${longestKeyBytes} bytes`);
+  }
+  return key;
+}

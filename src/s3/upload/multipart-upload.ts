@@ -1,0 +1,309 @@
+/**
+ * One multipart upload in S3: its parts, and its two ends. Knows nothing of where bytes come from; `upload.ts` decides what
+ * becomes a part. Every request is sent again after a passing fault, with the same bytes.
+ */
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  UploadPartCopyCommand,
+  type CompletedPart,
+  type CreateMultipartUploadCommandOutput,
+} from '@aws-sdk/client-s3';
+import { setTimeout as delay } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
+import { md5Of } from './checksum.ts';
+import type { RequestBody } from '../client/direct-client.ts';
+import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
+import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';
+import type { Part } from './part.ts';
+import { publish, type Condition, type Publication } from './commit.ts';
+import { isNoSuchUpload, withRetries } from '../client/retry.ts';
+import type { Mark } from './owner-parts.ts';
+import type { S3Storage } from '../s3-storage.ts';
+
+export type MultipartTarget = {
+  readonly bucket: string;
+  readonly key: string;
+  readonly attributes: ObjectAttributes;
+  /**
+   * `whole`: S3 verifies a CRC32 of every part and of the whole object. `parts`: an MD5 of every part, the whole left to
+   * S3's own checksum. That is for uploads with copied ranges, whose CRC32 nobody can tell without reading them, and for
+   * servers that do not know whole-object checksums.
+   */
+  readonly integrity: 'whole' | 'parts';
+};
+
+/** Bytes of an existing object, both ends included, pinned to one version of it. */
+export type CopiedRange = {
+  readonly etag: string;
+  readonly firstByte: number;
+  readonly lastByte: number;
+  /** Left out when the whole object is copied: a range of an object of 5 MiB or less is refused. */
+  readonly sourceBytes: number;
+};
+
+/** A part that S3 has confirmed. */
+export type SentPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
+
+/** How long an abort is tried before its upload is left to the sweep and the bucket's lifecycle rule. */
+const abortPatienceMs = 15_000;
+
+/**
+ * A part that was still on its way may bring an aborted upload back: "it might be necessary to abort a given multipart upload
+ * multiple times" (Amazon S3 API Reference, AbortMultipartUpload). So the abort is repeated until S3 knows no such
+ * upload, so many times at most.
+ */
+const abortsAfterCancelledPart = 3;
+const abortIntervalMs = 100;
+
+export class MultipartUpload {
+  readonly uploadId: string;
+  readonly #storage: S3Storage;
+  readonly #target: MultipartTarget;
+  readonly #parts = new Map<number, SentPart>();
+  #hasCancelledPart = false;
+
+  private constructor(storage: S3Storage, target: MultipartTarget, uploadId: string) {
+    this.#storage = storage;
+    this.#target = target;
+    this.uploadId = uploadId;
+  }
+
+  /**
+   * Begins it. Falls back to `parts` integrity where the server refuses, or does not name, a whole-object checksum. The signal
+   * stops further attempts; a request under way is waited for all the same, because S3 may carry out what was cancelled,
+   * and an upload whose id is unknown cannot be aborted.
+   */
+  static async create(
+    storage: S3Storage,
+    target: MultipartTarget,
+    signal: AbortSignal,
+  ): Promise<MultipartUpload> {
+    const { UploadId, ChecksumType } = await createWithChecksum(storage, target, signal);
+    if (UploadId === undefined)
+      throw new FilesystemError('unavailable', 'CreateMultipartUpload gave no upload id');
+    const integrity = ChecksumType === 'FULL_OBJECT' ? target.integrity : 'parts';
+    return new MultipartUpload(storage, { ...target, integrity }, UploadId);
+  }
+
+  /** An upload that was begun earlier, here or elsewhere, with parts that S3 has. */
+  static adopt(
+    storage: S3Storage,
+    target: MultipartTarget,
+    { uploadId, parts }: { readonly uploadId: string; readonly parts: readonly SentPart[] },
+  ): MultipartUpload {
+    const upload = new MultipartUpload(storage, target, uploadId);
+    for (const part of parts) upload.#parts.set(part.PartNumber ?? 0, part);
+    return upload;
+  }
+
+  /** Sends one part; of equal numbers the last one counts. Stops when the signal aborts. */
+  async sendPart(partNumber: number, part: Part, signal: AbortSignal): Promise<void> {
+    const pieces = part.finish();
+    const crc = crc32ToBase64(part.crc32);
+    const integrity =
+      this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(pieces) };
+    const { sizeBytes, crc32 } = part;
+    const sending = { isTaken: false };
+    const ETag = await withRetries(
+      () => this.#sendBytes(partNumber, { pieces, sizeBytes, sending }, integrity, signal),
+      { signal, operation: 'UploadPart', patienceMs: this.#storage.patienceMs },
+    );
+    this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
+    if (sending.isTaken) part.free();
+  }
+
+  /** Sends a part that says whose the upload is and never becomes bytes of the object. A single attempt. */
+  async sendMark(mark: Mark, signal: AbortSignal): Promise<void> {
+    const { bytes, partNumber } = mark;
+    const checksum =
+      this.#target.integrity === 'whole'
+        ? { ChecksumCRC32: crc32ToBase64(crc32(bytes)) }
+        : { ContentMD5: md5Of([bytes]) };
+    const body = { pieces: [bytes], sizeBytes: bytes.byteLength };
+    await this.#sendBytes(partNumber, body, checksum, signal);
+  }
+
+  /** Replaces a part of an earlier attempt, so that it can never be taken for bytes behind those that come now. */
+  async voidPart(partNumber: number, signal: AbortSignal): Promise<void> {
+    const mark = { partNumber, bytes: Buffer.alloc(1) };
+    await withRetries(() => this.sendMark(mark, signal), {
+      signal,
+      operation: 'UploadPart',
+      patienceMs: this.#storage.patienceMs,
+    });
+  }
+
+  /** Whether S3 has the beginning, with a checksum for every part of it: enough for somebody else to go on. */
+  get isContinuable(): boolean {
+    return this.#target.integrity === 'whole' && this.#parts.has(1);
+  }
+
+  /** Makes a part of bytes that S3 has already. `changed` where the source is not what it was. */
+  async copyPart(partNumber: number, range: CopiedRange, signal: AbortSignal): Promise<void> {
+    const sizeBytes = range.lastByte - range.firstByte + 1;
+    const { CopyPartResult } = await withRetries(
+      () =>
+        this.#storage.client.send(
+          new UploadPartCopyCommand({
+            ...this.#name,
+            PartNumber: partNumber,
+            CopySource: copySourceOf(this.#target.bucket, this.#target.key),
+            CopySourceIfMatch: range.etag,
+            ...(sizeBytes < range.sourceBytes && {
+              CopySourceRange: `bytes=${range.firstByte}-${range.lastByte}`,
+            }),
+          }),
+          { abortSignal: signal },
+        ),
+      { signal, operation: 'UploadPartCopy', patienceMs: this.#storage.patienceMs },
+    );
+    const ETag = CopyPartResult?.ETag;
+    this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32: emptyCrc32 });
+  }
+
+  /** Publishes the object out of all parts sent. What happens to an answer that is lost: see `publish`. */
+  async complete(condition: Condition, mark: string | undefined, signal: AbortSignal): Promise<void> {
+    const parts = [...this.#parts.values()].sort(
+      (one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0),
+    );
+    const { bucket, key, integrity } = this.#target;
+    const crc = parts.reduce((whole, part) => combineCrc32(whole, part.crc32, part.sizeBytes), emptyCrc32);
+    const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
+    const publication: Publication = {
+      bucket,
+      key,
+      identity: mark === undefined ? { sizeBytes, crc32: crc32ToBase64(crc) } : { mark },
+      condition,
+      operation: 'CompleteMultipartUpload',
+      send: (conditions, signal) =>
+        this.#storage.client.send(
+          new CompleteMultipartUploadCommand({
+            ...this.#name,
+            MultipartUpload: {
+              Parts: parts.map(({ PartNumber, ETag, ChecksumCRC32 }) => ({
+                PartNumber,
+                ETag,
+                ChecksumCRC32,
+              })),
+            },
+            // S3 compares it with what it has put together (`x-amz-mp-object-size`).
+            MpuObjectSize: sizeBytes,
+            ...(integrity === 'whole' && { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32ToBase64(crc) }),
+            ...conditions,
+          }),
+          { abortSignal: signal },
+        ),
+    };
+    await publish(this.#storage, publication, signal);
+  }
+
+  /** Gives it up. No part may be in flight. Never rejects: what cannot be aborted is reported with its upload id. */
+  async abort(): Promise<void> {
+    const { deadline } = this.#storage.client.settling;
+    for (let left = this.#hasCancelledPart ? abortsAfterCancelledPart : 1; left > 0; left--) {
+      if ((await this.#abortOnce()) === 'over') return;
+      if (left > 1) await delay(abortIntervalMs, undefined, { signal: deadline }).catch(() => undefined);
+    }
+  }
+
+  /** Resolves to `over` where there is nothing more to do: no such upload, or a failure that was reported. */
+  async #abortOnce(): Promise<'aborted' | 'over'> {
+    const { client } = this.#storage;
+    const { deadline } = client.settling;
+    const command = new AbortMultipartUploadCommand(this.#name);
+    try {
+      await withRetries(() => client.send(command, { abortSignal: deadline }), {
+        // The transfer's own signal has aborted already.
+        signal: deadline,
+        operation: 'AbortMultipartUpload',
+        patienceMs: Math.min(abortPatienceMs, this.#storage.patienceMs ?? abortPatienceMs),
+      });
+      return 'aborted';
+    } catch (error) {
+      const cause = error instanceof FilesystemError ? error.cause : error;
+      if (isNoSuchUpload(cause)) return 'over';
+      this.#storage.observe({
+        event: 'storage-error',
+        operation: 'AbortMultipartUpload',
+        bucket: this.#target.bucket,
+        key: this.#target.key,
+        errorName: cause instanceof Error ? cause.name : 'Unknown',
+        uploadId: this.uploadId,
+      });
+      return 'over';
+    }
+  }
+
+  /** Resolves to the part's ETag. */
+  async #sendBytes(
+    partNumber: number,
+    body: RequestBody,
+    checksum: BodyChecksum,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { bucket, key } = this.#target;
+    const request = { bucket, key, uploadId: this.uploadId, partNumber, body, checksum, signal };
+    try {
+      return await uploadPart(this.#storage.client, request);
+    } finally {
+      // Also where it arrived in spite of that: S3 may see an abort before the end of the part.
+      if (signal.aborted) this.#hasCancelledPart = true;
+    }
+  }
+
+  get #name(): { readonly Bucket: string; readonly Key: string; readonly UploadId: string } {
+    return { Bucket: this.#target.bucket, Key: this.#target.key, UploadId: this.uploadId };
+  }
+}
+
+async function createWithChecksum(
+  storage: S3Storage,
+  { bucket, key, attributes, integrity }: MultipartTarget,
+  signal: AbortSignal,
+): Promise<CreateMultipartUploadCommandOutput> {
+  const { deadline } = storage.client.settling;
+  const checksum = { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' } as const;
+  const create = (extra: Partial<typeof checksum>): Promise<CreateMultipartUploadCommandOutput> =>
+    withRetries(
+      () =>
+        storage.client.send(
+          new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
+          { abortSignal: deadline },
+        ),
+      { signal, operation: 'CreateMultipartUpload', patienceMs: storage.patienceMs },
+    );
+  try {
+    if (integrity === 'parts') return await create({});
+    return await createAsFarAsKnown(create, checksum);
+  } catch (error) {
+    // Cancelled with the process: S3 may have begun an upload that is left to the bucket's lifecycle rule.
+    if (deadline.aborted) {
+      const errorName = 'Unconfirmed';
+      storage.observe({ event: 'storage-error', operation: 'CreateMultipartUpload', bucket, key, errorName });
+    }
+    throw error;
+  }
+}
+
+async function createAsFarAsKnown<Checksum extends object>(
+  create: (extra: Checksum | object) => Promise<CreateMultipartUploadCommandOutput>,
+  checksum: Checksum,
+): Promise<CreateMultipartUploadCommandOutput> {
+  try {
+    return await create(checksum);
+  } catch (error) {
+    if (!isUnknownParameter(error)) throw error;
+    return await create({});
+  }
+}
+
+// Servers that do not know a header either ignore it or say 400 or 501, each with a name of its own.
+function isUnknownParameter(error: unknown): boolean {
+  if (error instanceof FilesystemError) return false;
+  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+  return status === 400 || status === 501;
+}

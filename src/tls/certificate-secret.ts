@@ -1,0 +1,56 @@
+/**
+ * The certificate in a secret, `{"certificate": "PEM chain", "privateKey": "PEM"}`, read again while the gateway runs, so
+ * that a renewed one serves the next session.
+ */
+import { z } from 'zod';
+import { secretSource, WatchedDocument } from '../util/watched-document.ts';
+import type { Observe } from '../observability/event.ts';
+import { checkCertificate } from './certificate.ts';
+import type { Certificate, CertificateHolder } from './context.ts';
+
+const schema = z.object({ certificate: z.string(), privateKey: z.string() });
+
+export type CertificateSecret = CertificateHolder & { close(): void };
+
+/** Rejects where the secret cannot be read or used; afterwards the last good version is kept, and a failure observed. */
+export async function openCertificateSecret(
+  arn: string,
+  options: { readonly refreshMs: number; readonly observe: Observe },
+): Promise<CertificateSecret> {
+  const { refreshMs, observe } = options;
+  const source = secretSource(arn);
+  let current: Certificate | undefined;
+  const document = await WatchedDocument.open({
+    source,
+    intervalMs: refreshMs,
+    load(text) {
+      current = parseCertificateSecret(text);
+      observe({ event: 'certificate-loaded', source: source.description });
+    },
+    failed: ({ message }) =>
+      observe({ event: 'document-unusable', document: 'certificate', reason: message }),
+  });
+  return {
+    get current() {
+      if (current === undefined) throw new Error('The certificate was asked for before it was read.');
+      return current;
+    },
+    close: () => document.close(),
+  };
+}
+
+/** Throws an Error that repeats nothing of the secret. */
+function parseCertificateSecret(text: string): Certificate {
+  const expected = 'expected JSON {"certificate": "PEM chain", "privateKey": "PEM"}';
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new Error(`it is not JSON: ${expected}`);
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw new Error(`a field is missing: ${expected}`);
+  const certificate = { chain: parsed.data.certificate, key: parsed.data.privateKey };
+  checkCertificate(certificate, 'the secret');
+  return certificate;
+}

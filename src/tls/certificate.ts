@@ -1,0 +1,153 @@
+/** The certificate in files, read again when they change, so that a renewed one serves the next session. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { watch, type FSWatcher } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import { isOutOfDescriptors } from '../net/descriptors.ts';
+import type { Observe } from '../observability/event.ts';
+import type { Certificate, CertificateHolder } from './context.ts';
+
+export type CertificateFiles = { readonly certificatePath: string; readonly keyPath: string };
+
+/** From the first change to the read: renewal writes two files, or replaces links to them, one after the other. */
+const settleMs = 200;
+/** How long certificate and key may disagree before that is a failure, and not a renewal that is half done. */
+const renewalMs = 2_000;
+/** Until the next read while the process has no descriptor to read with; no event announces that one is free. */
+const shortageMs = 5_000;
+
+export class CertificateFromFiles implements CertificateHolder {
+  readonly #files: CertificateFiles;
+  readonly #observe: Observe;
+  readonly #watchers: readonly FSWatcher[];
+  #current: Certificate;
+  #timer: NodeJS.Timeout | undefined;
+  /** `performance.now()` at the first of the failed reads since the last good one. */
+  #failingSinceMs: number | undefined;
+  #reportedReason: string | undefined;
+  #isClosed = false;
+
+  private constructor(files: CertificateFiles, current: Certificate, observe: Observe) {
+    this.#files = files;
+    this.#current = current;
+    this.#observe = observe;
+    // Folders, because a file that is replaced takes its watcher with it.
+    const folders = new Set([dirname(files.certificatePath), dirname(files.keyPath)]);
+    this.#watchers = [...folders].map((folder) => this.#watch(folder));
+  }
+
+  /** Reads the files and watches them. Rejects with a message that names what is wrong with which. */
+  static async open(files: CertificateFiles, observe: Observe): Promise<CertificateFromFiles> {
+    const certificate = new CertificateFromFiles(files, await readCertificate(files), observe);
+    observe({ event: 'certificate-loaded', source: files.certificatePath });
+    return certificate;
+  }
+
+  get current(): Certificate {
+    return this.#current;
+  }
+
+  /** Reads the files now. On failure the certificate in force stays, and the failure is observed. */
+  async reload(): Promise<void> {
+    try {
+      await this.#load();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    for (const watcher of this.#watchers) watcher.close();
+  }
+
+  // Not filtered by name: where the files are links, as in Kubernetes volumes, only a link in front of them changes.
+  #watch(folder: string): FSWatcher {
+    const watcher = watch(folder, { persistent: false }, () => this.#readIn(settleMs));
+    watcher.on('error', (error) => this.#observe({ event: 'unexpected-error', error }));
+    return watcher;
+  }
+
+  // Later events do not postpone the read: in a folder with a log file they never end.
+  #readIn(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#readChange();
+    }, delayMs).unref();
+  }
+
+  async #readChange(): Promise<void> {
+    try {
+      await this.#load();
+    } catch (error) {
+      if (isOutOfDescriptors(error)) {
+        this.#readIn(shortageMs);
+        return;
+      }
+      this.#failingSinceMs ??= performance.now();
+      if (performance.now() - this.#failingSinceMs < renewalMs) this.#readIn(settleMs);
+      else this.#report(error);
+    }
+  }
+
+  async #load(): Promise<void> {
+    const renewed = await readFiles(this.#files);
+    if (this.#isClosed) return;
+    if (!isSame(renewed, this.#current)) {
+      checkCertificate(renewed, sourceOf(this.#files));
+      this.#current = renewed;
+      this.#observe({ event: 'certificate-loaded', source: this.#files.certificatePath });
+    }
+    this.#failingSinceMs = undefined;
+    this.#reportedReason = undefined;
+  }
+
+  /** Each reason once until the files are good again: other files in the folder may change all the time. */
+  #report(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#isClosed || isOutOfDescriptors(error) || reason === this.#reportedReason) return;
+    this.#reportedReason = reason;
+    this.#observe({ event: 'document-unusable', document: 'certificate', reason });
+  }
+}
+
+/** Reads and checks both files. */
+export async function readCertificate(files: CertificateFiles): Promise<Certificate> {
+  const certificate = await readFiles(files);
+  checkCertificate(certificate, sourceOf(files));
+  return certificate;
+}
+
+async function readFiles({ certificatePath, keyPath }: CertificateFiles): Promise<Certificate> {
+  const [chain, key] = await Promise.all([readFile(certificatePath), readFile(keyPath)]);
+  return { chain, key };
+}
+
+function sourceOf({ certificatePath, keyPath }: CertificateFiles): string {
+  return `${certificatePath} and ${keyPath}`;
+}
+
+/** Throws an error that names `source` where the certificate cannot be used with the key. */
+export function checkCertificate({ chain, key }: Certificate, source: string): void {
+  let matches: boolean;
+  try {
+    matches = new X509Certificate(chain).checkPrivateKey(createPrivateKey(key));
+    if (matches) createSecureContext({ cert: chain, key });
+  } catch (error) {
+    throw new Error(`The certificate and the key of ${source} cannot be used: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  if (!matches) {
+    throw new Error(
+      `The certificate and the key of ${source} do not match: the key belongs to another certificate.`,
+    );
+  }
+}
+
+function isSame(one: Certificate, other: Certificate): boolean {
+  return `${String(one.chain)}${String(one.key)}` === `${String(other.chain)}${String(other.key)}`;
+}

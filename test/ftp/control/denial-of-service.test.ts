@@ -1,0 +1,211 @@
+/** What ends or exhausts stock ftp-srv 4.6.3 from outside, and what the gateway does instead. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { closed, Dialogue, readAll } from '../../support/dialogue.ts';
+import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { LeakCheck } from '../../support/leak-check.ts';
+
+const mebibyte = 1024 * 1024;
+
+async function connectTo(port: number, localAddress = '127.0.0.1'): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress });
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Writes as much as the other side takes, until it has been offered `totalBytes` or takes nothing for 200 ms. */
+async function offer(socket: Socket, bytes: Buffer, totalBytes: number): Promise<number> {
+  let offered = 0;
+  while (offered < totalBytes && !socket.destroyed) {
+    offered += bytes.length;
+    if (socket.write(bytes)) continue;
+    const stopped = AbortSignal.timeout(200);
+    try {
+      await once(socket, 'drain', { signal: stopped });
+    } catch {
+      break;
+    }
+  }
+  return offered - socket.writableLength;
+}
+
+describe('nobody can end or exhaust the gateway:', () => {
+  const leaks = new LeakCheck();
+  let gateway: TestGateway;
+  before(async () => {
+    gateway = await startTestGateway({ dataConnectionTimeoutMs: 300, passivePorts: [0, 0] });
+    gateway.filesystem.putFile('/f', Buffer.alloc(mebibyte, 'f'));
+  });
+  after(async () => {
+    await gateway.close();
+    await leaks.assertNothingLeft();
+  });
+  const logIn = (): Promise<Dialogue> => Dialogue.logIn({ port: gateway.controlPort });
+
+  it('connections that are reset on a passive port harm neither the process nor the session', async () => {
+    const client = await logIn();
+    const answer = await client.ask('EPSV');
+    const port = Number(/\|\|\|(\d+)\|/.exec(answer)?.[1]);
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.9' });
+      socket.on('error', () => undefined);
+      socket.once('connect', () => socket.resetAndDestroy());
+      await closed(socket);
+    }
+    const data = await connectTo(port);
+    const content = readAll(data);
+    await client.says('RETR /f', /^150 /, /^226 /);
+    assert.equal((await content).length, mebibyte);
+    await client.quit();
+  });
+
+  it('an active connection that comes after QUIT meets nobody', async () => {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const client = await logIn();
+    await client.says(`PORT 127,0,0,1,${port >> 8},${port & 255}`, '200 PORT command successful.');
+    const connected = once(server, 'connection') as Promise<[Socket]>;
+    await client.send('RETR /f\r\nQUIT\r\n');
+    const [data] = await connected;
+    client.destroy();
+    data.resume();
+    await closed(data);
+    server.close();
+    await (await logIn()).quit();
+  });
+
+  it('a flood of lines from clients that read no replies is not taken in', async () => {
+    const line = Buffer.from('h\r\n'.repeat(20_000));
+    const before = process.memoryUsage().rss;
+    const sockets = await Promise.all(Array.from({ length: 10 }, () => connectTo(gateway.controlPort)));
+    for (const socket of sockets) socket.pause();
+    const taken = await Promise.all(sockets.map((socket) => offer(socket, line, 64 * mebibyte)));
+    for (const bytes of taken) assert.ok(bytes < 32 * mebibyte, `${bytes} bytes were taken of 64 MiB`);
+    const grown = process.memoryUsage().rss - before;
+    assert.ok(grown < 128 * mebibyte, `memory grew by ${Math.round(grown / mebibyte)} MiB`);
+    for (const socket of sockets) socket.destroy();
+    await (await logIn()).quit();
+  });
+
+  it('64 MiB without a line end get one 500, no echo, and the session goes on', async () => {
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    for (let sent = 0; sent < 64; sent++) await client.send(Buffer.alloc(mebibyte, 'x'));
+    await client.send('\r\nNOOP\r\n');
+    await client.expect('500 Command line too long.', /^200 /);
+    client.destroy();
+  });
+
+  it('a client that keeps sending overlong lines is told to go', async () => {
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    const overlong = `${'x'.repeat(9_000)}\r\n`;
+    await client.send(overlong.repeat(8));
+    for (let line = 0; line < 8; line++) await client.expect('500 Command line too long.');
+    await client.expect('421 Too many overlong command lines; closing the control connection.');
+    await client.expectClosed();
+  });
+
+  it('a connection from a foreign address does not touch the session whose port it meets', async () => {
+    const client = await logIn();
+    const port = Number(/\|\|\|(\d+)\|/.exec(await client.ask('EPSV'))?.[1]);
+    const foreign = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+    await closed(foreign);
+    const content = readAll(await connectTo(port));
+    await client.says('RETR /f', /^150 /, /^226 /);
+    assert.equal((await content).length, mebibyte);
+    await client.quit();
+  });
+
+  it('a session that sends PASV again and again holds one port', async () => {
+    const greedy = await logIn();
+    for (let attempt = 0; attempt < 20; attempt++) await greedy.says('EPSV', /^229 /);
+    assert.deepEqual(gateway.passivePortUsage, { leases: 1, waiting: 0 });
+    const other = await logIn();
+    await other.says('EPSV', /^229 /);
+    greedy.destroy();
+    await other.quit();
+  });
+
+  it('data connections that never come leave nothing that runs on', async () => {
+    const client = await logIn();
+    await client.says('EPSV', /^229 /);
+    const before = timers();
+    for (let attempt = 0; attempt < 5; attempt++) {
+      await client.says('EPSV', /^229 /);
+      await client.says('RETR /f', /^150 /, /^425 No data connection came/);
+    }
+    await client.says('ABOR', '226 ABOR command successful.');
+    for (let turn = 0; turn < 100 && timers() > before - 1; turn++) await nextTurn();
+    assert.ok(timers() <= before, `${timers()} timers run, ${before} before`);
+    await client.quit();
+  });
+});
+
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+}
+
+describe('nobody can stay without logging in:', () => {
+  it('a connection that never logs in is closed by the login timeout', async () => {
+    const gateway = await startTestGateway({ loginTimeoutMs: 100 });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready', '421 The login took too long; closing the control connection.');
+    await client.expectClosed();
+    const { reason } = await gateway.nextEvent('session-closed');
+    assert.equal(reason, 'login-timeout');
+    await gateway.close();
+  });
+
+  it('a client that keeps sending commands, but no login, is closed too', async () => {
+    const gateway = await startTestGateway({ loginTimeoutMs: 150 });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    let answer = '';
+    while (!answer.startsWith('421')) answer = await client.ask('NOOP');
+    client.destroy();
+    await gateway.close();
+  });
+
+  it('the third wrong password closes the connection, and each reply comes later than the one before', async () => {
+    const gateway = await startTestGateway({ maxLoginAttempts: 3 });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    const tookMs: number[] = [];
+    // In one packet: attempts cannot be made at the same time either.
+    await client.send(
+      'USER alice\r\nPASS a\r\nUSER alice\r\nPASS b\r\nUSER alice\r\nPASS c\r\nUSER alice\r\nPASS secret\r\n',
+    );
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const startMs = performance.now();
+      await client.expect('331 Password required.', '530 Login incorrect.');
+      tookMs.push(performance.now() - startMs);
+    }
+    await client.expectClosed();
+    const [first = 0, second = 0, third = 0] = tookMs;
+    assert.ok(first >= 200 && second >= 400 && third >= 900, `replies took ${tookMs.join(', ')} ms`);
+    const { reason } = await gateway.nextEvent('session-closed');
+    assert.equal(reason, 'too-many-login-attempts');
+    await gateway.close();
+  });
+
+  it('after too many wrong passwords the right one is refused for a while', async () => {
+    const gateway = await startTestGateway({ maxLoginFailures: 2, maxLoginAttempts: 10 });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await client.says('USER alice', '331 Password required.');
+      await client.says('PASS wrong', '530 Login incorrect.');
+    }
+    await client.says('USER alice', '331 Password required.');
+    await client.says('PASS secret', /^530 Too many failed logins; try again in \d+0 seconds\.$/);
+    client.destroy();
+    await gateway.close();
+  });
+});

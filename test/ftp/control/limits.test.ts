@@ -1,0 +1,233 @@
+/** How many sessions there may be, how long they may last, and how the gateway stops. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { closed, Dialogue, readAll } from '../../support/dialogue.ts';
+import { startTestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
+import { LeakCheck } from '../../support/leak-check.ts';
+
+const leaks = new LeakCheck();
+after(() => leaks.assertNothingLeft());
+
+const big = Buffer.alloc(64 * 1024 * 1024, 'b');
+
+async function withGateway(
+  options: TestGatewayOptions,
+  test: (gateway: Awaited<ReturnType<typeof startTestGateway>>) => Promise<void>,
+): Promise<void> {
+  const gateway = await startTestGateway(options);
+  try {
+    await test(gateway);
+  } finally {
+    await gateway.close();
+  }
+}
+
+describe('of sessions there are', () => {
+  it('no more than allowed in all; the next is told so, and served when a place is free', () =>
+    withGateway({ maxSessions: 2 }, async (gateway) => {
+      const two = [
+        await Dialogue.logIn({ port: gateway.controlPort }),
+        await Dialogue.logIn({ port: gateway.controlPort }),
+      ];
+      const third = await Dialogue.open({ port: gateway.controlPort });
+      await third.expect('421 Too many sessions; try again later.');
+      await third.expectClosed();
+      assert.equal((await gateway.nextEvent('session-refused')).reason, 'too-many-sessions');
+      await two[0]!.quit();
+      await gateway.nextEvent('session-closed');
+      await (await Dialogue.logIn({ port: gateway.controlPort })).quit();
+      await two[1]!.quit();
+    }));
+
+  it('no more than allowed under implicit TLS; the next is told so under TLS', () =>
+    withGateway({ maxSessions: 1, tls: 'optional', implicitTls: true }, async (gateway) => {
+      const options = { port: gateway.implicitTlsPort!, implicitTls: true } as const;
+      const one = await Dialogue.logIn(options);
+      const next = await Dialogue.open(options);
+      await next.expect('421 Too many sessions; try again later.');
+      await next.expectClosed();
+      await one.quit();
+    }));
+
+  it('no more than allowed from one address', () =>
+    withGateway({ maxSessionsPerAddress: 1 }, async (gateway) => {
+      const one = await Dialogue.logIn({ port: gateway.controlPort });
+      const next = await Dialogue.open({ port: gateway.controlPort });
+      await next.expect('421 Too many sessions from your address; try again later.');
+      await next.expectClosed();
+      const elsewhere = await Dialogue.logIn({ port: gateway.controlPort, localAddress: '127.0.0.2' });
+      await elsewhere.quit();
+      await one.quit();
+    }));
+
+  it('no more than allowed of one user, who frees a place by quitting or logging in as another', () =>
+    withGateway(
+      {
+        maxSessionsPerUser: 1,
+        users: [
+          { name: 'alice', password: 'secret' },
+          { name: 'bob', password: 'secret' },
+        ],
+      },
+      async (gateway) => {
+        const one = await Dialogue.logIn({ port: gateway.controlPort });
+        const next = await Dialogue.open({ port: gateway.controlPort });
+        await next.expect('220 Ready');
+        await next.says('USER alice', '331 Password required.');
+        await next.says('PASS secret', '421 Too many sessions of this user; try again later.');
+        await next.expectClosed();
+        await one.says('USER bob', '331 Password required.');
+        await one.says('PASS secret', '230 Logged in.');
+        const again = await Dialogue.logIn({ port: gateway.controlPort });
+        await again.quit();
+        await one.quit();
+      },
+    ));
+});
+
+describe('the idle timeout', () => {
+  it('ends a session that sends nothing', () =>
+    withGateway({ idleTimeoutMs: 100 }, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      await client.expect('421 Idle for too long; closing the control connection.');
+      await client.expectClosed();
+      assert.equal((await gateway.nextEvent('session-closed')).reason, 'idle-timeout');
+    }));
+
+  it('does not run while a transfer does, and begins anew after it', () =>
+    withGateway({ idleTimeoutMs: 150 }, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      await client.says('STOR /slow', /^150 /);
+      for (let part = 0; part < 8; part++) {
+        data.write('part');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      data.end();
+      data.resume();
+      await client.expect(/^226 /);
+      await client.says('NOOP', /^200 /);
+      await client.expect('421 Idle for too long; closing the control connection.');
+      await client.expectClosed();
+    }));
+
+  it('drops a client that sends commands and never reads its replies', () =>
+    withGateway({ idleTimeoutMs: 200 }, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      client.socket.pause();
+      const flood = Buffer.from('FEAT\r\n'.repeat(10_000));
+      for (let piece = 0; piece < 200 && client.socket.write(flood); piece++);
+      const { reason } = await gateway.nextEvent('session-closed');
+      assert.equal(reason, 'replies-not-read');
+      client.destroy();
+    }));
+});
+
+describe('a client that is told to go', () => {
+  it('is dropped after a while, however much it goes on sending', () =>
+    withGateway({ idleTimeoutMs: 50 }, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      await client.expect('421 Idle for too long; closing the control connection.');
+      const { socket } = client;
+      socket.allowHalfOpen = true;
+      const babble = setInterval(() => socket.write('NOOP\r\n'), 100);
+      await closed(socket);
+      clearInterval(babble);
+      await gateway.nextEvent('session-closed');
+      assert.equal(gateway.sessionCount, 0);
+    }));
+});
+
+describe('a drain', () => {
+  it('ends idle sessions at once, and sessions with a transfer after it', () =>
+    withGateway({}, async (gateway) => {
+      gateway.filesystem.putFile('/big', big);
+      const idle = await Dialogue.logIn({ port: gateway.controlPort });
+      const busy = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await busy.passive();
+      await busy.says('RETR /big', /^150 /);
+      const drained = gateway.drain(60_000);
+      await idle.expect('421 The gateway is stopping; closing the control connection.');
+      await idle.expectClosed();
+      await assert.rejects(Dialogue.open({ port: gateway.controlPort }), { code: 'ECONNREFUSED' });
+      assert.equal((await readAll(data)).length, big.length);
+      await busy.expect(/^226 /, '421 The gateway is stopping; closing the control connection.');
+      await busy.expectClosed();
+      await drained;
+      assert.equal(gateway.sessionCount, 0);
+    }));
+
+  it('carries out a transfer whose data connection was agreed on already', () =>
+    withGateway({}, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      const drained = gateway.drain(60_000);
+      await client.says('TYPE I', /^200 /);
+      await client.says('STOR /agreed', /^150 /);
+      const gone = closed(data);
+      data.resume();
+      data.end('whole');
+      await client.expect(/^226 /, '421 The gateway is stopping; closing the control connection.');
+      await client.expectClosed();
+      await Promise.all([drained, gone]);
+      assert.equal(gateway.filesystem.readFile('/agreed')?.toString(), 'whole');
+    }));
+
+  it('waits for no transfer beyond its time', () =>
+    withGateway({}, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      await gateway.drain(10);
+      await client.expect('421 The gateway is stopping; closing the control connection.');
+      await client.expectClosed();
+      const gone = closed(data);
+      data.destroy();
+      await gone;
+    }));
+
+  it('aborts what still runs when its time is over, and stores nothing of it', () =>
+    withGateway({}, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      await client.says('STOR /half', /^150 /);
+      data.write('half');
+      const gone = closed(data);
+      data.resume();
+      await gateway.drain(50);
+      await gone;
+      await client.expect(
+        '426 The gateway is stopping; transfer aborted.',
+        '421 The gateway is stopping; closing the control connection.',
+      );
+      await client.expectClosed();
+      assert.equal(gateway.filesystem.readFile('/half'), undefined);
+    }));
+});
+
+describe('closing the gateway', () => {
+  it('ends everything at once, in whatever state it is', async () => {
+    const gateway = await startTestGateway({ tls: 'optional', implicitTls: true });
+    gateway.filesystem.putFile('/big', big);
+    const greeted = await Dialogue.open({ port: gateway.controlPort });
+    await greeted.expect('220 Ready');
+    const handshaking = await Dialogue.open({ port: gateway.implicitTlsPort! });
+    const busy = await Dialogue.logIn({ port: gateway.controlPort });
+    const data = await busy.passive();
+    await busy.says('RETR /big', /^150 /);
+    const gone = [greeted, handshaking, busy].map(({ socket }) => closed(socket));
+    data.pause();
+    await gateway.close();
+    await Promise.all(gone);
+    assert.equal(gateway.sessionCount, 0);
+    data.destroy();
+    assert.equal((await gateway.nextEvent('transfer')).outcome, 'aborted');
+  });
+
+  it('a port that is taken stops the start, and is named', async () => {
+    const gateway = await startTestGateway();
+    await assert.rejects(startTestGateway({ controlPort: gateway.controlPort } as TestGatewayOptions), {
+      message: `Control port ${gateway.controlPort} on 127.0.0.1 cannot be opened: address already in use (EADDRINUSE).`,
+    });
+    await gateway.close();
+  });
+});

@@ -1,0 +1,138 @@
+/** Sessions behind a load balancer that puts a PROXY header in front of what the client sends first. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { after, afterEach, beforeEach, describe, it } from 'node:test';
+import { Dialogue } from '../../support/dialogue.ts';
+import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { LeakCheck } from '../../support/leak-check.ts';
+import { localProxyHeader, proxyHeader } from '../../support/proxy-header.ts';
+
+const client: readonly [string, number] = ['127.0.7.7', 40_000];
+const header = proxyHeader(client, ['10.0.1.5', 21]);
+
+describe('behind a load balancer', () => {
+  const leaks = new LeakCheck();
+  let gateway: TestGateway;
+  beforeEach(async () => {
+    gateway = await startTestGateway({
+      proxyProtocol: 'v2',
+      tls: 'optional',
+      implicitTls: true,
+      maxSessionsPerAddress: 2,
+      advertisedAddress: {
+        kind: 'by-subnet',
+        subnets: [{ network: '10.0.1.0', prefixBits: 24, address: '203.0.113.11' }],
+      },
+    });
+    gateway.filesystem.putFile('/f', 'content');
+  });
+  afterEach(() => gateway.close());
+  after(() => leaks.assertNothingLeft());
+
+  it('the greeting does not wait for the header, and the session has the address from it', async () => {
+    const session = await Dialogue.open({ port: gateway.controlPort });
+    await session.expect('220 Ready');
+    await session.send(Buffer.concat([header, Buffer.from('USER alice\r\nPASS secret\r\n')]));
+    await session.expect('331 Password required.', '230 Logged in.');
+    assert.equal((await gateway.nextEvent('session-opened')).clientAddress, '127.0.7.7');
+    assert.equal((await gateway.nextEvent('login')).clientAddress, '127.0.7.7');
+    await session.quit();
+  });
+
+  it('a header that comes byte by byte, with TLVs behind its addresses, is read', async () => {
+    const tlv = Buffer.from([0xea, 0x00, 0x05, 0x01, 0x76, 0x70, 0x63, 0x65]);
+    const session = await Dialogue.open({ port: gateway.controlPort });
+    await session.expect('220 Ready');
+    for (const byte of proxyHeader(client, ['10.0.1.5', 21], tlv)) await session.send(Buffer.from([byte]));
+    await session.says('NOOP', /^200 /);
+    await session.quit();
+  });
+
+  it('227 has the address of the node the client came through, and data may come from the client alone', async () => {
+    const session = await Dialogue.logIn({ port: gateway.controlPort, preamble: header });
+    const answer = await session.ask('PASV');
+    const [, high, low] = /^227 Entering Passive Mode \(203,0,113,11,(\d+),(\d+)\)\.$/.exec(answer) ?? [];
+    const port = Number(high) * 256 + Number(low);
+    const data = connect({ port, host: '127.0.0.1', localAddress: client[0] });
+    await once(data, 'connect');
+    await session.says('RETR /f', /^150 /);
+    const [bytes] = (await once(data, 'data')) as [Buffer];
+    assert.equal(String(bytes), 'content');
+    await session.expect(/^226 /);
+    await session.says('PORT 127,0,0,1,200,1', '501 Data connections are made to your own address only.');
+    await session.quit();
+    data.destroy();
+  });
+
+  it('sessions are limited by the address from the header, with a reply that says so', async () => {
+    const two = [
+      await Dialogue.logIn({ port: gateway.controlPort, preamble: header }),
+      await Dialogue.logIn({ port: gateway.controlPort, preamble: header }),
+    ];
+    const third = await Dialogue.open({ port: gateway.controlPort, preamble: header });
+    await third.expect('220 Ready', '421 Too many sessions from your address; try again later.');
+    await third.expectClosed();
+    const elsewhere = proxyHeader(['127.0.7.8', 1], ['10.0.1.5', 21]);
+    await (await Dialogue.logIn({ port: gateway.controlPort, preamble: elsewhere })).quit();
+    for (const session of two) await session.quit();
+    await (await Dialogue.logIn({ port: gateway.controlPort, preamble: header })).quit();
+  });
+
+  it('a health check, LOCAL or silent, is no session of a client', async () => {
+    const silent = await Dialogue.open({ port: gateway.controlPort });
+    await silent.expect('220 Ready');
+    silent.destroy();
+    const local = await Dialogue.open({ port: gateway.controlPort, preamble: localProxyHeader() });
+    await local.expect('220 Ready');
+    await local.quit();
+    assert.equal((await gateway.nextEvent('session-closed')).reason, 'quit');
+    assert.deepEqual(
+      gateway.events.filter(({ event }) => event === 'session-refused'),
+      [],
+    );
+  });
+
+  for (const [what, bytes] of [
+    ['no header', Buffer.from('USER alice\r\n')],
+    ['a header of another version', Buffer.concat([header.subarray(0, 12), Buffer.from([0x11, 0x11, 0, 0])])],
+    ['a header of UDP', Buffer.concat([header.subarray(0, 13), Buffer.from([0x12]), header.subarray(14)])],
+    ['a header that claims 64 KiB', Buffer.concat([header.subarray(0, 14), Buffer.from([0xff, 0xff])])],
+  ] as const) {
+    it(`a connection with ${what} is closed`, async () => {
+      const session = await Dialogue.open({ port: gateway.controlPort });
+      await session.expect('220 Ready');
+      await session.send(bytes);
+      await session.expectClosed();
+      assert.match((await gateway.nextEvent('session-refused')).reason, /^bad PROXY header: /);
+    });
+  }
+
+  it('a second header is nothing but the commands it spells: bad ones, and QUIT', async () => {
+    const session = await Dialogue.logIn({ port: gateway.controlPort, preamble: header });
+    await session.send(proxyHeader(['127.0.9.9', 1], ['10.0.1.5', 21]));
+    for (let line = 0; line < 3; line++) await session.expect('500 Command not understood.');
+    await session.expect('221 Goodbye.');
+    await session.expectClosed();
+  });
+
+  it('the header comes before AUTH, and before the handshake on the implicit port', async () => {
+    const explicit = await Dialogue.open({ port: gateway.controlPort, preamble: header });
+    await explicit.expect('220 Ready');
+    await explicit.startTls();
+    assert.match(await explicit.ask('STAT'), /Connected from 127\.0\.7\.7/);
+    await explicit.quit();
+    const implicit = await Dialogue.logIn({
+      port: gateway.implicitTlsPort!,
+      preamble: header,
+      implicitTls: true,
+    });
+    assert.match(await implicit.ask('STAT'), /Connected from 127\.0\.7\.7/);
+    await implicit.quit();
+  });
+
+  it('a handshake without a header is closed on the implicit port', async () => {
+    await assert.rejects(Dialogue.open({ port: gateway.implicitTlsPort!, implicitTls: true }));
+    assert.match((await gateway.nextEvent('session-refused')).reason, /^bad PROXY header: /);
+  });
+});

@@ -1,0 +1,234 @@
+/** What stock ftp-srv 4.6.3 gets wrong under TLS, and what the gateway does instead. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { connect as connectTls, TLSSocket, type ConnectionOptions, type SecureVersion } from 'node:tls';
+import { createCertificate } from '../../support/certificate.ts';
+import { Dialogue, readAll } from '../../support/dialogue.ts';
+import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+
+const versions: readonly SecureVersion[] = ['TLSv1.2', 'TLSv1.3'];
+
+async function protect(socket: Socket, options: ConnectionOptions = {}): Promise<TLSSocket> {
+  const secured = connectTls({ rejectUnauthorized: false, ...options, socket });
+  await once(secured, 'secureConnect');
+  return secured;
+}
+
+/** Explicit TLS and a login on a new connection. */
+async function logInUnderTls(gateway: TestGateway, options: ConnectionOptions = {}): Promise<Dialogue> {
+  const client = await Dialogue.open({ port: gateway.controlPort });
+  await client.expect('220 Ready');
+  await client.startTls(options);
+  await client.says('USER alice', '331 Password required.');
+  await client.says('PASS secret', '230 Logged in.');
+  await client.says('PBSZ 0', '200 PBSZ=0');
+  await client.says('PROT P', '200 Data connections are protected.');
+  return client;
+}
+
+function subjectOf({ socket }: Dialogue): string | string[] | undefined {
+  assert.ok(socket instanceof TLSSocket);
+  return socket.getPeerCertificate().subject.CN;
+}
+
+describe('FTPS', () => {
+  let gateway: TestGateway;
+  before(async () => {
+    gateway = await startTestGateway({ tls: 'optional', implicitTls: true });
+    gateway.filesystem.putFile('/f', Buffer.alloc(100_000, 'f'));
+  });
+  after(() => gateway.close());
+
+  it('shakes hands every time, however fast the client begins', async () => {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const client = await Dialogue.open({ port: gateway.controlPort });
+      await client.expect('220 Ready');
+      await client.startTls();
+      await client.says('NOOP', /^200 /);
+      client.destroy();
+    }
+  });
+
+  for (const smuggled of ['USER injected\r\n', 'x', '\n']) {
+    it(`drops a client that sends ${JSON.stringify(smuggled)} in clear behind AUTH`, async () => {
+      const client = await Dialogue.open({ port: gateway.controlPort });
+      await client.expect('220 Ready');
+      await client.send(`AUTH TLS\r\n${smuggled}`);
+      await client.expect('234 Proceed with the TLS handshake.');
+      await client.expectClosed();
+    });
+  }
+
+  it('does not take a command in clear, sent in place of the handshake, for one', async () => {
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('AUTH TLS', '234 Proceed with the TLS handshake.');
+    await client.send('USER alice\r\nPASS secret\r\n');
+    await assert.rejects(client.reply(), /The connection is closed/);
+  });
+
+  for (const version of versions) {
+    const only = { minVersion: version, maxVersion: version };
+
+    it(`${version}: serves clients that begin the data handshake after 150, and those that begin before`, async () => {
+      const client = await logInUnderTls(gateway, only);
+      let data = await client.passive();
+      await client.says('RETR /f', /^150 /);
+      assert.equal((await readAll(await protect(data, only))).length, 100_000);
+      await client.expect(/^226 /);
+      data = await client.passive();
+      const early = protect(data, only);
+      await client.says('RETR /f', /^150 /);
+      assert.equal((await readAll(await early)).length, 100_000);
+      await client.expect(/^226 /);
+      await client.quit();
+    });
+
+    it(`${version}: data connections resume their own control connection's session, and no other's`, async () => {
+      const one = await logInUnderTls(gateway, only);
+      const other = await logInUnderTls(gateway, only);
+      await one.says('NOOP', /^200 /);
+      await other.says('NOOP', /^200 /);
+      const reused = async (client: Dialogue, session: Buffer | undefined): Promise<boolean> => {
+        assert.ok(session);
+        const data = await client.passive();
+        await client.says('RETR /f', /^150 /);
+        const secured = await protect(data, { ...only, session });
+        await readAll(secured);
+        await client.expect(/^226 /);
+        return secured.isSessionReused();
+      };
+      assert.equal(await reused(one, one.tlsSessions.at(-1)), true);
+      assert.equal(await reused(one, other.tlsSessions.at(-1)), false);
+      await one.quit();
+      await other.quit();
+    });
+  }
+
+  it('keeps data in clear after PROT C, and while no PROT has been sent', async () => {
+    const client = await logInUnderTls(gateway);
+    await client.says('PROT C', '200 Data connections are in clear.');
+    assert.equal((await client.download('RETR /f')).length, 100_000);
+    const silent = await Dialogue.open({ port: gateway.controlPort });
+    await silent.expect('220 Ready');
+    await silent.startTls();
+    await silent.says('USER alice', '331 Password required.');
+    await silent.says('PASS secret', '230 Logged in.');
+    assert.equal((await silent.download('RETR /f')).length, 100_000);
+    await client.quit();
+    await silent.quit();
+  });
+
+  it('refuses a second AUTH, and forgets a login made in clear', async () => {
+    const client = await Dialogue.logIn({ port: gateway.controlPort });
+    await client.startTls();
+    await client.says('AUTH TLS', '503 The control connection is under TLS already.');
+    await client.says('PWD', '530 Please log in with USER and PASS.');
+    await client.quit();
+  });
+
+  it('forgets a user name that was given in clear', async () => {
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('USER alice', '331 Password required.');
+    await client.startTls();
+    await client.says('PASS secret', '503 Send USER first.');
+    await client.quit();
+  });
+
+  it('speaks TLS from the first byte on the implicit port, and protects data there without being asked', async () => {
+    const client = await Dialogue.logIn({ port: gateway.implicitTlsPort!, implicitTls: true });
+    const data = await client.passive();
+    await client.says('RETR /f', /^150 /);
+    assert.equal((await readAll(await protect(data))).length, 100_000);
+    await client.expect(/^226 /);
+    await client.quit();
+  });
+
+  it('survives everything that is no handshake on the implicit port', async () => {
+    for (const bytes of ['NOOP\r\n', '\x16\x03\x01\xff\xff', '\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00']) {
+      const client = await Dialogue.open({ port: gateway.implicitTlsPort! });
+      await client.send(Buffer.from(bytes, 'latin1'));
+      client.socket.end();
+      await once(client.socket, 'close');
+    }
+    const client = await Dialogue.logIn({ port: gateway.implicitTlsPort!, implicitTls: true });
+    await client.quit();
+  });
+});
+
+describe('FTPS, by configuration,', () => {
+  it('TLS=off: knows no AUTH, and does not tell of it', async () => {
+    const gateway = await startTestGateway();
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('AUTH TLS', '502 TLS is not available here.');
+    assert.doesNotMatch(await client.ask('FEAT'), /AUTH|PBSZ|PROT/);
+    await client.quit();
+    await gateway.close();
+  });
+
+  it('TLS=required: nobody logs in, and no data move, in clear', async () => {
+    const gateway = await startTestGateway({ tls: 'required' });
+    gateway.filesystem.putFile('/f', 'f');
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('USER alice', '530 TLS is required here: send AUTH TLS before USER.');
+    await client.says('PASS secret', '503 Send USER first.');
+    await client.startTls();
+    await client.says('USER alice', '331 Password required.');
+    await client.says('PASS secret', '230 Logged in.');
+    await client.says('PROT C', '534 PROT P is required here.');
+    await client.passive();
+    for (const command of ['RETR /f', 'STOR /g', 'APPE /g', 'STOU', 'LIST', 'NLST', 'MLSD']) {
+      await client.says(
+        command,
+        '521 Data connections must be protected here: send PBSZ 0 and PROT P first.',
+      );
+    }
+    await client.says('PROT P', '200 Data connections are protected.');
+    const data = await client.passive();
+    await client.says('RETR /f', /^150 /);
+    assert.equal(String(await readAll(await protect(data))), 'f');
+    await client.expect(/^226 /);
+    await client.quit();
+    await gateway.close();
+  });
+
+  it('TLS_MIN_VERSION=TLSv1.3: refuses older versions', async () => {
+    const gateway = await startTestGateway({ tls: 'optional', tlsMinVersion: 'TLSv1.3' });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await assert.rejects(client.startTls({ maxVersion: 'TLSv1.2' }));
+    const newer = await logInUnderTls(gateway, { minVersion: 'TLSv1.3' });
+    await newer.quit();
+    await gateway.close();
+  });
+
+  it('a renewed certificate serves the next session, and drops none', async () => {
+    const renewed = await createCertificate('renewed');
+    const certificates = { current: await createCertificate('first') };
+    const gateway = await startTestGateway({ tls: 'optional', certificates });
+    gateway.filesystem.putFile('/f', 'f');
+    const older = await logInUnderTls(gateway);
+    certificates.current = renewed;
+    const newer = await logInUnderTls(gateway);
+    assert.equal(subjectOf(older), 'first');
+    assert.equal(subjectOf(newer), 'renewed');
+    const data = await older.passive();
+    await older.says('RETR /f', /^150 /);
+    assert.equal(String(await readAll(await protect(data))), 'f');
+    await older.expect(/^226 /);
+    await older.quit();
+    await newer.quit();
+    await gateway.close();
+  });
+
+  it('a key that does not fit its certificate stops the start', async () => {
+    const [one, other] = await Promise.all([createCertificate(), createCertificate()]);
+    const certificates = { current: { chain: one.chain, key: other.key } };
+    await assert.rejects(startTestGateway({ tls: 'optional', certificates }), /key values mismatch/);
+  });
+});

@@ -1,0 +1,327 @@
+/** What stock ftp-srv 4.6.3 gets wrong on data connections and in what it says of files, and what the gateway does instead. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { GatewayEvent } from '../../../src/observability/event.ts';
+import { closed, Dialogue, readAll } from '../../support/dialogue.ts';
+import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { LeakCheck } from '../../support/leak-check.ts';
+
+describe('data connections', () => {
+  const leaks = new LeakCheck();
+  let gateway: TestGateway;
+  let client: Dialogue;
+
+  before(async () => {
+    gateway = await startTestGateway({ passivePorts: [0, 0], dataConnectionTimeoutMs: 300 });
+  });
+  beforeEach(async () => {
+    client = await Dialogue.logIn({ port: gateway.controlPort });
+    await client.says('TYPE I', /^200 /);
+  });
+  after(async () => {
+    await gateway.close();
+    await leaks.assertNothingLeft();
+  });
+
+  /** The next end of a transfer of that file. */
+  async function transferOf(pathname: string): Promise<Extract<GatewayEvent, { event: 'transfer' }>> {
+    for (;;) {
+      const event = await gateway.nextEvent('transfer');
+      if (event.pathname === pathname) return event;
+    }
+  }
+
+  it('serve a transfer in the moment they come, not at the next poll', async () => {
+    gateway.filesystem.putFile('/small', 'x'.repeat(4096));
+    const times: number[] = [];
+    for (let index = 0; index < 50; index += 1) {
+      const startedAt = performance.now();
+      assert.equal((await client.download('RETR small')).length, 4096);
+      times.push(performance.now() - startedAt);
+    }
+    // Stock polls every 50 ms and waits 40 ms for a delayed acknowledgement.
+    const median = times.sort((one, other) => one - other)[25]!;
+    assert.ok(median < 20, `${median} ms a file`);
+    await client.quit();
+  });
+
+  it('are not waited for where the command fails anyway', async () => {
+    await client.says('PASV', /^227 /);
+    const startedAt = performance.now();
+    await client.says('RETR nofile', /^550 /);
+    assert.ok(performance.now() - startedAt < 250);
+    await client.quit();
+  });
+
+  it('are 425 after their own timeout, and the session goes on', async () => {
+    gateway.filesystem.putFile('/f', 'abc');
+    await client.says('PASV', /^227 /);
+    await client.says('RETR f', /^150 /, /^425 No data connection came within 1 seconds/);
+    assert.equal((await client.download('RETR f')).toString(), 'abc');
+    await client.quit();
+  });
+
+  it('share two ports among 40 sessions of one address, all running at once', async () => {
+    gateway.filesystem.putFile('/big', Buffer.alloc(16 * 1024 * 1024, 'b'));
+    const sessions = await Promise.all(
+      Array.from({ length: 40 }, () => Dialogue.logIn({ port: gateway.controlPort })),
+    );
+    const running = await Promise.all(
+      sessions.map(async (session) => {
+        await session.says('TYPE I', /^200 /);
+        const data = await session.passive();
+        await session.says('RETR big', /^150 /);
+        await once(data, 'readable');
+        return data;
+      }),
+    );
+    assert.deepEqual(gateway.passivePortUsage, { leases: 0, waiting: 0 });
+    const contents = await Promise.all(running.map(readAll));
+    assert.ok(contents.every(({ length }) => length === 16 * 1024 * 1024));
+    for (const session of sessions) {
+      await session.expect(/^226 /);
+      await session.quit();
+    }
+    await client.quit();
+  });
+
+  it('are answered, every PASV of them, when many sessions of one address ask for few ports at once', async () => {
+    const sessions = await Promise.all(
+      Array.from({ length: 10 }, () => Dialogue.logIn({ port: gateway.controlPort })),
+    );
+    await Promise.all(
+      sessions.map(async (session) => {
+        for (let index = 0; index < 30; index += 1) {
+          const answer = await session.ask('EPSV');
+          const port = Number(/^229 Entering Extended Passive Mode \(\|\|\|(\d+)\|\)$/.exec(answer)?.[1]);
+          assert.ok(gateway.passivePorts.includes(port), answer);
+          const data = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.1' });
+          data.on('error', () => undefined);
+          await once(data, 'connect');
+          data.destroy();
+        }
+        await session.quit();
+      }),
+    );
+    await client.quit();
+  });
+
+  it('to ports below 1024 are refused', async () => {
+    await client.says('PORT 127,0,0,1,0,22', '501 Data connections are made to ports from 1024 only.');
+    await client.says('EPRT |1|127.0.0.1|22|', '501 Data connections are made to ports from 1024 only.');
+    await client.quit();
+  });
+
+  it('carry a listing of 20,000 entries in far fewer pieces than entries', async () => {
+    for (let index = 0; index < 20_000; index += 1) gateway.filesystem.putFile(`/many/file-${index}`, '');
+    const data = await client.passive();
+    let pieces = 0;
+    let bytes = 0;
+    data.on('data', (piece: Buffer) => {
+      pieces += 1;
+      bytes += piece.length;
+    });
+    const ended = once(data, 'end');
+    await client.says('LIST many', /^150 /);
+    await ended;
+    data.destroy();
+    await client.expect('226 Directory send OK.');
+    assert.ok(bytes > 20_000 * 60 && pieces < 2_000, `${pieces} pieces`);
+    await client.quit();
+  });
+
+  it('carry nothing for an empty directory', async () => {
+    gateway.filesystem.putDirectory('/empty');
+    for (const command of ['LIST empty', 'NLST empty', 'MLSD empty']) {
+      assert.equal((await client.download(command)).length, 0, command);
+    }
+    await client.quit();
+  });
+
+  it('carry listings for every option and wildcard that clients send', async () => {
+    gateway.filesystem.putFile('/dir/a.txt', '');
+    gateway.filesystem.putFile('/dir/b.bin', '');
+    await client.says('CWD dir', /^250 /);
+    for (const command of [
+      'LIST',
+      'LIST -a',
+      'LIST -la',
+      'LIST -al',
+      'LIST -aL',
+      'LIST -al .',
+      'LIST *',
+      'LIST -R /dir',
+    ]) {
+      assert.equal(
+        (await client.download(command)).toString().match(/[ab]\.(txt|bin)\r\n/g)?.length,
+        2,
+        command,
+      );
+    }
+    assert.equal((await client.download('NLST *.txt')).toString(), 'a.txt\r\n');
+    assert.equal((await client.download('NLST /dir/*.txt')).toString(), '/dir/a.txt\r\n');
+    assert.equal((await client.download('NLST -la')).toString(), 'a.txt\r\nb.bin\r\n');
+    await client.quit();
+  });
+
+  it('are not opened for a folder that is missing: 550, and no path of a server', async () => {
+    for (const command of ['LIST none', 'NLST none', 'MLSD none', 'RETR none', 'LIST none/*.txt']) {
+      await client.says('PASV', /^227 /);
+      const answer = await client.ask(command);
+      assert.match(answer, /^550 /, command);
+      assert.doesNotMatch(answer, /ENOENT|\/work|\/tmp/);
+    }
+    await client.quit();
+  });
+
+  it('that are reset in mid-upload leave the old file, and no new one', async () => {
+    gateway.filesystem.putFile('/old', 'old');
+    for (const name of ['old', 'new']) {
+      for (const verb of ['STOR', 'APPE']) {
+        const data = await client.passive();
+        await client.says(`${verb} ${name}`, /^150 /);
+        data.write('half of it');
+        await nextTurn();
+        data.resetAndDestroy();
+        await client.expect(/^426 /);
+      }
+    }
+    assert.equal(gateway.filesystem.readFile('/old')?.toString(), 'old');
+    assert.equal(gateway.filesystem.readFile('/new'), undefined);
+    await client.quit();
+  });
+
+  it('of a client that is killed in mid-upload store nothing, whichever connection is seen to end first', async () => {
+    for (const order of ['control first', 'data first', 'both at once'] as const) {
+      const victim = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await victim.passive();
+      await victim.says('STOR killed', /^150 /);
+      data.write('x'.repeat(100_000));
+      kill(victim.socket, data, order);
+      assert.equal((await transferOf('/killed')).outcome, 'aborted', order);
+      assert.equal(gateway.filesystem.readFile('/killed'), undefined, order);
+    }
+    await client.quit();
+  });
+
+  it('of a client whose control connection is lost in mid-download are closed, and nothing stays behind', async () => {
+    gateway.filesystem.putFile('/never-read', Buffer.alloc(32 * 1024 * 1024, 'b'));
+    const victim = await Dialogue.logIn({ port: gateway.controlPort });
+    const data = await victim.passive();
+    await victim.says('RETR never-read', /^150 /);
+    // What stock no longer notices: something came on the control connection before it went.
+    await victim.send('CWD /\r\n');
+    data.on('error', () => undefined);
+    victim.destroy();
+    const { outcome, reason } = await transferOf('/never-read');
+    assert.deepEqual([outcome, reason], ['aborted', 'control-connection-lost']);
+    data.resume();
+    await closed(data);
+    await client.quit();
+  });
+
+  it('restart an upload in the middle of a file, and keep what is before', async () => {
+    gateway.filesystem.putFile('/f', '0123456789');
+    await client.says('REST 5', /^350 /);
+    await client.upload('STOR f', 'XXXXX');
+    assert.equal(gateway.filesystem.readFile('/f')?.toString(), '01234XXXXX');
+    await client.quit();
+  });
+
+  it('forget a restart offset with the command that follows it, and refuse one that is none', async () => {
+    gateway.filesystem.putFile('/f', '0123456789');
+    await client.says('REST 5', /^350 /);
+    await client.says('PASV', /^227 /);
+    await client.says('RETR nofile', /^550 /);
+    assert.equal((await client.download('RETR f')).toString(), '0123456789');
+    await client.says('REST 5', /^350 /);
+    await client.download('LIST');
+    assert.equal((await client.download('RETR f')).toString(), '0123456789');
+    await client.says('REST 5x', /^501 /);
+    await client.says('REST 11', /^350 /);
+    await client.says('PASV', /^227 /);
+    await client.says('RETR f', /^554 /);
+    await client.says('REST 3', /^350 /);
+    await client.upload('APPE f', '+');
+    assert.equal(gateway.filesystem.readFile('/f')?.toString(), '0123456789+');
+    await client.quit();
+  });
+
+  it('tell the unique name in the 150 and in the 226', async () => {
+    const data = await client.passive();
+    const [, name = ''] = /^150 FILE: (\S+)$/.exec(await client.ask('STOU')) ?? [];
+    data.end('unique');
+    data.resume();
+    await client.expect(`226 Transfer complete (unique file name: ${name}).`);
+    assert.equal(gateway.filesystem.readFile(`/${name}`)?.toString(), 'unique');
+    await client.quit();
+  });
+
+  it('convert line ends in every form of TYPE A', async () => {
+    gateway.filesystem.putFile('/text', 'a\nb\n');
+    for (const type of ['TYPE A', 'TYPE A N']) {
+      await client.says(type, /^200 /);
+      assert.equal((await client.download('RETR text')).toString(), 'a\r\nb\r\n');
+    }
+    await client.upload('STOR text2', 'a\r\nb\r\n');
+    assert.equal(gateway.filesystem.readFile('/text2')?.toString(), 'a\nb\n');
+    await client.says('TYPE L 8', /^200 /);
+    assert.equal((await client.download('RETR text')).toString(), 'a\nb\n');
+    await client.quit();
+  });
+
+  it('keep a steady download alive for longer than any control timeout', async () => {
+    const impatient = await startTestGateway({ idleTimeoutMs: 200, loginTimeoutMs: 5_000 });
+    impatient.filesystem.putFile('/big', Buffer.alloc(8 * 1024 * 1024, 'b'));
+    const slow = await Dialogue.logIn({ port: impatient.controlPort });
+    await slow.says('TYPE I', /^200 /);
+    const data = await slow.passive();
+    await slow.says('RETR big', /^150 /);
+    let received = 0;
+    const startedAt = performance.now();
+    for await (const piece of data as AsyncIterable<Buffer>) {
+      received += piece.length;
+      const isAhead = received / (8 * 1024 * 1024) > (performance.now() - startedAt) / 600;
+      if (isAhead) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    data.destroy();
+    assert.equal(received, 8 * 1024 * 1024);
+    assert.ok(performance.now() - startedAt > 400);
+    await slow.expect(/^226 /);
+    slow.destroy();
+    await impatient.close();
+    await client.quit();
+  });
+
+  it('are told apart by IPv6 clients: PASV sends them to EPSV', async (test) => {
+    let dual: TestGateway;
+    try {
+      dual = await startTestGateway({ listenAddress: '::1' });
+    } catch {
+      test.skip('no IPv6 here');
+      await client.quit();
+      return;
+    }
+    dual.filesystem.putFile('/f', 'abc');
+    const ipv6 = await Dialogue.logIn({ port: dual.controlPort, host: '::1' });
+    await ipv6.says('PASV', '522 PASV cannot carry an IPv6 address, use EPSV (2).');
+    const port = Number(/\|(\d+)\|/.exec(await ipv6.ask('EPSV 2'))?.[1]);
+    const data = connect({ host: '::1', port });
+    const content = readAll(data);
+    await ipv6.says('RETR f', /^150 /);
+    assert.equal((await content).toString(), 'abc');
+    await ipv6.expect(/^226 /);
+    await ipv6.quit();
+    await dual.close();
+    await client.quit();
+  });
+});
+
+function kill(control: Socket, data: Socket, order: 'control first' | 'data first' | 'both at once'): void {
+  if (order === 'data first') data.resetAndDestroy();
+  control.destroy();
+  if (order !== 'data first') data.destroy();
+}

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { connect as connectTls, createSecureContext, TLSSocket, type SecureVersion } from 'node:tls';
+import { generate } from 'selfsigned';
+import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
+import { LeakCheck } from '../../support/leak-check.ts';
+import { DataSide, readAll, type DataSideOptions } from './data-side.ts';
+
+const leaks = new LeakCheck();
+let certificate: { key: string; cert: string };
+let side: DataSide;
+let filesystem: MemoryFilesystem;
+const sockets: Socket[] = [];
+
+before(async () => {
+  const made = await generate([{ name: 'commonName', value: 'localhost' }]);
+  certificate = { key: made.private, cert: made.cert };
+});
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await side.close();
+});
+after(() => leaks.assertNothingLeft());
+
+/** A session whose control connection is under TLS; resolves to the client's TLS session, to be resumed or not. */
+async function start(version: SecureVersion, options: DataSideOptions = {}): Promise<Buffer> {
+  filesystem = new MemoryFilesystem();
+  filesystem.putFile('/f', 'abc');
+  side = await DataSide.start({ filesystem, ...options });
+  const { tls, session } = await controlConnection(version);
+  side.session.tls = tls;
+  side.session.protectionLevel = 'P';
+  return session;
+}
+
+async function controlConnection(
+  version: SecureVersion,
+): Promise<{ tls: NonNullable<DataSide['session']['tls']>; session: Buffer }> {
+  const secureContext = createSecureContext(certificate);
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const client = connectTls({
+    port: (server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    rejectUnauthorized: false,
+    minVersion: version,
+    maxVersion: version,
+  });
+  const session = once(client, 'session') as Promise<[Buffer]>;
+  const [raw] = await accepted;
+  const socket = new TLSSocket(raw, { isServer: true, secureContext });
+  sockets.push(client, socket, raw);
+  for (const each of sockets) each.on('error', () => undefined);
+  client.resume();
+  const [bytes] = await session;
+  server.close();
+  return { tls: { socket, secureContext }, session: bytes };
+}
+
+const rawSockets = new WeakMap<TLSSocket, Socket>();
+
+function rawOf(client: TLSSocket): Socket {
+  return rawSockets.get(client)!;
+}
+
+/** The client: connects after EPSV, and begins its handshake only when it has read the 150, as most clients do. */
+async function clientAfter150(
+  version: SecureVersion,
+  session?: Buffer,
+): Promise<{ connected: Promise<TLSSocket> }> {
+  const raw = await side.connection();
+  const connected = new Promise<TLSSocket>((resolve) => {
+    side.onPreliminary = () => {
+      const client = connectTls({
+        socket: raw,
+        host: '127.0.0.1',
+        rejectUnauthorized: false,
+        minVersion: version,
+        maxVersion: version,
+        ...(session !== undefined && { session }),
+      });
+      client.on('error', () => undefined);
+      sockets.push(client);
+      rawSockets.set(client, raw);
+      resolve(client);
+    };
+  });
+  return { connected };
+}
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  describe(`a data connection under ${version}`, () => {
+    it('handshakes after the 150, downloads, and ends with close_notify before the 226', async () => {
+      await start(version);
+      const { connected } = await clientAfter150(version);
+      const reply = side.command('RETR', 'f');
+      const client = await connected;
+      const { bytes, end } = await readAll(client);
+      assert.equal(bytes.toString(), 'abc');
+      assert.equal(end, 'clean');
+      assert.equal(await reply, '226 Transfer complete.\r\n');
+    });
+
+    it('uploads', async () => {
+      await start(version);
+      const { connected } = await clientAfter150(version);
+      const reply = side.command('STOR', 'up');
+      const client = await connected;
+      client.resume().end('x'.repeat(1_000_000));
+      assert.equal(await reply, '226 Transfer complete.\r\n');
+      assert.equal(filesystem.readFile('/up')?.length, 1_000_000);
+    });
+
+    it("resumes its own control connection's session, and no other's", async () => {
+      const session = await start(version, { tlsDataResumption: 'required' });
+      const { session: foreign } = await controlConnection(version);
+      for (const [offered, isAccepted] of [
+        [session, true],
+        [foreign, false],
+        [undefined, false],
+      ] as const) {
+        const { connected } = await clientAfter150(version, offered);
+        const reply = side.command('RETR', 'f');
+        const client = await connected;
+        const received = readAll(client);
+        assert.equal(
+          await reply,
+          isAccepted
+            ? '226 Transfer complete.\r\n'
+            : "522 The data connection must resume the control connection's TLS session.\r\n",
+        );
+        const { bytes } = await received;
+        assert.equal(bytes.toString(), isAccepted ? 'abc' : '');
+      }
+    });
+
+    it('may be new where resumption is optional', async () => {
+      await start(version);
+      const { connected } = await clientAfter150(version);
+      const reply = side.command('RETR', 'f');
+      const client = await connected;
+      void readAll(client);
+      assert.equal(await reply, '226 Transfer complete.\r\n');
+      assert.equal(client.isSessionReused(), false);
+    });
+
+    it('is aborted when the client sends no close_notify but a reset', async () => {
+      await start(version);
+      const { connected } = await clientAfter150(version);
+      const reply = side.command('STOR', 'up');
+      const client = await connected;
+      client.write('half');
+      while ((side.session.transfer?.movedBytes ?? 0) < 4)
+        await new Promise((resolve) => setImmediate(resolve));
+      rawOf(client).resetAndDestroy();
+      assert.equal(await reply, '426 The data connection was closed; transfer aborted.\r\n');
+      assert.equal(filesystem.readFile('/up'), undefined);
+    });
+  });
+}
+
+describe('a data connection under TLS', () => {
+  const inClear =
+    '425 A data connection came, but in clear; this session protects them with TLS (PROT P).\r\n';
+  const handshakeFailed = '425 The TLS handshake of the data connection failed.\r\n';
+  // A ClientHello that offers TLS 1.0 and nothing else (RFC 2246 7.4.1.2).
+  const tls10ClientHello = Buffer.concat([
+    Buffer.from([22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 1]),
+    Buffer.alloc(32, 7),
+    Buffer.from([0, 0, 2, 0, 47, 1, 0]),
+  ]);
+  for (const [what, bytes, reply] of [
+    ['ends without a byte', '', inClear],
+    ['sends one byte of a file and ends', 'x', inClear],
+    ['sends a text in clear', 'Report of the day\n'.repeat(100), inClear],
+    ['sends zeros in clear', Buffer.alloc(1000), inClear],
+    ['sends a ZIP file in clear', Buffer.from('PK\x03\x04\x14\0\0\0\b\0'.repeat(50), 'latin1'), inClear],
+    ['sends an HTTP request', 'GET / HTTP/1.0\r\n\r\n', inClear],
+    ['offers TLS 1.0 alone', tls10ClientHello, handshakeFailed],
+    ['ends in the middle of its ClientHello', tls10ClientHello.subarray(0, 20), handshakeFailed],
+  ] as const) {
+    for (const [verb, argument] of [
+      ['STOR', 'up'],
+      ['RETR', 'f'],
+    ] as const) {
+      it(`A data connection that ${what} where TLS is expected is answered at once in ${verb}: ${reply.trimEnd()}`, async () => {
+        await start('TLSv1.3', { dataConnectionTimeoutMs: 60_000, stallTimeoutMs: 60_000 });
+        const client = await side.connection();
+        client.resume().end(bytes);
+        assert.equal(await side.command(verb, argument), reply);
+        assert.equal(filesystem.readFile('/up'), undefined);
+      });
+    }
+  }
+
+  it('A data connection that stays silent where TLS is expected is told so after DATA_CONNECTION_TIMEOUT.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
+    await side.connection();
+    assert.equal(await side.command('RETR', 'f'), inClear);
+  });
+
+  it('A TLS handshake that does not go on is told so after DATA_CONNECTION_TIMEOUT.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
+    const client = await side.connection();
+    client.write(tls10ClientHello.subarray(0, 20));
+    assert.equal(
+      await side.command('RETR', 'f'),
+      '425 The TLS handshake of the data connection took over 1 seconds.\r\n',
+    );
+  });
+
+  it('An ABOR in the middle of the TLS handshake ends the transfer at once.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 60_000, stallTimeoutMs: 60_000 });
+    const client = await side.connection();
+    const closed = once(client.resume(), 'close');
+    client.write(tls10ClientHello.subarray(0, 20));
+    const reply = side.command('RETR', 'f');
+    while (side.preliminaries.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    side.session.transfer?.abort('client-abort');
+    assert.equal(await reply, '426 Connection closed; transfer aborted.\r\n');
+    client.destroy();
+    await closed;
+  });
+
+  it('A data connection that never comes is not taken for one in clear.', async () => {
+    await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
+    await side.command('EPSV');
+    assert.equal(
+      await side.command('RETR', 'f'),
+      '425 No data connection came within 1 seconds; send PASV or EPSV first.\r\n',
+    );
+  });
+
+  it('is in clear after PROT C', async () => {
+    await start('TLSv1.3');
+    side.session.protectionLevel = 'C';
+    const received = readAll(await side.connection());
+    assert.equal(await side.command('RETR', 'f'), '226 Transfer complete.\r\n');
+    assert.equal((await received).bytes.toString(), 'abc');
+  });
+});

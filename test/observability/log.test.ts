@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { GatewayEvent } from '../../src/observability/event.ts';
+import { type LogLevel, observeWithLog } from '../../src/observability/log.ts';
+
+function lines(level: LogLevel, ...events: readonly GatewayEvent[]): Record<string, unknown>[] {
+  const written: string[] = [];
+  const observe = observeWithLog(level, { write: (line) => void written.push(line) });
+  for (const event of events) observe(event);
+  return written.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+const login: GatewayEvent = {
+  event: 'login',
+  sessionId: 's1',
+  clientAddress: '192.0.2.1',
+  username: 'alice\r\n{"event":"forged"}',
+  outcome: 'accepted',
+  tls: true,
+};
+
+describe('log', () => {
+  it('writes an event as one line of JSON with time, level and all its fields, whatever a client put into them', () => {
+    const [{ time, ...line } = {}, ...more] = lines('info', login);
+    assert.deepEqual(more, []);
+    assert.match(String(time), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    assert.deepEqual(line, { level: 'info', ...login });
+  });
+
+  it('keeps what alarms count at every level but error', () => {
+    const counted: readonly GatewayEvent[] = [
+      { event: 'passive-ports-exhausted', sessionId: 's1', clientAddress: '192.0.2.1' },
+      { event: 'storage-error', operation: 'PutObject', errorName: 'SlowDown', httpStatus: 503 },
+      { event: 'unexpected-error', error: new Error('oops') },
+    ];
+    assert.deepEqual(
+      lines('warn', login, ...counted).map(({ event }) => event),
+      counted.map(({ event }) => event),
+    );
+  });
+
+  it('shows an unexpected error with its stack and its cause', () => {
+    const error = new Error('outer', { cause: new Error('inner') });
+    const [line] = lines('error', { event: 'unexpected-error', sessionId: 's1', error });
+    const shown = JSON.stringify(line);
+    assert.match(shown, /outer/);
+    assert.match(shown, /inner/);
+    assert.match(shown, /log\.test\.ts/);
+    assert.match(shown, /"sessionId":"s1"/);
+  });
+
+  it('tells sessions in detail only when asked', () => {
+    const opened: GatewayEvent = {
+      event: 'session-opened',
+      sessionId: 's1',
+      clientAddress: '192.0.2.1',
+      tls: false,
+    };
+    assert.equal(lines('info', opened).length, 0);
+    assert.equal(lines('debug', opened).length, 1);
+  });
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { startEmbeddedMetrics } from '../../src/observability/emf.ts';
+import type { GatewayEvent } from '../../src/observability/event.ts';
+import { createMetrics, type Gauges } from '../../src/observability/metrics.ts';
+
+const gauges: Gauges = {
+  sessions: 3,
+  passivePortLeases: 2,
+  passivePortWaiters: 1,
+  transferMemoryBytes: 4096,
+  waitingUploads: 0,
+};
+
+function transfer(
+  verb: string,
+  outcome: 'completed' | 'aborted' | 'failed',
+  sizeBytes: number,
+): GatewayEvent {
+  const common = { sessionId: 's1', username: 'alice', pathname: '/a', durationMs: 1500, tls: true };
+  return { event: 'transfer', verb, outcome, sizeBytes, ...common };
+}
+
+const events: readonly GatewayEvent[] = [
+  transfer('STOR', 'completed', 100),
+  transfer('APPE', 'aborted', 10),
+  transfer('RETR', 'completed', 7),
+  transfer('RETR', 'failed', 1),
+  transfer('MLSD', 'completed', 999),
+  {
+    event: 'session-refused',
+    clientAddress: '192.0.2.1',
+    reason: 'bad PROXY header: a header of 9999 bytes',
+  },
+  { event: 'storage-error', operation: 'PutObject', errorName: 'SlowDown', httpStatus: 503 },
+  { event: 'passive-ports-exhausted', sessionId: 's1', clientAddress: '192.0.2.1' },
+  { event: 'unexpected-error', error: new Error('oops') },
+  { event: 'users-loaded', users: 5, problems: ['users[1]: name must be a string'] },
+];
+
+describe('metrics for Prometheus', () => {
+  it('count events by labels that take few values', async () => {
+    const metrics = createMetrics(() => gauges);
+    for (const event of events) metrics.observe(event);
+    const shown = (await metrics.registry.metrics()).split('\n');
+    for (const line of [
+      'ftp_gateway_sessions 3',
+      'ftp_gateway_transfer_memory_bytes 4096',
+      'ftp_gateway_transfers_total{direction="upload",outcome="completed",tls="true"} 1',
+      'ftp_gateway_transfers_total{direction="upload",outcome="aborted",tls="true"} 1',
+      'ftp_gateway_transfers_total{direction="listing",outcome="completed",tls="true"} 1',
+      'ftp_gateway_transfer_bytes_total{direction="upload"} 110',
+      'ftp_gateway_transfer_bytes_total{direction="download"} 8',
+      'ftp_gateway_transfer_duration_seconds_count{direction="download"} 1',
+      'ftp_gateway_sessions_refused_total{reason="bad PROXY header"} 1',
+      'ftp_gateway_storage_errors_total{operation="PutObject",http_status="503"} 1',
+      'ftp_gateway_unexpected_errors_total 1',
+      'ftp_gateway_users{entry="right"} 5',
+      'ftp_gateway_users{entry="wrong"} 1',
+    ]) {
+      assert.ok(shown.includes(line), `${line} in\n${shown.join('\n')}`);
+    }
+    assert.ok(!shown.some((line) => line.includes('alice') || line.includes('192.0.2.1')));
+  });
+});
+
+describe('metrics for CloudWatch', () => {
+  it('are one line in embedded metric format for each minute, with zeros', (test) => {
+    test.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 1_700_000_000_000 });
+    const lines: string[] = [];
+    const metrics = startEmbeddedMetrics('Gateway/Test', {
+      gauges: () => gauges,
+      writeLine: (line) => void lines.push(line),
+    });
+    for (const event of events) metrics.observe(event);
+    test.mock.timers.tick(60_000);
+    test.mock.timers.tick(60_000);
+    metrics.close();
+    test.mock.timers.tick(60_000);
+    assert.equal(lines.length, 3);
+    const [first, second] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const { _aws, ...values } = first!;
+    const { Timestamp, CloudWatchMetrics } = _aws as {
+      Timestamp: number;
+      CloudWatchMetrics: [{ Namespace: string; Dimensions: string[][]; Metrics: { Name: string }[] }];
+    };
+    assert.equal(Timestamp, 1_700_000_060_000);
+    assert.equal(CloudWatchMetrics[0].Namespace, 'Gateway/Test');
+    assert.deepEqual(CloudWatchMetrics[0].Dimensions, [[]]);
+    assert.deepEqual(
+      CloudWatchMetrics[0].Metrics.map(({ Name }) => Name).sort(),
+      Object.keys(values).sort(),
+      'every value is declared, and every declared metric has a value',
+    );
+    const { UploadsCompleted, UploadsNotCompleted, UploadBytes, DownloadsNotCompleted, Sessions } = values;
+    assert.deepEqual(
+      { UploadsCompleted, UploadsNotCompleted, UploadBytes, DownloadsNotCompleted, Sessions },
+      {
+        UploadsCompleted: 1,
+        UploadsNotCompleted: 1,
+        UploadBytes: 110,
+        DownloadsNotCompleted: 1,
+        Sessions: 3,
+      },
+    );
+    assert.equal(second!['UploadsCompleted'], 0);
+    assert.equal(second!['StorageErrors'], 0);
+  });
+
+  it('are not written where no namespace is given', () => {
+    const metrics = startEmbeddedMetrics(undefined, {
+      gauges: () => gauges,
+      writeLine: () => assert.fail('nothing is to be written'),
+    });
+    for (const event of events) metrics.observe(event);
+    metrics.close();
+  });
+});

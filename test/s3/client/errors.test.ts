@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
+import {
+  filesystemErrorOf,
+  isNotFound,
+  isPreconditionFailed,
+  storageErrorEvent,
+} from '../../../src/s3/client/errors.ts';
+
+function s3Error(name: string, httpStatusCode?: number): Error {
+  return Object.assign(new Error(`the words of ${name}`), {
+    name,
+    $metadata: httpStatusCode === undefined ? {} : { httpStatusCode },
+  });
+}
+
+function connectionError(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+describe('An S3 error', () => {
+  for (const [error, kind, isReported] of [
+    [s3Error('NoSuchKey', 404), 'not-found', false],
+    [s3Error('NotFound', 404), 'not-found', false],
+    [s3Error('NoSuchBucket', 404), 'not-found', true],
+    [s3Error('AccessDenied', 403), 'permission-denied', true],
+    [s3Error('UnknownError', 403), 'permission-denied', true],
+    [s3Error('InvalidObjectState', 403), 'permission-denied', true],
+    [s3Error('KeyTooLongError', 400), 'name-not-allowed', false],
+    [s3Error('InvalidRange', 416), 'invalid-offset', false],
+    [s3Error('EntityTooLarge', 400), 'storage-full', true],
+    [s3Error('QuotaExceeded', 403), 'storage-full', true],
+    [s3Error('SomethingFull', 507), 'storage-full', true],
+    [s3Error('PreconditionFailed', 412), 'changed', false],
+    [s3Error('ConditionalRequestConflict', 409), 'changed', false],
+    [s3Error('SlowDown', 503), 'unavailable', true],
+    [s3Error('TooManyRequests', 429), 'unavailable', true],
+    [s3Error('ExpiredToken', 400), 'unavailable', true],
+    [s3Error('InvalidAccessKeyId', 403), 'unavailable', true],
+    [s3Error('RequestTimeTooSkewed', 403), 'unavailable', true],
+    [s3Error('CredentialsProviderError'), 'unavailable', true],
+    [s3Error('InternalError', 200), 'unavailable', true],
+    [s3Error('UnknownError', 502), 'unavailable', true],
+    [s3Error('TimeoutError'), 'unavailable', true],
+    [connectionError('ECONNREFUSED'), 'unavailable', true],
+    [connectionError('ENOTFOUND'), 'unavailable', true],
+    [connectionError('DEPTH_ZERO_SELF_SIGNED_CERT'), 'unavailable', true],
+    [connectionError('ERR_TLS_CERT_ALTNAME_INVALID'), 'unavailable', true],
+  ] as const) {
+    const status = '$metadata' in error ? JSON.stringify(error.$metadata) : '';
+    it(`${error.name} ${error.message} ${status} is ${kind}${isReported ? ', reported' : ''}`, () => {
+      const mapped = filesystemErrorOf(error, 'stat');
+      assert.equal(mapped.kind, kind);
+      assert.equal(mapped.cause, error);
+      assert.equal(storageErrorEvent(error, 'stat', 'bucket') !== undefined, isReported);
+    });
+  }
+
+  it('that nothing describes is thrown on as it came', () => {
+    const unknown = [s3Error('NeverHeardOf', 400), new TypeError('a defect'), 'a string', undefined];
+    for (const error of unknown) {
+      let thrown: unknown = 'nothing';
+      try {
+        filesystemErrorOf(error, 'stat');
+      } catch (caught) {
+        thrown = caught;
+      }
+      assert.equal(thrown, error);
+      assert.equal(storageErrorEvent(error, 'stat', 'bucket'), undefined);
+    }
+    const argumentError = Object.assign(new TypeError(), { code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => filesystemErrorOf(argumentError, 'stat'), argumentError);
+  });
+
+  it('that is a FilesystemError already is thrown on as it is', () => {
+    const error = new FilesystemError('not-empty', 'x');
+    assert.throws(() => filesystemErrorOf(error, 'stat'), error);
+  });
+
+  it('is reported with the bucket it names, and with nothing of what it says', () => {
+    assert.deepEqual(storageErrorEvent(s3Error('NoSuchBucket', 404), 'list', 'gone'), {
+      event: 'storage-error',
+      operation: 'list',
+      bucket: 'gone',
+      errorName: 'NoSuchBucket',
+      httpStatus: 404,
+    });
+  });
+
+  it('of a missing object is told from that of a missing bucket', () => {
+    assert.ok(isNotFound(s3Error('NotFound', 404)));
+    assert.ok(!isNotFound(s3Error('NoSuchBucket', 404)));
+    assert.ok(isPreconditionFailed(s3Error('PreconditionFailed', 412)));
+  });
+});

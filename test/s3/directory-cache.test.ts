@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import type { Pathname } from '../../src/filesystem/pathname.ts';
+import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
+import { ListingStretch, Subdirectories, subdirectoriesOf } from '../../src/s3/directory-cache.ts';
+import type { ListingAnswer } from '../../src/s3/client/list-objects.ts';
+import { interceptRequests } from '../support/s3-requests.ts';
+import { openTestStorage, type TestStorage } from '../support/s3-storage.ts';
+
+function answerOf(
+  keys: readonly string[],
+  commonPrefixes: readonly string[],
+  isTruncated: boolean,
+): ListingAnswer {
+  const objects = keys.map((key) => ({ key, sizeBytes: 0, lastModified: new Date(0), etag: '' }));
+  return { page: { objects, commonPrefixes }, continuationToken: isTruncated ? 'more' : undefined };
+}
+
+describe('A stretch of a listing', () => {
+  const cases: readonly [what: string, ListingStretch, covered: readonly string[], not: readonly string[]][] =
+    [
+      ['an empty directory', new ListingStretch('', answerOf([], [], false)), ['d/', 'd/a/', 'd/z/'], []],
+      ['a whole directory', new ListingStretch('', answerOf(['d/m'], ['d/n/'], false)), ['d/a/', 'd/z/'], []],
+      [
+        'a first page',
+        new ListingStretch('', answerOf(['d/a'], ['d/m/'], true)),
+        ['d/!/', 'd/m/'],
+        ['d/m0/', 'd/z/'],
+      ],
+      [
+        'a page behind a name',
+        new ListingStretch('d/m', answerOf(['d/n'], ['d/p/'], true)),
+        ['d/m/', 'd/n/', 'd/p/'],
+        ['d/a/', 'd/l/', 'd/q/'],
+      ],
+      [
+        'the last page',
+        new ListingStretch('d/m', answerOf(['d/n'], [], false)),
+        ['d/m/', 'd/z/'],
+        ['d/a/', 'd/l/'],
+      ],
+      [
+        'a page of a server that does not know where to begin',
+        new ListingStretch('d/m', answerOf(['d/a'], ['d/b/'], true)),
+        ['d/a/', 'd/b/'],
+        ['d/m/', 'd/z/'],
+      ],
+      [
+        'a page without keys that is not the last',
+        new ListingStretch('', answerOf([], [], true)),
+        [],
+        ['d/a/'],
+      ],
+      // U+FFFD comes before U+1F600 in UTF-8, and behind it in UTF-16.
+      [
+        'keys in the order of their bytes',
+        new ListingStretch('', answerOf(['d/\u{fffd}'], [], true)),
+        [],
+        ['d/\u{1f600}/'],
+      ],
+    ];
+  for (const [what, stretch, covered, not] of cases) {
+    it(`covers, of ${what}, what it would have shown`, () => {
+      for (const prefix of covered) assert.equal(stretch.covers(prefix), true, prefix);
+      for (const prefix of not) assert.equal(stretch.covers(prefix), false, prefix);
+    });
+  }
+
+  it('knows the subdirectories that it shows, and those that are added', () => {
+    const stretch = new ListingStretch('', answerOf(['d/file'], ['d/sub/'], false));
+    assert.equal(stretch.has('d/sub/'), true);
+    assert.equal(stretch.has('d/file/'), false);
+    stretch.add('d/new/');
+    assert.equal(stretch.has('d/new/'), true);
+  });
+});
+
+describe('Uploads that follow one another', () => {
+  let test: TestStorage;
+  let prefix: string;
+  let nowMs: number;
+  let requests: number;
+  let fails: boolean;
+  let subdirectories: Subdirectories;
+  const { signal } = new AbortController();
+
+  before(async () => {
+    test = await openTestStorage();
+    interceptRequests(test.storage.client, ({ command }) => {
+      if (command !== 'ListObjectsV2') return;
+      requests++;
+      if (fails) throw new Error('no answer');
+    });
+  });
+  after(() => test.close());
+  beforeEach(() => {
+    prefix = `home-${randomUUID()}/`;
+    nowMs = 1_000_000;
+    requests = 0;
+    fails = false;
+    subdirectories = new Subdirectories(test.storage, () => nowMs);
+  });
+
+  const mayHave = (name: string) => subdirectories.mayHave(test.server.bucket, prefix, `${prefix}${name}/`);
+  const add = (name: string) => subdirectories.add(test.server.bucket, `${prefix}${name}/file`);
+  const put = async (name: string): Promise<void> => {
+    const { client, bucket } = test.server;
+    await client.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body: '' }));
+  };
+  const putMany = async (names: readonly string[]): Promise<void> => {
+    for (let first = 0; first < names.length; first += 50) {
+      await Promise.all(names.slice(first, first + 50).map(put));
+    }
+  };
+
+  it('let the first ask for itself, and the second for all', async () => {
+    await put('sub/file');
+    assert.equal(await mayHave('a'), true);
+    assert.equal(requests, 0);
+    assert.equal(await mayHave('b'), false);
+    assert.equal(await mayHave('sub'), true);
+    for (const name of ['a', 'c', 'zz', 'b']) assert.equal(await mayHave(name), false);
+    assert.equal(requests, 1);
+  });
+
+  it('ask again when the answer is ten seconds old', async () => {
+    await mayHave('a');
+    for (let upload = 0; upload < 25; upload++, nowMs += 1_000) await mayHave(`b${upload}`);
+    assert.equal(requests, 3);
+  });
+
+  it('are alone again after ten seconds without an upload', async () => {
+    await mayHave('a');
+    nowMs += 10_001;
+    assert.equal(await mayHave('b'), true);
+    assert.equal(requests, 0);
+  });
+
+  it('know of directories that were made since, also while the page was on its way', async () => {
+    await mayHave('a');
+    const page = mayHave('b');
+    add('meanwhile');
+    assert.equal(await page, false);
+    assert.equal(await mayHave('meanwhile'), true);
+    add('later');
+    assert.equal(await mayHave('later'), true);
+    subdirectories.forget();
+    assert.equal(await mayHave('c'), true);
+  });
+
+  it('know of the directories of an upload that took long, from its end on', async () => {
+    const session = new S3Filesystem(test.storage, { bucket: test.server.bucket, prefix });
+    const slow = await session.openUpload('/slow/file' as Pathname, {
+      offset: 0,
+      ifExists: 'replace',
+      signal,
+    });
+    const known = subdirectoriesOf(test.storage);
+    const may = (name: string) => known.mayHave(test.server.bucket, prefix, `${prefix}${name}/`);
+    await may('a');
+    assert.equal(await may('b'), false, 'a page is read that does not show it');
+    assert.equal(await may('slow'), false);
+    await slow.commit();
+    assert.equal(await may('slow'), true);
+  });
+
+  it('wait for one page together', async () => {
+    await mayHave('a');
+    const answers = await Promise.all(Array.from({ length: 16 }, (_unused, index) => mayHave(`b${index}`)));
+    assert.ok(answers.every((may) => !may));
+    assert.equal(requests, 1);
+  });
+
+  it('ask for themselves where the page cannot be had', async () => {
+    await mayHave('a');
+    fails = true;
+    assert.equal(await mayHave('b'), true);
+    fails = false;
+    assert.equal(await mayHave('c'), true);
+    assert.equal(requests, 1);
+  });
+
+  it('read on from their own name in a directory of more than a page', async () => {
+    await putMany(Array.from({ length: 1_050 }, (_unused, index) => `a${String(index).padStart(4, '0')}`));
+    await put('b30/file');
+    await mayHave('b00');
+    assert.equal(await mayHave('b01'), true, 'the first page ends before it');
+    for (let index = 2; index < 30; index++)
+      assert.equal(await mayHave(`b${String(index).padStart(2, '0')}`), false);
+    assert.equal(await mayHave('b30'), true);
+    assert.equal(requests, 2);
+    // A stranger to its neighbours: two more pages that spare nothing, then none for a while.
+    for (const name of ['a0900', 'a0500', 'a0100']) await mayHave(name);
+    const before = requests;
+    for (let index = 0; index < 50; index++)
+      assert.equal(await mayHave(`a00${String(index).padStart(2, '0')}`), true);
+    assert.equal(requests, before);
+  });
+
+  it('are refused onto a directory all the same, whoever made it, and however', async () => {
+    const home = { bucket: test.server.bucket, prefix };
+    const [session, other] = [new S3Filesystem(test.storage, home), new S3Filesystem(test.storage, home)];
+    const upload = async (filesystem: S3Filesystem, pathname: string): Promise<void> => {
+      const options = { offset: 0, ifExists: 'replace', signal } as const;
+      const opened = await filesystem.openUpload(pathname as Pathname, options);
+      await opened.write(Buffer.from('x'));
+      await opened.commit();
+    };
+    const refused = (pathname: string) =>
+      assert.rejects(upload(session, pathname), { kind: 'is-a-directory' }, pathname);
+    await put('implied/file');
+    for (const name of ['a', 'b', 'c']) await upload(session, `/${name}`);
+    await refused('/implied');
+    await other.makeDirectory('/made' as Pathname, { signal });
+    await refused('/made');
+    await upload(other, '/uploaded/into/file');
+    await refused('/uploaded');
+    await other.makeDirectory('/deep/within' as Pathname, { signal });
+    await refused('/deep');
+    const inner = new S3Filesystem(test.storage, { bucket: home.bucket, prefix: `${prefix}team/anna/` });
+    await upload(inner, '/first');
+    await refused('/team');
+    await other.makeDirectory('/moved' as Pathname, { signal });
+    await other.rename('/moved' as Pathname, '/here' as Pathname, { signal });
+    await refused('/here');
+    await upload(session, '/moved');
+  });
+});

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { FilesystemError, type FilesystemErrorKind } from '../../../src/filesystem/filesystem-error.ts';
+import { openS3Download, rangeBytes } from '../../../src/s3/download/download.ts';
+import { interceptRequests } from '../../support/s3-requests.ts';
+import { startS3Server, type S3Server } from '../../support/s3-server.ts';
+import { bytesOf, digest, mib, putObject, readAll, storageOn, type TestStorage } from '../transfer.ts';
+
+describe('downloads from S3', () => {
+  let s3: S3Server;
+  let storage: TestStorage;
+  let requests = 0;
+  const large = bytesOf(45 * mib + 7, 9);
+
+  before(async () => {
+    s3 = await startS3Server();
+    storage = storageOn(s3.endpoint);
+    interceptRequests(storage.client, () => {
+      requests++;
+    });
+    await putObject(s3.client, s3.bucket, 'large', large);
+  });
+  after(async () => {
+    assert.equal(storage.memory.heldBytes, 0, 'transfer memory is given back');
+    storage.client.destroy();
+    await s3.close();
+  });
+
+  const open = (key: string, offsetBytes = 0, signal = new AbortController().signal) =>
+    openS3Download(storage, { bucket: s3.bucket, key, offsetBytes, signal });
+
+  for (const sizeBytes of [0, 1, 5000, rangeBytes - 1, rangeBytes, rangeBytes + 1, 3 * rangeBytes]) {
+    it(`reads ${sizeBytes} bytes`, async () => {
+      const bytes = bytesOf(sizeBytes);
+      await putObject(s3.client, s3.bucket, `sizes/${sizeBytes}`, bytes);
+      const download = await open(`sizes/${sizeBytes}`);
+      assert.equal(download.sizeBytes, sizeBytes);
+      assert.equal(digest(await readAll(download.content)), digest(bytes));
+      assert.equal(storage.memory.heldBytes, 0);
+    });
+  }
+
+  it('needs one request for an object of up to one range', async () => {
+    await putObject(s3.client, s3.bucket, 'one', bytesOf(5000));
+    requests = 0;
+    await readAll((await open('one')).content);
+    assert.equal(requests, 1);
+  });
+
+  for (const offsetBytes of [1, rangeBytes - 1, rangeBytes, 20 * mib + 3, large.length - 1, large.length]) {
+    it(`begins at byte ${offsetBytes}`, async () => {
+      const download = await open('large', offsetBytes);
+      assert.equal(download.sizeBytes, large.length);
+      assert.equal(digest(await readAll(download.content)), digest(large.subarray(offsetBytes)));
+    });
+  }
+
+  it('refuses an offset beyond the end', async () => {
+    await putObject(s3.client, s3.bucket, 'short', bytesOf(10));
+    await rejectsWith('invalid-offset', () => open('short', 11));
+    await rejectsWith('invalid-offset', () => open('short', 2 ** 40));
+  });
+
+  it('tells of a missing object', async () => {
+    await rejectsWith('not-found', () => open('missing'));
+    await rejectsWith('not-found', () => open('missing', 5));
+  });
+
+  it('never mixes two versions: an object replaced in the middle ends the download', async () => {
+    await putObject(s3.client, s3.bucket, 'replaced', large);
+    const download = await open('replaced');
+    const received: Uint8Array[] = [];
+    await rejectsWith('changed', async () => {
+      for await (const chunk of download.content) {
+        if (received.length === 0)
+          await putObject(s3.client, s3.bucket, 'replaced', bytesOf(large.length, 10));
+        received.push(Buffer.from(chunk));
+      }
+    });
+    const bytes = Buffer.concat(received);
+    assert.equal(digest(bytes), digest(large.subarray(0, bytes.byteLength)));
+    assert.equal(storage.memory.heldBytes, 0);
+  });
+
+  it('reads ahead for a fast client, within its share of the budget, and gives it all back', async () => {
+    let mostHeldBytes = 0;
+    let readBytes = 0;
+    for await (const chunk of (await open('large')).content) {
+      readBytes += chunk.byteLength;
+      mostHeldBytes = Math.max(mostHeldBytes, storage.memory.heldBytes);
+    }
+    assert.equal(readBytes, large.length);
+    assert.ok(mostHeldBytes <= storage.memory.budgetBytes / 2, `${mostHeldBytes} bytes held`);
+    assert.equal(storage.memory.heldBytes, 0);
+  });
+
+  it('needs no transfer memory at all', async () => {
+    const narrow = storageOn(s3.endpoint, { budgetBytes: 16 * mib });
+    const upload = narrow.memory.openUpload(5 * mib);
+    assert.ok(upload.tryHold(8 * mib));
+    const download = await openS3Download(narrow, {
+      bucket: s3.bucket,
+      key: 'large',
+      offsetBytes: 0,
+      signal: new AbortController().signal,
+    });
+    assert.equal(digest(await readAll(download.content)), digest(large));
+    assert.equal(narrow.memory.heldBytes, 8 * mib);
+    upload.close();
+    narrow.client.destroy();
+  });
+
+  it('stops everything when the loop is left', async () => {
+    const { content } = await open('large');
+    let readBytes = 0;
+    for await (const chunk of content) {
+      readBytes += chunk.byteLength;
+      if (readBytes > 10 * mib) break;
+    }
+    assert.equal(storage.memory.heldBytes, 0);
+    assert.deepEqual(storage.client.direct.underWay, 0);
+  });
+
+  it('stops with the reason when its signal aborts', async () => {
+    const transfer = new AbortController();
+    const { content } = await open('large', 0, transfer.signal);
+    const reason = new Error('ABOR');
+    let readBytes = 0;
+    await assert.rejects(async () => {
+      for await (const chunk of content) {
+        readBytes += chunk.byteLength;
+        if (readBytes > 10 * mib) transfer.abort(reason);
+      }
+    }, reason);
+    assert.ok(readBytes < large.length);
+    assert.equal(storage.memory.heldBytes, 0);
+    assert.deepEqual(storage.client.direct.underWay, 0);
+  });
+
+  it('ends its request when the signal aborts before anybody has read', async () => {
+    const transfer = new AbortController();
+    await open('large', 0, transfer.signal);
+    transfer.abort(new Error('425'));
+    assert.deepEqual(storage.client.direct.underWay, 0);
+  });
+});
+
+async function rejectsWith(kind: FilesystemErrorKind, run: () => Promise<unknown>): Promise<void> {
+  await assert.rejects(run, (error) => {
+    assert.ok(error instanceof FilesystemError, String(error));
+    assert.equal(error.kind, kind);
+    return true;
+  });
+}

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
+import { findInterruptedUpload, firstBytesOf } from '../../../src/s3/upload/resumable-upload.ts';
+import { sweepLeftoverUploads } from '../../../src/s3/upload/abandoned-uploads.ts';
+import { MultipartUpload } from '../../../src/s3/upload/multipart-upload.ts';
+import { Part } from '../../../src/s3/upload/part.ts';
+import { ownerMark } from '../../../src/s3/upload/owner-parts.ts';
+import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
+import { startS3Server, type S3Server } from '../../support/s3-server.ts';
+import {
+  bytesOf,
+  digest,
+  getObject,
+  headObject,
+  mib,
+  neverAborted,
+  openUpload,
+  openUploadIds,
+  putObject,
+  storageOn,
+  writeAll,
+  type TestStorage,
+} from '../transfer.ts';
+
+const minuteMs = 60_000;
+const vanished = new Error('the client vanished');
+
+describe('interrupted uploads', () => {
+  let s3: S3Server;
+  let storage: TestStorage;
+  const resumption = { owner: 'alice', windowMs: minuteMs };
+
+  before(async () => {
+    s3 = await startS3Server();
+    storage = storageOn(s3.endpoint);
+  });
+  after(async () => {
+    assert.equal(storage.memory.heldBytes, 0, 'transfer memory is given back');
+    storage.client.destroy();
+    await s3.close();
+  });
+
+  const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
+    openUpload(storage, s3.bucket, key, { resumption, ...options });
+  const find = (key: string, by: Partial<typeof resumption> = {}) =>
+    findInterruptedUpload(storage, {
+      bucket: s3.bucket,
+      key,
+      resumption: { ...resumption, ...by },
+      signal: neverAborted,
+    });
+  const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
+  const openUploads = (key: string) => openUploadIds(s3, key);
+  const breakOff = async (key: string, bytes: Uint8Array, options: Partial<S3UploadOptions> = {}) => {
+    const upload = await open(key, options);
+    await writeAll(upload, bytes);
+    await upload.abort(vanished);
+  };
+
+  it('are continued where they broke, and are whole then, and were never seen before', async () => {
+    const bytes = bytesOf(30 * mib + 17, 3);
+    const old = bytesOf(100, 4);
+    await putObject(s3.client, s3.bucket, 'continued', old);
+    await breakOff('continued', bytes.subarray(0, 21 * mib));
+    assert.equal(digest(await objectAt('continued')), digest(old));
+    const interrupted = (await find('continued'))!;
+    assert.equal(interrupted.sizeBytes, 16 * mib, 'less than a part is sent again');
+    const upload = await open('continued', { interrupted });
+    await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
+    assert.equal(digest(await objectAt('continued')), digest(old));
+    await upload.commit();
+    assert.equal(digest(await objectAt('continued')), digest(bytes));
+    assert.equal((await headObject(s3.client, s3.bucket, 'continued')).ChecksumType, 'FULL_OBJECT');
+    assert.equal(await find('continued'), undefined);
+    assert.deepEqual(await openUploads('continued'), []);
+  });
+
+  it('may break again, and again', async () => {
+    const bytes = bytesOf(40 * mib, 5);
+    await breakOff('often', bytes.subarray(0, 9 * mib));
+    for (const untilBytes of [18 * mib, 18 * mib + 5, 33 * mib]) {
+      const interrupted = (await find('often'))!;
+      await breakOff('often', bytes.subarray(interrupted.sizeBytes, untilBytes), { interrupted });
+    }
+    const interrupted = (await find('often'))!;
+    assert.equal(interrupted.sizeBytes, 32 * mib);
+    const upload = await open('often', { interrupted });
+    await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
+    await upload.commit();
+    assert.equal(digest(await objectAt('often')), digest(bytes));
+  });
+
+  it('can be complete already when the client comes back', async () => {
+    const bytes = bytesOf(16 * mib, 6);
+    await breakOff('full', bytes);
+    const interrupted = (await find('full'))!;
+    assert.equal(interrupted.sizeBytes, 16 * mib);
+    const upload = await open('full', { interrupted });
+    await upload.commit();
+    assert.equal(digest(await objectAt('full')), digest(bytes));
+  });
+
+  it('can be continued at the end of any of their parts', async () => {
+    const bytes = bytesOf(24 * mib, 7);
+    await breakOff('cut', bytes);
+    const whole = (await find('cut'))!;
+    assert.equal(firstBytesOf(whole, 9 * mib), undefined);
+    const interrupted = firstBytesOf(whole, 8 * mib)!;
+    const rest = bytesOf(2 * mib, 8);
+    const upload = await open('cut', { interrupted });
+    await writeAll(upload, rest);
+    await upload.commit();
+    assert.equal(digest(await objectAt('cut')), digest(Buffer.concat([bytes.subarray(0, 8 * mib), rest])));
+  });
+
+  it('never put parts of an earlier attempt behind those of a later one', async () => {
+    const [earlier, later] = [bytesOf(24 * mib, 13), bytesOf(24 * mib, 14)];
+    await breakOff('stale', earlier);
+    const begin = earlier.subarray(0, 8 * mib);
+    await breakOff('stale', later.subarray(8 * mib, 16 * mib), {
+      interrupted: firstBytesOf((await find('stale'))!, 8 * mib)!,
+    });
+    const interrupted = (await find('stale'))!;
+    assert.equal(interrupted.sizeBytes, 16 * mib, 'the third part is not what follows the second');
+    const upload = await open('stale', { interrupted });
+    await writeAll(upload, later.subarray(16 * mib));
+    await upload.commit();
+    const whole = Buffer.concat([begin, later.subarray(8 * mib)]);
+    assert.equal(digest(await objectAt('stale')), digest(whole));
+  });
+
+  it('go on in front of a tail too short to be followed', async () => {
+    const bytes = bytesOf(16 * mib, 15);
+    await breakOff('tail', bytes.subarray(0, 8 * mib));
+    const target = { bucket: s3.bucket, key: 'tail', attributes: {}, integrity: 'whole' } as const;
+    const tail = new Part();
+    tail.append(bytes.subarray(8 * mib, 8 * mib + 100));
+    const broken = MultipartUpload.adopt(storage, target, (await find('tail'))!);
+    await broken.sendPart(2, tail, neverAborted);
+    const interrupted = (await find('tail'))!;
+    assert.equal(interrupted.sizeBytes, 8 * mib);
+    const upload = await open('tail', { interrupted });
+    await writeAll(upload, bytes.subarray(8 * mib));
+    await upload.commit();
+    assert.equal(digest(await objectAt('tail')), digest(bytes));
+  });
+
+  it('belong to the user who began them, and to their key', async () => {
+    await breakOff('mine', bytesOf(9 * mib));
+    assert.equal(await find('mine', { owner: 'bob' }), undefined);
+    assert.equal(await find('min'), undefined);
+    assert.equal(await find('mine2'), undefined);
+    assert.notEqual(await find('mine'), undefined);
+    const owned = ownerMark('alice', s3.bucket, 'mine');
+    assert.notDeepEqual(ownerMark('alice', s3.bucket, 'mine2'), owned);
+    assert.notDeepEqual(ownerMark('alice', 'other', 'mine'), owned);
+  });
+
+  it('are found no longer than the window', async () => {
+    await breakOff('late', bytesOf(9 * mib));
+    assert.equal(await find('late', { windowMs: -minuteMs }), undefined);
+  });
+
+  it('are not kept where that is switched off, nor for drop boxes, nor when they continue an object', async () => {
+    await breakOff('off', bytesOf(9 * mib), { resumption: { owner: 'alice', windowMs: 0 } });
+    await breakOff('drop-box', bytesOf(9 * mib), { ifExists: 'refuse' });
+    await putObject(s3.client, s3.bucket, 'appended', bytesOf(6 * mib));
+    await breakOff('appended', bytesOf(9 * mib), { offset: 'end' });
+    await breakOff('small', bytesOf(mib));
+    for (const key of ['off', 'drop-box', 'appended', 'small']) assert.deepEqual(await openUploads(key), []);
+  });
+
+  it('of other programs are never taken for ours', async () => {
+    const target = { bucket: s3.bucket, key: 'foreign', attributes: {}, integrity: 'whole' } as const;
+    await MultipartUpload.create(storage, target, neverAborted);
+    assert.equal(await find('foreign'), undefined);
+  });
+
+  it('end their predecessor when the client comes back before it was missed', async () => {
+    const bytes = bytesOf(20 * mib, 9);
+    const first = await open('half-alive');
+    await writeAll(first, bytes.subarray(0, 17 * mib));
+    // Its parts may be in flight still; what S3 has is what counts.
+    let interrupted = await find('half-alive');
+    while (interrupted?.sizeBytes !== 16 * mib) interrupted = await find('half-alive');
+    const second = await open('half-alive', { interrupted });
+    await assert.rejects(async () => await first.write(bytesOf(10)));
+    await writeAll(second, bytes.subarray(16 * mib));
+    await second.commit();
+    await first.abort(vanished);
+    assert.equal(digest(await objectAt('half-alive')), digest(bytes));
+  });
+
+  it('are refused, not mixed, when two sessions of different tasks continue the same one', async () => {
+    const begin = bytesOf(8 * mib, 10);
+    await breakOff('twice', begin);
+    const interrupted = (await find('twice'))!;
+    const target = { bucket: s3.bucket, key: 'twice', attributes: {}, integrity: 'whole' } as const;
+    // The other task, which this process knows nothing of.
+    const other = MultipartUpload.adopt(storage, target, interrupted);
+    const mine = await open('twice', { interrupted });
+    await writeAll(mine, bytesOf(9 * mib, 11));
+    while ((await find('twice'))?.sizeBytes !== 16 * mib);
+    const part = new Part();
+    part.append(bytesOf(6 * mib, 12));
+    await other.sendPart(2, part, neverAborted);
+    await assert.rejects(
+      mine.commit(),
+      (error) => error instanceof FilesystemError && error.kind === 'changed',
+    );
+    assert.equal(await objectAt('twice'), undefined);
+  });
+
+  describe('the sweep', () => {
+    const sweep = (silentForMs: number) =>
+      sweepLeftoverUploads(storage, {
+        bucket: s3.bucket,
+        prefix: 'sweep/',
+        silentForMs,
+        signal: neverAborted,
+      });
+
+    it('removes what has been silent, and neither what is young, nor what is written, nor what is foreign', async () => {
+      await breakOff('sweep/left', bytesOf(9 * mib));
+      const foreign = {
+        bucket: s3.bucket,
+        key: 'sweep/foreign',
+        attributes: {},
+        integrity: 'whole',
+      } as const;
+      await MultipartUpload.create(storage, foreign, neverAborted);
+      const running = await open('sweep/running');
+      await writeAll(running, bytesOf(9 * mib));
+      while ((await find('sweep/running')) === undefined);
+      assert.equal(await sweep(minuteMs), 0);
+      assert.equal((await openUploads('sweep/')).length, 3);
+      assert.equal(await sweep(-minuteMs), 1);
+      assert.deepEqual(await openUploads('sweep/left'), []);
+      assert.equal((await openUploads('sweep/')).length, 2);
+      await running.commit();
+      assert.equal((await objectAt('sweep/running'))?.byteLength, 9 * mib);
+    });
+
+    it('tells when S3 does not list uploads', async () => {
+      await assert.rejects(
+        sweepLeftoverUploads(storage, {
+          bucket: 'no-such-bucket',
+          prefix: '',
+          silentForMs: 0,
+          signal: neverAborted,
+        }),
+        (error) => error instanceof FilesystemError && error.kind === 'not-found',
+      );
+    });
+  });
+});

@@ -1,0 +1,305 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { statForRestart } from '../../../src/ftp/commands/resume-size.ts';
+import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
+import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
+import type { Pathname } from '../../../src/filesystem/pathname.ts';
+import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
+import {
+  bytesOf,
+  digest,
+  getObject,
+  mib,
+  neverAborted as signal,
+  openUploadIds,
+  putObject,
+  storageOn,
+  writeAll,
+  type TestStorage,
+} from '../transfer.ts';
+import { partsArrived } from '../../support/unfinished-uploads.ts';
+import { interceptRequests } from '../../support/s3-requests.ts';
+import { startS3Server, type S3Server } from '../../support/s3-server.ts';
+
+/** S3 tells times in whole seconds. */
+const nextSecond = () => delay(1_000 - (Date.now() % 1_000));
+
+describe('restarts of uploads that broke', () => {
+  let s3: S3Server;
+  let storage: TestStorage;
+
+  before(async () => {
+    s3 = await startS3Server();
+    storage = storageOn(s3.endpoint);
+  });
+  after(async () => {
+    storage.client.destroy();
+    await s3.close();
+  });
+
+  const login = (owner = 'alice', windowMs = 60_000, on: TestStorage = storage) =>
+    new S3Filesystem(on, { bucket: s3.bucket, prefix: 'home/' }, { owner, windowMs });
+  const unfinished = async (pathname: string) => await openUploadIds(s3, `home${pathname}`);
+  const objectAt = (pathname: Pathname) => getObject(s3.client, s3.bucket, `home${pathname}`);
+  const upload = async (
+    filesystem: Filesystem,
+    pathname: Pathname,
+    offset: number | 'end',
+    bytes: Uint8Array,
+    end: 'commit' | 'break',
+  ): Promise<void> => {
+    const opened = await filesystem.openUpload(pathname, { offset, ifExists: 'replace', signal });
+    await writeAll(opened, bytes);
+    await (end === 'commit' ? opened.commit() : opened.abort(new Error('the client vanished')));
+  };
+  const sizeOf = async (filesystem: Filesystem, pathname: Pathname) =>
+    (await statForRestart(filesystem, pathname, signal)).sizeBytes;
+  const bytes = bytesOf(20 * mib, 3);
+
+  for (const restart of ['REST + STOR', 'APPE'] as const) {
+    it(`go on with ${restart} from what SIZE tells, in a new session`, async () => {
+      const pathname = `/new-${restart.length}` as Pathname;
+      await upload(login(), pathname, 0, bytes.subarray(0, 19 * mib), 'break');
+      const again = login();
+      await assert.rejects(again.stat(pathname, { signal }), FilesystemError, 'nothing is visible');
+      assert.equal(await sizeOf(again, pathname), 8 * mib);
+      const offset = restart === 'APPE' ? 'end' : 8 * mib;
+      await upload(again, pathname, offset, bytes.subarray(8 * mib), 'commit');
+      assert.equal(digest(await objectAt(pathname)), digest(bytes));
+      assert.equal(await sizeOf(again, pathname), 20 * mib);
+    });
+  }
+
+  it('go on without SIZE where the offset can mean nothing else', async () => {
+    const pathname = '/remembered' as Pathname;
+    await upload(login(), pathname, 0, bytes.subarray(0, 17 * mib), 'break');
+    await upload(login(), pathname, 8 * mib, bytes.subarray(8 * mib), 'commit');
+    assert.equal(digest(await objectAt(pathname)), digest(bytes));
+  });
+
+  it('never take an APPE, or a restart in a published file, that did not ask before', async () => {
+    const pathname = '/log' as Pathname;
+    const published = bytesOf(9 * mib, 4);
+    await putObject(s3.client, s3.bucket, 'home/log', published);
+    await upload(login(), pathname, 0, bytes.subarray(0, 9 * mib), 'break');
+    const line = Buffer.from('one more line\n');
+    await upload(login(), pathname, 'end', line, 'commit');
+    assert.equal(digest(await objectAt(pathname)), digest(Buffer.concat([published, line])));
+    await upload(login(), pathname, 8 * mib, line, 'commit');
+    assert.equal(
+      digest(await objectAt(pathname)),
+      digest(Buffer.concat([published.subarray(0, 8 * mib), line])),
+    );
+  });
+
+  it('show a published file to everybody, and its own upload to the user who asks with SIZE', async () => {
+    const pathname = '/both' as Pathname;
+    await putObject(s3.client, s3.bucket, 'home/both', bytesOf(10));
+    await nextSecond();
+    await upload(login(), pathname, 0, bytes.subarray(0, 17 * mib), 'break');
+    assert.equal(await sizeOf(login(), pathname), 8 * mib);
+    assert.equal(await sizeOf(login('bob'), pathname), 10);
+    assert.equal(await sizeOf(login('alice', 0), pathname), 10);
+    assert.equal((await login().stat(pathname, { signal })).sizeBytes, 10);
+  });
+
+  it('never tell the length of a whole file that was not published', async () => {
+    const pathname = '/whole' as Pathname;
+    const whole = bytes.subarray(0, 16 * mib);
+    await upload(login(), pathname, 0, whole, 'break');
+    const again = login();
+    assert.equal(await sizeOf(again, pathname), 8 * mib);
+    await upload(again, pathname, 8 * mib, whole.subarray(8 * mib), 'break');
+    assert.equal(await sizeOf(login(), pathname), 8 * mib);
+    await upload(login(), pathname, 8 * mib, whole.subarray(8 * mib), 'commit');
+    assert.equal(digest(await objectAt(pathname)), digest(whole));
+  });
+
+  it('lose no more by breaking again at once', async () => {
+    const pathname = '/again' as Pathname;
+    await upload(login(), pathname, 0, bytes, 'break');
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const again = login();
+      assert.equal(await sizeOf(again, pathname), 8 * mib);
+      await upload(again, pathname, 8 * mib, bytes.subarray(8 * mib, 9 * mib), 'break');
+    }
+  });
+
+  it('are out of date once the file has been published anew', async () => {
+    const pathname = '/anew' as Pathname;
+    await upload(login(), pathname, 0, bytes, 'break');
+    const published = bytesOf(10, 4);
+    await upload(login(), pathname, 0, published, 'commit');
+    const again = login();
+    assert.equal(await sizeOf(again, pathname), 10);
+    const line = Buffer.from('one more line\n');
+    await upload(again, pathname, 'end', line, 'commit');
+    assert.equal(digest(await objectAt(pathname)), digest(Buffer.concat([published, line])));
+  });
+
+  it('refuse an offset that no part ends at, as beyond the end', async () => {
+    const pathname = '/crooked' as Pathname;
+    await upload(login(), pathname, 0, bytes.subarray(0, 9 * mib), 'break');
+    await assert.rejects(
+      login().openUpload(pathname, { offset: 5, ifExists: 'replace', signal }),
+      (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
+    );
+  });
+
+  describe('an interrupted upload of an older version', () => {
+    let otherTask: TestStorage;
+    const [old, next] = [bytesOf(26 * mib, 21), bytesOf(26 * mib, 22)];
+
+    before(() => {
+      otherTask = storageOn(s3.endpoint);
+    });
+    after(() => otherTask.client.destroy());
+
+    const tasks = [
+      { where: 'in the same task', task: () => storage },
+      { where: 'in another task', task: () => otherTask },
+    ] as const;
+    for (const { where, task } of tasks) {
+      it(`is not offered, and is removed, once a new version was begun ${where} and broke before its first part`, async () => {
+        const pathname = `/mixed-${where.length}` as Pathname;
+        await upload(login(), pathname, 0, old, 'break');
+        await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+        for (const asked of [storage, otherTask]) {
+          await assert.rejects(sizeOf(login('alice', 60_000, asked), pathname), isNotFound);
+        }
+        assert.deepEqual(await unfinished(pathname), []);
+        await assert.rejects(
+          login().openUpload(pathname, { offset: 16 * mib, ifExists: 'replace', signal }),
+          (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
+        );
+      });
+
+      it(`is not continued by a session that was told of it before a new version was begun ${where}`, async () => {
+        const pathname = `/told-${where.length}` as Pathname;
+        await upload(login(), pathname, 0, old, 'break');
+        for (const offset of [16 * mib, 'end'] as const) {
+          const told = login();
+          assert.equal(await sizeOf(told, pathname), 16 * mib);
+          await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+          await assert.rejects(
+            told.openUpload(pathname, { offset, ifExists: 'replace', signal }),
+            (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
+          );
+          await upload(login(), pathname, 0, old, 'break');
+        }
+      });
+
+      it(`that is still being written is not offered once a new version was begun ${where}, and can still be published`, async () => {
+        const pathname = `/overlap-${where.length}` as Pathname;
+        const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
+        await writeAll(first, old.subarray(0, 18 * mib));
+        await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+        await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+        await assert.rejects(sizeOf(login(), pathname), isNotFound);
+        await writeAll(first, old.subarray(18 * mib));
+        await first.commit();
+        assert.equal(digest(await objectAt(pathname)), digest(old));
+        assert.deepEqual(await unfinished(pathname), []);
+      });
+
+      it(`that is still being written is removed when it breaks after a new version was begun ${where}`, async () => {
+        const pathname = `/late-${where.length}` as Pathname;
+        const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
+        await writeAll(first, old.subarray(0, 18 * mib));
+        await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+        await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
+        await first.abort(new Error('the client vanished'));
+        await assert.rejects(sizeOf(login(), pathname), isNotFound);
+        assert.deepEqual(await unfinished(pathname), []);
+      });
+    }
+
+    it('is removed by DELE, which succeeds though nothing but the interrupted upload was there', async () => {
+      const pathname = '/deleted' as Pathname;
+      await upload(login(), pathname, 0, old, 'break');
+      await login('alice', 60_000, otherTask).removeFile(pathname, { signal });
+      await assert.rejects(sizeOf(login(), pathname), isNotFound);
+      assert.deepEqual(await unfinished(pathname), []);
+      await assert.rejects(login().removeFile(pathname, { signal }), isNotFound);
+    });
+
+    it('is removed by DELE together with the file', async () => {
+      const pathname = '/deleted-both' as Pathname;
+      await putObject(s3.client, s3.bucket, 'home/deleted-both', bytesOf(10));
+      await upload(login(), pathname, 0, old, 'break');
+      await login().removeFile(pathname, { signal });
+      await assert.rejects(sizeOf(login(), pathname), isNotFound);
+      assert.deepEqual(await unfinished(pathname), []);
+    });
+
+    it('is removed by RNTO onto its name', async () => {
+      const pathname = '/renamed' as Pathname;
+      await putObject(s3.client, s3.bucket, 'home/source', bytesOf(10));
+      await nextSecond();
+      await upload(login(), pathname, 0, old, 'break');
+      await login().rename('/source' as Pathname, pathname, { signal });
+      assert.equal(await sizeOf(login(), pathname), 10);
+      assert.deepEqual(await unfinished(pathname), []);
+    });
+
+    it('is removed by RNTO of a directory onto a directory above it, and by RMD of a directory above it', async () => {
+      await putObject(s3.client, s3.bucket, 'home/from/file', bytesOf(10));
+      await upload(login(), '/to/sub/part' as Pathname, 0, old, 'break');
+      await login().rename('/from' as Pathname, '/to' as Pathname, { signal });
+      assert.deepEqual(await unfinished('/to/'), []);
+      await login().makeDirectory('/empty' as Pathname, { signal });
+      await upload(login(), '/empty/sub/part' as Pathname, 0, old, 'break');
+      await upload(login(), '/empty-not/part' as Pathname, 0, old, 'break');
+      await login().removeDirectory('/empty' as Pathname, { signal });
+      assert.deepEqual(await unfinished('/empty/'), []);
+      assert.equal((await unfinished('/empty-not/')).length, 1);
+    });
+
+    it('is removed by a refused-if-taken upload such as STOU, and by an APPE that begins a file', async () => {
+      for (const [pathname, offset, ifExists] of [
+        ['/unique', 0, 'refuse'],
+        ['/appended', 'end', 'replace'],
+      ] as const) {
+        await upload(login(), pathname as Pathname, 0, old, 'break');
+        const opened = await login().openUpload(pathname as Pathname, { offset, ifExists, signal });
+        assert.deepEqual(await unfinished(pathname), []);
+        await opened.abort(new Error('the client vanished'));
+        await assert.rejects(sizeOf(login(), pathname as Pathname), isNotFound);
+      }
+    });
+
+    it('is looked for with one ListMultipartUploads by a new upload and by DELE, and with none where nothing may be resumed', async () => {
+      const counting = storageOn(s3.endpoint);
+      const requests: string[] = [];
+      interceptRequests(counting.client, ({ command }) => void requests.push(command));
+      const listings = () =>
+        requests.splice(0).filter((command) => command === 'ListMultipartUploads').length;
+      for (const [windowMs, expected] of [
+        [60_000, 1],
+        [0, 0],
+      ] as const) {
+        const filesystem = login('alice', windowMs, counting);
+        await upload(filesystem, '/small' as Pathname, 0, bytesOf(10), 'commit');
+        assert.equal(listings(), expected);
+        await filesystem.removeFile('/small' as Pathname, { signal });
+        assert.equal(listings(), expected);
+      }
+      counting.client.destroy();
+    });
+
+    it('is not offered where two could be meant', async () => {
+      const pathname = '/two' as Pathname;
+      const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
+      await upload(login('alice', 60_000, otherTask), pathname, 0, next, 'break');
+      // A predecessor in another task that has begun its multipart upload only now.
+      await writeAll(first, old);
+      await first.abort(new Error('the client vanished'));
+      await assert.rejects(sizeOf(login(), pathname), isNotFound);
+    });
+  });
+});
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof FilesystemError && error.kind === 'not-found';
+}

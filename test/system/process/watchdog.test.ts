@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { requireReadiness } from '../../../src/watchdog.ts';
+
+const program = fileURLToPath(new URL('watched-process.ts', import.meta.url));
+
+async function watched(timeoutMs: number, hangMs: number) {
+  const child = spawn(process.execPath, [program, String(timeoutMs), String(hangMs)], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  const [stderr, [code, signal]] = await Promise.all([
+    text(child.stderr),
+    once(child, 'exit') as Promise<[number | null, string | null]>,
+  ]);
+  return { stderr, code, signal };
+}
+
+describe('the watchdog', () => {
+  it('kills a process whose event loop stands still for longer than the limit, and says why', async () => {
+    const { stderr, signal } = await watched(400, 60_000);
+    assert.equal(signal, 'SIGKILL');
+    assert.match(stderr, /^\{"level":"error","event":"event-loop-hangs","seconds":0\.4\}$/m);
+  });
+
+  it('leaves a process alone whose event loop stands still for less, and does not keep it running', async () => {
+    const { code, signal } = await watched(20_000, 1_000);
+    assert.deepEqual([code, signal], [0, null]);
+  });
+});
+
+describe('a process that must get ready', () => {
+  it('is given up when it has not been ready within the time', async () => {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    const keepAlive = setTimeout(() => undefined, 10_000);
+    requireReadiness(() => false, resolve, 50);
+    assert.equal(await promise, 0.05);
+    clearTimeout(keepAlive);
+  });
+
+  it('is not given up once it has been ready, whatever comes later', (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    let isReady = true;
+    requireReadiness(
+      () => isReady,
+      () => assert.fail('given up'),
+      1000,
+    );
+    t.mock.timers.tick(100);
+    isReady = false;
+    t.mock.timers.tick(10_000);
+  });
+});

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { before, describe, it } from 'node:test';
+import { connect, createSecureContext, TLSSocket, type SecureContext, type SecureVersion } from 'node:tls';
+import { limitTickets } from '../../src/tls/session-tickets.ts';
+import { testCertificate, type TestCertificate } from '../support/certificate.ts';
+
+type Handshake = { readonly isResumed: boolean; readonly tickets: readonly Buffer[] };
+
+describe('session tickets', () => {
+  let certificate: TestCertificate;
+
+  before(async () => {
+    certificate = await testCertificate();
+  });
+
+  const makeContext = (tickets: 'control-connection' | 'none'): SecureContext => {
+    const context = createSecureContext({ cert: certificate.chain, key: certificate.key });
+    assert.ok(limitTickets(context, tickets), 'this Node has lost the hook that tickets are limited with');
+    return context;
+  };
+
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    it(`are given to the first connection over ${version}, and resume the next one`, async () => {
+      const context = makeContext('control-connection');
+      const first = await shakeHands(context, version);
+      assert.equal(first.isResumed, false);
+      assert.ok(first.tickets.length > 0);
+      const second = await shakeHands(context, version, first.tickets.at(-1));
+      assert.equal(second.isResumed, true);
+    });
+
+    it(`of another session are not taken over ${version}`, async () => {
+      const other = await shakeHands(makeContext('control-connection'), version);
+      const handshake = await shakeHands(makeContext('control-connection'), version, other.tickets.at(-1));
+      assert.equal(handshake.isResumed, false);
+    });
+  }
+
+  it('are not sent on later connections over TLS 1.3, resumed or not: unread, they would cut off an upload', async () => {
+    const context = makeContext('control-connection');
+    const first = await shakeHands(context, 'TLSv1.3');
+    assert.deepEqual((await shakeHands(context, 'TLSv1.3', first.tickets.at(-1))).tickets, []);
+    assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
+  });
+
+  it('are never sent where data connections may not resume', async () => {
+    const context = makeContext('none');
+    assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
+  });
+});
+
+/** One connection, closed in order by the server after its handshake, so that every ticket it sent has come. */
+async function shakeHands(
+  context: SecureContext,
+  version: SecureVersion,
+  session?: Buffer,
+): Promise<Handshake> {
+  const server = createServer((socket) => {
+    const secured = new TLSSocket(socket, { isServer: true, secureContext: context });
+    secured.resume().once('secure', () => setImmediate(() => secured.end('done')));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const tickets: Buffer[] = [];
+  const client = connect({
+    port: (server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    servername: 'localhost',
+    rejectUnauthorized: false,
+    minVersion: version,
+    maxVersion: version,
+    ...(session !== undefined && { session }),
+  });
+  client.on('session', (ticket) => tickets.push(ticket));
+  await once(client, 'secureConnect');
+  const isResumed = client.isSessionReused();
+  await once(client.resume(), 'close');
+  server.close();
+  return { isResumed, tickets };
+}

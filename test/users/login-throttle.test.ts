@@ -1,0 +1,62 @@
+/** Guessing passwords gets slower and is refused for a while, and nobody else suffers from it. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+import { LoginThrottle } from '../../src/users/login-throttle.ts';
+
+const guesser = '203.0.113.1';
+const partner = '198.51.100.1';
+
+describe('the login throttle', () => {
+  let throttle: LoginThrottle;
+  beforeEach(() => {
+    mock.timers.enable({ apis: ['Date'] });
+    throttle = new LoginThrottle({ maxLoginFailures: 4, loginRefusalMs: 60_000 });
+  });
+  afterEach(() => mock.timers.reset());
+
+  it('holds back each refusal longer than the one before, up to eight seconds', () => {
+    const delays = Array.from({ length: 8 }, () => throttle.failed(guesser, 'alice'));
+    assert.deepEqual(delays, [250, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
+  });
+
+  it('refuses an address after its failures, whatever the names were, until they are old', () => {
+    for (const name of ['a', 'b', 'c', 'd']) {
+      assert.equal(throttle.refusedForMs(guesser, name), 0);
+      throttle.failed(guesser, name);
+    }
+    assert.equal(throttle.refusedForMs(guesser, 'e'), 60_000);
+    assert.equal(throttle.refusedForMs(partner, 'a'), 0);
+    mock.timers.tick(59_999);
+    assert.equal(throttle.refusedForMs(guesser, 'e'), 1);
+    mock.timers.tick(1);
+    assert.equal(throttle.refusedForMs(guesser, 'e'), 0);
+    assert.equal(throttle.failed(guesser, 'e'), 250, 'old failures are forgotten');
+  });
+
+  it('refuses a user after failures from many addresses, but not where they have logged in before', () => {
+    throttle.succeeded(partner, 'alice');
+    for (let host = 1; host <= 4; host++) throttle.failed(`203.0.113.${host}`, 'alice');
+    assert.equal(throttle.refusedForMs('203.0.113.99', 'alice'), 60_000);
+    assert.equal(throttle.refusedForMs(partner, 'alice'), 0);
+    assert.equal(throttle.refusedForMs('203.0.113.99', 'bob'), 0);
+  });
+
+  it("forgets a user's failures with a login, but not the address's", () => {
+    for (let attempt = 0; attempt < 3; attempt++) throttle.failed(guesser, 'alice');
+    throttle.succeeded(guesser, 'alice');
+    assert.equal(throttle.failed(partner, 'alice'), 250);
+    throttle.failed(guesser, 'bob');
+    assert.equal(throttle.refusedForMs(guesser, 'alice'), 60_000);
+  });
+
+  it('remembers a bounded number of names and addresses, however long they are', () => {
+    const before = process.memoryUsage().heapUsed;
+    for (let attempt = 0; attempt < 50_000; attempt++) {
+      throttle.failed(`2001:db8::${attempt.toString(16)}`, `${attempt}`.padEnd(8_000, 'x'));
+    }
+    const grown = process.memoryUsage().heapUsed - before;
+    assert.ok(grown < 64 * 1024 * 1024, `the heap grew by ${grown} bytes`);
+    assert.equal(throttle.failed('2001:db8::c34f', 'someone'), 500, 'the latest is remembered');
+    assert.equal(throttle.failed('2001:db8::1', 'someone else'), 250, 'the oldest is not');
+  });
+});
