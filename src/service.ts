@@ -18,9 +18,9 @@ import type { Observe } from './observability/event.ts';
 import { type HealthServer, startHealthServer } from './observability/health.ts';
 import { createMetrics, type Gauges } from './observability/metrics.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
-import { sweepLeftoverUploads } from './s3/upload/abandoned-uploads.ts';
-import { mostRanges } from './s3/download/download.ts';
-import { mostPartsInFlight } from './s3/upload/part-uploader.ts';
+import { abortAbandonedUploads } from './s3/upload/abandoned-uploads.ts';
+import { maxRanges } from './s3/download/download.ts';
+import { maxPartsInFlight } from './s3/upload/part-uploader.ts';
 import { createS3Client } from './s3/client/s3-client.ts';
 import { storageErrorEvent } from './s3/client/errors.ts';
 import type { S3Storage } from './s3/s3-storage.ts';
@@ -159,7 +159,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     maxSessions: config.maxSessions,
     // Control, implicit TLS, operations.
     listeners: config.passivePorts.length + 3,
-    requestsPerTransfer: Math.max(mostPartsInFlight, mostRanges),
+    requestsPerTransfer: Math.max(maxPartsInFlight, maxRanges),
   });
   if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
 
@@ -271,7 +271,7 @@ async function sweepAtStart(
 ): Promise<void> {
   const prefix = config.s3Prefix;
   try {
-    const uploads = await sweepLeftoverUploads(storage, {
+    const uploads = await abortAbandonedUploads(storage, {
       bucket,
       prefix,
       // What may still be continued is not left over.

@@ -4,7 +4,7 @@
  */
 import { FtpSrv } from 'ftp-srv';
 import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
-import { StockFilesystem } from '../../src/ftp/ftp-srv/file-system.ts';
+import { FtpSrvFileSystem } from '../../src/ftp/ftp-srv/file-system.ts';
 import { createS3Client } from '../../src/s3/client/s3-client.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 
@@ -27,6 +27,6 @@ const server = new FtpSrv({
 server.on('login', ({ connection }, resolve) => {
   const filesystem = new S3Filesystem(storage, { bucket, prefix: 'stock/' });
   // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- it only calls the methods
-  resolve({ fs: new StockFilesystem(filesystem, connection) });
+  resolve({ fs: new FtpSrvFileSystem(filesystem, connection) });
 });
 await server.listen();

@@ -2,7 +2,7 @@
 import type { SecureVersion, SecureContext } from 'node:tls';
 import type { BackslashMeaning } from './commands/arguments.ts';
 import { commandTable } from './commands/table.ts';
-import { Admission } from './control/session-limits.ts';
+import { SessionLimiter } from './control/session-limits.ts';
 import type { ClientSession, SessionServices } from './control/client-session.ts';
 import { ControlListener } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
@@ -11,7 +11,7 @@ import { createSessionContext, type CertificateHolder } from '../tls/context.ts'
 import type { AdvertisedAddress } from '../net/advertised-address.ts';
 import type { DataResumption } from './data/data-tls.ts';
 import { PassivePorts } from './data/passive-ports.ts';
-import { Engine } from './ftp-srv/server.ts';
+import { FtpSrvServer } from './ftp-srv/server.ts';
 import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
 import type { DrainableSessions } from '../drain-state.ts';
 import type { Observe } from '../observability/event.ts';
@@ -81,7 +81,7 @@ export type Gateway = DrainableSessions & {
 /** Starts everything, or nothing: rejects with an error that names what could not be had. */
 export async function startGateway(options: GatewayOptions, services: GatewayServices): Promise<Gateway> {
   const secureContext = secureContexts(options, services);
-  const engine = new Engine();
+  const engine = new FtpSrvServer();
   const passivePorts = await PassivePorts.open({
     listenAddress: options.listenAddress,
     ports: options.passivePorts,
@@ -102,7 +102,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   const sessionServices: SessionServices = {
     engine,
     commands: noteActivity(commands),
-    admission: new Admission(options),
+    admission: new SessionLimiter(options),
     observe: services.observe,
     secureContext,
     filenameEncoding: options.filenameEncoding,
@@ -197,7 +197,7 @@ class RunningGateway implements Gateway {
     for (const session of sessions) session.drain();
     const left = [...sessions];
     const timer = setTimeout(() => left.forEach((session) => session.abortTransfer()), timeoutMs);
-    void Promise.all(left.map((session) => session.gone)).then(() => clearTimeout(timer));
+    void Promise.all(left.map((session) => session.closed)).then(() => clearTimeout(timer));
   }
 
   refuseSessions(): void {
@@ -232,7 +232,7 @@ class RunningGateway implements Gateway {
     const { sessions } = this.#parts;
     const all = [...sessions];
     for (const session of all) end(session);
-    await Promise.all(all.map((session) => session.gone));
+    await Promise.all(all.map((session) => session.closed));
   }
 }
 

@@ -11,7 +11,7 @@ export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /** Beyond this, in bytes, lines are dropped while nobody reads standard output: a log must not take the memory. */
-const maxWaitingBytes = 8 * 1024 * 1024;
+const maxBufferedBytes = 8 * 1024 * 1024;
 const lastLinesTimeoutMs = 1000;
 
 export type Log = {
@@ -24,7 +24,7 @@ export type Log = {
 
 /** Logs to standard output, without waiting for whoever reads it. */
 export function openLog(level: LogLevel): Log {
-  const destination = pino.destination({ fd: 1, sync: false, maxLength: maxWaitingBytes });
+  const destination = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
   // A closed standard output must not end the gateway.
   destination.on('error', () => undefined);
   let isClosed = false;

@@ -3,7 +3,7 @@
  * `a/b`, so each upload has to ask. From the second one on a page of the directory's listing answers for its neighbours too,
  * in whichever session, for as long as an answer may be old.
  */
-import type { ListingAnswer } from './client/list-objects.ts';
+import type { ListObjectsResponse } from './client/list-objects.ts';
 import { compareKeys, listPage } from './filesystem/directory-entries.ts';
 import type { S3Storage } from './s3-storage.ts';
 
@@ -14,16 +14,16 @@ import type { S3Storage } from './s3-storage.ts';
 const freshMs = 10_000;
 
 /** A page must have spared this many requests for another one to be read at once. */
-const worthwhile = 10;
+const minHits = 10;
 
 /** Uploads that ask for themselves after a page that was not worthwhile, such as names at random in a huge directory. */
 const pauseUploads = 100;
 
 /** Directories that are known at a time; at most 1,000 names each. */
-const mostDirectories = 64;
+const maxDirectories = 64;
 
 /** A stretch of a directory's listing, in order of key: a subdirectory that it does not show was none when it was read. */
-export class ListingStretch {
+export class ListingWindow {
   /** Everything behind this key; empty for the beginning. */
   readonly #after: string;
   /** Up to and including this key; undefined for the end. */
@@ -31,7 +31,7 @@ export class ListingStretch {
   readonly #subdirectories: Set<string>;
 
   /** @param after the key behind which the server was asked to begin. */
-  constructor(after: string, { page, continuationToken }: ListingAnswer) {
+  constructor(after: string, { page, continuationToken }: ListObjectsResponse) {
     const keys = [...page.objects.map(({ key }) => key), ...page.commonPrefixes].sort(compareKeys);
     const [first] = keys;
     // Servers that do not know `start-after` begin at the beginning.
@@ -69,7 +69,7 @@ class UploadDirectory {
   readonly #storage: S3Storage;
   readonly #bucket: string;
   readonly #prefix: string;
-  #stretch: ListingStretch | undefined;
+  #stretch: ListingWindow | undefined;
   #reading: Promise<void> | undefined;
   /** While a page is on its way, which may not show them yet. */
   #addedMeanwhile = new Set<string>();
@@ -108,7 +108,7 @@ class UploadDirectory {
 
   /** A page that was read for neighbours that did not come is not followed by another one at once. */
   #isWorthReading(): boolean {
-    if (this.#stretch?.isTargeted === true && this.#spared < worthwhile && this.#pause === 0) {
+    if (this.#stretch?.isTargeted === true && this.#spared < minHits && this.#pause === 0) {
       this.#pause = pauseUploads;
     }
     if (this.#pause === 0) return true;
@@ -127,7 +127,7 @@ class UploadDirectory {
         delimiter: '/',
         ...(startAfter !== '' && { startAfter }),
       });
-      this.#stretch = new ListingStretch(startAfter, answer);
+      this.#stretch = new ListingWindow(startAfter, answer);
       for (const added of this.#addedMeanwhile) this.#stretch.add(added);
       this.#isLarge ||= !this.#stretch.isWhole;
       // From the question on: what others made while it was answered need not be in it.
@@ -143,7 +143,7 @@ class UploadDirectory {
 }
 
 /** What is known of the directories that are uploaded into. */
-export class Subdirectories {
+export class DirectoryCache {
   readonly #storage: S3Storage;
   readonly #nowMs: () => number;
   readonly #directories = new Map<string, UploadDirectory>();
@@ -157,14 +157,14 @@ export class Subdirectories {
    * False where `prefix` is surely no subdirectory of `parent`; both end in a slash, but for the root of a bucket. True means:
    * ask S3. Never rejects.
    */
-  async mayHave(bucket: string, parent: string, prefix: string): Promise<boolean> {
+  async mightContain(bucket: string, parent: string, prefix: string): Promise<boolean> {
     const name = `${bucket}/${parent}`;
     const directory = this.#directories.get(name) ?? new UploadDirectory(this.#storage, bucket, parent);
     // The one that was used last is forgotten last.
     this.#directories.delete(name);
     this.#directories.set(name, directory);
     const [oldest] = this.#directories.keys();
-    if (this.#directories.size > mostDirectories && oldest !== undefined) this.#directories.delete(oldest);
+    if (this.#directories.size > maxDirectories && oldest !== undefined) this.#directories.delete(oldest);
     return await directory.mayHave(prefix, this.#nowMs());
   }
 
@@ -185,11 +185,11 @@ export class Subdirectories {
   }
 }
 
-const known = new WeakMap<S3Storage, Subdirectories>();
+const known = new WeakMap<S3Storage, DirectoryCache>();
 
 /** What all sessions on this storage know together. */
-export function subdirectoriesOf(storage: S3Storage): Subdirectories {
+export function directoryCacheOf(storage: S3Storage): DirectoryCache {
   let subdirectories = known.get(storage);
-  if (!subdirectories) known.set(storage, (subdirectories = new Subdirectories(storage)));
+  if (!subdirectories) known.set(storage, (subdirectories = new DirectoryCache(storage)));
   return subdirectories;
 }

@@ -9,7 +9,7 @@ export type S3Storage = {
   readonly memory: TransferMemory;
   readonly observe: Observe;
   /** How long S3 may fail before a transfer does; `defaultPatienceMs` where absent. */
-  readonly patienceMs?: number;
+  readonly retryTimeoutMs?: number;
   /** Sizes of parts; those of Amazon S3 where absent. Smaller ones make models of long uploads cheap. */
   readonly partBytes?: PartBytes;
 };

@@ -24,9 +24,9 @@ type Waiter = {
 /** What an upload holds. One part is filled at a time; any number may be in flight. */
 export type UploadMemory = {
   /** Takes memory for the part being filled, if it can be had at once. */
-  tryHold(bytes: number): boolean;
+  tryReserve(bytes: number): boolean;
   /** Takes it when it is this upload's turn; the oldest part comes first. Rejects with the signal's reason. */
-  hold(bytes: number, signal: AbortSignal): Promise<void>;
+  reserve(bytes: number, signal: AbortSignal): Promise<void>;
   /** Ends the filling of a part: its memory is now in flight, until the returned function gives it back. Idempotent. */
   send(nextClaimBytes: number): () => void;
   /** Gives back what the part being filled holds. Parts in flight are given back by their own functions. */
@@ -34,7 +34,7 @@ export type UploadMemory = {
 };
 
 /** Smallest budget in bytes that can hold one part being filled and one in flight. */
-export const smallestBudgetBytes = 16 * 1024 * 1024;
+export const minBudgetBytes = 16 * 1024 * 1024;
 
 export class TransferMemory {
   readonly budgetBytes: number;
@@ -48,10 +48,8 @@ export class TransferMemory {
 
   /** @throws RangeError for a budget below 16 MiB. */
   constructor(budgetBytes: number) {
-    if (!(budgetBytes >= smallestBudgetBytes)) {
-      throw new RangeError(
-        `transfer memory of ${budgetBytes} bytes; at least ${smallestBudgetBytes} are needed`,
-      );
+    if (!(budgetBytes >= minBudgetBytes)) {
+      throw new RangeError(`transfer memory of ${budgetBytes} bytes; at least ${minBudgetBytes} are needed`);
     }
     this.budgetBytes = budgetBytes;
   }
@@ -70,13 +68,13 @@ export class TransferMemory {
   openUpload(claimBytes: number): UploadMemory {
     const account: Account = { fillingBytes: 0, claimBytes: this.#checkedClaim(claimBytes), turn: 0 };
     return {
-      tryHold: (bytes) => {
+      tryReserve: (bytes) => {
         this.#takeTurn(account);
         if (this.#waiters.length > 0 || !this.#isSafe(account, bytes)) return false;
         this.#grant(account, bytes);
         return true;
       },
-      hold: (bytes, signal) => {
+      reserve: (bytes, signal) => {
         this.#takeTurn(account);
         return this.#wait(account, bytes, signal);
       },

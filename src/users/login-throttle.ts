@@ -12,9 +12,9 @@ export type LoginThrottleOptions = {
 };
 
 /** Addresses, names, and pairs of them that are remembered, of each the latest. */
-const maxRemembered = 10_000;
+const maxEntries = 10_000;
 const firstDelayMs = 250;
-const longestDelayMs = 8_000;
+const maxDelayMs = 8_000;
 
 type Failures = { readonly count: number; readonly expiresAtMs: number };
 
@@ -41,7 +41,7 @@ export class LoginThrottle {
   /** Counts a refused login. Returns how long its reply is to be held back, in milliseconds. */
   failed(address: string, username: string): number {
     const count = Math.max(this.#count(this.#addresses, address), this.#count(this.#users, keyOf(username)));
-    return Math.min(firstDelayMs * 2 ** (count - 1), longestDelayMs);
+    return Math.min(firstDelayMs * 2 ** (count - 1), maxDelayMs);
   }
 
   /** Forgets the failures of the user, but not those of the address: it may have guessed for others. */
@@ -76,7 +76,7 @@ class Remembered<Value> {
   set(key: string, value: Value): void {
     this.#values.delete(key);
     this.#values.set(key, value);
-    if (this.#values.size <= maxRemembered) return;
+    if (this.#values.size <= maxEntries) return;
     const [oldest] = this.#values.keys();
     if (oldest !== undefined) this.#values.delete(oldest);
   }

@@ -5,7 +5,7 @@
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
-import { Turns } from '../util/semaphore.ts';
+import { Semaphore } from '../util/semaphore.ts';
 
 type Cost = { readonly N: number; readonly r: number; readonly p: number };
 
@@ -21,7 +21,7 @@ const maxWork = 2 ** 22;
  * scrypt runs in libuv's threads, four by default, which DNS and files need too: a flood of logins takes two of them and
  * 128 MiB at most, and waits in line for the rest.
  */
-const turns = new Turns(2);
+const hashing = new Semaphore(2);
 
 /** Keys the memory of verified passwords; never leaves the process. */
 const processKey = randomBytes(32);
@@ -46,7 +46,7 @@ export class PasswordHash {
     const [, N, r, p, salt, key] = pattern.exec(text) ?? [];
     if (salt === undefined || key === undefined) return undefined;
     const cost = { N: Number(N), r: Number(r), p: Number(p) };
-    return isBearable(cost)
+    return isWithinLimits(cost)
       ? new PasswordHash(cost, Buffer.from(salt, 'base64url'), Buffer.from(key, 'base64url'))
       : undefined;
   }
@@ -75,7 +75,7 @@ export class PasswordHash {
   async verify(password: string, signal: AbortSignal): Promise<boolean> {
     const code = createHmac('sha256', processKey).update(password, 'utf8').digest();
     if (this.#verified !== undefined && timingSafeEqual(this.#verified, code)) return true;
-    const key = await turns.run(signal, () => derive(password, this.#salt, this.#key.length, this.#cost));
+    const key = await hashing.run(signal, () => derive(password, this.#salt, this.#key.length, this.#cost));
     if (!timingSafeEqual(key, this.#key)) return false;
     this.#verified = code;
     return true;
@@ -94,7 +94,7 @@ export class PasswordHash {
   }
 }
 
-function isBearable({ N, r, p }: Cost): boolean {
+function isWithinLimits({ N, r, p }: Cost): boolean {
   const isPowerOfTwo = N >= 1024 && Number.isInteger(Math.log2(N));
   return isPowerOfTwo && r >= 1 && p >= 1 && 128 * N * r <= maxMemoryBytes && N * r * p <= maxWork;
 }

@@ -35,16 +35,16 @@ export type StorageOptions = {
  * `write-only` is a drop box: files may be uploaded and directories made, but nothing listed, read, overwritten or deleted.
  */
 export const permissionSets = ['read-only', 'write-only', 'read-write'] as const;
-export type Permissions = (typeof permissionSets)[number];
+export type PermissionSet = (typeof permissionSets)[number];
 
 /** What a command may need, one word a deed. */
-export type Capability =
+export type Permission =
   'list' | 'read' | 'create' | 'overwrite' | 'delete' | 'rename' | 'make-directory' | 'set-time';
 
-const capabilities: Readonly<Record<Permissions, ReadonlySet<Capability>>> = {
-  'read-only': new Set<Capability>(['list', 'read']),
-  'write-only': new Set<Capability>(['create', 'make-directory']),
-  'read-write': new Set<Capability>([
+const permissionsOfSet: Readonly<Record<PermissionSet, ReadonlySet<Permission>>> = {
+  'read-only': new Set<Permission>(['list', 'read']),
+  'write-only': new Set<Permission>(['create', 'make-directory']),
+  'read-write': new Set<Permission>([
     'list',
     'read',
     'create',
@@ -59,12 +59,12 @@ const capabilities: Readonly<Record<Permissions, ReadonlySet<Capability>>> = {
 export type User = {
   readonly name: string;
   readonly home: Home;
-  readonly permissions: Permissions;
+  readonly permissions: PermissionSet;
 };
 
 /** Whether the user's permissions include the deed. */
-export function may(user: User, capability: Capability): boolean {
-  return capabilities[user.permissions].has(capability);
+export function can(user: User, capability: Permission): boolean {
+  return permissionsOfSet[user.permissions].has(capability);
 }
 
 export type Credentials = {

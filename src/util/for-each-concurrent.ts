@@ -4,7 +4,7 @@
  * Calls `work` for every item, at most `limit` at a time. After the first failure, or when the signal aborts, no further
  * item is begun; what is in flight settles, and then the first failure (or the signal's reason) is thrown.
  */
-export async function inParallel<Item>(
+export async function forEachConcurrent<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
   limit: number,
   work: (item: Item) => Promise<void>,

@@ -1,5 +1,5 @@
 /** Lets a few pieces of work run at once; the others wait, first come first served. */
-export class Turns {
+export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
 

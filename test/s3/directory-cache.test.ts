@@ -4,8 +4,8 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import type { Pathname } from '../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
-import { ListingStretch, Subdirectories, subdirectoriesOf } from '../../src/s3/directory-cache.ts';
-import type { ListingAnswer } from '../../src/s3/client/list-objects.ts';
+import { ListingWindow, DirectoryCache, directoryCacheOf } from '../../src/s3/directory-cache.ts';
+import type { ListObjectsResponse } from '../../src/s3/client/list-objects.ts';
 import { interceptRequests } from '../support/s3-requests.ts';
 import { openTestStorage, type TestStorage } from '../support/s3-storage.ts';
 
@@ -13,50 +13,50 @@ function answerOf(
   keys: readonly string[],
   commonPrefixes: readonly string[],
   isTruncated: boolean,
-): ListingAnswer {
+): ListObjectsResponse {
   const objects = keys.map((key) => ({ key, sizeBytes: 0, lastModified: new Date(0), etag: '' }));
   return { page: { objects, commonPrefixes }, continuationToken: isTruncated ? 'more' : undefined };
 }
 
 describe('A stretch of a listing', () => {
-  const cases: readonly [what: string, ListingStretch, covered: readonly string[], not: readonly string[]][] =
+  const cases: readonly [what: string, ListingWindow, covered: readonly string[], not: readonly string[]][] =
     [
-      ['an empty directory', new ListingStretch('', answerOf([], [], false)), ['d/', 'd/a/', 'd/z/'], []],
-      ['a whole directory', new ListingStretch('', answerOf(['d/m'], ['d/n/'], false)), ['d/a/', 'd/z/'], []],
+      ['an empty directory', new ListingWindow('', answerOf([], [], false)), ['d/', 'd/a/', 'd/z/'], []],
+      ['a whole directory', new ListingWindow('', answerOf(['d/m'], ['d/n/'], false)), ['d/a/', 'd/z/'], []],
       [
         'a first page',
-        new ListingStretch('', answerOf(['d/a'], ['d/m/'], true)),
+        new ListingWindow('', answerOf(['d/a'], ['d/m/'], true)),
         ['d/!/', 'd/m/'],
         ['d/m0/', 'd/z/'],
       ],
       [
         'a page behind a name',
-        new ListingStretch('d/m', answerOf(['d/n'], ['d/p/'], true)),
+        new ListingWindow('d/m', answerOf(['d/n'], ['d/p/'], true)),
         ['d/m/', 'd/n/', 'd/p/'],
         ['d/a/', 'd/l/', 'd/q/'],
       ],
       [
         'the last page',
-        new ListingStretch('d/m', answerOf(['d/n'], [], false)),
+        new ListingWindow('d/m', answerOf(['d/n'], [], false)),
         ['d/m/', 'd/z/'],
         ['d/a/', 'd/l/'],
       ],
       [
         'a page of a server that does not know where to begin',
-        new ListingStretch('d/m', answerOf(['d/a'], ['d/b/'], true)),
+        new ListingWindow('d/m', answerOf(['d/a'], ['d/b/'], true)),
         ['d/a/', 'd/b/'],
         ['d/m/', 'd/z/'],
       ],
       [
         'a page without keys that is not the last',
-        new ListingStretch('', answerOf([], [], true)),
+        new ListingWindow('', answerOf([], [], true)),
         [],
         ['d/a/'],
       ],
       // U+FFFD comes before U+1F600 in UTF-8, and behind it in UTF-16.
       [
         'keys in the order of their bytes',
-        new ListingStretch('', answerOf(['d/\u{fffd}'], [], true)),
+        new ListingWindow('', answerOf(['d/\u{fffd}'], [], true)),
         [],
         ['d/\u{1f600}/'],
       ],
@@ -69,7 +69,7 @@ describe('A stretch of a listing', () => {
   }
 
   it('knows the subdirectories that it shows, and those that are added', () => {
-    const stretch = new ListingStretch('', answerOf(['d/file'], ['d/sub/'], false));
+    const stretch = new ListingWindow('', answerOf(['d/file'], ['d/sub/'], false));
     assert.equal(stretch.has('d/sub/'), true);
     assert.equal(stretch.has('d/file/'), false);
     stretch.add('d/new/');
@@ -83,7 +83,7 @@ describe('Uploads that follow one another', () => {
   let nowMs: number;
   let requests: number;
   let fails: boolean;
-  let subdirectories: Subdirectories;
+  let subdirectories: DirectoryCache;
   const { signal } = new AbortController();
 
   before(async () => {
@@ -100,10 +100,11 @@ describe('Uploads that follow one another', () => {
     nowMs = 1_000_000;
     requests = 0;
     fails = false;
-    subdirectories = new Subdirectories(test.storage, () => nowMs);
+    subdirectories = new DirectoryCache(test.storage, () => nowMs);
   });
 
-  const mayHave = (name: string) => subdirectories.mayHave(test.server.bucket, prefix, `${prefix}${name}/`);
+  const mayHave = (name: string) =>
+    subdirectories.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
   const add = (name: string) => subdirectories.add(test.server.bucket, `${prefix}${name}/file`);
   const put = async (name: string): Promise<void> => {
     const { client, bucket } = test.server;
@@ -157,8 +158,8 @@ describe('Uploads that follow one another', () => {
       ifExists: 'replace',
       signal,
     });
-    const known = subdirectoriesOf(test.storage);
-    const may = (name: string) => known.mayHave(test.server.bucket, prefix, `${prefix}${name}/`);
+    const known = directoryCacheOf(test.storage);
+    const may = (name: string) => known.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
     await may('a');
     assert.equal(await may('b'), false, 'a page is read that does not show it');
     assert.equal(await may('slow'), false);

@@ -15,9 +15,9 @@ describe('transfer memory', () => {
   it('counts what is filled and what is in flight, and gives it back once', () => {
     const memory = new TransferMemory(16 * mib);
     const upload = memory.openUpload(5 * mib);
-    assert.ok(upload.tryHold(5 * mib));
+    assert.ok(upload.tryReserve(5 * mib));
     const release = upload.send(5 * mib);
-    assert.ok(upload.tryHold(2 * mib));
+    assert.ok(upload.tryReserve(2 * mib));
     assert.equal(memory.heldBytes, 7 * mib);
     release();
     release();
@@ -30,11 +30,11 @@ describe('transfer memory', () => {
   it('lets an upload wait when a part in flight holds the rest, and go on when S3 has it', async () => {
     const memory = new TransferMemory(16 * mib);
     const [one, other] = [memory.openUpload(5 * mib), memory.openUpload(5 * mib)];
-    assert.ok(one.tryHold(12 * mib));
+    assert.ok(one.tryReserve(12 * mib));
     const release = one.send(5 * mib);
-    assert.equal(other.tryHold(5 * mib), false);
+    assert.equal(other.tryReserve(5 * mib), false);
     let granted = false;
-    const waiting = other.hold(5 * mib, signal).then(() => (granted = true));
+    const waiting = other.reserve(5 * mib, signal).then(() => (granted = true));
     await Promise.resolve();
     assert.equal(granted, false);
     assert.equal(memory.waitingUploads, 1);
@@ -46,11 +46,11 @@ describe('transfer memory', () => {
   it('keeps the last bytes for a part that can be finished: half-filled parts never block each other', async () => {
     const memory = new TransferMemory(16 * mib);
     const uploads = [1, 2, 3, 4].map(() => memory.openUpload(5 * mib));
-    for (const upload of uploads) upload.tryHold(4 * mib);
+    for (const upload of uploads) upload.tryReserve(4 * mib);
     // Four times 4 MiB would fill the budget, and none could ever reach 5 MiB.
     assert.ok(memory.heldBytes < 16 * mib);
     const [first] = uploads as [UploadMemory];
-    await first.hold(mib, signal);
+    await first.reserve(mib, signal);
     first.send(5 * mib)();
     assert.ok(memory.heldBytes <= 12 * mib);
   });
@@ -58,12 +58,12 @@ describe('transfer memory', () => {
   it('serves the oldest part first', async () => {
     const memory = new TransferMemory(16 * mib);
     const holder = memory.openUpload(5 * mib);
-    assert.ok(holder.tryHold(16 * mib));
+    assert.ok(holder.tryReserve(16 * mib));
     const release = holder.send(5 * mib);
     const order: number[] = [];
     const waiting = [0, 1, 2].map(async (index) => {
       const upload = memory.openUpload(5 * mib);
-      await upload.hold(5 * mib, signal);
+      await upload.reserve(5 * mib, signal);
       order.push(index);
       upload.send(5 * mib)();
     });
@@ -75,14 +75,14 @@ describe('transfer memory', () => {
   it('lets an upload that gives up leave the queue', async () => {
     const memory = new TransferMemory(16 * mib);
     const holder = memory.openUpload(5 * mib);
-    assert.ok(holder.tryHold(16 * mib));
+    assert.ok(holder.tryReserve(16 * mib));
     const transfer = new AbortController();
     const upload = memory.openUpload(5 * mib);
-    const waiting = upload.hold(mib, transfer.signal);
+    const waiting = upload.reserve(mib, transfer.signal);
     const reason = new Error('ABOR');
     transfer.abort(reason);
     await assert.rejects(waiting, reason);
-    await assert.rejects(upload.hold(mib, transfer.signal), reason);
+    await assert.rejects(upload.reserve(mib, transfer.signal), reason);
     assert.equal(memory.waitingUploads, 0);
     holder.close();
     assert.equal(memory.heldBytes, 0);
@@ -95,8 +95,8 @@ describe('transfer memory', () => {
     assert.ok(first && second);
     assert.equal(memory.tryReadAhead(1), undefined);
     const upload = memory.openUpload(5 * mib);
-    assert.ok(upload.tryHold(16 * mib));
-    const waiting = upload.hold(mib, signal);
+    assert.ok(upload.tryReserve(16 * mib));
+    const waiting = upload.reserve(mib, signal);
     first();
     await waiting;
     assert.equal(memory.tryReadAhead(8 * mib), undefined);
@@ -131,10 +131,10 @@ describe('transfer memory', () => {
             const upload = uploads[index]!;
             if (upload.waiting) continue;
             const bytes = kib * 16 * 1024 > slack ? slack : kib * 16 * 1024;
-            if (upload.memory.tryHold(bytes)) add(upload, bytes);
+            if (upload.memory.tryReserve(bytes)) add(upload, bytes);
             else {
               upload.waiting = true;
-              void upload.memory.hold(bytes, signal).then(() => {
+              void upload.memory.reserve(bytes, signal).then(() => {
                 upload.waiting = false;
                 add(upload, bytes);
               });
@@ -145,7 +145,7 @@ describe('transfer memory', () => {
           const finished = uploads.map(async (upload) => {
             while (upload.waiting) await Promise.resolve();
             for (let sent = 0; sent < upload.claimBytes; sent += slack) {
-              await upload.memory.hold(slack, signal);
+              await upload.memory.reserve(slack, signal);
               add(upload, slack);
             }
             upload.memory.close();

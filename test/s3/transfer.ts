@@ -32,7 +32,7 @@ export function storageOn(
       ...(onEmulator && { credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } }),
       ...(options.idleTimeoutMs !== undefined && { idleTimeoutMs: options.idleTimeoutMs }),
     }),
-    ...(options.patienceMs !== undefined && { patienceMs: options.patienceMs }),
+    ...(options.patienceMs !== undefined && { retryTimeoutMs: options.patienceMs }),
     memory: new TransferMemory(options.budgetBytes ?? 128 * mib),
     observe: (event) => events.push(event),
     events,

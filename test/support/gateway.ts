@@ -3,13 +3,13 @@ import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
 import { startGateway, type Gateway, type GatewayOptions } from '../../src/ftp/gateway.ts';
 import type { GatewayEvent, Observe } from '../../src/observability/event.ts';
-import type { Authenticate, Home, Permissions, User } from '../../src/users/user.ts';
+import type { Authenticate, Home, PermissionSet, User } from '../../src/users/user.ts';
 import { testCertificate, writeCaFile, type TestCertificate } from './certificate.ts';
 
 export type TestUser = {
   readonly name: string;
   readonly password: string;
-  readonly permissions?: Permissions;
+  readonly permissions?: PermissionSet;
   readonly home?: Home;
 };
 

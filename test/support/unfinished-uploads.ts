@@ -1,6 +1,6 @@
 /** Multipart uploads that were begun and neither completed nor aborted, as S3 lists them; the embedded server cannot. */
 import { ListMultipartUploadsCommand, ListPartsCommand } from '@aws-sdk/client-s3';
-import { smallestPartBytes } from '../../src/s3/upload/part-size.ts';
+import { minPartBytes } from '../../src/s3/upload/part-size.ts';
 import type { S3Server } from './s3-server.ts';
 
 type Bucket = Pick<S3Server, 'client' | 'bucket'>;
@@ -35,7 +35,7 @@ export async function partsArrived(
         new ListPartsCommand({ Bucket: s3.bucket, Key: key, UploadId: uploadId }),
       );
       const sizes = Parts.map(({ Size = 0 }) => Size);
-      const dataSizes = sizes.filter((sizeBytes) => sizeBytes >= smallestPartBytes);
+      const dataSizes = sizes.filter((sizeBytes) => sizeBytes >= minPartBytes);
       const marks = sizes.length - dataSizes.length;
       if (dataSizes.length >= wanted.dataParts && marks >= wanted.marks) return dataSizes;
     }

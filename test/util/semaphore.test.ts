@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { Turns } from '../../src/util/semaphore.ts';
+import { Semaphore } from '../../src/util/semaphore.ts';
 
 it('runs so many at once and no more, in the order in which they came, though some fail', async () => {
-  const turns = new Turns(2);
+  const turns = new Semaphore(2);
   const { signal } = new AbortController();
   const started: number[] = [];
   let running = 0;

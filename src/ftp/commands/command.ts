@@ -3,7 +3,7 @@
  */
 import type { Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
-import type { Capability } from '../../users/user.ts';
+import type { Permission } from '../../users/user.ts';
 
 /**
  * How an argument is read. `words`: words separated by spaces; surplus spaces mean nothing (`TYPE A  N`). `pathname`: a
@@ -40,7 +40,7 @@ export type OpenCommand = Row & {
 /** A command that needs a login, and, where `capability` is given, the permission for it (550 otherwise). */
 export type LoginCommand = Row & {
   readonly access: 'logged-in';
-  readonly capability?: Capability;
+  readonly capability?: Permission;
   handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
 };
 

@@ -9,7 +9,7 @@ import { formatTimeValue } from '../listing/format.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
-import { may } from '../../users/user.ts';
+import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
 import { missingPathname, withPathname } from './files.ts';
 
@@ -39,7 +39,7 @@ export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
         const [, time, name] = /^(\d{14}(?:\.\d+)?) (.+)$/.exec(argument) ?? [];
         const isToSet = time !== undefined && name !== undefined;
         if (isToSet && canSet) return setTime(session, login, time, name, 253);
-        if (!may(login.user, 'list')) return permissionDenied;
+        if (!can(login.user, 'list')) return permissionDenied;
         return isToSet ? showTimeIfThere(session, login, argument) : showTime(session, login, argument);
       },
     },
@@ -113,7 +113,7 @@ async function setTime(
   name: string,
   code: 200 | 213 | 253,
 ): Promise<Reply> {
-  if (!may(user, 'set-time')) return permissionDenied;
+  if (!can(user, 'set-time')) return permissionDenied;
   if (name === '') return missingPathname;
   const modifiedAt = parseTime(time);
   if (modifiedAt === undefined) return timeNotUnderstood;

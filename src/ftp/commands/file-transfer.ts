@@ -9,10 +9,10 @@ import { send } from '../data/send.ts';
 import { DataConnectionLost, runTransfer, type Transfer, type TransferSettings } from '../data/transfer.ts';
 import type { Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
-import { may } from '../../users/user.ts';
+import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
 
-export function transferCommands(settings: TransferSettings): Command[] {
+export function fileTransferCommands(settings: TransferSettings): Command[] {
   return [
     {
       verb: 'RETR',
@@ -88,7 +88,7 @@ const missingPathname = reply(501, 'A pathname is needed.');
 // `nodir/` would become a file named `nodir`; what was meant is a directory, or a file in it whose name got lost.
 const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.');
 // In ASCII an offset would count bytes that exist on the wire only (RFC 3659 5.1 leaves it to image transfers).
-const restartNeedsImage = reply(504, 'A restart needs TYPE I.');
+const resumeNeedsImage = reply(504, 'A restart needs TYPE I.');
 const complete = reply(226, 'Transfer complete.');
 
 function retrieve(
@@ -100,7 +100,7 @@ function retrieve(
   if (argument === '') return missingPathname;
   const offsetBytes = session.restartOffsetBytes;
   const isAscii = session.representationType === 'A';
-  if (isAscii && offsetBytes > 0) return restartNeedsImage;
+  if (isAscii && offsetBytes > 0) return resumeNeedsImage;
   const pathname = resolvePathname(login.workingDirectory, argument);
   return runTransfer(session, login, { verb: 'RETR', pathname }, settings, async (transfer) => {
     const { signal } = transfer;
@@ -131,12 +131,12 @@ function store(
   { verb, pathname, offset }: StoreRequest,
 ): Reply | Promise<Reply> {
   const isAscii = session.representationType === 'A';
-  if (isAscii && offset !== 'end' && offset > 0) return restartNeedsImage;
-  const { announcedBytes } = session;
+  if (isAscii && offset !== 'end' && offset > 0) return resumeNeedsImage;
+  const { allocatedBytes: announcedBytes } = session;
   return runTransfer(session, login, { verb, pathname, isUpload: true }, settings, async (transfer) => {
     const upload = await login.filesystem.openUpload(pathname, {
       offset,
-      ifExists: verb === 'STOU' || !may(login.user, 'overwrite') ? 'refuse' : 'replace',
+      ifExists: verb === 'STOU' || !can(login.user, 'overwrite') ? 'refuse' : 'replace',
       ...(announcedBytes !== undefined && { announcedBytes }),
       signal: transfer.signal,
     });

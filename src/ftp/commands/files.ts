@@ -3,9 +3,9 @@ import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { namesDirectory, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
-import { may } from '../../users/user.ts';
+import { can } from '../../users/user.ts';
 import type { Command, LoginCommand } from './command.ts';
-import { statForRestart } from './resume-size.ts';
+import { statForResume } from './resume-size.ts';
 
 export const missingPathname = reply(501, 'A pathname is needed.');
 
@@ -126,7 +126,7 @@ export function fileCommands(): Command[] {
       // In TYPE A too: counting the bytes after conversion would mean reading the whole file, and clients that ask
       // then (Python's ftplib among them) want the stored size.
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
-        const { type, sizeBytes } = await statForRestart(filesystem, pathname, signal);
+        const { type, sizeBytes } = await statForResume(filesystem, pathname, signal);
         if (type === 'directory') throw new FilesystemError('is-a-directory', `SIZE of ${pathname}`);
         return reply(213, `${sizeBytes}`);
       }),
@@ -147,7 +147,7 @@ async function changeDirectory({ signal }: Session, login: Login, pathname: Path
   const { type } = await login.filesystem.stat(pathname, { signal });
   if (type !== 'directory') {
     // Who may not list learns of directories, which they must be able to use, but not of files.
-    const kind = may(login.user, 'list') ? 'not-a-directory' : 'not-found';
+    const kind = can(login.user, 'list') ? 'not-a-directory' : 'not-found';
     throw new FilesystemError(kind, `CWD to ${pathname}`);
   }
   login.workingDirectory = pathname;

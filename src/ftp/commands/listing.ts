@@ -11,7 +11,7 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Entry } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
 import type { Command } from './command.ts';
-import { statForRestart } from './resume-size.ts';
+import { statForResume } from './resume-size.ts';
 
 export function listingCommands(settings: TransferSettings): Command[] {
   return [
@@ -52,7 +52,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       capability: 'list',
       handle: async (session, login, argument) => {
         const pathname = resolvePathname(login.workingDirectory, argument);
-        const entry = await statForRestart(login.filesystem, pathname, session.signal);
+        const entry = await statForResume(login.filesystem, pathname, session.signal);
         const line = formatMlstEntry(entry, pathname, login.user, session.selectedFacts);
         return reply(250, [`Listing ${pathname}`, line, 'End.']);
       },
@@ -99,7 +99,7 @@ function sendListing(
     const withTimes = verb === 'LIST';
     const target = { filesystem, workingDirectory, pathname: written, withTimes, signal };
     const listing = await openListing(target);
-    const socket = await transfer.connect(hereItComes);
+    const socket = await transfer.connect(openingListing);
     if (verb === 'NLST') {
       await send(
         transfer,
@@ -139,7 +139,7 @@ async function sendFacts(
       if (!(error instanceof FilesystemError) || error.kind !== 'not-a-directory') throw error;
       return reply(501, 'MLSD lists directories; use MLST for a file.');
     }
-    const socket = await transfer.connect(hereItComes);
+    const socket = await transfer.connect(openingListing);
     await send(
       transfer,
       socket,
@@ -149,7 +149,7 @@ async function sendFacts(
   });
 }
 
-const hereItComes = reply(150, 'Here comes the directory listing.');
+const openingListing = reply(150, 'Here comes the directory listing.');
 const sent = reply(226, 'Directory send OK.');
 
 async function* encodePages(

@@ -28,7 +28,7 @@ const wrongLogin = reply(530, 'Login incorrect.');
 const loggedIn = reply(230, 'Logged in.');
 const cannotTell = reply(451, 'The login cannot be checked now; try again later.');
 /** A multiple of ten seconds: how long exactly is nobody's business. */
-const tooManyFailures = (ms: number): Reply =>
+const lockedOut = (ms: number): Reply =>
   reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} seconds.`);
 const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
 
@@ -121,7 +121,7 @@ async function logIn(
   if (refusedForMs > 0) {
     observe(session, username, 'throttled');
     countFailure(session, options);
-    return tooManyFailures(refusedForMs);
+    return lockedOut(refusedForMs);
   }
   try {
     const isLoggedIn = await session.logIn(username, password, () =>

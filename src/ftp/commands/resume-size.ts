@@ -7,7 +7,7 @@ import { nameOf, type Pathname } from '../../filesystem/pathname.ts';
  * The entry, with the length of the user's own interrupted upload in place of the file's where there is one: the offset from
  * which STOR and APPE go on. The file itself stays as it is.
  */
-export async function statForRestart(
+export async function statForResume(
   filesystem: Filesystem,
   pathname: Pathname,
   signal: AbortSignal,

@@ -3,7 +3,7 @@ import { reply } from './reply.ts';
 import type { Session } from './session.ts';
 import type { Command } from './command.ts';
 
-export type ProtectionOptions = { readonly tls: 'off' | 'optional' | 'required' };
+export type SecurityOptions = { readonly tls: 'off' | 'optional' | 'required' };
 
 const noTls = reply(502, 'TLS is not available here.');
 const authFirst = reply(503, 'Send AUTH TLS first.');
@@ -16,7 +16,7 @@ const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
   ['SSL', 'P'],
 ]);
 
-export function protectionCommands({ tls }: ProtectionOptions): Command[] {
+export function securityCommands({ tls }: SecurityOptions): Command[] {
   const whereTls = (feature: string) => (): string | undefined => (tls === 'off' ? undefined : feature);
   return [
     {
@@ -31,7 +31,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
         if (session.tls !== undefined) return reply(503, 'The control connection is under TLS already.');
         const level = mechanisms.get(argument.toUpperCase());
         if (level === undefined) return reply(504, 'The mechanism is not known; use AUTH TLS.');
-        beginAnew(session, level);
+        resetSession(session, level);
         session.startTlsAfterReply();
         return reply(234, 'Proceed with the TLS handshake.');
       },
@@ -93,7 +93,7 @@ export function protectionCommands({ tls }: ProtectionOptions): Command[] {
 }
 
 // Whatever was said in clear could have been said by anybody on the way (RFC 4217 15).
-function beginAnew(session: Session, level: 'C' | 'P'): void {
+function resetSession(session: Session, level: 'C' | 'P'): void {
   session.logOut();
   session.protectionLevel = level;
   session.dataConnectionSource?.close();

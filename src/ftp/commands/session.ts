@@ -81,7 +81,7 @@ export type Session = {
   /** REST (RFC 3659 5): applies to the transfer command right after it, and to no other. */
   restartOffsetBytes: number;
   /** ALLO: bytes the client announced for its next upload. */
-  announcedBytes: number | undefined;
+  allocatedBytes: number | undefined;
   /** What HASH computes; OPTS HASH selects it (draft-bryan-ftpext-hash 3.2). */
   hashAlgorithm: ChecksumAlgorithm;
   /** Refused logins of this connection. */

@@ -3,7 +3,7 @@ import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
-import { may } from '../../users/user.ts';
+import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
 import { type FileTimeOptions, setTimeBySite } from './file-times.ts';
 import { missingPathname } from './files.ts';
@@ -52,7 +52,7 @@ export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
 async function changeMode({ signal }: Session, login: Login, argument: string): Promise<Reply> {
   const [, , name = ''] = /^ *([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
   if (name === '') return missingPathname;
-  if (!may(login.user, 'list')) return reply(550, 'Permission denied.');
+  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
   await login.filesystem.stat(resolvePathname(login.workingDirectory, name), { signal });
   return reply(200, 'Files have no modes here; nothing was changed.');
 }

@@ -1,7 +1,7 @@
 /** The session itself: NOOP, SYST, QUIT, ABOR, STAT, and the parameters of the transfers to come: TYPE, MODE, STRU, ALLO. */
 import { reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
-import { may } from '../../users/user.ts';
+import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
 import { statLines } from './listing.ts';
 
@@ -16,7 +16,7 @@ const ascii = reply(200, 'Type is ASCII.');
 const streamMode = reply(200, 'Mode is stream.');
 const deflateMode = reply(200, 'Mode is deflate.');
 
-export function sessionCommands(runStock: RunStock): Command[] {
+export function statusCommands(runStock: RunStock): Command[] {
   return [
     {
       verb: 'NOOP',
@@ -110,7 +110,7 @@ export function sessionCommands(runStock: RunStock): Command[] {
         const [, bytes = ''] = /^(\d{1,15})(?: R \d{1,15})?$/i.exec(argument) ?? [];
         if (bytes === '') return reply(501, 'ALLO needs a number of bytes.');
         // Zero is what clients say that do not know.
-        session.announcedBytes = Number(bytes) || undefined;
+        session.allocatedBytes = Number(bytes) || undefined;
         // 202 is what RFC 959 suggests, and what makes some cameras hang up.
         return announced;
       },
@@ -173,7 +173,7 @@ function statusOf(session: Session): readonly string[] {
 async function statPathname(session: Session, pathname: string): Promise<Reply> {
   if (session.loginState.step !== 'logged-in') return reply(530, 'Please log in with USER and PASS.');
   const { login } = session.loginState;
-  if (!may(login.user, 'list')) return reply(550, 'Permission denied.');
+  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
   const lines = await statLines(login, pathname, maxStatLines, session.signal);
   return reply(213, [`Status of ${pathname}:`, ...lines, 'End of status.']);
 }

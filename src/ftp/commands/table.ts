@@ -11,10 +11,10 @@ import { fileTimeCommands, type FileTimeOptions } from './file-times.ts';
 import { fileCommands } from './files.ts';
 import { listingCommands } from './listing.ts';
 import { loginCommands, type LoginOptions } from './login.ts';
-import { protectionCommands } from './security.ts';
-import { sessionCommands, type RunStock } from './status.ts';
+import { securityCommands } from './security.ts';
+import { statusCommands, type RunStock } from './status.ts';
 import { siteCommandRows } from './site.ts';
-import { transferCommands } from './file-transfer.ts';
+import { fileTransferCommands } from './file-transfer.ts';
 
 export type CommandOptions = ArgumentOptions &
   LoginOptions &
@@ -27,10 +27,10 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
   const table = new Map<string, Command>();
   const commands = [
     ...loginCommands(options),
-    ...protectionCommands(options),
-    ...sessionCommands(options.runStock),
+    ...securityCommands(options),
+    ...statusCommands(options.runStock),
     ...dataConnectionCommands(options),
-    ...protectedWhereRequired(options, [...transferCommands(options), ...listingCommands(options)]),
+    ...protectedWhereRequired(options, [...fileTransferCommands(options), ...listingCommands(options)]),
     ...fileCommands(),
     ...fileTimeCommands(options),
     ...checksumCommands(),

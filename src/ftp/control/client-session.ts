@@ -5,9 +5,9 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Command } from '../commands/command.ts';
-import type { Engine, EngineConnection } from '../ftp-srv/server.ts';
+import type { FtpSrvServer, FtpSrvSession } from '../ftp-srv/server.ts';
 import type { Observe } from '../../observability/event.ts';
-import type { Admission } from './session-limits.ts';
+import type { SessionLimiter } from './session-limits.ts';
 import { ControlConnection, type Preamble } from './control-connection.ts';
 import {
   ControlSession,
@@ -15,7 +15,7 @@ import {
   type ClientAddresses,
   type SessionHost,
 } from './control-session.ts';
-import { Dispatcher, type CommandLines } from './command-loop.ts';
+import { CommandLoop, type CommandLines } from './command-loop.ts';
 import type { Line } from './line-framing.ts';
 import { parseProxyHeader } from '../../net/proxy-protocol.ts';
 import { reply, type Reply } from '../commands/reply.ts';
@@ -25,9 +25,9 @@ import { lastActiveMs } from './session-activity.ts';
 import { releaseContext } from '../../tls/context.ts';
 
 export type SessionServices = {
-  readonly engine: Engine;
+  readonly engine: FtpSrvServer;
   readonly commands: ReadonlyMap<string, Command>;
-  readonly admission: Admission;
+  readonly admission: SessionLimiter;
   readonly observe: Observe;
   /** A context for one session alone; undefined where TLS is off. */
   readonly secureContext: (() => SecureContext) | undefined;
@@ -40,7 +40,7 @@ export type SessionServices = {
 };
 
 /** How a control connection came: what is known of it before its first command. */
-export type Arrival = {
+export type IncomingConnection = {
   readonly addresses: ClientAddresses;
   /** Whether a PROXY header stands in front of the first command, which tells the client's address. */
   readonly proxyHeader: 'expected' | 'none';
@@ -52,7 +52,7 @@ export type Arrival = {
 const maxOverlongLines = 8;
 
 /** How long a client whose data connection is agreed on may take, while the gateway drains, to say what it is for. */
-const announcedTransferMs = 2_000;
+const pendingTransferMs = 2_000;
 
 const tooManySessions = reply(421, 'Too many sessions from your address; try again later.');
 const endReplies: Partial<Record<SessionEnd, Reply>> = {
@@ -72,13 +72,13 @@ export class TooManySessionsOfUser extends Error {
 export class ClientSession implements SessionHost, CommandLines {
   readonly #services: SessionServices;
   /** Resolves when nothing is left of the session: connection, commands and transfers. */
-  readonly gone: Promise<unknown>;
+  readonly closed: Promise<unknown>;
   readonly #markGone: () => void;
   readonly #startedAtMs = Date.now();
   readonly #connection: ControlConnection;
-  readonly #engineConnection: EngineConnection;
+  readonly #engineConnection: FtpSrvSession;
   readonly #session: ControlSession;
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatcher: CommandLoop;
   readonly #idleClock: NodeJS.Timeout;
   #loginClock: NodeJS.Timeout | undefined;
   #drainClock: NodeJS.Timeout | undefined;
@@ -94,10 +94,10 @@ export class ClientSession implements SessionHost, CommandLines {
   #secureContext: SecureContext | undefined;
 
   /** Greets the client at once. */
-  constructor(services: SessionServices, socket: Socket, arrival: Arrival) {
+  constructor(services: SessionServices, socket: Socket, arrival: IncomingConnection) {
     this.#services = services;
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    this.gone = promise;
+    this.closed = promise;
     this.#markGone = () => {
       if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
       this.#secureContext = undefined;
@@ -111,7 +111,7 @@ export class ClientSession implements SessionHost, CommandLines {
       services.observe,
       this,
     );
-    this.#dispatcher = new Dispatcher(services.commands, this.#session, this);
+    this.#dispatcher = new CommandLoop(services.commands, this.#session, this);
     this.#connection = new ControlConnection(
       socket,
       {
@@ -201,7 +201,7 @@ export class ClientSession implements SessionHost, CommandLines {
     const login = await this.#engineConnection.login(username, password, authenticate);
     if (login === undefined || this.#session.signal.aborted) return undefined;
     const { name } = login.user;
-    if (!this.#services.admission.users.take(name)) throw new TooManySessionsOfUser();
+    if (!this.#services.admission.users.acquire(name)) throw new TooManySessionsOfUser();
     this.#userPlace = name;
     clearTimeout(this.#loginClock);
     this.#loginClock = undefined;
@@ -225,7 +225,7 @@ export class ClientSession implements SessionHost, CommandLines {
   /** Ends the session as soon as it moves no data, and is not about to: a transfer just agreed on is still carried out. */
   drain(): void {
     if (this.#dispatcher.isRunning || !this.#expectsTransfer) this.end('drain');
-    else this.#drainClock ??= setTimeout(() => this.end('drain'), announcedTransferMs);
+    else this.#drainClock ??= setTimeout(() => this.end('drain'), pendingTransferMs);
   }
 
   /** Ends the transfer that runs, and waits for none; its reply follows. */
@@ -276,7 +276,7 @@ export class ClientSession implements SessionHost, CommandLines {
   #open(addresses: ClientAddresses): void {
     this.#session.addresses = addresses;
     const { clientAddress } = addresses;
-    if (!this.#services.admission.addresses.take(clientAddress)) {
+    if (!this.#services.admission.addresses.acquire(clientAddress)) {
       this.#refuse('too-many-sessions');
       return;
     }
@@ -342,7 +342,7 @@ export class ClientSession implements SessionHost, CommandLines {
   };
 
   #leaveUserPlace(): void {
-    if (this.#userPlace !== undefined) this.#services.admission.users.giveBack(this.#userPlace);
+    if (this.#userPlace !== undefined) this.#services.admission.users.release(this.#userPlace);
     this.#userPlace = undefined;
   }
 
@@ -377,7 +377,7 @@ export class ClientSession implements SessionHost, CommandLines {
       this.#session.close();
       this.#leaveUserPlace();
       if (this.#isOpened) {
-        this.#services.admission.addresses.giveBack(this.#session.clientAddress);
+        this.#services.admission.addresses.release(this.#session.clientAddress);
         this.#services.observe({
           event: 'session-closed',
           sessionId: this.#session.id,

@@ -5,7 +5,7 @@
 import type { Command } from '../commands/command.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { filesystemReply } from '../commands/filesystem-reply.ts';
-import { may } from '../../users/user.ts';
+import { can } from '../../users/user.ts';
 import type { ControlSession } from './control-session.ts';
 import type { Line } from './line-framing.ts';
 import { reply, type Reply } from '../commands/reply.ts';
@@ -36,7 +36,7 @@ const permissionDenied = reply(550, 'Permission denied.');
 const controlCharacters = reply(501, 'Control characters are not allowed.');
 const unexpectedError = reply(451, 'Requested action aborted: local error in processing.');
 
-export class Dispatcher {
+export class CommandLoop {
   readonly #commands: ReadonlyMap<string, Command>;
   readonly #session: ControlSession;
   readonly #lines: CommandLines;
@@ -191,7 +191,7 @@ export class Dispatcher {
       if (command.access === 'anyone') return command.handle(session, argument);
       if (session.loginState.step !== 'logged-in') return loginFirst;
       const { login } = session.loginState;
-      if (command.capability !== undefined && !may(login.user, command.capability)) return permissionDenied;
+      if (command.capability !== undefined && !can(login.user, command.capability)) return permissionDenied;
       return command.handle(session, login, argument);
     } catch (error) {
       return this.#failure(error);

@@ -45,7 +45,7 @@ export class ControlSession implements Session {
   restartOffsetBytes = 0;
   hashAlgorithm: ChecksumAlgorithm = 'SHA-256';
   failedLogins = 0;
-  announcedBytes: number | undefined;
+  allocatedBytes: number | undefined;
   selectedFacts: readonly MlstFact[] = mlstFacts;
   filenameEncoding: TextEncoding;
   epsvAll = false;
@@ -119,7 +119,7 @@ export class ControlSession implements Session {
   /** What REST, ALLO and RNFR announced for the next command is used up (RFC 959 4.1.3, RFC 3659 5). */
   forgetPending(): void {
     this.restartOffsetBytes = 0;
-    this.announcedBytes = undefined;
+    this.allocatedBytes = undefined;
     if (this.loginState.step === 'logged-in') this.loginState.login.renameFrom = undefined;
   }
 

@@ -7,7 +7,7 @@ import { TLSSocket, type SecureContext } from 'node:tls';
 import { getSystemErrorMap } from 'node:util';
 import { canonicalAddress } from '../../net/ip-address.ts';
 import { takesOperationsReserve, takesSessionReserve } from '../../net/descriptors.ts';
-import { ClientSession, type Arrival, type SessionServices } from './client-session.ts';
+import { ClientSession, type IncomingConnection, type SessionServices } from './client-session.ts';
 import { proxiedAddresses, type ClientAddresses } from './control-session.ts';
 import { parseProxyHeader } from '../../net/proxy-protocol.ts';
 import { formatReply, reply } from '../commands/reply.ts';
@@ -124,7 +124,7 @@ export class ControlListener {
       admission.enter();
       socket.once('close', () => void sessionGone.then(() => admission.leave()));
     }
-    const welcome = (ready: Socket, arrival: Arrival): void => {
+    const welcome = (ready: Socket, arrival: IncomingConnection): void => {
       if (refusal !== undefined) this.#refuse(ready, arrival);
       else sessionGone = this.#startSession(ready, arrival);
     };
@@ -138,10 +138,10 @@ export class ControlListener {
   }
 
   /** Resolves when the session is gone. */
-  #startSession(socket: Socket, arrival: Arrival): Promise<unknown> {
+  #startSession(socket: Socket, arrival: IncomingConnection): Promise<unknown> {
     const session = new ClientSession(this.#services, socket, arrival);
     this.#sessions.add(session);
-    return session.gone.then(() => this.#sessions.delete(session));
+    return session.closed.then(() => this.#sessions.delete(session));
   }
 
   #countRefusal(socket: Socket, { clientAddress }: ClientAddresses, reason: Refusal): void {
@@ -154,7 +154,7 @@ export class ControlListener {
     this.#services.observe({ event: 'session-refused', clientAddress, reason });
   }
 
-  #refuse(socket: Socket, { tls }: Arrival): void {
+  #refuse(socket: Socket, { tls }: IncomingConnection): void {
     if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
     socket.end(this.#refusesAll ? stopping : full);
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
@@ -167,7 +167,7 @@ export class ControlListener {
     socket: Socket,
     addresses: ClientAddresses,
     implicitTls: () => SecureContext,
-    welcome: (ready: Socket, arrival: Arrival) => void,
+    welcome: (ready: Socket, arrival: IncomingConnection) => void,
   ): void {
     this.#arriving.add(socket);
     const clock = setTimeout(() => socket.destroy(), this.#services.loginTimeoutMs);

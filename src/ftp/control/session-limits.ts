@@ -7,7 +7,7 @@ export type SessionLimits = {
 };
 
 /** Places of one kind, counted by who holds them. What nobody holds is not remembered. */
-class Places {
+class KeyedLimit {
   readonly #limit: number;
   readonly #held = new Map<string, number>();
 
@@ -15,30 +15,30 @@ class Places {
     this.#limit = limit;
   }
 
-  take(holder: string): boolean {
+  acquire(holder: string): boolean {
     const held = this.#held.get(holder) ?? 0;
     if (held >= this.#limit) return false;
     this.#held.set(holder, held + 1);
     return true;
   }
 
-  giveBack(holder: string): void {
+  release(holder: string): void {
     const held = this.#held.get(holder) ?? 0;
     if (held <= 1) this.#held.delete(holder);
     else this.#held.set(holder, held - 1);
   }
 }
 
-export class Admission {
-  readonly addresses: Places;
-  readonly users: Places;
+export class SessionLimiter {
+  readonly addresses: KeyedLimit;
+  readonly users: KeyedLimit;
   readonly #maxSessions: number;
   #sessions = 0;
 
   constructor({ maxSessions, maxSessionsPerAddress, maxSessionsPerUser }: SessionLimits) {
     this.#maxSessions = maxSessions;
-    this.addresses = new Places(maxSessionsPerAddress);
-    this.users = new Places(maxSessionsPerUser);
+    this.addresses = new KeyedLimit(maxSessionsPerAddress);
+    this.users = new KeyedLimit(maxSessionsPerUser);
   }
 
   get isFull(): boolean {

@@ -14,14 +14,14 @@ export type ActiveConnectionOptions = {
 };
 
 /** Ports below are a host's own services; connecting to them would be an attack on them (RFC 2577 section 3). */
-const lowestPort = 1024;
+const minPort = 1024;
 
 /** Why a target is refused, as a sentence for the client, or undefined where it may be connected to. */
 export function targetRefusal(target: ActiveTarget, clientAddress: string): string | undefined {
   if (foldIpv4Mapped(target.address) !== clientAddress) {
     return 'Data connections are made to your own address only.';
   }
-  if (target.port < lowestPort) return `Data connections are made to ports from ${lowestPort} only.`;
+  if (target.port < minPort) return `Data connections are made to ports from ${minPort} only.`;
   return undefined;
 }
 

@@ -24,7 +24,7 @@ export type StockTransfer<Stream> = { readonly stream: Stream; readonly clientPa
  * One of these belongs to one connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it.
  * What ftp-srv itself cannot tell, no filesystem can: it takes an upload whose data connection ended for complete.
  */
-export class StockFilesystem implements FileSystem {
+export class FtpSrvFileSystem implements FileSystem {
   readonly connection: FtpConnection;
   readonly root = '/';
   readonly #filesystem: Filesystem;

@@ -15,7 +15,7 @@ import {
 } from './internals.ts';
 
 /** One control connection, as ftp-srv knows it. */
-export type EngineConnection = {
+export type FtpSrvSession = {
   readonly id: string;
   /** The control connection is TLS from now on. */
   secured(socket: Socket): void;
@@ -45,7 +45,7 @@ const quietLog: FtpSrvLog = {
 const FtpSrv = loadFtpSrv();
 const signals = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 
-export class Engine extends FtpSrv {
+export class FtpSrvServer extends FtpSrv {
   /** What answers the `login` event of a connection, while it is under way. */
   readonly #logins = new WeakMap<FtpSrvConnection, () => Promise<unknown>>();
   /** A connection to nowhere: shows that ftp-srv is as it was, and runs the commands that need no session. */
@@ -74,7 +74,7 @@ export class Engine extends FtpSrv {
    * Makes a socket one of ftp-srv's connections. The greeting is written at once, and then the socket resumed; what it
    * delivers is the caller's.
    */
-  adopt(socket: Socket): EngineConnection {
+  adopt(socket: Socket): FtpSrvSession {
     const connection = this.#connect(socket);
     // Its own framing takes every chunk for whole lines.
     socket.removeAllListeners('data');

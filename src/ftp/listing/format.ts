@@ -1,6 +1,6 @@
 /** The lines of LIST, NLST, MLSD and MLST. Pure; times are GMT, months English, whatever the process's locale is. */
 import type { Entry } from '../../filesystem/filesystem.ts';
-import { may, type User } from '../../users/user.ts';
+import { can, type User } from '../../users/user.ts';
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
 // What POSIX ls calls recent, and what clients that parse LIST assume: about six months, in seconds 365.2425 days / 2.
@@ -85,29 +85,29 @@ function factOf(entry: Entry, user: User, fact: MlstFact): string | undefined {
 // RFC 3659 7.5.5: a append, d delete, f rename, r retrieve, w store.
 function filePermissions(user: User): string {
   return (
-    (may(user, 'overwrite') ? 'a' : '') +
-    (may(user, 'delete') ? 'd' : '') +
-    (may(user, 'rename') ? 'f' : '') +
-    (may(user, 'read') ? 'r' : '') +
-    (may(user, 'overwrite') ? 'w' : '')
+    (can(user, 'overwrite') ? 'a' : '') +
+    (can(user, 'delete') ? 'd' : '') +
+    (can(user, 'rename') ? 'f' : '') +
+    (can(user, 'read') ? 'r' : '') +
+    (can(user, 'overwrite') ? 'w' : '')
   );
 }
 
 // c create files, d remove, e enter, f rename, l list, m make directories, p delete its contents.
 function directoryPermissions(user: User): string {
   return (
-    (may(user, 'create') ? 'c' : '') +
-    (may(user, 'delete') ? 'd' : '') +
+    (can(user, 'create') ? 'c' : '') +
+    (can(user, 'delete') ? 'd' : '') +
     'e' +
-    (may(user, 'rename') ? 'f' : '') +
-    (may(user, 'list') ? 'l' : '') +
-    (may(user, 'make-directory') ? 'm' : '') +
-    (may(user, 'delete') ? 'p' : '')
+    (can(user, 'rename') ? 'f' : '') +
+    (can(user, 'list') ? 'l' : '') +
+    (can(user, 'make-directory') ? 'm' : '') +
+    (can(user, 'delete') ? 'p' : '')
   );
 }
 
 function modeOf(entry: Entry, user: User): string {
-  const writable = may(user, 'overwrite');
+  const writable = can(user, 'overwrite');
   if (entry.type === 'directory') return writable ? 'drwxr-xr-x' : 'dr-xr-xr-x';
   return writable ? '-rw-r--r--' : '-r--r--r--';
 }

@@ -10,8 +10,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { descriptorShortage, takesOperationsReserve } from '../../net/descriptors.ts';
-import { type Answer, Exchange } from './response.ts';
-import { type BucketAddress, bucketAddressOf } from './endpoint.ts';
+import { type S3Response, ResponseHandler } from './response.ts';
+import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
 import { clockErrorName, retryTypeOf } from './errors.ts';
 import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } from './sigv4.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
@@ -53,17 +53,17 @@ export type ConnectionLimits = {
 const keepAliveMs = 10_000;
 
 /** S3 refuses requests that are 15 minutes off (Amazon S3 API Reference, RequestTimeTooSkewed); as the SDK notices it. */
-const noticeableSkewMs = 4 * 60_000;
+const minSkewMs = 4 * 60_000;
 
 /** Shorter bodies are joined: one write for head and body. */
-const shortBodyBytes = 256 * 1024;
+const maxHashedBytes = 256 * 1024;
 
-export class DirectRequests {
+export class DirectS3Client {
   readonly #client: S3Client;
   readonly #agent: Agent;
   readonly #buckets = new Map<
     string,
-    Promise<{ readonly address: BucketAddress; readonly signer: Signer }>
+    Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }>
   >();
   #underWay = 0;
 
@@ -89,7 +89,7 @@ export class DirectRequests {
    * Sends a request, and again where S3 did not take it. The body of the answer is to be taken, or destroyed.
    * @throws S3ServiceException where S3 refuses, the signal's reason, or what broke the connection.
    */
-  send(request: DirectRequest): Promise<Answer> {
+  send(request: DirectRequest): Promise<S3Response> {
     return this.#repeatedly(request, () => this.#attempt(request));
   }
 
@@ -142,7 +142,7 @@ export class DirectRequests {
     this.#agent.destroy().catch(() => undefined);
   }
 
-  async #attempt(request: DirectRequest): Promise<Answer> {
+  async #attempt(request: DirectRequest): Promise<S3Response> {
     const { address, signer } = await this.#bucket(request.bucket);
     const credentials = await this.#client.config.credentials();
     const path =
@@ -166,7 +166,7 @@ export class DirectRequests {
     // While the address and the credentials were fetched; an exchange hears only of what comes.
     request.signal?.throwIfAborted();
     this.#underWay++;
-    const exchange = new Exchange(request.signal, () => this.#underWay--);
+    const exchange = new ResponseHandler(request.signal, () => this.#underWay--);
     this.#agent.dispatch(
       {
         origin: address.origin,
@@ -183,16 +183,16 @@ export class DirectRequests {
       },
       exchange,
     );
-    const answer = await exchange.answered;
+    const answer = await exchange.response;
     if (answer.status >= 200 && answer.status < 300) return answer;
     const isOffTime = this.#correctClock(answer.status, answer.headers, signedAt);
     throw refusalOf(await answer.text(), answer.status, answer.headers, isOffTime);
   }
 
-  #bucket(bucket: string): Promise<{ readonly address: BucketAddress; readonly signer: Signer }> {
+  #bucket(bucket: string): Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }> {
     let found = this.#buckets.get(bucket);
     if (!found) {
-      found = bucketAddressOf(this.#client, bucket).then((address) => ({
+      found = bucketEndpointOf(this.#client, bucket).then((address) => ({
         address,
         signer: new Signer(address.region),
       }));
@@ -207,12 +207,12 @@ export class DirectRequests {
    * Whether S3 refused the time that the request was signed with; the next request then has that of S3. What counts is the
    * time this request was signed with: by now another refusal may have corrected the offset, or the clock been set.
    */
-  #correctClock(status: number, headers: Answer['headers'], signedAt: SigningTime): boolean {
+  #correctClock(status: number, headers: S3Response['headers'], signedAt: SigningTime): boolean {
     // The answer to a HEAD does not say why. With an Age it comes from a cache, and its date is that of another answer.
     if (status !== 403 || headers['age'] !== undefined) return false;
     const s3TimeMs = Date.parse(headers['date'] ?? '');
     const expectedMs = signedAt.s3TimeMs + performance.now() - signedAt.monotonicMs;
-    const isOff = Math.abs(s3TimeMs - expectedMs) >= noticeableSkewMs;
+    const isOff = Math.abs(s3TimeMs - expectedMs) >= minSkewMs;
     if (isOff) this.#client.config.systemClockOffset = s3TimeMs - Date.now();
     return isOff;
   }
@@ -221,7 +221,7 @@ export class DirectRequests {
 /** The time in a signature, and the monotonic time (`performance.now()`) at which it was made. */
 type SigningTime = { readonly s3TimeMs: number; readonly monotonicMs: number };
 
-function refusalOf(xml: string, status: number, headers: Answer['headers'], isOffTime: boolean): Error {
+function refusalOf(xml: string, status: number, headers: S3Response['headers'], isOffTime: boolean): Error {
   const name = isOffTime ? clockErrorName : fieldOf(xml, 'Code') || nameOfStatus(status);
   return new S3ServiceException({
     name,
@@ -276,7 +276,7 @@ function payloadHashOf(body: RequestBody | undefined, isEncrypted: boolean): str
 function wireBodyOf(body: RequestBody | undefined): NonNullable<Dispatcher.DispatchOptions['body']> | null {
   if (!body) return null;
   if (body.pieces.length === 1 && body.pieces[0]) return body.pieces[0];
-  if (body.sizeBytes <= shortBodyBytes) return Buffer.concat(body.pieces, body.sizeBytes);
+  if (body.sizeBytes <= maxHashedBytes) return Buffer.concat(body.pieces, body.sizeBytes);
   // Documented for `dispatch` ("Dispatcher", body: Iterable), and missing from its types.
   return piecesOf(body) as Iterable<Uint8Array> as Uint8Array;
 }
@@ -288,7 +288,7 @@ function* piecesOf({ pieces, sending }: RequestBody): Generator<Uint8Array> {
   if (sending) sending.isTaken = true;
 }
 
-function bucketPath({ pathPrefix }: BucketAddress): string {
+function bucketPath({ pathPrefix }: BucketEndpoint): string {
   return pathPrefix === '/' ? pathPrefix : pathPrefix.slice(0, -1);
 }
 

@@ -5,7 +5,7 @@
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
-export type BucketAddress = {
+export type BucketEndpoint = {
   /** `https://bucket.s3.eu-west-1.amazonaws.com` */
   readonly origin: string;
   /** The value of the `host` header. */
@@ -38,7 +38,7 @@ const anyKey = 'k';
  * @throws FilesystemError `permission-denied` for buckets whose requests are signed in another way (directory buckets,
  * Multi-Region Access Points), and what the SDK throws for a name that no bucket can have.
  */
-export async function bucketAddressOf(client: S3Client, bucket: string): Promise<BucketAddress> {
+export async function bucketEndpointOf(client: S3Client, bucket: string): Promise<BucketEndpoint> {
   const { request, scheme } = await prepare(client, bucket);
   if (scheme?.name !== 'sigv4' || scheme.signingName !== 's3') {
     throw new FilesystemError('permission-denied', `${bucket} is of a kind that the gateway cannot use`);

@@ -107,7 +107,7 @@ const connectionErrorCode =
  * The failure of an S3 operation as a `FilesystemError`, the S3 error kept as its cause.
  * @throws the error itself where no entry describes it, and where it is a `FilesystemError` already.
  */
-export function filesystemErrorOf(error: unknown, operation: string): FilesystemError {
+export function toFilesystemError(error: unknown, operation: string): FilesystemError {
   const kind = error instanceof FilesystemError ? undefined : kindOf(error);
   if (!kind) throw error;
   return new FilesystemError(kind, `${operation}: ${errorNameOf(error)}`, { cause: error });
@@ -124,7 +124,7 @@ export function isPreconditionFailed(error: unknown): boolean {
 }
 
 // Not 501, which says what the server will never do.
-const passingStatuses = [500, 502, 503, 504];
+const retryableStatuses = [500, 502, 503, 504];
 
 /** How the SDK's retry strategy is to take a failure; undefined where the same request would fail again. */
 export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefined {
@@ -132,7 +132,7 @@ export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefi
   const status = statusOf(error);
   if (status === 429 || throttlingNames.includes(name)) return 'THROTTLING';
   const isPassing =
-    name === clockErrorName || name === 'RequestTimeout' || passingStatuses.includes(status ?? 0);
+    name === clockErrorName || name === 'RequestTimeout' || retryableStatuses.includes(status ?? 0);
   return isPassing || isConnectionError(error) ? 'TRANSIENT' : undefined;
 }
 

@@ -5,19 +5,19 @@
 import type { ListedObject, ListingPage } from '../filesystem/directory-entries.ts';
 import { fieldOf } from './xml.ts';
 
-export type ListingAnswer = {
+export type ListObjectsResponse = {
   readonly page: ListingPage;
   /** Asks for the next page; undefined on the last one. */
   readonly continuationToken: string | undefined;
 };
 
 /** @throws Error for XML in a form that S3 servers do not use (attributes, CDATA): entries must not be lost silently. */
-export function listingAnswerOf(xml: string): ListingAnswer {
+export function parseListObjects(xml: string): ListObjectsResponse {
   if (/<!\[CDATA\[|<(?:Contents|CommonPrefixes|Key|Prefix)\s/.test(xml)) {
     throw new Error('a listing in XML of another form than S3 writes');
   }
   // Servers that do not know the encoding say so by not repeating it.
-  const keyOf = fieldOf(xml, 'EncodingType') === 'url' ? decodeKey : asItIs;
+  const keyOf = fieldOf(xml, 'EncodingType') === 'url' ? decodeKey : unchanged;
   const objects: ListedObject[] = [];
   for (const block of blocksOf(xml, 'Contents')) {
     objects.push({
@@ -45,7 +45,7 @@ function* blocksOf(xml: string, name: string): Generator<string> {
   }
 }
 
-function asItIs(key: string): string {
+function unchanged(key: string): string {
   return key;
 }
 

@@ -43,7 +43,7 @@ const checksumHeaders = {
   ChecksumType: 'x-amz-checksum-type',
 } as const;
 
-const answeredTexts = [...Object.entries(textHeaders), ...Object.entries(checksumHeaders)];
+const responseTexts = [...Object.entries(textHeaders), ...Object.entries(checksumHeaders)];
 
 const metadataPrefix = 'x-amz-meta-';
 const bucketKeyHeader = 'x-amz-server-side-encryption-bucket-key-enabled';
@@ -66,7 +66,7 @@ export function headersOfAttributes(attributes: ObjectAttributes): Record<string
 /** What the headers of an answer to HeadObject or GetObject tell. */
 export function objectHeadOf(headers: Headers): ObjectHead {
   const fields: Record<string, unknown> = {};
-  for (const [field, name] of answeredTexts) fields[field] = headers[name];
+  for (const [field, name] of responseTexts) fields[field] = headers[name];
   return {
     ...fields,
     AnsweredAt: dateOf(headers['date']),

@@ -9,18 +9,21 @@ import type { S3Storage } from '../s3-storage.ts';
 type Question = { readonly bucket: string; readonly key: string; readonly signal: AbortSignal };
 
 /** @throws FilesystemError `not-found`, or what else S3 answered; the signal's reason. */
-export function headPatiently(storage: S3Storage, { bucket, key, signal }: Question): Promise<ObjectHead> {
+export function headObjectWithRetries(
+  storage: S3Storage,
+  { bucket, key, signal }: Question,
+): Promise<ObjectHead> {
   return withRetries(() => headObject(storage.client, { bucket, key, signal }), {
     signal,
     operation: 'HeadObject',
-    patienceMs: storage.patienceMs,
+    retryTimeoutMs: storage.retryTimeoutMs,
   });
 }
 
 /** Undefined where there is none. @throws FilesystemError for what else S3 answered; the signal's reason. */
 export async function findObject(storage: S3Storage, question: Question): Promise<ObjectHead | undefined> {
   try {
-    return await headPatiently(storage, question);
+    return await headObjectWithRetries(storage, question);
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'not-found') return undefined;
     throw error;

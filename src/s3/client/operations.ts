@@ -1,5 +1,5 @@
 /** The requests that come by the thousand: GetObject, PutObject, UploadPart, HeadObject, CopyObject. */
-import type { Answer } from './response.ts';
+import type { S3Response } from './response.ts';
 import type { RequestBody } from './direct-client.ts';
 import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
 import { headersOfAttributes, type ObjectHead, objectHeadOf } from './object-headers.ts';
@@ -19,7 +19,7 @@ export type GetObject = ObjectName & {
 };
 
 /** @throws S3ServiceException named `InvalidRange` where the object has no byte of the range, `PreconditionFailed`. */
-export function getObject(client: GatewayS3Client, request: GetObject): Promise<Answer> {
+export function getObject(client: GatewayS3Client, request: GetObject): Promise<S3Response> {
   const { bucket, key, firstByte, lastByte, etag, signal } = request;
   return client.direct.send({
     method: 'GET',
@@ -100,7 +100,7 @@ export type CopyObject = ObjectName & {
 };
 
 /** Resolves to the copy's ETag when S3 has it. @throws S3ServiceException named `PreconditionFailed` for another version. */
-export async function copyObjectAtOnce(client: GatewayS3Client, request: CopyObject): Promise<string> {
+export async function copyObjectDirectly(client: GatewayS3Client, request: CopyObject): Promise<string> {
   const { bucket, key, source, attributes } = request;
   const headers = {
     ...headersOfAttributes(attributes),

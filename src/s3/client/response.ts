@@ -6,38 +6,38 @@ import type { Dispatcher } from 'undici';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
 /** Read from the socket before anybody asks; the kernel holds as much again. */
-const shortQueueBytes = 256 * 1024;
+const minQueueBytes = 256 * 1024;
 
 /** More than any answer that is wanted whole: a page of a listing, a head of a file that is read back, an error. */
-const largestWholeBytes = 32 * 1024 * 1024;
+const maxBufferedBytes = 32 * 1024 * 1024;
 
 // Made once: an error costs more than many an answer, for its stack.
 const notWanted = new Error('the rest of the answer is not wanted');
 
-export class Answer {
+export class S3Response {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly #exchange: Exchange;
+  readonly #exchange: ResponseHandler;
 
-  constructor(exchange: Exchange, status: number, headers: Record<string, string | undefined>) {
+  constructor(exchange: ResponseHandler, status: number, headers: Record<string, string | undefined>) {
     this.#exchange = exchange;
     this.status = status;
     this.headers = headers;
   }
 
   /** What has come of the body since the last call; undefined after its end. Rejects with what broke the connection. */
-  take(): Promise<Uint8Array[] | undefined> {
+  read(): Promise<Uint8Array[] | undefined> {
     return this.#exchange.take();
   }
 
   /** Whether `take` would have to wait. */
-  get isDry(): boolean {
+  get isEmpty(): boolean {
     return this.#exchange.isDry;
   }
 
   /** From now on the body comes in whether it is taken or not. */
-  holdAll(): void {
+  bufferAll(): void {
     this.#exchange.holdAll();
   }
 
@@ -50,14 +50,14 @@ export class Answer {
   async bytes(): Promise<Buffer> {
     const pieces: Uint8Array[] = [];
     let sizeBytes = 0;
-    for (let batch = await this.take(); batch; batch = await this.take()) {
+    for (let batch = await this.read(); batch; batch = await this.read()) {
       for (const bytes of batch) {
         pieces.push(bytes);
         sizeBytes += bytes.byteLength;
       }
-      if (sizeBytes > largestWholeBytes) {
+      if (sizeBytes > maxBufferedBytes) {
         this.destroy();
-        throw new FilesystemError('unavailable', `an answer of more than ${largestWholeBytes} bytes`);
+        throw new FilesystemError('unavailable', `an answer of more than ${maxBufferedBytes} bytes`);
       }
     }
     return Buffer.concat(pieces, sizeBytes);
@@ -70,27 +70,27 @@ export class Answer {
 }
 
 /** The HTTP client's side of an answer. */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class ResponseHandler implements Dispatcher.DispatchHandler {
   /** Rejects where no answer came. */
-  readonly answered: Promise<Answer>;
+  readonly response: Promise<S3Response>;
   readonly #signal: AbortSignal | undefined;
   readonly #onClosed: () => void;
   #controller: Dispatcher.DispatchController | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
-  #limitBytes = shortQueueBytes;
+  #limitBytes = minQueueBytes;
   #isOver = false;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
   #turn: NodeJS.Immediate | undefined;
-  #resolveAnswered!: (answer: Answer) => void;
+  #resolveAnswered!: (answer: S3Response) => void;
   #rejectAnswered!: (error: unknown) => void;
 
   /** @param onClosed called when the request is over, whichever way: nothing more comes of it. */
   constructor(signal: AbortSignal | undefined, onClosed: () => void) {
     this.#signal = signal;
     this.#onClosed = onClosed;
-    this.answered = new Promise((resolve, reject) => {
+    this.response = new Promise((resolve, reject) => {
       this.#resolveAnswered = resolve;
       this.#rejectAnswered = reject;
     });
@@ -112,7 +112,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     for (const [name, value] of Object.entries(headers)) {
       if (Array.isArray(value)) headers[name] = value.join(', ');
     }
-    this.#resolveAnswered(new Answer(this, status, headers as Record<string, string | undefined>));
+    this.#resolveAnswered(new S3Response(this, status, headers as Record<string, string | undefined>));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, bytes: Uint8Array): void {

@@ -3,7 +3,7 @@
  * client's hour of uploading hangs on each of them. What a request sends must be the same each time.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { filesystemErrorOf } from './errors.ts';
+import { toFilesystemError } from './errors.ts';
 
 export type RetryOptions = {
   /** Ends the waiting, and, handed to the request by the operation itself, the request. */
@@ -11,14 +11,14 @@ export type RetryOptions = {
   /** For the mapped error's message: `UploadPart`. */
   readonly operation: string;
   /** How long a fault may last, from the first failure on; then the last failure is thrown. */
-  readonly patienceMs?: number | undefined;
+  readonly retryTimeoutMs?: number | undefined;
 };
 
 /** A restart or a failover of S3 or of the network in front of it lasts seconds; a minute is an outage. */
-export const defaultPatienceMs = 60_000;
+export const defaultRetryTimeoutMs = 60_000;
 
 const firstDelayMs = 100;
-const longestDelayMs = 5_000;
+const maxDelayMs = 5_000;
 
 /**
  * Runs the operation until it succeeds, fails for good, or has failed for longer than the patience.
@@ -26,7 +26,7 @@ const longestDelayMs = 5_000;
  */
 export async function withRetries<Result>(
   run: () => Promise<Result>,
-  { signal, operation, patienceMs = defaultPatienceMs }: RetryOptions,
+  { signal, operation, retryTimeoutMs: patienceMs = defaultRetryTimeoutMs }: RetryOptions,
 ): Promise<Result> {
   let giveUpAtMs: number | undefined;
   for (let attempt = 0; ; attempt++) {
@@ -35,16 +35,16 @@ export async function withRetries<Result>(
       return await run();
     } catch (error) {
       signal.throwIfAborted();
-      const failure = filesystemErrorOf(error, operation);
+      const failure = toFilesystemError(error, operation);
       giveUpAtMs ??= Date.now() + patienceMs;
-      if (!isPassing(failure) || Date.now() >= giveUpAtMs) throw failure;
+      if (!isTransient(failure) || Date.now() >= giveUpAtMs) throw failure;
       await pause(attempt, signal);
     }
   }
 }
 
 /** Whether the same request may succeed later. */
-export function isPassing(failure: { readonly kind: string; readonly cause?: unknown }): boolean {
+export function isTransient(failure: { readonly kind: string; readonly cause?: unknown }): boolean {
   return failure.kind === 'unavailable' && !isNoSuchUpload(failure.cause);
 }
 
@@ -55,7 +55,7 @@ export function isNoSuchUpload(error: unknown): boolean {
 
 /** Grows with each attempt, and is random, so that transfers that failed together do not come back together. */
 export function retryDelayMs(attempt: number): number {
-  const ceilingMs = Math.min(longestDelayMs, firstDelayMs * 2 ** attempt);
+  const ceilingMs = Math.min(maxDelayMs, firstDelayMs * 2 ** attempt);
   return ceilingMs * (0.5 + Math.random() / 2);
 }
 

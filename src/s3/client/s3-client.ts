@@ -8,7 +8,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { Socket } from 'node:net';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { descriptorShortage, takesOperationsReserve } from '../../net/descriptors.ts';
-import { type ConnectionLimits, DirectRequests } from './direct-client.ts';
+import { type ConnectionLimits, DirectS3Client } from './direct-client.ts';
 import { Settling } from './settling.ts';
 
 export type S3ClientOptions = {
@@ -28,12 +28,12 @@ export type S3ClientOptions = {
 
 /** The SDK's client, and the short way beside it, which shares its configuration, its patience and its end. */
 export class GatewayS3Client extends S3Client {
-  readonly direct: DirectRequests;
+  readonly direct: DirectS3Client;
   readonly settling = new Settling();
 
   constructor(config: S3ClientConfig, limits: ConnectionLimits) {
     super(config);
-    this.direct = new DirectRequests(this, limits);
+    this.direct = new DirectS3Client(this, limits);
   }
 
   override destroy(): void {

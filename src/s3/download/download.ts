@@ -6,10 +6,10 @@
 import { Readable } from 'node:stream';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Download } from '../../filesystem/filesystem.ts';
-import type { Answer } from '../client/response.ts';
-import { headPatiently } from '../client/object-lookup.ts';
+import type { S3Response } from '../client/response.ts';
+import { headObjectWithRetries } from '../client/object-lookup.ts';
 import { getObject } from '../client/operations.ts';
-import { contentRangeOf, ObjectRange, type ObjectVersion } from './range-reader.ts';
+import { contentRangeOf, RangeReader, type ObjectVersion } from './range-reader.ts';
 import { withRetries } from '../client/retry.ts';
 import { storageErrorEvent } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
@@ -25,7 +25,7 @@ export type S3DownloadOptions = {
 export const rangeBytes = 8 * 1024 * 1024;
 
 /** Requests at once, the one that the client reads from included. */
-export const mostRanges = 5;
+export const maxRanges = 5;
 
 /**
  * Opens a download. Its content must be iterated, or the signal aborted: the first request is under way already.
@@ -36,7 +36,7 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
   const first = await getFirst(storage, options);
   if (!first) {
     // No byte from there on: the end of the object, or beyond it.
-    const { ContentLength: sizeBytes = 0 } = await headPatiently(storage, options);
+    const { ContentLength: sizeBytes = 0 } = await headObjectWithRetries(storage, options);
     if (offsetBytes > sizeBytes) {
       throw new FilesystemError('invalid-offset', `offset ${offsetBytes} in an object of ${sizeBytes} bytes`);
     }
@@ -58,7 +58,7 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
 }
 
 /** Undefined where the answer does not tell: its end could not be told from a broken connection. */
-function sizeOfWhole(answer: Answer): number | undefined {
+function sizeOfWhole(answer: S3Response): number | undefined {
   if (answer.status === 206) return contentRangeOf(answer)?.sizeBytes;
   const length = answer.headers['content-length'];
   return length === undefined ? undefined : Number(length);
@@ -67,13 +67,13 @@ function sizeOfWhole(answer: Answer): number | undefined {
 async function getFirst(
   storage: S3Storage,
   { bucket, key, offsetBytes, signal }: S3DownloadOptions,
-): Promise<Answer | undefined> {
+): Promise<S3Response | undefined> {
   const range = { firstByte: offsetBytes, lastByte: offsetBytes + rangeBytes - 1 };
   try {
     return await withRetries(() => getObject(storage.client, { bucket, key, ...range, signal }), {
       signal,
       operation: 'GetObject',
-      patienceMs: storage.patienceMs,
+      retryTimeoutMs: storage.retryTimeoutMs,
     });
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'invalid-offset') return undefined;
@@ -90,16 +90,16 @@ async function* contentOf(
   storage: S3Storage,
   version: ObjectVersion,
   { offsetBytes, sizeBytes, signal }: Extent,
-  first: Answer,
+  first: S3Response,
 ): AsyncGenerator<Uint8Array> {
   const ended = new AbortController();
-  const ranges = new RangesAhead(storage, version, { offsetBytes, sizeBytes }, ended.signal, first);
+  const ranges = new Prefetcher(storage, version, { offsetBytes, sizeBytes }, ended.signal, first);
   const onAbort = (): void => ended.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     signal.throwIfAborted();
     for (let range = ranges.current; range; range = ranges.next()) {
-      for (let batch = await range.take(); batch; batch = await range.take()) {
+      for (let batch = await range.read(); batch; batch = await range.read()) {
         // yield* would make each of them two promises more.
         for (const bytes of batch) yield bytes;
         ranges.clientHasTaken(batch);
@@ -120,12 +120,12 @@ async function* contentOf(
 }
 
 /** The range that is read from, and those ahead of it. */
-class RangesAhead {
+class Prefetcher {
   readonly #storage: S3Storage;
   readonly #version: ObjectVersion;
   readonly #sizeBytes: number;
   readonly #signal: AbortSignal;
-  readonly #ranges: ObjectRange[];
+  readonly #ranges: RangeReader[];
   #nextBytes: number;
   #leftInCurrentBytes: number;
   /** How many ranges may be fetched ahead: grows while the client waits for S3, shrinks while S3 waits for the client. */
@@ -137,7 +137,7 @@ class RangesAhead {
     version: ObjectVersion,
     { offsetBytes, sizeBytes }: { readonly offsetBytes: number; readonly sizeBytes: number },
     signal: AbortSignal,
-    first: Answer,
+    first: S3Response,
   ) {
     this.#storage = storage;
     this.#version = version;
@@ -146,17 +146,17 @@ class RangesAhead {
     this.#nextBytes = Math.min(offsetBytes + rangeBytes, sizeBytes);
     this.#leftInCurrentBytes = this.#nextBytes - offsetBytes;
     const range = { startBytes: offsetBytes, endBytes: this.#nextBytes };
-    this.#ranges = [new ObjectRange(storage, version, range, signal, first)];
+    this.#ranges = [new RangeReader(storage, version, range, signal, first)];
   }
 
-  get current(): ObjectRange | undefined {
+  get current(): RangeReader | undefined {
     return this.#ranges[0];
   }
 
   /** The client has taken these bytes; decides what to ask for. */
   clientHasTaken(batch: readonly Uint8Array[]): void {
     for (const bytes of batch) this.#leftInCurrentBytes -= bytes.byteLength;
-    if (this.current?.isDry) this.#wasDry = true;
+    if (this.current?.isEmpty) this.#wasDry = true;
     // Half a range before the end, the next request goes out; its answer is waiting when it is needed.
     if (this.#leftInCurrentBytes > rangeBytes / 2) return;
     while (this.#ranges.length <= this.#ahead && this.#nextBytes < this.#sizeBytes) this.#ask();
@@ -164,8 +164,8 @@ class RangesAhead {
   }
 
   /** Goes on to the next range. */
-  next(): ObjectRange | undefined {
-    this.#ahead = this.#wasDry ? Math.min(this.#ahead + 1, mostRanges - 1) : Math.max(1, this.#ahead - 1);
+  next(): RangeReader | undefined {
+    this.#ahead = this.#wasDry ? Math.min(this.#ahead + 1, maxRanges - 1) : Math.max(1, this.#ahead - 1);
     this.#wasDry = false;
     this.#ranges.shift();
     if (this.#ranges.length === 0 && this.#nextBytes < this.#sizeBytes) this.#ask();
@@ -183,16 +183,16 @@ class RangesAhead {
     const startBytes = this.#nextBytes;
     this.#nextBytes = Math.min(startBytes + rangeBytes, this.#sizeBytes);
     const range = { startBytes, endBytes: this.#nextBytes };
-    this.#ranges.push(new ObjectRange(this.#storage, this.#version, range, this.#signal));
+    this.#ranges.push(new RangeReader(this.#storage, this.#version, range, this.#signal));
   }
 
   // Without memory the range waits in the kernel's buffers, and comes in when it is its turn.
   #holdAhead(): void {
     for (const range of this.#ranges.slice(1)) {
-      if (range.isHeld) continue;
+      if (range.isBuffered) continue;
       const release = this.#storage.memory.tryReadAhead(rangeBytes);
       if (!release) return;
-      range.holdAll(release);
+      range.bufferAll(release);
     }
   }
 }

@@ -4,23 +4,23 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import type { Answer } from '../client/response.ts';
+import type { S3Response } from '../client/response.ts';
 import { getObject } from '../client/operations.ts';
-import { isPassing, defaultPatienceMs, retryDelayMs } from '../client/retry.ts';
-import { filesystemErrorOf, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { isTransient, defaultRetryTimeoutMs, retryDelayMs } from '../client/retry.ts';
+import { toFilesystemError, isNotFound, isPreconditionFailed } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 export type ObjectVersion = { readonly bucket: string; readonly key: string; readonly etag: string };
 
-export class ObjectRange {
+export class RangeReader {
   readonly #storage: S3Storage;
   readonly #version: ObjectVersion;
   readonly #endBytes: number;
   readonly #signal: AbortSignal;
   #positionBytes: number;
   /** Of the request under way, which began at `#positionBytes` or before. */
-  #asked: Promise<Answer> | undefined;
-  #answer: Answer | undefined;
+  #asked: Promise<S3Response> | undefined;
+  #answer: S3Response | undefined;
   #release: (() => void) | undefined;
 
   /**
@@ -32,7 +32,7 @@ export class ObjectRange {
     version: ObjectVersion,
     range: { readonly startBytes: number; readonly endBytes: number },
     signal: AbortSignal,
-    opened?: Answer,
+    opened?: S3Response,
   ) {
     this.#storage = storage;
     this.#version = version;
@@ -44,23 +44,23 @@ export class ObjectRange {
   }
 
   /** Lets the whole range be held; `release` is called in `close`. */
-  holdAll(release: () => void): void {
+  bufferAll(release: () => void): void {
     this.#release = release;
-    this.#answer?.holdAll();
+    this.#answer?.bufferAll();
   }
 
-  get isHeld(): boolean {
+  get isBuffered(): boolean {
     return this.#release !== undefined;
   }
 
   /** What has come since the last call, in order; undefined after the last byte. Throws what broke the range for good. */
-  async take(): Promise<readonly Uint8Array[] | undefined> {
+  async read(): Promise<readonly Uint8Array[] | undefined> {
     if (this.#positionBytes >= this.#endBytes) return undefined;
     let giveUpAtMs: number | undefined;
     for (let attempt = 0; ; attempt++) {
       try {
         this.#answer ??= await this.#ask();
-        const batch = await this.#answer.take();
+        const batch = await this.#answer.read();
         // A connection may also end too early in order; that is a break like any other.
         if (!batch) throw new FilesystemError('unavailable', 'GetObject ended early');
         return this.#advance(batch);
@@ -68,8 +68,8 @@ export class ObjectRange {
         this.#signal.throwIfAborted();
         this.#forget();
         const failure = failureOf(error);
-        if (!isPassing(failure)) throw failure;
-        giveUpAtMs ??= Date.now() + (this.#storage.patienceMs ?? defaultPatienceMs);
+        if (!isTransient(failure)) throw failure;
+        giveUpAtMs ??= Date.now() + (this.#storage.retryTimeoutMs ?? defaultRetryTimeoutMs);
         if (Date.now() >= giveUpAtMs) throw failure;
         await delay(retryDelayMs(attempt), undefined, { signal: this.#signal }).catch(() => undefined);
         this.#signal.throwIfAborted();
@@ -78,8 +78,8 @@ export class ObjectRange {
   }
 
   /** Whether `take` would have to wait. */
-  get isDry(): boolean {
-    return this.#positionBytes < this.#endBytes && (this.#answer?.isDry ?? true);
+  get isEmpty(): boolean {
+    return this.#positionBytes < this.#endBytes && (this.#answer?.isEmpty ?? true);
   }
 
   /** After the signal aborted: resolves when no request of it is under way. Never rejects. */
@@ -94,10 +94,10 @@ export class ObjectRange {
     this.#release = undefined;
   }
 
-  #ask(): Promise<Answer> {
+  #ask(): Promise<S3Response> {
     this.#asked ??= this.#request().then((answer) => {
       this.#answer = answer;
-      if (this.isHeld) answer.holdAll();
+      if (this.isBuffered) answer.bufferAll();
       return answer;
     });
     // Of a range that is fetched ahead, the failure is thrown when its turn comes.
@@ -124,7 +124,7 @@ export class ObjectRange {
     return wanted;
   }
 
-  async #request(): Promise<Answer> {
+  async #request(): Promise<S3Response> {
     const answer = await getObject(this.#storage.client, {
       ...this.#version,
       firstByte: this.#positionBytes,
@@ -147,7 +147,7 @@ export class ObjectRange {
 /** The first byte and the whole size that `Content-Range` names (RFC 9110, 14.4). */
 export function contentRangeOf({
   headers,
-}: Answer): { readonly startBytes: number; readonly sizeBytes: number } | undefined {
+}: S3Response): { readonly startBytes: number; readonly sizeBytes: number } | undefined {
   const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers['content-range'] ?? '');
   return match ? { startBytes: Number(match[1]), sizeBytes: Number(match[2]) } : undefined;
 }
@@ -158,5 +158,5 @@ function failureOf(error: unknown): FilesystemError {
   if (isPreconditionFailed(error) || isNotFound(error)) {
     return new FilesystemError('changed', 'the object changed', { cause: error });
   }
-  return filesystemErrorOf(error, 'GetObject');
+  return toFilesystemError(error, 'GetObject');
 }

@@ -11,7 +11,7 @@ import {
   PutObjectCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
-import { inParallel } from '../../util/for-each-concurrent.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import {
   attributesOfCopy,
   modifiedAtOf,
@@ -20,7 +20,7 @@ import {
   taggingHeader,
 } from './object-attributes.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
-import { copyObjectAtOnce, copySourceOf, headObject } from '../client/operations.ts';
+import { copyObjectDirectly, copySourceOf, headObject } from '../client/operations.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 
 const mebibyte = 1024 ** 2;
@@ -42,7 +42,7 @@ export const copyLimits: CopyLimits = {
   partsInParallel: 16,
 };
 
-const mostParts = 10_000;
+const maxParts = 10_000;
 
 export type CopyOptions = {
   readonly bucket: string;
@@ -71,7 +71,7 @@ export async function copyObject(client: GatewayS3Client, options: CopyOptions):
   let copyEtag: string;
   if (sizeBytes === 0 && from.endsWith('/')) copyEtag = await putMarkerLike(client, options, source);
   else if (sizeBytes > limits.singleCopyBytes) copyEtag = await copyInParts(client, options, source, limits);
-  else copyEtag = await copyAtOnce(client, options, source);
+  else copyEtag = await copyInOneRequest(client, options, source);
   return { sourceEtag: source.ETag ?? '', copyEtag };
 }
 
@@ -93,12 +93,12 @@ async function putMarkerLike(
   return ETag ?? '';
 }
 
-async function copyAtOnce(
+async function copyInOneRequest(
   client: GatewayS3Client,
   options: CopyOptions,
   source: ObjectHead,
 ): Promise<string> {
-  return await copyObjectAtOnce(client, {
+  return await copyObjectDirectly(client, {
     bucket: options.bucket,
     key: options.to,
     source: { key: options.from, etag: source.ETag },
@@ -139,7 +139,7 @@ async function copyParts(
 ): Promise<CompletedPart[]> {
   const parts: CompletedPart[] = [];
   const ranges = partRanges(source.ContentLength ?? 0, limits.partBytes);
-  await inParallel(ranges, limits.partsInParallel, async ({ partNumber, firstByte, lastByte }) => {
+  await forEachConcurrent(ranges, limits.partsInParallel, async ({ partNumber, firstByte, lastByte }) => {
     const { CopyPartResult } = await client.send(
       new UploadPartCopyCommand({
         ...upload,
@@ -162,7 +162,7 @@ export type PartRange = {
 
 /** Equal parts that cover an object: as small as allowed, and never more than 10,000 (Amazon S3 multipart upload limits). */
 export function* partRanges(sizeBytes: number, smallestPartBytes: number): Generator<PartRange> {
-  const fewest = Math.ceil(sizeBytes / mostParts / mebibyte) * mebibyte;
+  const fewest = Math.ceil(sizeBytes / maxParts / mebibyte) * mebibyte;
   const partBytes = Math.max(smallestPartBytes, fewest);
   for (let firstByte = 0, partNumber = 1; firstByte < sizeBytes; firstByte += partBytes, partNumber++) {
     yield { partNumber, firstByte, lastByte: Math.min(firstByte + partBytes, sizeBytes) - 1 };

@@ -2,7 +2,7 @@
  * Listings: ListObjectsV2 page by page, with the next page under way while one is used, and never more than two held.
  */
 import type { Entry } from '../../filesystem/filesystem.ts';
-import { listingAnswerOf, type ListingAnswer } from '../client/list-objects.ts';
+import { parseListObjects, type ListObjectsResponse } from '../client/list-objects.ts';
 import { entryNameOf } from './keys.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 
@@ -43,9 +43,9 @@ export async function* listPages(
   const left = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
   try {
-    let next: Promise<ListingAnswer> | undefined = listPage(client, { ...options, signal });
+    let next: Promise<ListObjectsResponse> | undefined = listPage(client, { ...options, signal });
     while (next) {
-      const answer: ListingAnswer = await next;
+      const answer: ListObjectsResponse = await next;
       const token = answer.continuationToken;
       next =
         token === undefined ? undefined : listPage(client, { ...options, continuationToken: token, signal });
@@ -167,7 +167,7 @@ type PageOptions = ListingOptions & {
 export async function listPage(
   client: GatewayS3Client,
   { bucket, prefix, delimiter, firstEntries, continuationToken, startAfter, signal }: PageOptions,
-): Promise<ListingAnswer> {
+): Promise<ListObjectsResponse> {
   const request = {
     method: 'GET',
     bucket,
@@ -183,5 +183,5 @@ export async function listPage(
     },
     signal,
   } as const;
-  return listingAnswerOf(await client.direct.sendForResult(request, 'ListBucketResult'));
+  return parseListObjects(await client.direct.sendForResult(request, 'ListBucketResult'));
 }

@@ -14,7 +14,7 @@ import type { S3Storage } from '../s3-storage.ts';
 import type { Home } from '../../users/user.ts';
 import { isWithin, type Pathname } from '../../filesystem/pathname.ts';
 
-const mostRemembered = 1000;
+const maxRememberedMarkers = 1000;
 
 export class DirectoryMarkers {
   readonly #storage: S3Storage;
@@ -74,7 +74,7 @@ export class DirectoryMarkers {
   }
 
   #remember(directory: Pathname): void {
-    if (this.#marked.size >= mostRemembered) this.#marked.clear();
+    if (this.#marked.size >= maxRememberedMarkers) this.#marked.clear();
     this.#marked.add(directory);
   }
 }

@@ -4,8 +4,8 @@
  */
 import { hash } from 'node:crypto';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import { Turns } from '../../util/semaphore.ts';
-import { inParallel } from '../../util/for-each-concurrent.ts';
+import { Semaphore } from '../../util/semaphore.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { modifiedAtOf } from './object-attributes.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { findObject } from '../client/object-lookup.ts';
@@ -42,7 +42,7 @@ export type LookUpOptions = {
 
 export class KeptTimes {
   readonly #lookUp: LookUp;
-  readonly #turns = new Turns(atOnce.process);
+  readonly #turns = new Semaphore(atOnce.process);
   /** The oldest first. By fingerprint of bucket and key. */
   readonly #remembered = new Map<string, { readonly version: string; readonly modifiedAtMs: number }>();
 
@@ -65,7 +65,7 @@ export class KeptTimes {
       if (known === undefined) unknown.push(object);
       else found.set(object.key, known);
     }
-    await inParallel(
+    await forEachConcurrent(
       unknown,
       atOnce.listing,
       async (object) => {

@@ -6,7 +6,7 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
 
 /** Longest object key in bytes of UTF-8 (Amazon S3 User Guide, "Naming Amazon S3 objects"). */
-export const longestKeyBytes = 1024;
+export const maxKeyBytes = 1024;
 
 /**
  * The key of a file. The root has none.
@@ -60,8 +60,8 @@ function checkedKey(key: string): string {
   if (key.includes('\0')) throw new FilesystemError('name-not-allowed', 'the name holds NUL');
   if (!key.isWellFormed()) throw new FilesystemError('name-not-allowed', 'the name is not valid Unicode');
   // A UTF-16 unit is at most three bytes of UTF-8, so most keys need no counting.
-  if (key.length * 3 > longestKeyBytes && Buffer.byteLength(key) > longestKeyBytes) {
-    throw new FilesystemError('name-not-allowed', `the key is longer than ${longestKeyBytes} bytes`);
+  if (key.length * 3 > maxKeyBytes && Buffer.byteLength(key) > maxKeyBytes) {
+    throw new FilesystemError('name-not-allowed', `the key is longer than ${maxKeyBytes} bytes`);
   }
   return key;
 }

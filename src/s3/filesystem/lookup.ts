@@ -4,7 +4,7 @@
  */
 import { listFirst } from './directory-entries.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
-import { directoryPrefixOf, fileKeyOf, longestKeyBytes } from './keys.ts';
+import { directoryPrefixOf, fileKeyOf, maxKeyBytes } from './keys.ts';
 import { findObjectAtOnce } from '../client/object-lookup.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
@@ -17,33 +17,33 @@ import {
   notFound,
 } from '../../filesystem/filesystem-error.ts';
 import { parentOf, type Pathname } from '../../filesystem/pathname.ts';
-import { type Subdirectories, subdirectoriesOf } from '../directory-cache.ts';
+import { type DirectoryCache, directoryCacheOf } from '../directory-cache.ts';
 
-const mostRemembered = 1000;
+const maxRememberedKeys = 1000;
 
 /** Rejections are S3's own errors, or a `FilesystemError` where the answer itself is one. */
-export class Lookups {
+export class Lookup {
   readonly #storage: S3Storage;
   readonly #home: Home;
   /** Directories that were seen not to be files as well. */
   readonly #notFiles = new Set<Pathname>();
-  readonly #subdirectories: Subdirectories;
+  readonly #subdirectories: DirectoryCache;
 
   constructor(storage: S3Storage, home: Home) {
     this.#storage = storage;
     this.#home = home;
-    this.#subdirectories = subdirectoriesOf(storage);
+    this.#subdirectories = directoryCacheOf(storage);
   }
 
-  async refuseExisting(pathname: Pathname, signal: AbortSignal): Promise<void> {
+  async assertNothingExists(pathname: Pathname, signal: AbortSignal): Promise<void> {
     if (pathname === '/') throw exists(pathname);
     const refuseFile = async (): Promise<void> => {
       if (await this.head(pathname, signal)) throw exists(pathname);
     };
-    await Promise.all([refuseFile(), this.refuseDirectory(pathname, signal, exists)]);
+    await Promise.all([refuseFile(), this.assertNotDirectory(pathname, signal, exists)]);
   }
 
-  async refuseDirectory(
+  async assertNotDirectory(
     pathname: Pathname,
     signal: AbortSignal,
     errorOf: (pathname: Pathname) => FilesystemError,
@@ -52,11 +52,11 @@ export class Lookups {
   }
 
   /** The same for uploads, which come many at a time: a directory that was made within the last seconds may be missed. */
-  async refuseDirectoryAtUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
+  async assertNotDirectoryForUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
     const { parent, prefix } = this.#placeOf(pathname);
-    const answer = this.#subdirectories.mayHave(this.#home.bucket, parent, prefix);
+    const answer = this.#subdirectories.mightContain(this.#home.bucket, parent, prefix);
     if (!(await untilAborted(answer, signal))) return;
-    await this.refuseDirectory(pathname, signal, isADirectory);
+    await this.assertNotDirectory(pathname, signal, isADirectory);
   }
 
   /** To be called when the session puts a file, or the marker of a directory. */
@@ -70,7 +70,7 @@ export class Lookups {
   }
 
   /** S3 lets `a` and `a/b` both be; here a file has nothing below it. One request for a directory and session. */
-  async refuseFilesAbove(pathname: Pathname, signal: AbortSignal): Promise<void> {
+  async assertNoFileAbove(pathname: Pathname, signal: AbortSignal): Promise<void> {
     const unknown: Pathname[] = [];
     for (let above = parentOf(pathname); above !== '/'; above = parentOf(above)) {
       if (!this.#notFiles.has(above)) unknown.push(above);
@@ -92,7 +92,7 @@ export class Lookups {
   async getFile(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead> {
     if (pathname === '/') throw isADirectory(pathname);
     const object = await this.head(pathname, signal);
-    if (!object) throw await this.whyNoFile(pathname, signal);
+    if (!object) throw await this.fileNotFoundError(pathname, signal);
     return object;
   }
 
@@ -100,16 +100,16 @@ export class Lookups {
     const { bucket, key } = this.object(pathname);
     const prefix = `${key}/`;
     // A file's name may be so long that no directory can have it.
-    if (Buffer.byteLength(prefix) > longestKeyBytes) return false;
+    if (Buffer.byteLength(prefix) > maxKeyBytes) return false;
     const { objects } = await listFirst(this.#storage.client, { bucket, prefix, firstEntries: 1, signal });
     return objects.length > 0;
   }
 
-  async whyNoFile(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
+  async fileNotFoundError(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
     return (await this.isDirectory(pathname, signal)) ? isADirectory(pathname) : notFound(pathname);
   }
 
-  async whyNoDirectory(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
+  async directoryNotFoundError(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
     return (await this.head(pathname, signal)) ? isAFile(pathname) : notFound(pathname);
   }
 
@@ -124,7 +124,7 @@ export class Lookups {
   }
 
   #rememberNotFile(directory: Pathname): void {
-    if (this.#notFiles.size >= mostRemembered) this.#notFiles.clear();
+    if (this.#notFiles.size >= maxRememberedKeys) this.#notFiles.clear();
     this.#notFiles.add(directory);
   }
 }

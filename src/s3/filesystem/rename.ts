@@ -4,7 +4,7 @@
  */
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { type CopyLimits, copyObject } from './copy.ts';
-import { inParallel } from '../../util/for-each-concurrent.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { KeyFingerprints } from './key-fingerprints.ts';
 import { type ListedObject, listPages } from './directory-entries.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
@@ -83,7 +83,7 @@ async function copyAll(
   copies: KeyFingerprints,
 ): Promise<void> {
   const objects = objectsBelow(client, bucket, from);
-  await inParallel(
+  await forEachConcurrent(
     objects,
     copiesInParallel,
     async ({ key }) => {
@@ -117,7 +117,7 @@ async function deleteListed(
   prefix: string,
   versions: KeyFingerprints,
 ): Promise<void> {
-  await inParallel(listPages(client, { bucket, prefix }), deletesInParallel, async ({ objects }) => {
+  await forEachConcurrent(listPages(client, { bucket, prefix }), deletesInParallel, async ({ objects }) => {
     const keys = objects.filter(({ key, etag }) => versions.has(key, etag)).map(({ key }) => key);
     await deleteObjects(client, bucket, keys);
   });
@@ -143,7 +143,7 @@ async function deleteObjects(
     const [refused] = Errors;
     if (refused) throw deleteRefused(refused.Key ?? '', refused.Code ?? 'Unknown');
   }
-  await inParallel(keys.filter(needsOwnRequest), copiesInParallel, async (key) => {
+  await forEachConcurrent(keys.filter(needsOwnRequest), copiesInParallel, async (key) => {
     await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
   });
 }

@@ -5,7 +5,7 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { copyObject } from './copy.ts';
 import { openS3Download } from '../download/download.ts';
-import type { Resumption } from '../upload/resumable-upload.ts';
+import type { ResumePolicy } from '../upload/resumable-upload.ts';
 import { keptTimesOf } from './file-times.ts';
 import {
   DirectoryEntries,
@@ -19,7 +19,7 @@ import type { ObjectHead } from '../client/object-headers.ts';
 import { directoryPrefixOf } from './keys.ts';
 import { renameDirectory, RenameFailure, renameObject } from './rename.ts';
 import { withRetries } from '../client/retry.ts';
-import { filesystemErrorOf, storageErrorEvent } from '../client/errors.ts';
+import { toFilesystemError, storageErrorEvent } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { storedChecksum } from './stored-checksum.ts';
 import { openS3Upload } from '../upload/upload.ts';
@@ -40,30 +40,31 @@ import type {
   UploadOptions,
 } from '../../filesystem/filesystem.ts';
 import { exists, FilesystemError, isADirectory, notFound } from '../../filesystem/filesystem-error.ts';
-import { Lookups } from './lookup.ts';
-import { Restarts } from '../upload/resume-offers.ts';
+import { Lookup } from './lookup.ts';
+import { ResumeOffers } from '../upload/resume-offers.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
 
 /** The filesystem of one session: it remembers directories it has seen, to spare requests. */
 export class S3Filesystem implements Filesystem {
   readonly #storage: S3Storage;
   readonly #home: Home;
-  readonly #lookups: Lookups;
+  readonly #lookups: Lookup;
   readonly #markers: DirectoryMarkers;
 
-  readonly #restarts: Restarts | undefined;
+  readonly #restarts: ResumeOffers | undefined;
   readonly #fileTimes: FileTimes;
 
   /**
    * @param resumption who may continue interrupted uploads, and for how long; nobody where absent.
    * @param fileTimes where it is `client`, a listing that shows times costs a HeadObject for each file.
    */
-  constructor(storage: S3Storage, home: Home, resumption?: Resumption, fileTimes: FileTimes = 'upload') {
+  constructor(storage: S3Storage, home: Home, resumption?: ResumePolicy, fileTimes: FileTimes = 'upload') {
     this.#storage = storage;
     this.#home = home;
     this.#fileTimes = fileTimes;
-    this.#restarts = resumption && resumption.windowMs > 0 ? new Restarts(storage, resumption) : undefined;
-    this.#lookups = new Lookups(storage, home);
+    this.#restarts =
+      resumption && resumption.windowMs > 0 ? new ResumeOffers(storage, resumption) : undefined;
+    this.#lookups = new Lookup(storage, home);
     this.#markers = new DirectoryMarkers(storage, home);
   }
 
@@ -96,7 +97,7 @@ export class S3Filesystem implements Filesystem {
         });
       } catch (error) {
         if (!(error instanceof FilesystemError && error.kind === 'not-found')) throw error;
-        throw await this.#lookups.whyNoFile(pathname, signal);
+        throw await this.#lookups.fileNotFoundError(pathname, signal);
       }
     });
   }
@@ -104,7 +105,7 @@ export class S3Filesystem implements Filesystem {
   async resumableBytes(pathname: Pathname, { signal }: CallOptions): Promise<number | undefined> {
     const restarts = this.#restarts;
     if (!restarts || pathname === '/') return undefined;
-    return await this.#run('stat', signal, () => restarts.offer(this.#lookups.object(pathname), signal));
+    return await this.#run('stat', signal, () => restarts.advertise(this.#lookups.object(pathname), signal));
   }
 
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
@@ -137,8 +138,8 @@ export class S3Filesystem implements Filesystem {
     await this.#run('make-directory', signal, async () => {
       const marker = pathname === '/' ? '' : directoryPrefixOf(this.#home.prefix, pathname);
       await Promise.all([
-        this.#lookups.refuseExisting(pathname, signal),
-        this.#lookups.refuseFilesAbove(pathname, signal),
+        this.#lookups.assertNothingExists(pathname, signal),
+        this.#lookups.assertNoFileAbove(pathname, signal),
       ]);
       if (!(await this.#markers.put(pathname))) throw exists(pathname);
       this.#lookups.rememberKey(marker);
@@ -159,7 +160,7 @@ export class S3Filesystem implements Filesystem {
         }),
         this.#markers.isLastEntry(parent, marker, signal),
       ]);
-      if (objects.length === 0) throw await this.#lookups.whyNoDirectory(pathname, signal);
+      if (objects.length === 0) throw await this.#lookups.directoryNotFoundError(pathname, signal);
       if (objects.some(({ key }) => key !== marker)) {
         throw new FilesystemError('not-empty', `${pathname} has entries`);
       }
@@ -183,7 +184,7 @@ export class S3Filesystem implements Filesystem {
       ]);
       if (!file) {
         if (superseded) return;
-        throw await this.#lookups.whyNoFile(pathname, signal);
+        throw await this.#lookups.fileNotFoundError(pathname, signal);
       }
       if (leavesNothing) await this.#markers.put(parent);
       await this.#delete(object.key);
@@ -253,7 +254,7 @@ export class S3Filesystem implements Filesystem {
     let found = directory === '/';
     for await (const page of listPages(this.#storage.client, { bucket, prefix, delimiter: '/', signal })) {
       found ||= page.objects.length + page.commonPrefixes.length > 0;
-      if (!found) throw await this.#lookups.whyNoDirectory(directory, signal);
+      if (!found) throw await this.#lookups.directoryNotFoundError(directory, signal);
       const taken = entries.take(page);
       const wanted = isWanted ? taken.filter(({ name }) => isWanted(name)) : taken;
       const shown =
@@ -295,8 +296,8 @@ export class S3Filesystem implements Filesystem {
     const { key: fromKey } = this.#lookups.object(from);
     const [leavesNothing] = await Promise.all([
       this.#isLeftEmptyBy(from, to, fromKey, signal),
-      this.#lookups.refuseDirectory(to, signal, exists),
-      this.#lookups.refuseFilesAbove(to, signal),
+      this.#lookups.assertNotDirectory(to, signal, exists),
+      this.#lookups.assertNoFileAbove(to, signal),
     ]);
     if (leavesNothing) await this.#markers.put(parentOf(from));
     await this.#restarts?.supersede({ bucket, key: toKey }, signal);
@@ -311,8 +312,8 @@ export class S3Filesystem implements Filesystem {
     const [fromPrefix, toPrefix] = [directoryPrefixOf(prefix, from), directoryPrefixOf(prefix, to)];
     const [leavesNothing] = await Promise.all([
       this.#isLeftEmptyBy(from, to, fromPrefix, signal),
-      this.#lookups.refuseExisting(to, signal),
-      this.#lookups.refuseFilesAbove(to, signal),
+      this.#lookups.assertNothingExists(to, signal),
+      this.#lookups.assertNoFileAbove(to, signal),
     ]);
     if (leavesNothing) await this.#markers.put(parentOf(from));
     await this.#restarts?.supersedeBelow(bucket, toPrefix, signal);
@@ -339,14 +340,14 @@ export class S3Filesystem implements Filesystem {
     const look = async (): Promise<void> => {
       await Promise.all([
         ifExists === 'refuse'
-          ? this.#lookups.refuseExisting(pathname, signal)
-          : this.#lookups.refuseDirectoryAtUpload(pathname, signal),
-        this.#lookups.refuseFilesAbove(pathname, signal),
+          ? this.#lookups.assertNothingExists(pathname, signal)
+          : this.#lookups.assertNotDirectoryForUpload(pathname, signal),
+        this.#lookups.assertNoFileAbove(pathname, signal),
       ]);
     };
     // With the patience of the upload itself: what a client has sent meanwhile must not be lost for want of this answer.
     await this.#run('upload', signal, () =>
-      withRetries(look, { signal, operation: 'upload', patienceMs: this.#storage.patienceMs }),
+      withRetries(look, { signal, operation: 'upload', retryTimeoutMs: this.#storage.retryTimeoutMs }),
     );
   }
 
@@ -372,7 +373,7 @@ export class S3Filesystem implements Filesystem {
     const answer = error instanceof FilesystemError ? error.cause : error;
     const event = storageErrorEvent(answer, operation, this.#home.bucket);
     if (event) this.#storage.observe(event);
-    return error instanceof FilesystemError ? error : filesystemErrorOf(error, operation);
+    return error instanceof FilesystemError ? error : toFilesystemError(error, operation);
   }
 }
 

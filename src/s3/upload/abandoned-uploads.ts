@@ -3,13 +3,13 @@
  * long. What a crash leaves between the first request of an upload and its mark is the bucket's lifecycle rule's to remove.
  */
 import { AbortMultipartUploadCommand } from '@aws-sdk/client-s3';
-import { inParallel } from '../../util/for-each-concurrent.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { liveUploadsOf } from '../active-uploads.ts';
-import { newestOf, openUploadsBelow, partsOf, type OpenUpload } from './list-uploads.ts';
+import { newestUpload, listUploads, listParts, type UnfinishedUpload } from './list-uploads.ts';
 import { isNoSuchUpload } from '../client/retry.ts';
-import { filesystemErrorOf, storageErrorEvent } from '../client/errors.ts';
+import { toFilesystemError, storageErrorEvent } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
-import { gatewayMark, isMark } from './owner-parts.ts';
+import { gatewayTagPart, isTagPart } from './owner-parts.ts';
 
 export type Sweep = {
   readonly bucket: string;
@@ -20,18 +20,18 @@ export type Sweep = {
   readonly signal: AbortSignal;
 };
 
-const requestsAtOnce = 8;
+const maxConcurrentRequests = 8;
 
 /**
  * Sweeps once, and resolves to the number of uploads removed.
  * @throws FilesystemError where S3 does not list uploads; one that cannot be removed is reported and left.
  */
-export async function sweepLeftoverUploads(storage: S3Storage, sweep: Sweep): Promise<number> {
+export async function abortAbandonedUploads(storage: S3Storage, sweep: Sweep): Promise<number> {
   const { bucket, prefix, signal } = sweep;
   let removed = 0;
-  const removeIfLeftOver = async (upload: OpenUpload): Promise<void> => {
+  const removeIfLeftOver = async (upload: UnfinishedUpload): Promise<void> => {
     try {
-      if (await isLeftOver(storage, upload, sweep)) {
+      if (await isAbandoned(storage, upload, sweep)) {
         await abort(storage, bucket, upload, signal);
         removed++;
       }
@@ -43,31 +43,31 @@ export async function sweepLeftoverUploads(storage: S3Storage, sweep: Sweep): Pr
     }
   };
   try {
-    const uploads = openUploadsBelow(storage, bucket, prefix, signal);
-    await inParallel(uploads, requestsAtOnce, removeIfLeftOver, signal);
+    const uploads = listUploads(storage, bucket, prefix, signal);
+    await forEachConcurrent(uploads, maxConcurrentRequests, removeIfLeftOver, signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw filesystemErrorOf(error, 'ListMultipartUploads');
+    throw toFilesystemError(error, 'ListMultipartUploads');
   }
   return removed;
 }
 
-async function isLeftOver(
+async function isAbandoned(
   storage: S3Storage,
-  upload: OpenUpload,
+  upload: UnfinishedUpload,
   { bucket, silentForMs, signal }: Sweep,
 ): Promise<boolean> {
   const silentSinceMs = Date.now() - silentForMs;
   if (upload.initiated.getTime() > silentSinceMs) return false;
   if (liveUploadsOf(storage).isBeingWritten(upload.uploadId)) return false;
-  const parts = await partsOf(storage, bucket, upload, signal);
-  return isMark(gatewayMark, parts.at(-1)) && newestOf(upload, parts).getTime() <= silentSinceMs;
+  const parts = await listParts(storage, bucket, upload, signal);
+  return isTagPart(gatewayTagPart, parts.at(-1)) && newestUpload(upload, parts).getTime() <= silentSinceMs;
 }
 
 async function abort(
   { client }: S3Storage,
   bucket: string,
-  { key, uploadId }: OpenUpload,
+  { key, uploadId }: UnfinishedUpload,
   signal: AbortSignal,
 ): Promise<void> {
   await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }), {

@@ -20,7 +20,7 @@ export function objectChecksum(
 }
 
 /** Remembers that the server named the CRC in its answer. */
-export function learnFromAnswer(
+export function noteChecksumSupport(
   client: GatewayS3Client,
   answer: { readonly ChecksumCRC32?: string | undefined },
 ): void {

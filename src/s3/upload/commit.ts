@@ -6,7 +6,7 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { findObject, findObjectAtOnce } from '../client/object-lookup.ts';
 import { isNoSuchUpload, withRetries } from '../client/retry.ts';
-import { filesystemErrorOf, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { toFilesystemError, isNotFound, isPreconditionFailed } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 /** What must be true of the name at the moment of publishing. */
@@ -21,12 +21,13 @@ export type Condition =
  * What the object is known by: the mark in its metadata under `uploadMarkName`; or, of an upload that an earlier session
  * began, whose mark nobody remembers, its length and checksum.
  */
-export type Identity = { readonly mark: string } | { readonly sizeBytes: number; readonly crc32: string };
+export type UploadIdentity =
+  { readonly mark: string } | { readonly sizeBytes: number; readonly crc32: string };
 
-export type Publication = {
+export type Commit = {
   readonly bucket: string;
   readonly key: string;
-  readonly identity: Identity;
+  readonly identity: UploadIdentity;
   readonly condition: Condition;
   readonly operation: 'PutObject' | 'CompleteMultipartUpload';
   /** One attempt. The signal is not the transfer's: a cancelled attempt leaves open what S3 does, so it may take its time. */
@@ -37,7 +38,7 @@ export type Publication = {
 };
 
 /** The metadata entry (`x-amz-meta-ftp-upload`) that tells one upload from all others. */
-export const uploadMarkName = 'ftp-upload';
+export const uploadIdMetadata = 'ftp-upload';
 
 /**
  * Publishes, and resolves only when the object is in S3. The signal stops further attempts; one under way, and the question
@@ -45,9 +46,9 @@ export const uploadMarkName = 'ftp-upload';
  * @throws FilesystemError `exists` or `changed` where the condition is not met, `unconfirmed` where S3 may have published or
  * may still publish and does not tell, or what S3 answered; the signal's reason.
  */
-export async function publish(
+export async function commitUpload(
   storage: S3Storage,
-  publication: Publication,
+  publication: Commit,
   signal: AbortSignal,
 ): Promise<void> {
   // Servers without conditional writes ignore the header, so a name that is taken already is found here.
@@ -67,7 +68,7 @@ export async function publish(
 /** @param settling aborts some time after `signal`: what becomes of an attempt is to be found out until then. */
 async function publishWithin(
   storage: S3Storage,
-  publication: Publication,
+  publication: Commit,
   signal: AbortSignal,
   settling: AbortSignal,
 ): Promise<void> {
@@ -83,14 +84,14 @@ async function publishWithin(
         } catch (error) {
           if (!isDecided(error, operation)) {
             openQuestion = error;
-            const isThere = await isPublished(storage, publication, settling);
+            const isThere = await isCommitted(storage, publication, settling);
             openQuestion = undefined;
             if (isThere) return;
           }
           throw failureOf(error, publication);
         }
       },
-      { signal, operation, patienceMs: storage.patienceMs },
+      { signal, operation, retryTimeoutMs: storage.retryTimeoutMs },
     );
   } catch (error) {
     if (openQuestion === undefined) throw error;
@@ -99,7 +100,7 @@ async function publishWithin(
   }
 }
 
-function failureOf(error: unknown, { operation, condition }: Publication): unknown {
+function failureOf(error: unknown, { operation, condition }: Commit): unknown {
   if (operation === 'CompleteMultipartUpload' && isBadDigest(error)) return mismatch(error);
   if (condition.require === 'absence' && isPreconditionFailed(error)) return nameTaken(error);
   if (condition.require === 'version' && isNotFound(error)) return gone(error);
@@ -107,12 +108,12 @@ function failureOf(error: unknown, { operation, condition }: Publication): unkno
 }
 
 /** Whether S3 has refused without doing anything, so that there is no need to look. */
-function isDecided(error: unknown, operation: Publication['operation']): boolean {
+function isDecided(error: unknown, operation: Commit['operation']): boolean {
   // Not among them: 412 and NoSuchUpload. A first attempt whose answer was lost makes the second one fail like that.
   if (isPreconditionFailed(error) || isNoSuchUpload(error)) return false;
   if (isBadDigest(error)) return true;
   try {
-    return filesystemErrorOf(error, operation).kind !== 'unavailable';
+    return toFilesystemError(error, operation).kind !== 'unavailable';
   } catch {
     return false;
   }
@@ -123,11 +124,7 @@ function isBadDigest(error: unknown): boolean {
 }
 
 /** Looks once. @throws where S3 does not tell. */
-async function isPublished(
-  storage: S3Storage,
-  publication: Publication,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function isCommitted(storage: S3Storage, publication: Commit, signal: AbortSignal): Promise<boolean> {
   return isOwn(await findObjectAtOnce(storage, { ...publication, signal }), publication);
 }
 
@@ -137,7 +134,7 @@ async function isPublished(
  */
 async function isPublishedAtLast(
   storage: S3Storage,
-  publication: Publication,
+  publication: Commit,
   signal: AbortSignal,
   settling: AbortSignal,
   openQuestion: unknown,
@@ -158,8 +155,8 @@ async function isPublishedAtLast(
   );
 }
 
-function isOwn(head: ObjectHead | undefined, { identity }: Publication): boolean {
-  if ('mark' in identity) return head?.Metadata?.[uploadMarkName] === identity.mark;
+function isOwn(head: ObjectHead | undefined, { identity }: Commit): boolean {
+  if ('mark' in identity) return head?.Metadata?.[uploadIdMetadata] === identity.mark;
   return head?.ContentLength === identity.sizeBytes && head.ChecksumCRC32 === identity.crc32;
 }
 

@@ -6,12 +6,16 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { CopiedRange } from './multipart-upload.ts';
 import { findObject } from '../client/object-lookup.ts';
 import { getObject } from '../client/operations.ts';
-import { largestPartBytes, partBytesOf } from './part-size.ts';
+import { maxPartBytes, partBytesOf } from './part-size.ts';
 import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 /** The first `sizeBytes` bytes of the object as it was when the upload was opened. */
-export type KeptBytes = { readonly sizeBytes: number; readonly sourceBytes: number; readonly etag: string };
+export type ExistingPrefix = {
+  readonly sizeBytes: number;
+  readonly sourceBytes: number;
+  readonly etag: string;
+};
 
 type Source = {
   readonly bucket: string;
@@ -24,7 +28,10 @@ type Source = {
  * What the new object begins with; undefined where it begins empty.
  * @throws FilesystemError `invalid-offset` where the object is shorter than the offset, or missing.
  */
-export async function findKeptBytes(storage: S3Storage, source: Source): Promise<KeptBytes | undefined> {
+export async function findExistingPrefix(
+  storage: S3Storage,
+  source: Source,
+): Promise<ExistingPrefix | undefined> {
   const { offset } = source;
   if (offset === 0) return undefined;
   const head = await findObject(storage, source);
@@ -38,13 +45,13 @@ export async function findKeptBytes(storage: S3Storage, source: Source): Promise
 }
 
 /** Whether S3 can copy them: as a part that others follow, they must have the smallest size, 5 MiB. */
-export function isCopyable(storage: S3Storage, kept: KeptBytes): boolean {
+export function isCopyable(storage: S3Storage, kept: ExistingPrefix): boolean {
   return kept.sizeBytes >= partBytesOf(storage).smallest;
 }
 
 /** The ranges to copy, each a legal part even when others follow: as few as 5 GiB allow, of nearly equal length. */
-export function copiedRanges(kept: KeptBytes): CopiedRange[] {
-  const count = Math.ceil(kept.sizeBytes / largestPartBytes);
+export function copyRanges(kept: ExistingPrefix): CopiedRange[] {
+  const count = Math.ceil(kept.sizeBytes / maxPartBytes);
   return Array.from({ length: count }, (_unused, index) => ({
     etag: kept.etag,
     sourceBytes: kept.sourceBytes,
@@ -54,10 +61,10 @@ export function copiedRanges(kept: KeptBytes): CopiedRange[] {
 }
 
 /** Reads them back: less than 5 MiB. `changed` where the object is not what it was. */
-export async function readBack(
+export async function downloadPrefix(
   storage: S3Storage,
   { bucket, key, signal }: Omit<Source, 'offset'>,
-  kept: KeptBytes,
+  kept: ExistingPrefix,
 ): Promise<Uint8Array> {
   if (kept.sizeBytes === 0) return new Uint8Array();
   const bytes = await withRetries(
@@ -71,7 +78,7 @@ export async function readBack(
       }
       return await answer.bytes();
     },
-    { signal, operation: 'GetObject', patienceMs: storage.patienceMs },
+    { signal, operation: 'GetObject', retryTimeoutMs: storage.retryTimeoutMs },
   );
   if (bytes.byteLength !== kept.sizeBytes)
     throw new FilesystemError('changed', 'the object changed its size');

@@ -9,20 +9,20 @@ import {
 import type { S3Storage } from '../s3-storage.ts';
 
 /** A multipart upload that is neither completed nor aborted. */
-export type OpenUpload = { readonly key: string; readonly uploadId: string; readonly initiated: Date };
+export type UnfinishedUpload = { readonly key: string; readonly uploadId: string; readonly initiated: Date };
 
 /** The open uploads whose keys begin with the prefix, by key, then the oldest first. */
-export async function* openUploadsBelow(
+export async function* listUploads(
   { client }: S3Storage,
   bucket: string,
   prefix: string,
   signal: AbortSignal,
-): AsyncGenerator<OpenUpload> {
+): AsyncGenerator<UnfinishedUpload> {
   // The SDK has no paginator for it.
   for (let marker: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}; marker;) {
     const page: Awaited<ReturnType<typeof list>> = await list(marker);
     for (const upload of page.Uploads ?? []) {
-      const found = openUploadOf(upload);
+      const found = parseUpload(upload);
       if (found) yield found;
     }
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page;
@@ -41,7 +41,7 @@ export async function* openUploadsBelow(
   }
 }
 
-function openUploadOf({ Key, UploadId, Initiated }: ListedUpload): OpenUpload | undefined {
+function parseUpload({ Key, UploadId, Initiated }: ListedUpload): UnfinishedUpload | undefined {
   if (Key === undefined || UploadId === undefined || Initiated === undefined) return undefined;
   return { key: decodeKey(Key), uploadId: UploadId, initiated: Initiated };
 }
@@ -56,10 +56,10 @@ function decodeKey(encoded: string): string {
 }
 
 /** All parts of an upload, by number. */
-export async function partsOf(
+export async function listParts(
   { client }: S3Storage,
   bucket: string,
-  { key, uploadId }: Pick<OpenUpload, 'key' | 'uploadId'>,
+  { key, uploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>,
   signal: AbortSignal,
 ): Promise<ListedPart[]> {
   const parts: ListedPart[] = [];
@@ -80,7 +80,7 @@ export async function partsOf(
 }
 
 /** When something last came in. */
-export function newestOf(upload: OpenUpload, parts: readonly ListedPart[]): Date {
+export function newestUpload(upload: UnfinishedUpload, parts: readonly ListedPart[]): Date {
   return parts.reduce(
     (newest, { LastModified }) => (LastModified && LastModified > newest ? LastModified : newest),
     upload.initiated,

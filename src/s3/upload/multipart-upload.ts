@@ -19,9 +19,9 @@ import type { RequestBody } from '../client/direct-client.ts';
 import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
 import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';
 import type { Part } from './part.ts';
-import { publish, type Condition, type Publication } from './commit.ts';
+import { commitUpload, type Condition, type Commit } from './commit.ts';
 import { isNoSuchUpload, withRetries } from '../client/retry.ts';
-import type { Mark } from './owner-parts.ts';
+import type { TagPart } from './owner-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 export type MultipartTarget = {
@@ -46,10 +46,10 @@ export type CopiedRange = {
 };
 
 /** A part that S3 has confirmed. */
-export type SentPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
+export type UploadedPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
 
 /** How long an abort is tried before its upload is left to the sweep and the bucket's lifecycle rule. */
-const abortPatienceMs = 15_000;
+const abortRetryTimeoutMs = 15_000;
 
 /**
  * A part that was still on its way may bring an aborted upload back: "it might be necessary to abort a given multipart upload
@@ -63,7 +63,7 @@ export class MultipartUpload {
   readonly uploadId: string;
   readonly #storage: S3Storage;
   readonly #target: MultipartTarget;
-  readonly #parts = new Map<number, SentPart>();
+  readonly #parts = new Map<number, UploadedPart>();
   #hasCancelledPart = false;
 
   private constructor(storage: S3Storage, target: MultipartTarget, uploadId: string) {
@@ -93,7 +93,7 @@ export class MultipartUpload {
   static adopt(
     storage: S3Storage,
     target: MultipartTarget,
-    { uploadId, parts }: { readonly uploadId: string; readonly parts: readonly SentPart[] },
+    { uploadId, parts }: { readonly uploadId: string; readonly parts: readonly UploadedPart[] },
   ): MultipartUpload {
     const upload = new MultipartUpload(storage, target, uploadId);
     for (const part of parts) upload.#parts.set(part.PartNumber ?? 0, part);
@@ -101,7 +101,7 @@ export class MultipartUpload {
   }
 
   /** Sends one part; of equal numbers the last one counts. Stops when the signal aborts. */
-  async sendPart(partNumber: number, part: Part, signal: AbortSignal): Promise<void> {
+  async uploadPart(partNumber: number, part: Part, signal: AbortSignal): Promise<void> {
     const pieces = part.finish();
     const crc = crc32ToBase64(part.crc32);
     const integrity =
@@ -110,14 +110,14 @@ export class MultipartUpload {
     const sending = { isTaken: false };
     const ETag = await withRetries(
       () => this.#sendBytes(partNumber, { pieces, sizeBytes, sending }, integrity, signal),
-      { signal, operation: 'UploadPart', patienceMs: this.#storage.patienceMs },
+      { signal, operation: 'UploadPart', retryTimeoutMs: this.#storage.retryTimeoutMs },
     );
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
     if (sending.isTaken) part.free();
   }
 
   /** Sends a part that says whose the upload is and never becomes bytes of the object. A single attempt. */
-  async sendMark(mark: Mark, signal: AbortSignal): Promise<void> {
+  async uploadTagPart(mark: TagPart, signal: AbortSignal): Promise<void> {
     const { bytes, partNumber } = mark;
     const checksum =
       this.#target.integrity === 'whole'
@@ -130,15 +130,15 @@ export class MultipartUpload {
   /** Replaces a part of an earlier attempt, so that it can never be taken for bytes behind those that come now. */
   async voidPart(partNumber: number, signal: AbortSignal): Promise<void> {
     const mark = { partNumber, bytes: Buffer.alloc(1) };
-    await withRetries(() => this.sendMark(mark, signal), {
+    await withRetries(() => this.uploadTagPart(mark, signal), {
       signal,
       operation: 'UploadPart',
-      patienceMs: this.#storage.patienceMs,
+      retryTimeoutMs: this.#storage.retryTimeoutMs,
     });
   }
 
   /** Whether S3 has the beginning, with a checksum for every part of it: enough for somebody else to go on. */
-  get isContinuable(): boolean {
+  get isResumable(): boolean {
     return this.#target.integrity === 'whole' && this.#parts.has(1);
   }
 
@@ -159,7 +159,7 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         ),
-      { signal, operation: 'UploadPartCopy', patienceMs: this.#storage.patienceMs },
+      { signal, operation: 'UploadPartCopy', retryTimeoutMs: this.#storage.retryTimeoutMs },
     );
     const ETag = CopyPartResult?.ETag;
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32: emptyCrc32 });
@@ -173,7 +173,7 @@ export class MultipartUpload {
     const { bucket, key, integrity } = this.#target;
     const crc = parts.reduce((whole, part) => combineCrc32(whole, part.crc32, part.sizeBytes), emptyCrc32);
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
-    const publication: Publication = {
+    const publication: Commit = {
       bucket,
       key,
       identity: mark === undefined ? { sizeBytes, crc32: crc32ToBase64(crc) } : { mark },
@@ -198,7 +198,7 @@ export class MultipartUpload {
           { abortSignal: signal },
         ),
     };
-    await publish(this.#storage, publication, signal);
+    await commitUpload(this.#storage, publication, signal);
   }
 
   /** Gives it up. No part may be in flight. Never rejects: what cannot be aborted is reported with its upload id. */
@@ -220,7 +220,7 @@ export class MultipartUpload {
         // The transfer's own signal has aborted already.
         signal: deadline,
         operation: 'AbortMultipartUpload',
-        patienceMs: Math.min(abortPatienceMs, this.#storage.patienceMs ?? abortPatienceMs),
+        retryTimeoutMs: Math.min(abortRetryTimeoutMs, this.#storage.retryTimeoutMs ?? abortRetryTimeoutMs),
       });
       return 'aborted';
     } catch (error) {
@@ -274,7 +274,7 @@ async function createWithChecksum(
           new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
           { abortSignal: deadline },
         ),
-      { signal, operation: 'CreateMultipartUpload', patienceMs: storage.patienceMs },
+      { signal, operation: 'CreateMultipartUpload', retryTimeoutMs: storage.retryTimeoutMs },
     );
   try {
     if (integrity === 'parts') return await create({});

@@ -6,35 +6,35 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
 import { crc32ToBase64 } from './crc32.ts';
-import { mostParts } from './part-size.ts';
+import { maxParts } from './part-size.ts';
 
 /** Numbers that are left for data. */
-export const mostDataParts = mostParts - 4;
+export const maxDataParts = maxParts - 4;
 
-export const ownerPartNumber = mostParts - 1;
+export const ownerPartNumber = maxParts - 1;
 
-export type Mark = { readonly partNumber: number; readonly bytes: Uint8Array };
+export type TagPart = { readonly partNumber: number; readonly bytes: Uint8Array };
 
 /** Tells this gateway's uploads from those of other programs. */
-export const gatewayMark: Mark = {
-  partNumber: mostParts,
+export const gatewayTagPart: TagPart = {
+  partNumber: maxParts,
   bytes: Buffer.from('multipart upload of an FTP gateway, version 1\n'),
 };
 
 /** A newer upload of the name was begun, or the name was deleted: nothing may continue this one. Never taken back. */
-export const supersededMark: Mark = {
-  partNumber: mostParts - 2,
+export const supersededMark: TagPart = {
+  partNumber: maxParts - 2,
   bytes: Buffer.from('superseded by a newer upload of an FTP gateway, version 1\n'),
 };
 
 /** The upload broke and no process writes it; a session that continues it replaces the part by another. */
-export const interruptedMark: Mark = {
-  partNumber: mostParts - 3,
+export const interruptedMark: TagPart = {
+  partNumber: maxParts - 3,
   bytes: Buffer.from('interrupted upload of an FTP gateway, version 1\n'),
 };
 
 /** Tells one user's upload of one key from another's. */
-export function ownerMark(owner: string, bucket: string, key: string): Mark {
+export function ownerTagPart(owner: string, bucket: string, key: string): TagPart {
   const hash = createHash('sha256')
     .update(JSON.stringify([owner, bucket, key]))
     .digest();
@@ -44,14 +44,14 @@ export function ownerMark(owner: string, bucket: string, key: string): Mark {
 }
 
 /** Whether a part that S3 lists is this mark. */
-export function isMark(mark: Mark, part: ListedPart | undefined): boolean {
+export function isTagPart(mark: TagPart, part: ListedPart | undefined): boolean {
   if (part?.PartNumber !== mark.partNumber || part.Size !== mark.bytes.byteLength) return false;
   if (part.ChecksumCRC32 !== undefined) return part.ChecksumCRC32 === crc32ToBase64(crc32(mark.bytes));
   return part.ETag === `"${createHash('md5').update(mark.bytes).digest('hex')}"`;
 }
 
-export function hasMark(mark: Mark, parts: readonly ListedPart[]): boolean {
-  return parts.some((part) => isMark(mark, part));
+export function hasMark(mark: TagPart, parts: readonly ListedPart[]): boolean {
+  return parts.some((part) => isTagPart(mark, part));
 }
 
 export function hasPart(partNumber: number, parts: readonly ListedPart[]): boolean {

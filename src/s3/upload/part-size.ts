@@ -9,12 +9,12 @@
 const mib = 1024 * 1024;
 const gib = 1024 * mib;
 
-export const mostParts = 10_000;
+export const maxParts = 10_000;
 /** Every part but the last has at least so many bytes. */
-export const smallestPartBytes = 5 * mib;
-export const largestPartBytes = 5 * gib;
+export const minPartBytes = 5 * mib;
+export const maxPartBytes = 5 * gib;
 /** The largest object: 10,000 parts of 5 GiB, 48.8 TiB (Amazon S3 User Guide, "Multipart upload limits"). */
-export const largestObjectBytes = mostParts * largestPartBytes;
+export const maxObjectBytes = maxParts * maxPartBytes;
 
 /** The first parts of an upload whose length nobody knows. */
 export const firstPartBytes = 8 * mib;
@@ -30,7 +30,7 @@ export type PartBytes = {
   readonly first: number;
 };
 
-const amazonPartBytes: PartBytes = { smallest: smallestPartBytes, first: firstPartBytes };
+const amazonPartBytes: PartBytes = { smallest: minPartBytes, first: firstPartBytes };
 
 /** The part sizes of a storage. */
 export function partBytesOf({ partBytes = amazonPartBytes }: { readonly partBytes?: PartBytes }): PartBytes {
@@ -53,7 +53,7 @@ export function partSizeBytes(options: PartSizeOptions): number {
   const { first } = partBytesOf(options);
   const doublings = Math.floor((partNumber - 1) / partsBeforeDoubling);
   const grownBytes = first * 2 ** Math.min(doublings, 10);
-  const partsLeft = mostParts - partNumber + 1;
+  const partsLeft = maxParts - partNumber + 1;
   const announcedPartBytes = Math.ceil(announcedBytesLeft / partsLeft / mib) * mib;
   const wantedBytes = Math.max(grownBytes, announcedPartBytes);
   return clamp(Math.min(wantedBytes, boundByMemory(partNumber, budgetBytes)), options);
@@ -63,14 +63,14 @@ export function partSizeBytes(options: PartSizeOptions): number {
  * Bytes with which a part may be sent early, when memory is short. A quarter of the full size, so that an upload under
  * pressure still reaches a quarter of what it could reach.
  */
-export function earliestPartBytes(options: PartSizeOptions): number {
+export function minPartBytesAt(options: PartSizeOptions): number {
   return clamp(Math.floor(partSizeBytes(options) / 4), options);
 }
 
 /** The longest upload of unannounced length that a budget can take, in bytes. */
-export function longestUploadBytes(budgetBytes: number): number {
+export function maxUploadBytes(budgetBytes: number): number {
   let bytes = 0;
-  for (let partNumber = 1; partNumber <= mostParts; partNumber++)
+  for (let partNumber = 1; partNumber <= maxParts; partNumber++)
     bytes += partSizeBytes({ partNumber, budgetBytes });
   return bytes;
 }
@@ -82,5 +82,5 @@ function boundByMemory(partNumber: number, budgetBytes: number): number {
 }
 
 function clamp(bytes: number, options: PartSizeOptions): number {
-  return Math.min(Math.max(bytes, partBytesOf(options).smallest), largestPartBytes);
+  return Math.min(Math.max(bytes, partBytesOf(options).smallest), maxPartBytes);
 }

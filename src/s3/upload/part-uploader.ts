@@ -6,12 +6,12 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { CopiedRange, MultipartUpload } from './multipart-upload.ts';
 import type { Part } from './part.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
-import { gatewayMark, mostDataParts, type Mark } from './owner-parts.ts';
+import { gatewayTagPart, maxDataParts, type TagPart } from './owner-parts.ts';
 
 /** Enough for some 300 MB/s at S3's 85 to 90 MB/s a request (Amazon S3, "Performance design patterns"). */
-export const mostPartsInFlight = 4;
+export const maxPartsInFlight = 4;
 
-export type PartSenderOptions = {
+export type PartUploaderOptions = {
   /**
    * Begins the multipart upload, or hands out one that was begun before. Called once, for the first part. The signal stops
    * further attempts; a request under way must be waited for, as S3 may carry it out.
@@ -19,26 +19,26 @@ export type PartSenderOptions = {
   open(signal: AbortSignal): Promise<MultipartUpload>;
   readonly firstPartNumber: number;
   /** Says whose upload it is, beside the gateway's own mark; asked when the multipart upload has been begun. */
-  ownerMark(): Mark | undefined;
+  ownerMark(): TagPart | undefined;
   /** Called for every part that failed, before its memory is given back. */
   onFailure(error: unknown): void;
 };
 
-export class PartSender {
-  readonly #options: PartSenderOptions;
+export class PartUploader {
+  readonly #options: PartUploaderOptions;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #requests = new AbortController();
   #multipart: Promise<MultipartUpload> | undefined;
   #nextPartNumber: number;
 
-  constructor(options: PartSenderOptions) {
+  constructor(options: PartUploaderOptions) {
     this.#options = options;
     this.#nextPartNumber = options.firstPartNumber;
   }
 
   /** The number of the next part; stays at the last one. */
   get nextPartNumber(): number {
-    return Math.min(this.#nextPartNumber, mostDataParts);
+    return Math.min(this.#nextPartNumber, maxDataParts);
   }
 
   /** Undefined as long as no part was sent. Not cancelled with the parts: it is what the upload is aborted by. */
@@ -47,13 +47,13 @@ export class PartSender {
   }
 
   get isFull(): boolean {
-    return this.#inFlight.size >= mostPartsInFlight;
+    return this.#inFlight.size >= maxPartsInFlight;
   }
 
   /** `release` is called when the part has arrived, or has failed. */
   send(part: Part, release: () => void): void {
     const partNumber = this.#nextPartNumber++;
-    this.#start((multipart, signal) => multipart.sendPart(partNumber, part, signal), partNumber, release);
+    this.#start((multipart, signal) => multipart.uploadPart(partNumber, part, signal), partNumber, release);
   }
 
   copy(range: CopiedRange): void {
@@ -65,7 +65,7 @@ export class PartSender {
   open(): Promise<MultipartUpload> {
     if (this.#multipart) return this.#multipart;
     this.#multipart = this.#options.open(this.#requests.signal);
-    for (const markOf of [() => gatewayMark, () => this.#options.ownerMark()]) {
+    for (const markOf of [() => gatewayTagPart, () => this.#options.ownerMark()]) {
       // An upload without its mark is as good; only what it leaves behind after a crash is not found.
       this.#track(this.#opened().then((multipart) => this.#sendMark(multipart, markOf())));
     }
@@ -87,8 +87,8 @@ export class PartSender {
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
 
-  async #sendMark(multipart: MultipartUpload, mark: Mark | undefined): Promise<void> {
-    if (mark) await multipart.sendMark(mark, this.#requests.signal);
+  async #sendMark(multipart: MultipartUpload, mark: TagPart | undefined): Promise<void> {
+    if (mark) await multipart.uploadTagPart(mark, this.#requests.signal);
   }
 
   #start(
@@ -98,8 +98,8 @@ export class PartSender {
   ): void {
     const sending = async (): Promise<void> => {
       try {
-        if (partNumber > mostDataParts) {
-          throw new FilesystemError('storage-full', `more than ${mostDataParts} parts`);
+        if (partNumber > maxDataParts) {
+          throw new FilesystemError('storage-full', `more than ${maxDataParts} parts`);
         }
         await send(await this.#opened(), this.#requests.signal);
       } catch (error) {

@@ -5,13 +5,13 @@
 import { crc32 } from 'node:zlib';
 import { emptyCrc32 } from './crc32.ts';
 
-const crumbBytes = 8 * 1024;
+const smallChunkBytes = 8 * 1024;
 const slabBytes = 64 * 1024;
 /** Most a part grows by at once, so that memory is granted in small steps. */
-export const largestPieceBytes = slabBytes;
+export const maxChunkBytes = slabBytes;
 
 export class Part {
-  readonly pieces: Uint8Array[] = [];
+  readonly chunks: Uint8Array[] = [];
   #sizeBytes = 0;
   #crc32 = emptyCrc32;
   #slab: Buffer | undefined;
@@ -37,7 +37,7 @@ export class Part {
     this.#sizeBytes += bytes.byteLength;
     if (isWorthKeeping(bytes)) {
       this.#closeSlab();
-      this.pieces.push(bytes);
+      this.chunks.push(bytes);
       return;
     }
     if (!this.#slab || !this.#fitsSlab(bytes)) {
@@ -52,7 +52,7 @@ export class Part {
   /** The pieces, complete; nothing is appended any more. */
   finish(): readonly Uint8Array[] {
     this.#closeSlab();
-    return this.pieces;
+    return this.chunks;
   }
 
   /**
@@ -60,11 +60,11 @@ export class Part {
    * an object of a hundred bytes. Only for pieces whose buffer is theirs alone and that no write may still read from.
    */
   free(): void {
-    for (const { buffer, byteLength } of this.pieces) {
-      const isWhole = byteLength === largestPieceBytes && buffer.byteLength === byteLength;
+    for (const { buffer, byteLength } of this.chunks) {
+      const isWhole = byteLength === maxChunkBytes && buffer.byteLength === byteLength;
       if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
     }
-    this.pieces.length = 0;
+    this.chunks.length = 0;
   }
 
   #fitsSlab(bytes: Uint8Array): boolean {
@@ -72,27 +72,27 @@ export class Part {
   }
 
   #closeSlab(): void {
-    if (this.#slab) this.pieces.push(this.#slab.subarray(0, this.#slabUsedBytes));
+    if (this.#slab) this.chunks.push(this.#slab.subarray(0, this.#slabUsedBytes));
     this.#slab = undefined;
     this.#slabUsedBytes = 0;
   }
 }
 
 /** The same bytes in pieces no larger than memory is granted at once. */
-export function* inPieces(bytes: Uint8Array): Generator<Uint8Array> {
-  if (bytes.byteLength <= largestPieceBytes) {
+export function* inChunks(bytes: Uint8Array): Generator<Uint8Array> {
+  if (bytes.byteLength <= maxChunkBytes) {
     if (bytes.byteLength > 0) yield bytes;
     return;
   }
-  for (let start = 0; start < bytes.byteLength; start += largestPieceBytes) {
-    yield bytes.subarray(start, start + largestPieceBytes);
+  for (let start = 0; start < bytes.byteLength; start += maxChunkBytes) {
+    yield bytes.subarray(start, start + maxChunkBytes);
   }
 }
 
 // A piece of a large buffer is charged for itself, as its neighbours are charged for themselves.
 function isWorthKeeping(bytes: Uint8Array): boolean {
-  if (bytes.byteLength < crumbBytes) return false;
-  return bytes.byteLength >= bytes.buffer.byteLength * 0.875 || bytes.byteLength === largestPieceBytes;
+  if (bytes.byteLength < smallChunkBytes) return false;
+  return bytes.byteLength >= bytes.buffer.byteLength * 0.875 || bytes.byteLength === maxChunkBytes;
 }
 
 // A small file must not cost a large slab.

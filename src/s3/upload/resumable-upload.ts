@@ -4,19 +4,19 @@
  */
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
 import { crc32FromBase64 } from './crc32.ts';
-import type { SentPart } from './multipart-upload.ts';
-import { newestOf, openUploadsBelow, partsOf } from './list-uploads.ts';
+import type { UploadedPart } from './multipart-upload.ts';
+import { newestUpload, listUploads, listParts } from './list-uploads.ts';
 import { partBytesOf } from './part-size.ts';
-import { gatewayMark, hasMark, mostDataParts, ownerMark, supersededMark } from './owner-parts.ts';
+import { gatewayTagPart, hasMark, maxDataParts, ownerTagPart, supersededMark } from './owner-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 /** Who may continue an upload, and for how long after its last part. */
-export type Resumption = { readonly owner: string; readonly windowMs: number };
+export type ResumePolicy = { readonly owner: string; readonly windowMs: number };
 
-export type InterruptedUpload = {
+export type ResumableUpload = {
   readonly uploadId: string;
   /** An unbroken run from part 1. */
-  readonly parts: readonly SentPart[];
+  readonly parts: readonly UploadedPart[];
   /** Of that run, in bytes. */
   readonly sizeBytes: number;
   /** Numbers behind that run under which S3 has bytes. Whoever goes on must void them: they need not fit what comes now. */
@@ -28,40 +28,41 @@ export type InterruptedUpload = {
 type Target = {
   readonly bucket: string;
   readonly key: string;
-  readonly resumption: Resumption;
+  readonly resumption: ResumePolicy;
   readonly signal: AbortSignal;
 };
 
 /** Uploads of one key that are looked at, the newest first: a stranger's many must not cost much. */
-const mostCandidates = 20;
+const maxCandidates = 20;
 
 /**
  * The user's interrupted upload of this key. Undefined where there is none, and where there are several: every new upload
  * supersedes the older ones, so only a race between tasks leaves two, and which is the newer one is not known then.
  */
-export async function findInterruptedUpload(
+export async function findResumableUpload(
   storage: S3Storage,
   { bucket, key, resumption, signal }: Target,
-): Promise<InterruptedUpload | undefined> {
+): Promise<ResumableUpload | undefined> {
   const open = [];
-  for await (const upload of openUploadsBelow(storage, bucket, key, signal)) {
+  for await (const upload of listUploads(storage, bucket, key, signal)) {
     // Keys come in order, and the shortest that begins with the key is the key itself.
     if (upload.key !== key) break;
     open.push(upload);
   }
   open.sort((one, other) => other.initiated.getTime() - one.initiated.getTime());
-  const owner = ownerMark(resumption.owner, bucket, key);
+  const owner = ownerTagPart(resumption.owner, bucket, key);
   const found = [];
-  for (const upload of open.slice(0, mostCandidates)) {
-    const listed = await partsOf(storage, bucket, upload, signal);
-    if (!hasMark(gatewayMark, listed) || !hasMark(owner, listed) || hasMark(supersededMark, listed)) continue;
-    if (newestOf(upload, listed).getTime() < Date.now() - resumption.windowMs) continue;
+  for (const upload of open.slice(0, maxCandidates)) {
+    const listed = await listParts(storage, bucket, upload, signal);
+    if (!hasMark(gatewayTagPart, listed) || !hasMark(owner, listed) || hasMark(supersededMark, listed))
+      continue;
+    if (newestUpload(upload, listed).getTime() < Date.now() - resumption.windowMs) continue;
     found.push({ upload, listed });
   }
   const [newest, older] = found;
   if (!newest || older) return undefined;
   const { upload, listed } = newest;
-  const parts = unbrokenRun(listed, partBytesOf(storage).smallest);
+  const parts = contiguousParts(listed, partBytesOf(storage).smallest);
   if (parts.length === 0) return undefined;
   return {
     uploadId: upload.uploadId,
@@ -73,10 +74,7 @@ export async function findInterruptedUpload(
 }
 
 /** The same upload cut to exactly so many bytes; undefined where no part ends there. */
-export function firstBytesOf(
-  interrupted: InterruptedUpload,
-  sizeBytes: number,
-): InterruptedUpload | undefined {
+export function truncateTo(interrupted: ResumableUpload, sizeBytes: number): ResumableUpload | undefined {
   for (let count = interrupted.parts.length; count > 0; count--) {
     const parts = interrupted.parts.slice(0, count);
     if (sizeOf(parts) !== sizeBytes) continue;
@@ -90,17 +88,17 @@ export function firstBytesOf(
  * The same upload, cut so that its length is surely less than the file's: without its last part, unless bytes behind it show
  * that the file is longer. A client that finds the length of its whole file takes it for uploaded, and nothing is published.
  */
-export function surelyUnfinished(interrupted: InterruptedUpload): InterruptedUpload | undefined {
+export function withoutLastPart(interrupted: ResumableUpload): ResumableUpload | undefined {
   if (interrupted.staleParts.length > 0) return interrupted;
   const lastBytes = interrupted.parts.at(-1)?.sizeBytes ?? 0;
-  return firstBytesOf(interrupted, interrupted.sizeBytes - lastBytes);
+  return truncateTo(interrupted, interrupted.sizeBytes - lastBytes);
 }
 
-function unbrokenRun(listed: readonly ListedPart[], smallestPartBytes: number): SentPart[] {
-  const run: SentPart[] = [];
+function contiguousParts(listed: readonly ListedPart[], smallestPartBytes: number): UploadedPart[] {
+  const run: UploadedPart[] = [];
   for (const { PartNumber, ETag, Size, ChecksumCRC32 } of listed) {
     const crc32 = crc32FromBase64(ChecksumCRC32);
-    const isNext = PartNumber === run.length + 1 && PartNumber <= mostDataParts;
+    const isNext = PartNumber === run.length + 1 && PartNumber <= maxDataParts;
     if (!isNext || ETag === undefined || Size === undefined || crc32 === undefined) break;
     // The tail of a file whose commit failed, or a void: nothing may follow it.
     if (Size < smallestPartBytes) break;
@@ -112,9 +110,9 @@ function unbrokenRun(listed: readonly ListedPart[], smallestPartBytes: number): 
 function dataNumbersAfter(last: number, listed: readonly ListedPart[]): number[] {
   return listed
     .map(({ PartNumber = 0 }) => PartNumber)
-    .filter((number) => number > last && number <= mostDataParts);
+    .filter((number) => number > last && number <= maxDataParts);
 }
 
-function sizeOf(parts: readonly SentPart[]): number {
+function sizeOf(parts: readonly UploadedPart[]): number {
   return parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -4,11 +4,11 @@
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import {
-  findInterruptedUpload,
-  firstBytesOf,
-  surelyUnfinished,
-  type InterruptedUpload,
-  type Resumption,
+  findResumableUpload,
+  truncateTo,
+  withoutLastPart,
+  type ResumableUpload,
+  type ResumePolicy,
 } from './resumable-upload.ts';
 import { liveUploadsOf, type UploadClaim } from '../active-uploads.ts';
 import { findObjectAtOnce } from '../client/object-lookup.ts';
@@ -21,32 +21,32 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 type ObjectName = { readonly bucket: string; readonly key: string };
 
 export type UploadRestart = {
-  readonly resumption: Resumption;
-  readonly interrupted?: InterruptedUpload;
+  readonly resumption: ResumePolicy;
+  readonly interrupted?: ResumableUpload;
   /** Released when the upload is over, or was not opened. */
   readonly claim?: UploadClaim;
 };
 
-const mostRemembered = 1000;
+const maxOffers = 1000;
 
-export class Restarts {
+export class ResumeOffers {
   readonly #storage: S3Storage;
-  readonly #resumption: Resumption;
-  readonly #told = new Map<string, InterruptedUpload>();
+  readonly #resumption: ResumePolicy;
+  readonly #told = new Map<string, ResumableUpload>();
 
-  constructor(storage: S3Storage, resumption: Resumption) {
+  constructor(storage: S3Storage, resumption: ResumePolicy) {
     this.#storage = storage;
     this.#resumption = resumption;
   }
 
   /** Looks for an interrupted upload and remembers that the session was told of it. Undefined where S3 cannot tell. */
-  async offer(object: ObjectName, signal: AbortSignal): Promise<number | undefined> {
+  async advertise(object: ObjectName, signal: AbortSignal): Promise<number | undefined> {
     this.#told.delete(object.key);
     const newest = await this.#find(object, signal);
-    const found = newest && surelyUnfinished(newest);
+    const found = newest && withoutLastPart(newest);
     if (!found || (await this.#isOutOfDate(object, found, signal))) return undefined;
     const [oldest] = this.#told.keys();
-    if (this.#told.size >= mostRemembered && oldest !== undefined) this.#told.delete(oldest);
+    if (this.#told.size >= maxOffers && oldest !== undefined) this.#told.delete(oldest);
     this.#told.set(object.key, found);
     return found.sizeBytes;
   }
@@ -68,7 +68,7 @@ export class Restarts {
     if (offset === 'end') return await this.#beginVersion(object, signal);
     // Nothing is published, so the offset can only mean an upload that broke.
     const found = await this.#find(object, signal);
-    const interrupted = found && firstBytesOf(found, offset);
+    const interrupted = found && truncateTo(found, offset);
     return interrupted ? this.#continue(object, interrupted) : { resumption };
   }
 
@@ -99,19 +99,15 @@ export class Restarts {
     }
   }
 
-  #continue({ bucket, key }: ObjectName, interrupted: InterruptedUpload): UploadRestart {
+  #continue({ bucket, key }: ObjectName, interrupted: ResumableUpload): UploadRestart {
     const claim = liveUploadsOf(this.#storage).claim(bucket, key);
     return { resumption: this.#resumption, interrupted, claim };
   }
 
   /** The upload that the session was told of, as it is now: it may have been superseded, or continued by another session. */
-  async #confirmed(
-    object: ObjectName,
-    told: InterruptedUpload,
-    signal: AbortSignal,
-  ): Promise<InterruptedUpload> {
+  async #confirmed(object: ObjectName, told: ResumableUpload, signal: AbortSignal): Promise<ResumableUpload> {
     const found = await this.#find(object, signal);
-    const now = found && firstBytesOf(found, told.sizeBytes);
+    const now = found && truncateTo(found, told.sizeBytes);
     const isSame =
       now?.uploadId === told.uploadId &&
       now.parts.every(({ ETag }, index) => ETag === told.parts[index]?.ETag);
@@ -121,9 +117,9 @@ export class Restarts {
     return now;
   }
 
-  async #find({ bucket, key }: ObjectName, signal: AbortSignal): Promise<InterruptedUpload | undefined> {
+  async #find({ bucket, key }: ObjectName, signal: AbortSignal): Promise<ResumableUpload | undefined> {
     try {
-      return await findInterruptedUpload(this.#storage, {
+      return await findResumableUpload(this.#storage, {
         bucket,
         key,
         resumption: this.#resumption,
@@ -144,7 +140,7 @@ export class Restarts {
    */
   async #isOutOfDate(
     object: ObjectName,
-    { initiatedAt }: InterruptedUpload,
+    { initiatedAt }: ResumableUpload,
     signal: AbortSignal,
   ): Promise<boolean> {
     const publishedAt = await this.#publishedAt(object, signal);

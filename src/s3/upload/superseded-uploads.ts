@@ -6,15 +6,15 @@
  */
 import { AbortMultipartUploadCommand, type Part as ListedPart } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import { inParallel } from '../../util/for-each-concurrent.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { liveUploadsOf, type UploadClaim } from '../active-uploads.ts';
 import { MultipartUpload } from './multipart-upload.ts';
-import { openUploadsBelow, partsOf, type OpenUpload } from './list-uploads.ts';
+import { listUploads, listParts, type UnfinishedUpload } from './list-uploads.ts';
 import { isNoSuchUpload, withRetries } from '../client/retry.ts';
 import { storageErrorEvent } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import {
-  gatewayMark,
+  gatewayTagPart,
   hasMark,
   hasPart,
   interruptedMark,
@@ -46,18 +46,18 @@ export async function supersedeUploads(storage: S3Storage, names: Names): Promis
   if ('key' in names) live.supersede(bucket, names.key, names.except);
   else live.supersedeBelow(bucket, names.prefix);
   let resumable = 0;
-  await inParallel(await uploadsOf(storage, names), requestsAtOnce, async (upload) => {
+  await forEachConcurrent(await uploadsOf(storage, names), requestsAtOnce, async (upload) => {
     if (await supersede(storage, bucket, upload, signal)) resumable++;
   });
   return resumable;
 }
 
-async function uploadsOf(storage: S3Storage, names: Names): Promise<OpenUpload[]> {
+async function uploadsOf(storage: S3Storage, names: Names): Promise<UnfinishedUpload[]> {
   const { bucket, signal } = names;
-  const list = async (): Promise<OpenUpload[]> => {
-    const uploads: OpenUpload[] = [];
+  const list = async (): Promise<UnfinishedUpload[]> => {
+    const uploads: UnfinishedUpload[] = [];
     const prefix = 'key' in names ? names.key : names.prefix;
-    for await (const upload of openUploadsBelow(storage, bucket, prefix, signal)) {
+    for await (const upload of listUploads(storage, bucket, prefix, signal)) {
       // Keys come in order, and the shortest that begins with the key is the key itself.
       if ('key' in names && upload.key !== names.key) break;
       uploads.push(upload);
@@ -81,18 +81,20 @@ async function uploadsOf(storage: S3Storage, names: Names): Promise<OpenUpload[]
 async function supersede(
   storage: S3Storage,
   bucket: string,
-  upload: OpenUpload,
+  upload: UnfinishedUpload,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    const parts = await retried(storage, 'ListParts', signal, () => partsOf(storage, bucket, upload, signal));
+    const parts = await retried(storage, 'ListParts', signal, () =>
+      listParts(storage, bucket, upload, signal),
+    );
     if (!isGateways(parts) || hasMark(supersededMark, parts)) return false;
     if (hasMark(interruptedMark, parts) && !liveUploadsOf(storage).isBeingWritten(upload.uploadId)) {
       if (await isAborted(storage, bucket, upload, signal)) return true;
     }
     const target = { bucket, key: upload.key, attributes: {}, integrity: 'whole' } as const;
     const multipart = MultipartUpload.adopt(storage, target, { uploadId: upload.uploadId, parts: [] });
-    await retried(storage, 'UploadPart', signal, () => multipart.sendMark(supersededMark, signal));
+    await retried(storage, 'UploadPart', signal, () => multipart.uploadTagPart(supersededMark, signal));
     // It may have broken meanwhile, in another task, which looked for the mark before it was there.
     void removeIfSuperseded(storage, bucket, upload);
     return true;
@@ -106,7 +108,7 @@ async function supersede(
 /** Whether a session could resume it: an upload of this gateway with its owner's mark, and checksums of its parts. */
 function isGateways(parts: readonly ListedPart[]): boolean {
   return (
-    hasMark(gatewayMark, parts) &&
+    hasMark(gatewayTagPart, parts) &&
     hasPart(ownerPartNumber, parts) &&
     parts.every(({ ChecksumCRC32 }) => ChecksumCRC32 !== undefined)
   );
@@ -116,11 +118,11 @@ function isGateways(parts: readonly ListedPart[]): boolean {
 export async function removeIfSuperseded(
   storage: S3Storage,
   bucket: string,
-  upload: Pick<OpenUpload, 'key' | 'uploadId'>,
+  upload: Pick<UnfinishedUpload, 'key' | 'uploadId'>,
   signal: AbortSignal = AbortSignal.timeout(removalMs),
 ): Promise<void> {
   try {
-    const parts = await partsOf(storage, bucket, upload, signal);
+    const parts = await listParts(storage, bucket, upload, signal);
     if (hasMark(supersededMark, parts) && hasMark(interruptedMark, parts)) {
       await abort(storage, bucket, upload, signal);
     }
@@ -137,7 +139,7 @@ const removalMs = 15_000;
 async function isAborted(
   storage: S3Storage,
   bucket: string,
-  upload: OpenUpload,
+  upload: UnfinishedUpload,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
@@ -155,7 +157,7 @@ async function isAborted(
 async function abort(
   { client }: S3Storage,
   bucket: string,
-  { key, uploadId }: Pick<OpenUpload, 'key' | 'uploadId'>,
+  { key, uploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>,
   signal: AbortSignal,
 ): Promise<void> {
   await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }), {
@@ -164,10 +166,10 @@ async function abort(
 }
 
 function retried<Result>(
-  { patienceMs }: S3Storage,
+  { retryTimeoutMs: patienceMs }: S3Storage,
   operation: string,
   signal: AbortSignal,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  return withRetries(run, { signal, operation, patienceMs });
+  return withRetries(run, { signal, operation, retryTimeoutMs: patienceMs });
 }

@@ -6,22 +6,28 @@
 import { randomUUID } from 'node:crypto';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Upload } from '../../filesystem/filesystem.ts';
-import { learnFromAnswer, objectChecksum } from './checksum.ts';
-import { inParallel } from '../../util/for-each-concurrent.ts';
-import type { InterruptedUpload, Resumption } from './resumable-upload.ts';
-import { copiedRanges, findKeptBytes, isCopyable, readBack, type KeptBytes } from './existing-prefix.ts';
+import { noteChecksumSupport, objectChecksum } from './checksum.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
+import type { ResumableUpload, ResumePolicy } from './resumable-upload.ts';
+import {
+  copyRanges,
+  findExistingPrefix,
+  isCopyable,
+  downloadPrefix,
+  type ExistingPrefix,
+} from './existing-prefix.ts';
 import { liveUploadsOf, type UploadClaim } from '../active-uploads.ts';
 import { MultipartUpload } from './multipart-upload.ts';
 import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
 import { putObject } from '../client/operations.ts';
-import { earliestPartBytes, partBytesOf, partSizeBytes, type PartSizeOptions } from './part-size.ts';
-import { inPieces, largestPieceBytes, Part } from './part.ts';
-import { mostPartsInFlight, PartSender } from './part-uploader.ts';
-import { publish, uploadMarkName, type Condition, type Publication } from './commit.ts';
+import { minPartBytesAt, partBytesOf, partSizeBytes, type PartSizeOptions } from './part-size.ts';
+import { inChunks, maxChunkBytes, Part } from './part.ts';
+import { maxPartsInFlight, PartUploader } from './part-uploader.ts';
+import { commitUpload, uploadIdMetadata, type Condition, type Commit } from './commit.ts';
 import { storageErrorEvent } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { removeIfSuperseded } from './superseded-uploads.ts';
-import { interruptedMark, ownerMark } from './owner-parts.ts';
+import { interruptedMark, ownerTagPart } from './owner-parts.ts';
 import type { UploadMemory } from '../transfer-memory.ts';
 
 export type S3UploadOptions = {
@@ -35,9 +41,9 @@ export type S3UploadOptions = {
   /** Of the new object; those of an object that it replaces or continues are not kept. */
   readonly attributes?: ObjectAttributes;
   /** Who may continue the upload if it breaks; where absent, nothing of a broken upload is kept. */
-  readonly resumption?: Resumption;
+  readonly resumePolicy?: ResumePolicy;
   /** The broken upload that this one continues; the offset is then its size. */
-  readonly interrupted?: InterruptedUpload;
+  readonly resumable?: ResumableUpload;
   /** Of an upload that may be continued if it breaks; released when the upload is over. */
   readonly claim?: UploadClaim;
   readonly signal: AbortSignal;
@@ -49,14 +55,14 @@ export type S3UploadOptions = {
  * what S3 answered. An upload into a new name, or one that replaces, costs no request before its first part.
  */
 export async function openS3Upload(storage: S3Storage, options: S3UploadOptions): Promise<Upload> {
-  if (options.interrupted) {
-    await liveUploadsOf(storage).takeOver(options.interrupted.uploadId);
+  if (options.resumable) {
+    await liveUploadsOf(storage).takeOver(options.resumable.uploadId);
     return new S3Upload(storage, options, undefined);
   }
-  if (options.ifExists === 'refuse' && (await findKeptBytes(storage, { ...options, offset: 'end' }))) {
+  if (options.ifExists === 'refuse' && (await findExistingPrefix(storage, { ...options, offset: 'end' }))) {
     throw new FilesystemError('exists', 'the name is taken');
   }
-  const kept = await findKeptBytes(storage, options);
+  const kept = await findExistingPrefix(storage, options);
   const upload = new S3Upload(storage, options, kept);
   if (kept) await upload.begin(kept);
   return upload;
@@ -71,10 +77,10 @@ class S3Upload implements Upload {
   readonly keptBytes: number;
   readonly #storage: S3Storage;
   readonly #options: S3UploadOptions;
-  readonly #kept: KeptBytes | undefined;
+  readonly #kept: ExistingPrefix | undefined;
   readonly #mark = randomUUID();
   readonly #memory: UploadMemory;
-  readonly #sender: PartSender;
+  readonly #sender: PartUploader;
   /** Aborted by the first failure, or when the transfer is; its reason is what the upload failed of. */
   readonly #ended = new AbortController();
   #part = new Part();
@@ -85,17 +91,18 @@ class S3Upload implements Upload {
   #unregister: (() => void) | undefined;
   #isClosed = false;
 
-  constructor(storage: S3Storage, options: S3UploadOptions, kept: KeptBytes | undefined) {
-    const { bucket, key, interrupted, resumption, signal } = options;
+  constructor(storage: S3Storage, options: S3UploadOptions, kept: ExistingPrefix | undefined) {
+    const { bucket, key, resumable: interrupted, resumePolicy: resumption, signal } = options;
     this.#storage = storage;
     this.#options = options;
     this.#kept = kept;
     this.#sizeBytes = interrupted?.sizeBytes ?? 0;
     this.keptBytes = interrupted?.sizeBytes ?? kept?.sizeBytes ?? 0;
-    this.#sender = new PartSender({
+    this.#sender = new PartUploader({
       open: (requestSignal) => this.#openMultipart(requestSignal),
       firstPartNumber: (interrupted?.parts.length ?? 0) + 1,
-      ownerMark: () => (resumption && this.#mayBeKept ? ownerMark(resumption.owner, bucket, key) : undefined),
+      ownerMark: () =>
+        resumption && this.#mayBeKept ? ownerTagPart(resumption.owner, bucket, key) : undefined,
       onFailure: (error) => this.#fail(error),
     });
     this.#memory = storage.memory.openUpload(this.#claimBytes);
@@ -106,10 +113,10 @@ class S3Upload implements Upload {
   }
 
   /** Puts the bytes to keep in front: S3 copies them while the client's bytes come in, or a short head is read back. */
-  async begin(kept: KeptBytes): Promise<void> {
+  async begin(kept: ExistingPrefix): Promise<void> {
     try {
       if (isCopyable(this.#storage, kept)) {
-        for (const range of copiedRanges(kept)) {
+        for (const range of copyRanges(kept)) {
           this.#sender.copy(range);
           await this.#sender.room();
         }
@@ -118,7 +125,7 @@ class S3Upload implements Upload {
         await this.#sender.open();
       } else {
         const source = { ...this.#options, signal: this.#ended.signal };
-        await this.write(await readBack(this.#storage, source, kept));
+        await this.write(await downloadPrefix(this.#storage, source, kept));
       }
       this.#throwIfFailed();
     } catch (error) {
@@ -130,7 +137,7 @@ class S3Upload implements Upload {
 
   write(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#closing !== undefined || this.#ended.signal.aborted) return this.#rejected();
-    const pieces = [...inPieces(bytes)];
+    const pieces = [...inChunks(bytes)];
     const taken = this.#writing ? 0 : pieces.findIndex((piece) => this.#sender.isFull || !this.#take(piece));
     if (taken === -1 && !this.#sender.isFull) return undefined;
     const writing = this.#writeSlowly(taken === -1 ? [] : pieces.slice(taken), this.#writing);
@@ -177,7 +184,7 @@ class S3Upload implements Upload {
     await this.#sender.settled();
     this.#throwIfFailed();
     const multipart = await this.#sender.multipart;
-    const mark = this.#options.interrupted ? undefined : this.#mark;
+    const mark = this.#options.resumable ? undefined : this.#mark;
     await multipart.complete(this.#condition, mark, this.#ended.signal);
   }
 
@@ -186,7 +193,7 @@ class S3Upload implements Upload {
     const { bucket, key } = this.#options;
     const part = this.#part;
     const pieces = part.finish();
-    const publication: Publication = {
+    const publication: Commit = {
       bucket,
       key,
       identity: { mark: this.#mark },
@@ -202,16 +209,16 @@ class S3Upload implements Upload {
           conditions,
           signal,
         });
-        learnFromAnswer(client, answer);
+        noteChecksumSupport(client, answer);
       },
     };
-    await publish(this.#storage, publication, this.#ended.signal);
+    await commitUpload(this.#storage, publication, this.#ended.signal);
   }
 
   /** Whether the piece could be had at once. */
   #take(piece: Uint8Array): boolean {
     const neededBytes = this.#part.memoryFor(piece);
-    if (neededBytes > 0 && !this.#memory.tryHold(neededBytes)) return false;
+    if (neededBytes > 0 && !this.#memory.tryReserve(neededBytes)) return false;
     this.#append(piece);
     return true;
   }
@@ -229,8 +236,8 @@ class S3Upload implements Upload {
       this.#throwIfFailed();
       if (this.#take(piece)) continue;
       // Memory is short: what is large enough to be a part goes now, and its memory comes back the sooner.
-      if (this.#part.sizeBytes >= earliestPartBytes(this.#partSizeOptions)) this.#sendPart();
-      await this.#memory.hold(this.#part.memoryFor(piece), this.#ended.signal);
+      if (this.#part.sizeBytes >= minPartBytesAt(this.#partSizeOptions)) this.#sendPart();
+      await this.#memory.reserve(this.#part.memoryFor(piece), this.#ended.signal);
       this.#append(piece);
     }
     await this.#sender.room();
@@ -244,7 +251,7 @@ class S3Upload implements Upload {
   }
 
   async #openMultipart(signal: AbortSignal): Promise<MultipartUpload> {
-    const { bucket, key, interrupted } = this.#options;
+    const { bucket, key, resumable: interrupted } = this.#options;
     const integrity = this.#kept && isCopyable(this.#storage, this.#kept) ? 'parts' : 'whole';
     const target = { bucket, key, attributes: this.#attributes, integrity } as const;
     const multipart = interrupted
@@ -256,7 +263,7 @@ class S3Upload implements Upload {
     }
     // Before the first new part: mixed with parts of then, those of now would make up a file that never was.
     const stale = interrupted ? [...interrupted.staleParts, interruptedMark.partNumber] : [];
-    await inParallel(stale, mostPartsInFlight, (number) => multipart.voidPart(number, signal), signal);
+    await forEachConcurrent(stale, maxPartsInFlight, (number) => multipart.voidPart(number, signal), signal);
     return multipart;
   }
 
@@ -274,12 +281,12 @@ class S3Upload implements Upload {
 
   /** What the next part must be able to hold: the least it is sent with, and what may come in one piece beyond that. */
   get #claimBytes(): number {
-    return earliestPartBytes(this.#partSizeOptions) + 2 * largestPieceBytes;
+    return minPartBytesAt(this.#partSizeOptions) + 2 * maxChunkBytes;
   }
 
   get #attributes(): ObjectAttributes {
     const { attributes } = this.#options;
-    return { ...attributes, Metadata: { ...attributes?.Metadata, [uploadMarkName]: this.#mark } };
+    return { ...attributes, Metadata: { ...attributes?.Metadata, [uploadIdMetadata]: this.#mark } };
   }
 
   readonly #onAbort = (): void => {
@@ -305,7 +312,7 @@ class S3Upload implements Upload {
    * a version when a newer one was begun.
    */
   get #mayBeKept(): boolean {
-    const { resumption, ifExists, claim } = this.#options;
+    const { resumePolicy: resumption, ifExists, claim } = this.#options;
     if (claim?.isSuperseded === true) return false;
     return resumption !== undefined && resumption.windowMs > 0 && ifExists === 'replace' && !this.#kept;
   }
@@ -338,7 +345,7 @@ class S3Upload implements Upload {
     this.#close();
     const multipart = await this.#sender.multipart?.catch(() => undefined);
     if (!multipart) return;
-    if (this.#isWorthKeeping && multipart.isContinuable) await this.#keep(multipart);
+    if (this.#isWorthKeeping && multipart.isResumable) await this.#keep(multipart);
     else await multipart.abort();
   }
 
@@ -351,7 +358,7 @@ class S3Upload implements Upload {
     const signal = AbortSignal.timeout(keepMs);
     const { bucket, key } = this.#options;
     const { uploadId } = multipart;
-    await multipart.sendMark(interruptedMark, signal).catch(() => undefined);
+    await multipart.uploadTagPart(interruptedMark, signal).catch(() => undefined);
     await removeIfSuperseded(this.#storage, bucket, { key, uploadId }, signal);
   }
 

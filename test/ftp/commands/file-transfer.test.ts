@@ -302,7 +302,7 @@ describe('STOR', () => {
     const filesystem = await start();
     for (const announced of [2, 4]) {
       const client = await side.connection();
-      side.session.announcedBytes = announced;
+      side.session.allocatedBytes = announced;
       client.end('abc');
       assert.equal(
         await side.command('STOR', 'f'),
@@ -311,7 +311,7 @@ describe('STOR', () => {
     }
     assert.equal(filesystem.readFile('/f'), undefined);
     const client = await side.connection();
-    side.session.announcedBytes = 3;
+    side.session.allocatedBytes = 3;
     client.end('abc');
     assert.equal(await side.command('STOR', 'f'), '226 Transfer complete.\r\n');
   });

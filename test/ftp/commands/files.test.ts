@@ -1,7 +1,7 @@
 /** Files and directories by name, their times and digests, and what each kind of user may do with them. */
 import assert from 'node:assert/strict';
 import { after, beforeEach, afterEach, describe, it } from 'node:test';
-import type { Permissions } from '../../../src/users/user.ts';
+import type { PermissionSet } from '../../../src/users/user.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
@@ -21,7 +21,7 @@ const users = (['read-write', 'read-only', 'write-only'] as const).map((permissi
 let gateway: TestGateway;
 let client: Dialogue;
 
-async function logIn(permissions: Permissions): Promise<void> {
+async function logIn(permissions: PermissionSet): Promise<void> {
   gateway = await startTestGateway({ users });
   gateway.filesystem.putFile('/dir/a file', 'content', new Date('2024-02-29T12:34:56Z'));
   gateway.filesystem.putDirectory('/empty');

@@ -7,7 +7,7 @@ import { connect, type Socket } from 'node:net';
 import type { Command, LoginCommand } from '../../../src/ftp/commands/command.ts';
 import { dataConnectionCommands } from '../../../src/ftp/commands/data-connection.ts';
 import { listingCommands } from '../../../src/ftp/commands/listing.ts';
-import { transferCommands } from '../../../src/ftp/commands/file-transfer.ts';
+import { fileTransferCommands } from '../../../src/ftp/commands/file-transfer.ts';
 import { formatReply, type Reply } from '../../../src/ftp/commands/reply.ts';
 import type { Login, Session } from '../../../src/ftp/commands/session.ts';
 import { parseAdvertisedAddress } from '../../../src/net/advertised-address.ts';
@@ -18,11 +18,11 @@ import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
 import { rootPathname } from '../../../src/filesystem/pathname.ts';
 import type { GatewayEvent } from '../../../src/observability/event.ts';
-import type { Permissions } from '../../../src/users/user.ts';
+import type { PermissionSet } from '../../../src/users/user.ts';
 
 export type DataSideOptions = Partial<TransferSettings> & {
   readonly filesystem?: Filesystem;
-  readonly permissions?: Permissions;
+  readonly permissions?: PermissionSet;
   readonly listenAddress?: string;
   readonly advertisedAddress?: string;
   readonly activeMode?: 'on' | 'off';
@@ -96,7 +96,7 @@ export class DataSide {
         activeMode: options.activeMode ?? 'on',
         dataConnectionTimeoutMs: options.dataConnectionTimeoutMs ?? 5_000,
       }),
-      ...transferCommands(settings),
+      ...fileTransferCommands(settings),
       ...listingCommands(settings),
     ];
     this.#commands = new Map(commands.map((command) => [command.verb, command]));

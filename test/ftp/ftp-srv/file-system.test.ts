@@ -9,7 +9,7 @@ import { Client, FTPError } from 'basic-ftp';
 import { FtpSrv } from 'ftp-srv';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
-import { StockFilesystem } from '../../../src/ftp/ftp-srv/file-system.ts';
+import { FtpSrvFileSystem } from '../../../src/ftp/ftp-srv/file-system.ts';
 import { openTestStorage, type TestStorage } from '../../support/s3-storage.ts';
 import { get } from '../../filesystem/contract.ts';
 
@@ -33,7 +33,7 @@ describe('A stock ftp-srv with the S3 filesystem', () => {
     });
     server.on('login', ({ connection }, resolve) => {
       // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- it only calls the methods
-      resolve({ fs: new StockFilesystem(filesystem, connection) });
+      resolve({ fs: new FtpSrvFileSystem(filesystem, connection) });
     });
     await server.listen();
     client = new Client(20_000);
@@ -84,7 +84,7 @@ describe('A stock ftp-srv with the S3 filesystem', () => {
 describe('StockFilesystem', () => {
   it('finishes a write after the commit, and not before', async () => {
     const filesystem = new MemoryFilesystem();
-    const { stream, clientPath } = await new StockFilesystem(filesystem).write('new.txt');
+    const { stream, clientPath } = await new FtpSrvFileSystem(filesystem).write('new.txt');
     assert.equal(clientPath, '/new.txt');
     stream.write('content');
     assert.equal(filesystem.readFile('/new.txt'), undefined);
@@ -97,7 +97,7 @@ describe('StockFilesystem', () => {
     const filesystem = new MemoryFilesystem();
     filesystem.putFile('/file', 'old');
     for (const isEnded of [false, true]) {
-      const { stream } = await new StockFilesystem(filesystem).write('file');
+      const { stream } = await new FtpSrvFileSystem(filesystem).write('file');
       stream.write('half');
       if (isEnded) stream.end();
       stream.destroy(new Error('the connection was reset'));
@@ -109,7 +109,7 @@ describe('StockFilesystem', () => {
   it('keeps a working directory, and resolves every path against it', async () => {
     const filesystem = new MemoryFilesystem();
     filesystem.putFile('/a/b/file', 'x');
-    const stock = new StockFilesystem(filesystem);
+    const stock = new FtpSrvFileSystem(filesystem);
     assert.equal(await stock.chdir('a'), '/a');
     assert.equal(await stock.chdir('../a/b'), '/a/b');
     assert.equal(stock.currentDirectory(), '/a/b');

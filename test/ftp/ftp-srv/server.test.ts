@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once, type EventEmitter } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { Engine } from '../../../src/ftp/ftp-srv/server.ts';
+import { FtpSrvServer } from '../../../src/ftp/ftp-srv/server.ts';
 import {
   checkConnection,
   checkServer,
@@ -37,9 +37,9 @@ async function readLine(client: Socket): Promise<string> {
 }
 
 describe('the engine adapter', () => {
-  let engine: Engine;
+  let engine: FtpSrvServer;
   before(() => {
-    engine = new Engine();
+    engine = new FtpSrvServer();
   });
   after(() => engine.close());
 
@@ -124,7 +124,7 @@ describe('the engine adapter', () => {
     };
     process.on('warning', onWarning);
     const before = process.listenerCount('SIGTERM');
-    const engines = Array.from({ length: 20 }, () => new Engine());
+    const engines = Array.from({ length: 20 }, () => new FtpSrvServer());
     assert.equal(process.listenerCount('SIGTERM'), before);
     assert.equal(process.listenerCount('SIGINT'), 0);
     assert.equal(process.listenerCount('SIGQUIT'), 0);
@@ -141,7 +141,7 @@ describe('the start-up check names what has moved:', () => {
     close: () => void;
   }> => {
     const { socket, close } = await socketPair();
-    const engine = new Engine();
+    const engine = new FtpSrvServer();
     let connection: FtpSrvConnection | undefined;
     engine.once('connect', (event: { connection: FtpSrvConnection }) => (connection = event.connection));
     engine.server.emit('connection', socket);
@@ -152,7 +152,7 @@ describe('the start-up check names what has moved:', () => {
   it('nothing, in the version that is installed', async () => {
     const { connection, socket, close } = await connectionOf();
     checkConnection(connection, socket);
-    checkServer(new Engine());
+    checkServer(new FtpSrvServer());
     close();
   });
 
@@ -178,7 +178,7 @@ describe('the start-up check names what has moved:', () => {
   }
 
   it('server.connections', () => {
-    const engine = new Engine();
+    const engine = new FtpSrvServer();
     Object.assign(engine, { connections: undefined });
     assert.throws(() => checkServer(engine), /: server\.connections has changed\.$/);
   });

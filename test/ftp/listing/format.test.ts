@@ -11,9 +11,9 @@ import {
   selectFacts,
 } from '../../../src/ftp/listing/format.ts';
 import type { Entry } from '../../../src/filesystem/filesystem.ts';
-import type { Permissions, User } from '../../../src/users/user.ts';
+import type { PermissionSet, User } from '../../../src/users/user.ts';
 
-function user(permissions: Permissions): User {
+function user(permissions: PermissionSet): User {
   return { name: 'alice', home: { bucket: 'b', prefix: '' }, permissions };
 }
 

@@ -288,10 +288,10 @@ describe('The short way to S3', () => {
     const sent = Promise.withResolvers<undefined>();
     handlers = [(_request, response) => response.end(body, () => sent.resolve(undefined))];
     const answer = await get();
-    answer.holdAll();
+    answer.bufferAll();
     await sent.promise;
     assert.equal(digest(await answer.bytes()), digest(body));
-    assert.equal(answer.isDry, false);
+    assert.equal(answer.isEmpty, false);
   });
 
   it('ends the request at once when the signal aborts, and rejects with its reason', async () => {
@@ -304,9 +304,9 @@ describe('The short way to S3', () => {
     const body = new AbortController();
     handlers = [(_request, response) => response.write('first')];
     const answer = await get({ signal: body.signal });
-    await answer.take();
+    await answer.read();
     body.abort(reason);
-    await assert.rejects(answer.take(), reason);
+    await assert.rejects(answer.read(), reason);
     assert.equal(client.direct.underWay, 0);
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { bucketAddressOf } from '../../../src/s3/client/endpoint.ts';
+import { bucketEndpointOf } from '../../../src/s3/client/endpoint.ts';
 import { createS3Client, type S3ClientOptions } from '../../../src/s3/client/s3-client.ts';
 
 const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' };
@@ -68,7 +68,7 @@ describe('The address of a bucket', () => {
   for (const { what, bucket, options, ...expected } of addresses) {
     it(`is ${expected.origin}${expected.pathPrefix} for ${what}`, async () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials, ...options });
-      const { origin, pathPrefix, region, host, isEncrypted } = await bucketAddressOf(client, bucket);
+      const { origin, pathPrefix, region, host, isEncrypted } = await bucketEndpointOf(client, bucket);
       assert.deepEqual({ origin, pathPrefix, region }, expected);
       assert.equal(host, new URL(origin).host);
       assert.equal(isEncrypted, origin.startsWith('https:'));
@@ -82,7 +82,7 @@ describe('The address of a bucket', () => {
   ] as const) {
     it(`is refused for ${what}, whose requests are signed in another way`, async () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials });
-      await assert.rejects(bucketAddressOf(client, bucket), {
+      await assert.rejects(bucketEndpointOf(client, bucket), {
         kind: 'permission-denied',
         message: /of a kind that the gateway cannot use/,
       });

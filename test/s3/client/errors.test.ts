@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import {
-  filesystemErrorOf,
+  toFilesystemError,
   isNotFound,
   isPreconditionFailed,
   storageErrorEvent,
@@ -50,7 +50,7 @@ describe('An S3 error', () => {
   ] as const) {
     const status = '$metadata' in error ? JSON.stringify(error.$metadata) : '';
     it(`${error.name} ${error.message} ${status} is ${kind}${isReported ? ', reported' : ''}`, () => {
-      const mapped = filesystemErrorOf(error, 'stat');
+      const mapped = toFilesystemError(error, 'stat');
       assert.equal(mapped.kind, kind);
       assert.equal(mapped.cause, error);
       assert.equal(storageErrorEvent(error, 'stat', 'bucket') !== undefined, isReported);
@@ -62,7 +62,7 @@ describe('An S3 error', () => {
     for (const error of unknown) {
       let thrown: unknown = 'nothing';
       try {
-        filesystemErrorOf(error, 'stat');
+        toFilesystemError(error, 'stat');
       } catch (caught) {
         thrown = caught;
       }
@@ -70,12 +70,12 @@ describe('An S3 error', () => {
       assert.equal(storageErrorEvent(error, 'stat', 'bucket'), undefined);
     }
     const argumentError = Object.assign(new TypeError(), { code: 'ERR_INVALID_ARG_TYPE' });
-    assert.throws(() => filesystemErrorOf(argumentError, 'stat'), argumentError);
+    assert.throws(() => toFilesystemError(argumentError, 'stat'), argumentError);
   });
 
   it('that is a FilesystemError already is thrown on as it is', () => {
     const error = new FilesystemError('not-empty', 'x');
-    assert.throws(() => filesystemErrorOf(error, 'stat'), error);
+    assert.throws(() => toFilesystemError(error, 'stat'), error);
   });
 
   it('is reported with the bucket it names, and with nothing of what it says', () => {

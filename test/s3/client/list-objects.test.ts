@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { listingAnswerOf, type ListingAnswer } from '../../../src/s3/client/list-objects.ts';
+import { parseListObjects, type ListObjectsResponse } from '../../../src/s3/client/list-objects.ts';
 import {
   compareKeys,
   DirectoryEntries,
@@ -104,7 +104,7 @@ describe('The XML of a listing', () => {
   const xml = (body: string): string => `<?xml version="1.0"?><ListBucketResult>${body}</ListBucketResult>`;
 
   it('gives its entries, and the token of the next page', () => {
-    const answer = listingAnswerOf(
+    const answer = parseListObjects(
       xml(
         '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated>\n' +
           '<Contents>\n<Key>d/a &amp;&lt;&#252;&#x1F600;&amp;amp;</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified>' +
@@ -131,15 +131,15 @@ describe('The XML of a listing', () => {
   it('has its keys decoded where the server has encoded them, and only there', () => {
     const encoded =
       '<Contents><Key>a+b%2Bc%0A</Key></Contents><CommonPrefixes><Prefix>%C3%BC/</Prefix></CommonPrefixes>';
-    const keysOf = ({ page }: ListingAnswer) => [
+    const keysOf = ({ page }: ListObjectsResponse) => [
       ...page.objects.map(({ key }) => key),
       ...page.commonPrefixes,
     ];
-    assert.deepEqual(keysOf(listingAnswerOf(xml(`${encoded}<EncodingType>url</EncodingType>`))), [
+    assert.deepEqual(keysOf(parseListObjects(xml(`${encoded}<EncodingType>url</EncodingType>`))), [
       'a b+c\n',
       'ü/',
     ]);
-    assert.deepEqual(keysOf(listingAnswerOf(xml(encoded))), ['a+b%2Bc%0A', '%C3%BC/']);
+    assert.deepEqual(keysOf(parseListObjects(xml(encoded))), ['a+b%2Bc%0A', '%C3%BC/']);
   });
 
   it('is refused, and no entry lost, in forms that no S3 server is known to use', () => {
@@ -148,20 +148,20 @@ describe('The XML of a listing', () => {
       '<Contents xmlns="x"><Key>a</Key></Contents>',
       '<Contents><Key>a</Key>',
     ];
-    for (const body of refused) assert.throws(() => listingAnswerOf(xml(body)), /a listing/);
+    for (const body of refused) assert.throws(() => parseListObjects(xml(body)), /a listing/);
   });
 
   it('is read in one pass, whatever a server sends', () => {
     const hostile = xml('<Contents>'.repeat(200_000) + '</Contents>&#x110000;');
     const startedAtMs = performance.now();
-    assert.equal(listingAnswerOf(hostile).page.objects.length, 1);
+    assert.equal(parseListObjects(hostile).page.objects.length, 1);
     assert.ok(performance.now() - startedAtMs < 2000, 'squared, it would take minutes');
-    const [object] = listingAnswerOf(xml('<Contents><Key>a&#x110000;</Key></Contents>')).page.objects;
+    const [object] = parseListObjects(xml('<Contents><Key>a&#x110000;</Key></Contents>')).page.objects;
     assert.equal(object?.key, 'a&#x110000;');
   });
 
   it('may be empty', () => {
-    assert.deepEqual(listingAnswerOf(xml('')), {
+    assert.deepEqual(parseListObjects(xml('')), {
       page: { objects: [], commonPrefixes: [] },
       continuationToken: undefined,
     });

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
-  earliestPartBytes,
-  largestObjectBytes,
-  largestPartBytes,
-  longestUploadBytes,
-  mostParts,
+  minPartBytesAt,
+  maxObjectBytes,
+  maxPartBytes,
+  maxUploadBytes,
+  maxParts,
   partSizeBytes,
-  smallestPartBytes,
+  minPartBytes,
 } from '../../../src/s3/upload/part-size.ts';
 
 const mib = 1024 ** 2;
@@ -32,8 +32,8 @@ describe('the size of the next part', () => {
     [401, 2 * gib],
     [451, 4 * gib],
     [500, 4 * gib],
-    [501, largestPartBytes],
-    [mostParts, largestPartBytes],
+    [501, maxPartBytes],
+    [maxParts, maxPartBytes],
   ] as const;
   for (const [partNumber, sizeBytes] of growth) {
     it(`is ${sizeBytes / mib} MiB for part ${partNumber} where memory does not matter`, () => {
@@ -43,7 +43,7 @@ describe('the size of the next part', () => {
 
   const bounded = [
     // [budget, part number, size]
-    [16 * mib, 1, smallestPartBytes],
+    [16 * mib, 1, minPartBytes],
     [64 * mib, 1, 8 * mib],
     [64 * mib, 51, 8 * mib],
     [64 * mib, 4000, 8 * mib],
@@ -56,7 +56,7 @@ describe('the size of the next part', () => {
     [256 * mib, 4001, 64 * mib],
     [256 * mib, 7000, 64 * mib],
     [256 * mib, 7001, 128 * mib],
-    [256 * mib, mostParts, 128 * mib],
+    [256 * mib, maxParts, 128 * mib],
   ] as const;
   for (const [budgetBytes, partNumber, sizeBytes] of bounded) {
     it(`is ${sizeBytes / mib} MiB for part ${partNumber} with ${budgetBytes / mib} MiB of transfer memory`, () => {
@@ -67,27 +67,27 @@ describe('the size of the next part', () => {
   it('follows what the client announced, so that a huge file of known length does not run out of numbers', () => {
     const announcedBytesLeft = 10 * tib;
     const size = partSizeBytes({ partNumber: 1, budgetBytes: unbounded, announcedBytesLeft });
-    assert.ok(size * mostParts >= announcedBytesLeft);
+    assert.ok(size * maxParts >= announcedBytesLeft);
     assert.equal(
-      partSizeBytes({ partNumber: 1, budgetBytes: unbounded, announcedBytesLeft: largestObjectBytes }),
-      largestPartBytes,
+      partSizeBytes({ partNumber: 1, budgetBytes: unbounded, announcedBytesLeft: maxObjectBytes }),
+      maxPartBytes,
     );
     assert.equal(partSizeBytes({ partNumber: 1, budgetBytes: unbounded, announcedBytesLeft: 100 }), 8 * mib);
   });
 
   const options = fc.record({
-    partNumber: fc.integer({ min: 1, max: mostParts }),
+    partNumber: fc.integer({ min: 1, max: maxParts }),
     budgetBytes: fc.integer({ min: 16 * mib, max: unbounded }),
-    announcedBytesLeft: fc.integer({ min: 0, max: largestObjectBytes }),
+    announcedBytesLeft: fc.integer({ min: 0, max: maxObjectBytes }),
   });
 
   it('is always one that S3 takes, and so is the size under pressure', () => {
     fc.assert(
       fc.property(options, (given) => {
         const size = partSizeBytes(given);
-        const earliest = earliestPartBytes(given);
-        assert.ok(size >= smallestPartBytes && size <= largestPartBytes);
-        assert.ok(earliest >= smallestPartBytes && earliest <= size);
+        const earliest = minPartBytesAt(given);
+        assert.ok(size >= minPartBytes && size <= maxPartBytes);
+        assert.ok(earliest >= minPartBytes && earliest <= size);
       }),
     );
   });
@@ -95,7 +95,7 @@ describe('the size of the next part', () => {
   it('leaves room in the budget for a part in flight beside the one being filled', () => {
     fc.assert(
       fc.property(options, (given) => {
-        assert.ok(partSizeBytes(given) <= Math.max(given.budgetBytes / 2, smallestPartBytes));
+        assert.ok(partSizeBytes(given) <= Math.max(given.budgetBytes / 2, minPartBytes));
       }),
     );
   });
@@ -103,7 +103,7 @@ describe('the size of the next part', () => {
   it('never shrinks as an upload goes on', () => {
     fc.assert(
       fc.property(options, ({ partNumber, budgetBytes }) => {
-        const next = Math.min(partNumber + 1, mostParts);
+        const next = Math.min(partNumber + 1, maxParts);
         assert.ok(
           partSizeBytes({ partNumber: next, budgetBytes }) >= partSizeBytes({ partNumber, budgetBytes }),
         );
@@ -112,8 +112,8 @@ describe('the size of the next part', () => {
   });
 
   it('reaches 46.78 TiB of unannounced length where memory allows, and 48.8 TiB of announced length', () => {
-    assert.equal((longestUploadBytes(unbounded) / tib).toFixed(2), '46.78');
-    assert.equal((largestObjectBytes / tib).toFixed(1), '48.8');
+    assert.equal((maxUploadBytes(unbounded) / tib).toFixed(2), '46.78');
+    assert.equal((maxObjectBytes / tib).toFixed(1), '48.8');
   });
 
   const reach = [
@@ -123,7 +123,7 @@ describe('the size of the next part', () => {
   ] as const;
   for (const [budgetBytes, gibibytes] of reach) {
     it(`reaches ${gibibytes} GiB with ${budgetBytes / mib} MiB of transfer memory`, () => {
-      assert.equal((longestUploadBytes(budgetBytes) / gib).toFixed(1), gibibytes);
+      assert.equal((maxUploadBytes(budgetBytes) / gib).toFixed(1), gibibytes);
     });
   }
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
-import { findInterruptedUpload, firstBytesOf } from '../../../src/s3/upload/resumable-upload.ts';
-import { sweepLeftoverUploads } from '../../../src/s3/upload/abandoned-uploads.ts';
+import { findResumableUpload, truncateTo } from '../../../src/s3/upload/resumable-upload.ts';
+import { abortAbandonedUploads } from '../../../src/s3/upload/abandoned-uploads.ts';
 import { MultipartUpload } from '../../../src/s3/upload/multipart-upload.ts';
 import { Part } from '../../../src/s3/upload/part.ts';
-import { ownerMark } from '../../../src/s3/upload/owner-parts.ts';
+import { ownerTagPart } from '../../../src/s3/upload/owner-parts.ts';
 import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import {
@@ -42,9 +42,9 @@ describe('interrupted uploads', () => {
   });
 
   const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
-    openUpload(storage, s3.bucket, key, { resumption, ...options });
+    openUpload(storage, s3.bucket, key, { resumePolicy: resumption, ...options });
   const find = (key: string, by: Partial<typeof resumption> = {}) =>
-    findInterruptedUpload(storage, {
+    findResumableUpload(storage, {
       bucket: s3.bucket,
       key,
       resumption: { ...resumption, ...by },
@@ -66,7 +66,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('continued')), digest(old));
     const interrupted = (await find('continued'))!;
     assert.equal(interrupted.sizeBytes, 16 * mib, 'less than a part is sent again');
-    const upload = await open('continued', { interrupted });
+    const upload = await open('continued', { resumable: interrupted });
     await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
     assert.equal(digest(await objectAt('continued')), digest(old));
     await upload.commit();
@@ -81,11 +81,11 @@ describe('interrupted uploads', () => {
     await breakOff('often', bytes.subarray(0, 9 * mib));
     for (const untilBytes of [18 * mib, 18 * mib + 5, 33 * mib]) {
       const interrupted = (await find('often'))!;
-      await breakOff('often', bytes.subarray(interrupted.sizeBytes, untilBytes), { interrupted });
+      await breakOff('often', bytes.subarray(interrupted.sizeBytes, untilBytes), { resumable: interrupted });
     }
     const interrupted = (await find('often'))!;
     assert.equal(interrupted.sizeBytes, 32 * mib);
-    const upload = await open('often', { interrupted });
+    const upload = await open('often', { resumable: interrupted });
     await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
     await upload.commit();
     assert.equal(digest(await objectAt('often')), digest(bytes));
@@ -96,7 +96,7 @@ describe('interrupted uploads', () => {
     await breakOff('full', bytes);
     const interrupted = (await find('full'))!;
     assert.equal(interrupted.sizeBytes, 16 * mib);
-    const upload = await open('full', { interrupted });
+    const upload = await open('full', { resumable: interrupted });
     await upload.commit();
     assert.equal(digest(await objectAt('full')), digest(bytes));
   });
@@ -105,10 +105,10 @@ describe('interrupted uploads', () => {
     const bytes = bytesOf(24 * mib, 7);
     await breakOff('cut', bytes);
     const whole = (await find('cut'))!;
-    assert.equal(firstBytesOf(whole, 9 * mib), undefined);
-    const interrupted = firstBytesOf(whole, 8 * mib)!;
+    assert.equal(truncateTo(whole, 9 * mib), undefined);
+    const interrupted = truncateTo(whole, 8 * mib)!;
     const rest = bytesOf(2 * mib, 8);
-    const upload = await open('cut', { interrupted });
+    const upload = await open('cut', { resumable: interrupted });
     await writeAll(upload, rest);
     await upload.commit();
     assert.equal(digest(await objectAt('cut')), digest(Buffer.concat([bytes.subarray(0, 8 * mib), rest])));
@@ -119,11 +119,11 @@ describe('interrupted uploads', () => {
     await breakOff('stale', earlier);
     const begin = earlier.subarray(0, 8 * mib);
     await breakOff('stale', later.subarray(8 * mib, 16 * mib), {
-      interrupted: firstBytesOf((await find('stale'))!, 8 * mib)!,
+      resumable: truncateTo((await find('stale'))!, 8 * mib)!,
     });
     const interrupted = (await find('stale'))!;
     assert.equal(interrupted.sizeBytes, 16 * mib, 'the third part is not what follows the second');
-    const upload = await open('stale', { interrupted });
+    const upload = await open('stale', { resumable: interrupted });
     await writeAll(upload, later.subarray(16 * mib));
     await upload.commit();
     const whole = Buffer.concat([begin, later.subarray(8 * mib)]);
@@ -137,10 +137,10 @@ describe('interrupted uploads', () => {
     const tail = new Part();
     tail.append(bytes.subarray(8 * mib, 8 * mib + 100));
     const broken = MultipartUpload.adopt(storage, target, (await find('tail'))!);
-    await broken.sendPart(2, tail, neverAborted);
+    await broken.uploadPart(2, tail, neverAborted);
     const interrupted = (await find('tail'))!;
     assert.equal(interrupted.sizeBytes, 8 * mib);
-    const upload = await open('tail', { interrupted });
+    const upload = await open('tail', { resumable: interrupted });
     await writeAll(upload, bytes.subarray(8 * mib));
     await upload.commit();
     assert.equal(digest(await objectAt('tail')), digest(bytes));
@@ -152,9 +152,9 @@ describe('interrupted uploads', () => {
     assert.equal(await find('min'), undefined);
     assert.equal(await find('mine2'), undefined);
     assert.notEqual(await find('mine'), undefined);
-    const owned = ownerMark('alice', s3.bucket, 'mine');
-    assert.notDeepEqual(ownerMark('alice', s3.bucket, 'mine2'), owned);
-    assert.notDeepEqual(ownerMark('alice', 'other', 'mine'), owned);
+    const owned = ownerTagPart('alice', s3.bucket, 'mine');
+    assert.notDeepEqual(ownerTagPart('alice', s3.bucket, 'mine2'), owned);
+    assert.notDeepEqual(ownerTagPart('alice', 'other', 'mine'), owned);
   });
 
   it('are found no longer than the window', async () => {
@@ -163,7 +163,7 @@ describe('interrupted uploads', () => {
   });
 
   it('are not kept where that is switched off, nor for drop boxes, nor when they continue an object', async () => {
-    await breakOff('off', bytesOf(9 * mib), { resumption: { owner: 'alice', windowMs: 0 } });
+    await breakOff('off', bytesOf(9 * mib), { resumePolicy: { owner: 'alice', windowMs: 0 } });
     await breakOff('drop-box', bytesOf(9 * mib), { ifExists: 'refuse' });
     await putObject(s3.client, s3.bucket, 'appended', bytesOf(6 * mib));
     await breakOff('appended', bytesOf(9 * mib), { offset: 'end' });
@@ -184,7 +184,7 @@ describe('interrupted uploads', () => {
     // Its parts may be in flight still; what S3 has is what counts.
     let interrupted = await find('half-alive');
     while (interrupted?.sizeBytes !== 16 * mib) interrupted = await find('half-alive');
-    const second = await open('half-alive', { interrupted });
+    const second = await open('half-alive', { resumable: interrupted });
     await assert.rejects(async () => await first.write(bytesOf(10)));
     await writeAll(second, bytes.subarray(16 * mib));
     await second.commit();
@@ -199,12 +199,12 @@ describe('interrupted uploads', () => {
     const target = { bucket: s3.bucket, key: 'twice', attributes: {}, integrity: 'whole' } as const;
     // The other task, which this process knows nothing of.
     const other = MultipartUpload.adopt(storage, target, interrupted);
-    const mine = await open('twice', { interrupted });
+    const mine = await open('twice', { resumable: interrupted });
     await writeAll(mine, bytesOf(9 * mib, 11));
     while ((await find('twice'))?.sizeBytes !== 16 * mib);
     const part = new Part();
     part.append(bytesOf(6 * mib, 12));
-    await other.sendPart(2, part, neverAborted);
+    await other.uploadPart(2, part, neverAborted);
     await assert.rejects(
       mine.commit(),
       (error) => error instanceof FilesystemError && error.kind === 'changed',
@@ -214,7 +214,7 @@ describe('interrupted uploads', () => {
 
   describe('the sweep', () => {
     const sweep = (silentForMs: number) =>
-      sweepLeftoverUploads(storage, {
+      abortAbandonedUploads(storage, {
         bucket: s3.bucket,
         prefix: 'sweep/',
         silentForMs,
@@ -244,7 +244,7 @@ describe('interrupted uploads', () => {
 
     it('tells when S3 does not list uploads', async () => {
       await assert.rejects(
-        sweepLeftoverUploads(storage, {
+        abortAbandonedUploads(storage, {
           bucket: 'no-such-bucket',
           prefix: '',
           silentForMs: 0,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { statForRestart } from '../../../src/ftp/commands/resume-size.ts';
+import { statForResume } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
@@ -54,7 +54,7 @@ describe('restarts of uploads that broke', () => {
     await (end === 'commit' ? opened.commit() : opened.abort(new Error('the client vanished')));
   };
   const sizeOf = async (filesystem: Filesystem, pathname: Pathname) =>
-    (await statForRestart(filesystem, pathname, signal)).sizeBytes;
+    (await statForResume(filesystem, pathname, signal)).sizeBytes;
   const bytes = bytesOf(20 * mib, 3);
 
   for (const restart of ['REST + STOR', 'APPE'] as const) {

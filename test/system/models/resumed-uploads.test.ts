@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { statForRestart } from '../../../src/ftp/commands/resume-size.ts';
+import { statForResume } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Upload } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
@@ -374,7 +374,7 @@ class Sequence {
 
 async function sizeOf(session: S3Filesystem, name: Name): Promise<number | undefined> {
   try {
-    return (await statForRestart(session, name as Pathname, signal)).sizeBytes;
+    return (await statForResume(session, name as Pathname, signal)).sizeBytes;
   } catch (error) {
     assert.ok(isNotFound(error), String(error));
     return undefined;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3';
-import { firstPartBytes, smallestPartBytes } from '../../../src/s3/upload/part-size.ts';
+import { firstPartBytes, minPartBytes } from '../../../src/s3/upload/part-size.ts';
 import { PasswordHash } from '../../../src/users/password.ts';
 import { bytesOf, digest, getObject, mib } from '../../s3/transfer.ts';
 import { type AgeingProxy, startAgeingProxy } from '../../support/ageing-proxy.ts';
@@ -166,7 +166,7 @@ describe('the uploads that a gateway leaves', () => {
   async function beginStrangersUpload(key: string): Promise<void> {
     const name = { Bucket: s3.bucket, Key: key };
     const { UploadId } = await s3.client.send(new CreateMultipartUploadCommand(name));
-    const Body = whole.subarray(0, smallestPartBytes);
+    const Body = whole.subarray(0, minPartBytes);
     await s3.client.send(new UploadPartCommand({ ...name, UploadId, PartNumber: 1, Body }));
   }
 
