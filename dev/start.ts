@@ -4,7 +4,8 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { type Config, type Environment, parseConfig } from '../src/config/config.ts';
+import { type Environment, parseConfig } from '../src/config/config.ts';
+import type { Config } from '../src/config/variables.ts';
 import { drainOnSignals } from '../src/shutdown.ts';
 import type { Observe } from '../src/observability/event.ts';
 import { type Service, startService } from '../src/service.ts';

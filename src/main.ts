@@ -1,6 +1,7 @@
 /** The gateway's process: environment in, exit code out. 0 stopped as asked, 1 failed while running, 2 could not start. */
 import { parseArgs } from 'node:util';
-import { type Config, parseConfig } from './config/config.ts';
+import { parseConfig } from './config/config.ts';
+import type { Config } from './config/variables.ts';
 import { helpText } from './config/help.ts';
 import { drainOnSignals } from './shutdown.ts';
 import { openLog } from './observability/log.ts';

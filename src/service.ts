@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config } from './config/config.ts';
+import type { Config } from './config/variables.ts';
 import { CertificateFromFiles } from './tls/certificate.ts';
 import { openCertificateSecret } from './tls/certificate-secret.ts';
 import type { CertificateHolder } from './tls/context.ts';

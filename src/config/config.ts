@@ -3,13 +3,7 @@
  * an environment variable of ours.
  */
 import { conflicts } from './conflicts.ts';
-import { type Variable, variables } from './variables.ts';
-
-type Variables = typeof variables;
-type ValueOf<SomeVariable> = SomeVariable extends Variable<infer Value> ? Value : never;
-
-/** Times in milliseconds and sizes in bytes, whatever the unit of the variable is. */
-export type Config = { readonly [Field in keyof Variables]: ValueOf<Variables[Field]> };
+import { type Config, type Variable, variables } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -2,7 +2,7 @@
  * Settings that are right alone and wrong together. Pure; fields whose own variable is wrong are missing here, and what
  * depends on them is not judged.
  */
-import type { Config } from './config.ts';
+import type { Config } from './variables.ts';
 
 /** One sentence a conflict, naming the variables and what to change. */
 export function conflicts(config: Partial<Config>): string[] {

@@ -284,3 +284,9 @@ export const variables = {
     'Least important lines to log: `debug`, `info`, `warn` or `error`.',
   ),
 } as const satisfies Readonly<Record<string, Variable<unknown>>>;
+
+type Variables = typeof variables;
+type ValueOf<SomeVariable> = SomeVariable extends Variable<infer Value> ? Value : never;
+
+/** The configuration: times in milliseconds and sizes in bytes, whatever the unit of the variable. */
+export type Config = { readonly [Field in keyof Variables]: ValueOf<Variables[Field]> };
