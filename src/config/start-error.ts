@@ -1,6 +1,6 @@
 /** Why the gateway could not start, in sentences for whoever started it: a stack says nothing to them. Pure. */
-import { type Config, ConfigError } from './config.ts';
-import { variables } from './variables.ts';
+import { ConfigError } from './config.ts';
+import { type Config, variables } from './variables.ts';
 
 const portFields = ['controlPort', 'implicitTlsPort', 'passivePorts', 'operationsPort'] as const;
 

@@ -3,11 +3,8 @@
  * whose message says what is allowed and what was got. Pure.
  */
 import { isIP } from 'node:net';
-
-/** Where the users are kept. */
-export type UsersSource =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'secretsmanager'; readonly arn: string };
+import type { UsersSource } from '../users/user-store.ts';
+import { prefixProblem } from '../users/user.ts';
 
 /** Where the certificate chain and its private key are kept, both PEM. */
 export type CertificateSource =
@@ -112,18 +109,6 @@ export function objectPrefix(value: string): string {
   const problem = prefixProblem(value);
   if (problem !== undefined) throw new Error(problem);
   return value;
-}
-
-/** What is wrong with a home's prefix, if anything. */
-export function prefixProblem(prefix: string): string | undefined {
-  if (prefix === '') return undefined;
-  if (!prefix.endsWith('/')) {
-    return `must end in "/": expected ${JSON.stringify(`${prefix}/`)}, got ${JSON.stringify(prefix)}`;
-  }
-  if (prefix.startsWith('/') || prefix.includes('//')) {
-    return `must not begin with "/" or hold "//", got ${JSON.stringify(prefix)}`;
-  }
-  return prefix.includes('\0') ? 'must not hold NUL' : undefined;
 }
 
 export function usersSource(value: string): UsersSource {

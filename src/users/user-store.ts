@@ -1,9 +1,13 @@
 /** The users in force: read from a file or a secret, and read again while the gateway runs. */
-import type { UsersSource } from '../config/values.ts';
 import { fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
 import { type Account, type DefaultHome, parseUsersFile } from './users-file.ts';
+
+/** Where the users are kept. */
+export type UsersSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'secretsmanager'; readonly arn: string };
 
 export type UserStore = {
   find(name: string): Account | undefined;

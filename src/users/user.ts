@@ -9,6 +9,18 @@ export type Home = {
   readonly storage?: StorageOptions;
 };
 
+/** What is wrong with a home's prefix, if anything. */
+export function prefixProblem(prefix: string): string | undefined {
+  if (prefix === '') return undefined;
+  if (!prefix.endsWith('/')) {
+    return `must end in "/": expected ${JSON.stringify(`${prefix}/`)}, got ${JSON.stringify(prefix)}`;
+  }
+  if (prefix.startsWith('/') || prefix.includes('//')) {
+    return `must not begin with "/" or hold "//", got ${JSON.stringify(prefix)}`;
+  }
+  return prefix.includes('\0') ? 'must not hold NUL' : undefined;
+}
+
 /** Classes that an upload may name (Amazon S3 API Reference, PutObject, `x-amz-storage-class`). */
 export const storageClasses = [
   'STANDARD',

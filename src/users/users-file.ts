@@ -3,9 +3,8 @@
  * and field and shuts out that user alone. Pure.
  */
 import { z } from 'zod';
-import { prefixProblem } from '../config/values.ts';
 import { PasswordHash } from './password.ts';
-import { type Home, permissionSets, storageClasses, type User } from './user.ts';
+import { type Home, permissionSets, prefixProblem, storageClasses, type User } from './user.ts';
 
 /** What a login needs of a user. */
 export type Account = { readonly user: User; readonly passwordHash: PasswordHash };
