@@ -3,8 +3,7 @@
  * `a/b`, so each upload has to ask. From the second one on a page of the directory's listing answers for its neighbours too,
  * in whichever session, for as long as an answer may be old.
  */
-import type { ListObjectsResponse } from './client/list-objects.ts';
-import { compareKeys, listPage } from './filesystem/directory-entries.ts';
+import { type ListObjectsResponse, compareKeys, listPage } from './client/list-objects.ts';
 import type { S3Storage } from './s3-storage.ts';
 
 /**

@@ -1,6 +1,23 @@
 /** What an object carries, as the headers of S3's REST API name it (Amazon S3 API Reference, PutObject and HeadObject). */
-import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
-import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
+import type { CreateMultipartUploadCommandInput, HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+
+/** Fields that PutObject, CopyObject and CreateMultipartUpload have in common; to be spread into their input. */
+export type ObjectAttributes = Pick<
+  CreateMultipartUploadCommandInput,
+  | 'BucketKeyEnabled'
+  | 'CacheControl'
+  | 'ContentDisposition'
+  | 'ContentEncoding'
+  | 'ContentLanguage'
+  | 'ContentType'
+  | 'Expires'
+  | 'Metadata'
+  | 'ServerSideEncryption'
+  | 'SSEKMSKeyId'
+  | 'StorageClass'
+  | 'Tagging'
+  | 'WebsiteRedirectLocation'
+>;
 
 /** What HeadObject tells of an object, in the SDK's terms. */
 export type ObjectHead = {

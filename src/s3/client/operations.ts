@@ -1,8 +1,12 @@
 /** The requests that come by the thousand: GetObject, PutObject, UploadPart, HeadObject, CopyObject. */
 import type { S3Response } from './response.ts';
 import type { RequestBody } from './direct-client.ts';
-import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
-import { headersOfAttributes, type ObjectHead, objectHeadOf } from './object-headers.ts';
+import {
+  headersOfAttributes,
+  type ObjectHead,
+  objectHeadOf,
+  type ObjectAttributes,
+} from './object-headers.ts';
 import type { GatewayS3Client } from './s3-client.ts';
 import { encodePath } from './sigv4.ts';
 import { fieldOf } from './xml.ts';

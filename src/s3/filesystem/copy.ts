@@ -12,14 +12,8 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
-import {
-  attributesOfCopy,
-  modifiedAtOf,
-  mtimeMetadata,
-  type ObjectAttributes,
-  taggingHeader,
-} from './object-attributes.ts';
-import type { ObjectHead } from '../client/object-headers.ts';
+import { attributesOfCopy, modifiedAtOf, mtimeMetadata, taggingHeader } from './object-attributes.ts';
+import type { ObjectHead, ObjectAttributes } from '../client/object-headers.ts';
 import { copyObjectDirectly, copySourceOf, headObject } from '../client/operations.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 

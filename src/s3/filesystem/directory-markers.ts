@@ -6,13 +6,13 @@
  * One of these belongs to one session, and remembers what it has seen, so that most deletes ask nothing.
  */
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { listFirst } from './directory-entries.ts';
 import { attributesOfMarker } from './object-attributes.ts';
 import { directoryPrefixOf } from './keys.ts';
 import { isPreconditionFailed } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { Home } from '../../users/user.ts';
 import { isWithin, type Pathname } from '../../filesystem/pathname.ts';
+import { listFirst } from '../client/list-objects.ts';
 
 const maxRememberedMarkers = 1000;
 

@@ -9,8 +9,8 @@ import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { modifiedAtOf } from './object-attributes.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { findObject } from '../client/object-lookup.ts';
-import type { ListedObject } from './directory-entries.ts';
 import type { S3Storage } from '../s3-storage.ts';
+import type { ListedObject } from '../client/list-objects.ts';
 
 /** Requests of one listing, and of all listings of the process together. */
 const atOnce = { listing: 32, process: 128 } as const;

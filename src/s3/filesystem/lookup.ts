@@ -2,7 +2,6 @@
  * What is at a pathname, asked of S3 with as few requests as the answer needs: HeadObject for a file, ListObjectsV2 with
  * one key for a directory. One of these belongs to one session.
  */
-import { listFirst } from './directory-entries.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { directoryPrefixOf, fileKeyOf, maxKeyBytes } from './keys.ts';
 import { findObjectAtOnce } from '../client/object-lookup.ts';
@@ -18,6 +17,7 @@ import {
 } from '../../filesystem/filesystem-error.ts';
 import { parentOf, type Pathname } from '../../filesystem/pathname.ts';
 import { type DirectoryCache, directoryCacheOf } from '../directory-cache.ts';
+import { listFirst } from '../client/list-objects.ts';
 
 const maxRememberedKeys = 1000;
 

@@ -1,26 +1,7 @@
 /** What an object carries besides its bytes: from a home's storage options for a new one, from the source for a copy. */
-import type { CreateMultipartUploadCommandInput } from '@aws-sdk/client-s3';
 import type { StorageOptions } from '../../users/user.ts';
 import { contentTypeOf } from './content-type.ts';
-import type { ObjectHead } from '../client/object-headers.ts';
-
-/** Fields that PutObject, CopyObject and CreateMultipartUpload have in common; to be spread into their input. */
-export type ObjectAttributes = Pick<
-  CreateMultipartUploadCommandInput,
-  | 'BucketKeyEnabled'
-  | 'CacheControl'
-  | 'ContentDisposition'
-  | 'ContentEncoding'
-  | 'ContentLanguage'
-  | 'ContentType'
-  | 'Expires'
-  | 'Metadata'
-  | 'ServerSideEncryption'
-  | 'SSEKMSKeyId'
-  | 'StorageClass'
-  | 'Tagging'
-  | 'WebsiteRedirectLocation'
->;
+import type { ObjectAttributes, ObjectHead } from '../client/object-headers.ts';
 
 /** The attributes of an object that a client uploads below this home. */
 export function attributesOfUpload(options: StorageOptions | undefined, key: string): ObjectAttributes {

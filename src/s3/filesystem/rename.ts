@@ -6,10 +6,10 @@ import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { type CopyLimits, copyObject } from './copy.ts';
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { KeyFingerprints } from './key-fingerprints.ts';
-import { type ListedObject, listPages } from './directory-entries.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 import { isNotFound } from '../client/errors.ts';
+import { type ListedObject, listPages } from '../client/list-objects.ts';
 
 export type RenameFileOptions = {
   readonly bucket: string;

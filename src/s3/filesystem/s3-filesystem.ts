@@ -7,13 +7,7 @@ import { copyObject } from './copy.ts';
 import { openS3Download } from '../download/download.ts';
 import type { ResumePolicy } from '../upload/resumable-upload.ts';
 import { keptTimesOf } from './file-times.ts';
-import {
-  DirectoryEntries,
-  directoryModifiedAt,
-  listFirst,
-  type ListedObject,
-  listPages,
-} from './directory-entries.ts';
+import { DirectoryEntries, directoryModifiedAt } from './directory-entries.ts';
 import { attributesOfUpload, modifiedAtOf } from './object-attributes.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { directoryPrefixOf } from './keys.ts';
@@ -43,6 +37,7 @@ import { exists, FilesystemError, isADirectory, notFound } from '../../filesyste
 import { Lookup } from './lookup.ts';
 import { ResumeOffers } from '../upload/resume-offers.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
+import { listFirst, listPages, listFirst, type ListedObject, listPages } from '../client/list-objects.ts';
 
 /** The filesystem of one session: it remembers directories it has seen, to spare requests. */
 export class S3Filesystem implements Filesystem {

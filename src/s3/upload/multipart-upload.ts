@@ -16,13 +16,13 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
 import { md5Of } from './checksum.ts';
 import type { RequestBody } from '../client/direct-client.ts';
-import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
 import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';
 import type { Part } from './part.ts';
 import { commitUpload, type Condition, type Commit } from './commit.ts';
 import { isNoSuchUpload, withRetries } from '../client/retry.ts';
 import type { TagPart } from './owner-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
+import type { ObjectAttributes } from '../client/object-headers.ts';
 
 export type MultipartTarget = {
   readonly bucket: string;

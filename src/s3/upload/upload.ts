@@ -18,7 +18,6 @@ import {
 } from './existing-prefix.ts';
 import { liveUploadsOf, type UploadClaim } from '../active-uploads.ts';
 import { MultipartUpload } from './multipart-upload.ts';
-import type { ObjectAttributes } from '../filesystem/object-attributes.ts';
 import { putObject } from '../client/operations.ts';
 import { minPartBytesAt, partBytesOf, partSizeBytes, type PartSizeOptions } from './part-size.ts';
 import { inChunks, maxChunkBytes, Part } from './part.ts';
@@ -29,6 +28,7 @@ import type { S3Storage } from '../s3-storage.ts';
 import { removeIfSuperseded } from './superseded-uploads.ts';
 import { interruptedMark, ownerTagPart } from './owner-parts.ts';
 import type { UploadMemory } from '../transfer-memory.ts';
+import type { ObjectAttributes } from '../client/object-headers.ts';
 
 export type S3UploadOptions = {
   readonly bucket: string;

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseListObjects, type ListObjectsResponse } from '../../../src/s3/client/list-objects.ts';
 import {
   compareKeys,
-  DirectoryEntries,
+  parseListObjects,
   type ListingPage,
-} from '../../../src/s3/filesystem/directory-entries.ts';
+  type ListObjectsResponse,
+} from '../../../src/s3/client/list-objects.ts';
+import { DirectoryEntries } from '../../../src/s3/filesystem/directory-entries.ts';
 
 const lastModified = new Date(0);
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { KeptTimes } from '../../../src/s3/filesystem/file-times.ts';
-import type { ListedObject } from '../../../src/s3/filesystem/directory-entries.ts';
 import type { ObjectHead } from '../../../src/s3/client/object-headers.ts';
+import type { ListedObject } from '../../../src/s3/client/list-objects.ts';
 
 const written = new Date('2026-03-01T12:00:00Z');
 const long = new Date('2026-03-01T13:00:00Z');
