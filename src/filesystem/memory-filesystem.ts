@@ -3,7 +3,6 @@
  * It keeps the contract of the S3 filesystem, refused names included.
  */
 /* eslint-disable @typescript-eslint/require-await -- nothing here waits, and yet every failure is to be a rejection */
-import { directoryPrefixOf, fileKeyOf } from '../s3/filesystem/keys.ts';
 import type {
   CallOptions,
   ChecksumOptions,
@@ -17,7 +16,15 @@ import type {
 } from './filesystem.ts';
 import { digestOf } from './digest.ts';
 import { exists, FilesystemError, isADirectory, isAFile, notFound } from './filesystem-error.ts';
-import { childOf, isWithin, nameOf, parentOf, type Pathname, resolvePathname } from './pathname.ts';
+import {
+  checkedName,
+  childOf,
+  isWithin,
+  nameOf,
+  parentOf,
+  type Pathname,
+  resolvePathname,
+} from './pathname.ts';
 
 type File = { readonly type: 'file'; readonly content: Uint8Array; modifiedAt: Date };
 type Directory = { readonly type: 'directory'; readonly nodes: Map<string, Node>; readonly modifiedAt: Date };
@@ -79,7 +86,8 @@ export class MemoryFilesystem implements Filesystem {
 
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
     options.signal.throwIfAborted();
-    fileKeyOf('', pathname);
+    if (pathname === '/') throw isADirectory(pathname);
+    checkedName(pathname.slice(1));
     const existing = this.#fileToReplace(pathname, options.ifExists);
     const kept = keptBytes(pathname, existing, options.offset);
     return new MemoryUpload(kept, options.signal, (content) => {
@@ -93,7 +101,7 @@ export class MemoryFilesystem implements Filesystem {
 
   async makeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
     signal.throwIfAborted();
-    directoryPrefixOf('', pathname);
+    checkedName(`${pathname.slice(1)}/`);
     if (this.#find(pathname)) throw exists(pathname);
     this.#put(pathname, newDirectory());
   }
@@ -119,7 +127,8 @@ export class MemoryFilesystem implements Filesystem {
     const node = this.#get(from);
     if (from === to) return;
     checkTarget(node, this.#find(to), from, to);
-    fileKeyOf('', to);
+    if (to === '/') throw isADirectory(to);
+    checkedName(to.slice(1));
     this.#makeParents(to);
     this.#remove(from);
     this.#put(to, node);
@@ -141,7 +150,7 @@ export class MemoryFilesystem implements Filesystem {
   #find(pathname: Pathname): Node | undefined {
     if (pathname === '/') return this.#root;
     // Looked up as a file and as a directory: what S3 refuses for either is refused here.
-    fileKeyOf('', pathname);
+    checkedName(pathname.slice(1));
     let node: Node | undefined = this.#root;
     for (const name of pathname.slice(1).split('/')) {
       node = node?.type === 'directory' ? node.nodes.get(name) : undefined;

@@ -3,6 +3,8 @@
  * Pure; the boundary that keeps every user inside their home.
  */
 
+import { FilesystemError } from './filesystem-error.ts';
+
 declare const canonical: unique symbol;
 
 /** An absolute, canonical pathname: `/` or `/a/b`; no empty, `.` or `..` segment, no trailing slash, no NUL. */
@@ -50,4 +52,21 @@ export function isWithin(directory: Pathname, pathname: Pathname): boolean {
 
 function isName(segment: string): boolean {
   return segment !== '' && segment !== '.';
+}
+
+/** Longest name in bytes of UTF-8, counted from the root of the storage (Amazon S3 User Guide, "Naming Amazon S3 objects"). */
+export const maxNameBytes = 1024;
+
+/**
+ * The name itself, if every storage can hold it.
+ * @throws FilesystemError `name-not-allowed` for NUL, an unpaired surrogate, or more than `maxNameBytes`.
+ */
+export function checkedName(name: string): string {
+  if (name.includes('\0')) throw new FilesystemError('name-not-allowed', 'the name contains NUL');
+  if (!name.isWellFormed()) throw new FilesystemError('name-not-allowed', 'the name is not valid Unicode');
+  // A UTF-16 unit is at most three bytes of UTF-8, so most names need no counting.
+  if (name.length * 3 > maxNameBytes && Buffer.byteLength(name) > maxNameBytes) {
+    throw new FilesystemError('name-not-allowed', `the name is longer than ${maxNameBytes} bytes`);
+  }
+  return name;
 }

@@ -3,10 +3,7 @@
  * A file `/a/b` is the object `prefix + a/b`; a directory `/a` is the prefix `prefix + a/`, and so is its marker object.
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import type { Pathname } from '../../filesystem/pathname.ts';
-
-/** Longest object key in bytes of UTF-8 (Amazon S3 User Guide, "Naming Amazon S3 objects"). */
-export const maxKeyBytes = 1024;
+import { checkedName, type Pathname } from '../../filesystem/pathname.ts';
 
 /**
  * The key of a file. The root has none.
@@ -14,7 +11,7 @@ export const maxKeyBytes = 1024;
  */
 export function fileKeyOf(homePrefix: string, pathname: Pathname): string {
   if (pathname === '/') throw new FilesystemError('is-a-directory', 'the root has no object key');
-  return checkedKey(homePrefix + pathname.slice(1));
+  return checkedName(homePrefix + pathname.slice(1));
 }
 
 /**
@@ -23,7 +20,7 @@ export function fileKeyOf(homePrefix: string, pathname: Pathname): string {
  * @throws FilesystemError `name-not-allowed`, as `fileKeyOf` does.
  */
 export function directoryPrefixOf(homePrefix: string, directory: Pathname): string {
-  return directory === '/' ? homePrefix : checkedKey(`${homePrefix}${directory.slice(1)}/`);
+  return directory === '/' ? homePrefix : checkedName(`${homePrefix}${directory.slice(1)}/`);
 }
 
 /**
@@ -54,14 +51,4 @@ export function pathnameOf(homePrefix: string, key: string): Pathname | undefine
  */
 function isExpressible(segment: string): boolean {
   return segment !== '' && segment !== '.' && segment !== '..' && !/[\0\r\n/]/.test(segment);
-}
-
-function checkedKey(key: string): string {
-  if (key.includes('\0')) throw new FilesystemError('name-not-allowed', 'the name holds NUL');
-  if (!key.isWellFormed()) throw new FilesystemError('name-not-allowed', 'the name is not valid Unicode');
-  // A UTF-16 unit is at most three bytes of UTF-8, so most keys need no counting.
-  if (key.length * 3 > maxKeyBytes && Buffer.byteLength(key) > maxKeyBytes) {
-    throw new FilesystemError('name-not-allowed', `the key is longer than ${maxKeyBytes} bytes`);
-  }
-  return key;
 }

@@ -3,7 +3,7 @@
  * one key for a directory. One of these belongs to one session.
  */
 import type { ObjectHead } from '../client/object-headers.ts';
-import { directoryPrefixOf, fileKeyOf, maxKeyBytes } from './keys.ts';
+import { directoryPrefixOf, fileKeyOf } from './keys.ts';
 import { findObjectAtOnce } from '../client/object-lookup.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
@@ -15,7 +15,7 @@ import {
   isAFile,
   notFound,
 } from '../../filesystem/filesystem-error.ts';
-import { parentOf, type Pathname } from '../../filesystem/pathname.ts';
+import { parentOf, type Pathname, maxNameBytes } from '../../filesystem/pathname.ts';
 import { type DirectoryCache, directoryCacheOf } from '../directory-cache.ts';
 import { listFirst } from '../client/list-objects.ts';
 
@@ -100,7 +100,7 @@ export class Lookup {
     const { bucket, key } = this.object(pathname);
     const prefix = `${key}/`;
     // A file's name may be so long that no directory can have it.
-    if (Buffer.byteLength(prefix) > maxKeyBytes) return false;
+    if (Buffer.byteLength(prefix) > maxNameBytes) return false;
     const { objects } = await listFirst(this.#storage.client, { bucket, prefix, firstEntries: 1, signal });
     return objects.length > 0;
   }
