@@ -25,8 +25,7 @@ import { createS3Client } from './s3/client/s3-client.ts';
 import { storageErrorEvent } from './s3/client/errors.ts';
 import type { S3Storage } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
-import { passwordAuthenticator } from './users/authenticator.ts';
-import { openUserStore } from './users/user-store.ts';
+import { openUserStore, passwordAuthenticator } from './users/user-store.ts';
 import { version } from './version.ts';
 
 export type Service = {

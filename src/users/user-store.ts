@@ -2,6 +2,7 @@
 import { fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
+import type { Authenticate } from './user.ts';
 import { type Account, type DefaultHome, parseUsersFile } from './users-file.ts';
 
 /** Where the users are kept. */
@@ -54,5 +55,14 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
       return decoy;
     },
     close: () => document.close(),
+  };
+}
+
+/** Checks logins against the users document. An unknown name costs as much time as a wrong password, so timing does not reveal which names exist. */
+export function passwordAuthenticator(users: UserStore): Authenticate {
+  return async ({ username, password }, signal) => {
+    const account = users.find(username);
+    const isRight = await (account?.passwordHash ?? users.decoy).verify(password, signal);
+    return isRight ? account?.user : undefined;
   };
 }

@@ -3,10 +3,9 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { passwordAuthenticator } from '../../src/users/authenticator.ts';
 import type { GatewayEvent } from '../../src/observability/event.ts';
 import { PasswordHash } from '../../src/users/password.ts';
-import { openUserStore, type UserStore } from '../../src/users/user-store.ts';
+import { openUserStore, type UserStore, passwordAuthenticator } from '../../src/users/user-store.ts';
 import { LeakCheck } from '../support/leak-check.ts';
 
 const leaks = new LeakCheck();
