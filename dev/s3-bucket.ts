@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../src/s3/upload/crc32.ts';
+import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../src/util/crc32.ts';
 import type { Bodies, Body } from './s3-bodies.ts';
 
 /** What a request was refused for, as S3 names it. */

@@ -1,7 +1,7 @@
 /** The operations of S3 that the gateway, its tests and people who try it out use (Amazon S3 API Reference). */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
-import { crc32ToBase64 } from '../src/s3/upload/crc32.ts';
+import { crc32ToBase64 } from '../src/util/crc32.ts';
 import { type Bucket, type Headers, S3Refusal, type StoredObject } from './s3-bucket.ts';
 import { element, textsOf, urlEncoded, xmlDocument } from './s3-xml.ts';
 

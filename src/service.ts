@@ -11,7 +11,7 @@ import type { CertificateHolder } from './tls/context.ts';
 import { FilesystemError } from './filesystem/filesystem-error.ts';
 import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
-import { descriptorLimit, descriptorNeed } from './net/descriptors.ts';
+import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
 import { startEmbeddedMetrics } from './observability/emf.ts';
 import type { Observe } from './observability/event.ts';

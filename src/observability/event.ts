@@ -1,4 +1,4 @@
-import type { DescriptorNeed } from '../net/descriptors.ts';
+import type { DescriptorNeed } from '../util/descriptors.ts';
 
 /**
  * What happens in the gateway that an operator wants to see. Every part reports through one `Observe`; the log lines and

@@ -4,7 +4,7 @@ import { watch, type FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { isOutOfDescriptors } from '../net/descriptors.ts';
+import { isOutOfDescriptors } from '../util/descriptors.ts';
 import type { Observe } from '../observability/event.ts';
 import type { Certificate, CertificateHolder } from './context.ts';
 

@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { isOutOfDescriptors } from '../net/descriptors.ts';
+import { isOutOfDescriptors } from './descriptors.ts';
 
 export type DocumentSource = {
   /** For messages: what is read from where. */

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { getSystemErrorMap } from 'node:util';
 import { canonicalAddress } from '../../net/ip-address.ts';
-import { takesOperationsReserve, takesSessionReserve } from '../../net/descriptors.ts';
+import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
 import { ClientSession, type IncomingConnection, type SessionServices } from './client-session.ts';
 import { proxiedAddresses, type ClientAddresses } from './control-session.ts';
 import { parseProxyHeader } from '../../net/proxy-protocol.ts';

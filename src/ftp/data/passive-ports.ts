@@ -7,7 +7,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { getSystemErrorMap } from 'node:util';
-import { takesOperationsReserve } from '../../net/descriptors.ts';
+import { takesOperationsReserve } from '../../util/descriptors.ts';
 import type { Observe } from '../../observability/event.ts';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 import { foldIpv4Mapped } from '../../net/ip-address.ts';

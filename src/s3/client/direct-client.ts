@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
-import { descriptorShortage, takesOperationsReserve } from '../../net/descriptors.ts';
+import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
 import { type S3Response, ResponseHandler } from './response.ts';
 import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
 import { clockErrorName, retryTypeOf } from './errors.ts';

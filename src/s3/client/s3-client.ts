@@ -7,7 +7,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Socket } from 'node:net';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
-import { descriptorShortage, takesOperationsReserve } from '../../net/descriptors.ts';
+import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
 import { type ConnectionLimits, DirectS3Client } from './direct-client.ts';
 import { Settling } from './settling.ts';
 

@@ -37,7 +37,7 @@ import { exists, FilesystemError, isADirectory, notFound } from '../../filesyste
 import { Lookup } from './lookup.ts';
 import { ResumeOffers } from '../upload/resume-offers.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
-import { listFirst, listPages, listFirst, type ListedObject, listPages } from '../client/list-objects.ts';
+import { listFirst, listPages, type ListedObject } from '../client/list-objects.ts';
 
 /** The filesystem of one session: it remembers directories it has seen, to spare requests. */
 export class S3Filesystem implements Filesystem {

@@ -4,7 +4,7 @@
  * every S3 server verifies.
  */
 import { createHash } from 'node:crypto';
-import { crc32ToBase64 } from './crc32.ts';
+import { crc32ToBase64 } from '../../util/crc32.ts';
 import type { Part } from './part.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 

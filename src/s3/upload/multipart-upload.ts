@@ -13,7 +13,7 @@ import {
 import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import { combineCrc32, crc32ToBase64, emptyCrc32 } from './crc32.ts';
+import { combineCrc32, crc32ToBase64, emptyCrc32 } from '../../util/crc32.ts';
 import { md5Of } from './checksum.ts';
 import type { RequestBody } from '../client/direct-client.ts';
 import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';

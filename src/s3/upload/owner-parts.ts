@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
-import { crc32ToBase64 } from './crc32.ts';
+import { crc32ToBase64 } from '../../util/crc32.ts';
 import { maxParts } from './part-size.ts';
 
 /** Numbers that are left for data. */

@@ -3,7 +3,7 @@
  * Only crumbs are copied: bytes that would pin a much larger buffer, or that are so few that each costs more than it holds.
  */
 import { crc32 } from 'node:zlib';
-import { emptyCrc32 } from './crc32.ts';
+import { emptyCrc32 } from '../../util/crc32.ts';
 
 const smallChunkBytes = 8 * 1024;
 const slabBytes = 64 * 1024;

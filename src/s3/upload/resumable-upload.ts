@@ -3,7 +3,7 @@
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
-import { crc32FromBase64 } from './crc32.ts';
+import { crc32FromBase64 } from '../../util/crc32.ts';
 import type { UploadedPart } from './multipart-upload.ts';
 import { newestUpload, listUploads, listParts } from './list-uploads.ts';
 import { partBytesOf } from './part-size.ts';

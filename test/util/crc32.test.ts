@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../../../src/s3/upload/crc32.ts';
+import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../../src/util/crc32.ts';
 
 describe('CRC-32 of what is put together', () => {
   it('is that of the bytes in one piece, wherever they are cut', () => {
