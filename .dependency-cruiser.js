@@ -8,7 +8,7 @@ export const layers = [
   ['src/util/', []],
   ['src/net/', []],
   ['src/filesystem/', []],
-  ['src/observability/', ['src/net/']],
+  ['src/observability/', ['src/net/', 'src/util/']],
   ['src/users/', ['src/observability/event.ts', 'src/util/']],
   ['src/tls/', ['src/observability/event.ts', 'src/util/']],
   ['src/s3/client/', ['src/filesystem/', 'src/util/']],
@@ -28,7 +28,7 @@ export const layers = [
     ],
   ],
   ['src/ftp/listing/', ['src/filesystem/', 'src/users/']],
-  ['src/ftp/data/', ['src/filesystem/', 'src/net/', 'src/tls/', 'src/observability/event.ts']],
+  ['src/ftp/data/', ['src/filesystem/', 'src/net/', 'src/tls/', 'src/observability/event.ts', 'src/util/']],
   [
     'src/ftp/commands/',
     [
@@ -38,6 +38,7 @@ export const layers = [
       'src/users/',
       'src/net/',
       'src/observability/event.ts',
+      'src/util/',
     ],
   ],
   ['src/ftp/ftp-srv/', ['src/ftp/commands/filesystem-reply.ts', 'src/filesystem/']],
@@ -53,6 +54,7 @@ export const layers = [
       'src/tls/',
       'src/net/',
       'src/observability/event.ts',
+      'src/util/',
     ],
   ],
   [
