@@ -40,6 +40,7 @@ export class LocalDeployment {
   readonly folder: string;
   topology: Topology;
   readonly #network: string;
+  readonly #slotNumbers = new Map<string, number>();
   readonly #secretsManager: SecretsManager;
 
   private constructor(
@@ -138,8 +139,8 @@ export class LocalDeployment {
   }
 
   #taskAddress({ id }: Service): string {
-    const number = /Slot(\d+)/.exec(id)?.[1];
-    if (number === undefined) throw new Error(`${id} is no slot.`);
+    const number = this.#slotNumbers.get(id) ?? this.#slotNumbers.size + 1;
+    this.#slotNumbers.set(id, number);
     return `${this.#network}.2.${number}`;
   }
 
