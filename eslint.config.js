@@ -40,5 +40,9 @@ export default tseslint.config(
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
-  { files: ['**/*.js'], extends: [tseslint.configs.disableTypeChecked] },
+  { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },
+  {
+    files: ['lib/lambda/**/*.mjs'],
+    languageOptions: { globals: { AbortSignal: false, Buffer: false, fetch: false, process: false } },
+  },
 );

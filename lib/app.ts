@@ -1,21 +1,24 @@
 /** The CDK app: an environment of cdk.json, the command line over it, and one stack. */
-import { existsSync, readFileSync } from 'node:fs';
 import type { App } from 'aws-cdk-lib';
+import type { DeployedPlan } from './deployed-plan.ts';
 import { deploymentKeys, parseDeployment } from './deployment.ts';
 import { FtpGatewayStack } from './ftp-gateway-stack.ts';
-import { type DeployedPlan, parseDeployedPlan } from './passive-port-change.ts';
+import { nearestName } from './nearest-name.ts';
+import { stackNameOf } from './plan-file.ts';
+
+/** Reads what is deployed of an environment (`plans/`); throws where that is not known. */
+export type ReadPlan = (environment: string) => DeployedPlan;
 
 /**
  * Makes the stack of the environment that `-c environment=NAME` names (`production` if none).
- * `outputsFile` is what `cdk deploy` wrote last (cdk.json, "outputsFile"); it need not exist.
- * @throws with every problem of the environment, or of the passive ports.
+ * @throws with every problem of the environment, the command line, or the passive ports.
  */
-export function addGatewayStack(app: App, outputsFile: string): FtpGatewayStack {
+export function addGatewayStack(app: App, readPlan: ReadPlan): FtpGatewayStack {
   const environments = (app.node.tryGetContext('environments') ?? {}) as Record<
     string,
     Record<string, unknown>
   >;
-  const name = (app.node.tryGetContext('environment') ?? 'production') as string;
+  const name = environmentOf(app);
   const values = environments[name];
   if (values === undefined || name.startsWith('//')) {
     const known = Object.keys(environments).filter((key) => !key.startsWith('//'));
@@ -23,13 +26,14 @@ export function addGatewayStack(app: App, outputsFile: string): FtpGatewayStack 
       `cdk.json has no environment "${name}"; it has ${known.join(', ') || 'none'}. Choose one with -c environment=NAME.`,
     );
   }
-  const deployment = parseDeployment(name, { ...values, ...commandLine(app) });
-  const stackName = `ftp-gateway-${name}`;
+  const deployment = parseDeployment(name, values, commandLine(app));
+  const stackName = stackNameOf(name);
   return new FtpGatewayStack(app, stackName, {
     stackName,
     description: 'FTP and FTPS gateway in front of Amazon S3',
     deployment,
-    deployedPlan: readDeployedPlan(outputsFile, stackName),
+    deployedPlan: readPlan(name),
+    terminationProtection: deployment.deletionProtection,
     env: {
       ...(deployment.account !== undefined && { account: deployment.account }),
       ...(deployment.region !== undefined && { region: deployment.region }),
@@ -37,17 +41,33 @@ export function addGatewayStack(app: App, outputsFile: string): FtpGatewayStack 
   });
 }
 
-function commandLine(app: App): Record<string, unknown> {
-  return Object.fromEntries(
-    deploymentKeys
-      .map((key) => [key, app.node.tryGetContext(key) as unknown] as const)
-      .filter(([, value]) => value !== undefined),
-  );
+/** The environment that the command line asks for. */
+export function environmentOf(app: App): string {
+  return (app.node.tryGetContext('environment') ?? 'production') as string;
 }
 
-function readDeployedPlan(outputsFile: string, stackName: string): DeployedPlan | undefined {
-  if (!existsSync(outputsFile)) return undefined;
-  const outputs = JSON.parse(readFileSync(outputsFile, 'utf8')) as Record<string, Record<string, string>>;
-  const plan = outputs[stackName]?.['PassivePortPlan'];
-  return plan === undefined ? undefined : parseDeployedPlan(plan);
+/**
+ * What `-c` gives. Context also holds feature flags (`@aws-cdk/...`), what the CLI adds (`aws:cdk:...`), results of look-ups
+ * (`availability-zones:account=...`) and comments.
+ * @throws for a key that no setting has.
+ */
+function commandLine(app: App): Record<string, unknown> {
+  const given = Object.entries(app.node.getAllContext() as Record<string, unknown>).filter(
+    ([key]) => key !== 'environments' && key !== 'environment' && !/^@|:|^\/\//.test(key),
+  );
+  const unknown = given.filter(([key]) => !deploymentKeys.includes(key)).map(([key]) => key);
+  if (unknown.length > 0) {
+    throw new Error(
+      unknown
+        .map((key) => {
+          const nearest = nearestName(key, ['environment', ...deploymentKeys]);
+          return (
+            `-c ${key}: there is no such setting` +
+            (nearest === undefined ? '.' : `; did you mean ${nearest}?`)
+          );
+        })
+        .join('\n'),
+    );
+  }
+  return Object.fromEntries(given);
 }

@@ -1,20 +1,29 @@
 /** One environment of cdk.json, checked as a whole before anything is made, and turned into the construct's properties. */
 import { Duration } from 'aws-cdk-lib';
+import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { type IPeer, Peer, Subnet, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
+import { Key } from 'aws-cdk-lib/aws-kms';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { HostedZone } from 'aws-cdk-lib/aws-route53';
-import { Bucket } from 'aws-cdk-lib/aws-s3';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Bucket, type IBucket } from 'aws-cdk-lib/aws-s3';
+import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { z } from 'zod';
 import type { FtpGatewayProps } from './ftp-gateway-props.ts';
+import { nearestName } from './nearest-name.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 
 // A command line (-c slots=3) gives text where cdk.json gives numbers and booleans.
 const count = z.coerce.number().int().positive();
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]);
-const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: 'expected a CIDR such as 203.0.113.0/24' });
+// The load balancer has IPv4 addresses only.
+const cidr = z.cidrv4({ error: 'expected an IPv4 CIDR such as 203.0.113.0/24' });
+const seconds = count;
+const keyArn = z
+  .string()
+  .regex(/^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, 'expected the ARN of a KMS key')
+  .optional();
 const secretArn = z
   .string()
   .regex(/^arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:.+-\w{6}$/, 'expected the full ARN of a secret');
@@ -27,6 +36,15 @@ const passivePorts = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
+
+// An object comes from the command line as JSON.
+const slotCounts = z.preprocess(
+  (value) =>
+    typeof value === 'string' && value.trim().startsWith('{') ? (JSON.parse(value) as unknown) : value,
+  z.union([count, z.strictObject({ minimum: count, maximum: count.optional() })], {
+    error: 'expected a number, or { "minimum": 2, "maximum": 4 }',
+  }),
+);
 
 const zone = z.strictObject({
   availabilityZone: z.string(),
@@ -42,11 +60,17 @@ const deploymentSchema = z.strictObject({
     .optional(),
   region: z.string().optional(),
   passivePorts: passivePorts.default(() => PassivePortRange.of(50_000, 50_007)),
-  slots: count.optional(),
+  portsPerSlot: count.optional(),
+  slots: slotCounts.optional(),
   acceptPassivePortMove: flag.default(false),
   internetFacing: flag.default(true),
-  clientCidrs: z.array(cidr).min(1).default(['0.0.0.0/0']),
-  zoneCount: count.max(3).default(2),
+  clientCidrs: z.array(cidr).optional(),
+  clientPrefixLists: z
+    .array(z.string().regex(/^pl-/, 'expected the id of a prefix list, pl-...'))
+    .default([]),
+  zoneCount: count.max(3).optional(),
+  availabilityZones: z.array(z.string()).min(1).max(3).optional(),
+  vpcCidr: z.cidrv4().optional(),
   taskEgress: z.enum(['endpoints', 'public-addresses']).default('endpoints'),
   network: z
     .strictObject({
@@ -65,20 +89,67 @@ const deploymentSchema = z.strictObject({
       recordName: z.string().optional(),
     })
     .optional(),
+  deletionProtection: flag.default(false),
   bucketName: z.string().optional(),
+  bucketKmsKeyArn: keyArn,
   prefix: z.string().default(''),
   resumeWindowMinutes: z.coerce.number().int().nonnegative().default(0),
   fileTimes: z.enum(['upload', 'client']).optional(),
   usersSecretArn: secretArn.optional(),
+  usersSecretKmsKeyArn: keyArn,
   tls: z
+    .union([
+      z.literal('off'),
+      z
+        .strictObject({
+          certificateSecretArn: secretArn.optional(),
+          certificateSecretKmsKeyArn: keyArn,
+          acmCertificateArn: z
+            .string()
+            .regex(/^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate\/[\w-]+$/, 'expected the ARN of a certificate')
+            .optional(),
+          mode: z.enum(['optional', 'required']).default('required'),
+          implicit: flag.default(false),
+          minimumVersion: z.enum(['TLSv1.2', 'TLSv1.3']).optional(),
+          dataResumption: z.enum(['optional', 'required', 'off']).optional(),
+        })
+        .refine(
+          (tls) => tls.certificateSecretArn === undefined || tls.acmCertificateArn === undefined,
+          'give certificateSecretArn or acmCertificateArn, not both',
+        ),
+    ])
+    .optional(),
+  limits: z
     .strictObject({
-      certificateSecretArn: secretArn,
-      mode: z.enum(['optional', 'required']).default('required'),
-      implicit: flag.default(false),
+      sessions: count.optional(),
+      sessionsPerAddress: count.optional(),
+      sessionsPerUser: count.optional(),
+      loginAttempts: count.optional(),
+      loginFailures: count.optional(),
     })
     .optional(),
   filenameEncoding: z.enum(['utf-8', 'windows-1252']).optional(),
   pathnameBackslash: z.enum(['literal', 'separator']).optional(),
+  timeouts: z
+    .strictObject({
+      loginSeconds: seconds.optional(),
+      idleSeconds: seconds.optional(),
+      dataConnectionSeconds: seconds.optional(),
+      passivePortWaitSeconds: seconds.optional(),
+      stallSeconds: seconds.optional(),
+      loginRefusalSeconds: seconds.optional(),
+      usersRefreshSeconds: seconds.optional(),
+    })
+    .optional(),
+  drain: z
+    .strictObject({
+      propagationSeconds: seconds.optional(),
+      idleSeconds: seconds.optional(),
+      maximumHours: count.optional(),
+    })
+    .optional(),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).optional(),
+  environment: z.record(z.string(), z.string()).optional(),
   cpu: count.default(512),
   memoryMiB: count.default(1024),
   cpuArchitecture: z.enum(['x86_64', 'arm64']).default('x86_64'),
@@ -88,6 +159,7 @@ const deploymentSchema = z.strictObject({
     .pipe(z.enum(RetentionDays, { error: 'CloudWatch Logs keeps 1, 3, 5, 7, 14, 30, 60, 90, 120, ... days' }))
     .default(RetentionDays.THREE_MONTHS),
   alarmEmail: z.email().optional(),
+  expectedPartners: z.record(z.string(), count).default({}),
 });
 
 export type Deployment = z.infer<typeof deploymentSchema>;
@@ -96,18 +168,40 @@ export type Deployment = z.infer<typeof deploymentSchema>;
 export const deploymentKeys: readonly string[] = Object.keys(deploymentSchema.shape);
 
 /**
- * Checks what cdk.json and the command line say about an environment. Names that begin with `//` are comments.
- * @throws one error that lists every problem.
+ * Checks what cdk.json says about an environment, and the command line over it. Names that begin with `//` are comments.
+ * @throws one error that lists every problem, each with where the value comes from.
  */
-export function parseDeployment(environment: string, values: Readonly<Record<string, unknown>>): Deployment {
-  const result = deploymentSchema.safeParse(withoutComments(values));
+export function parseDeployment(
+  environment: string,
+  values: Readonly<Record<string, unknown>>,
+  commandLine: Readonly<Record<string, unknown>> = {},
+): Deployment {
+  const result = deploymentSchema.safeParse({ ...(withoutComments(values) as object), ...commandLine });
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `  ${issue.keys.join(', ')}: there is no such setting; there are ${deploymentKeys.join(', ')}`
-      : `  ${issue.path.join('.')}: ${issue.message}`,
-  );
-  throw new Error(`The environment "${environment}" in cdk.json needs attention:\n${problems.join('\n')}`);
+  const inFile: string[] = [];
+  const onCommandLine: string[] = [];
+  for (const issue of result.error.issues) {
+    const path = issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') {
+      inFile.push(
+        ...issue.keys.map((key) => `  ${[...issue.path, key].join('.')}: ${unknownKey(key, issue.path)}`),
+      );
+    } else if (String(issue.path[0]) in commandLine) onCommandLine.push(`-c ${path}: ${issue.message}`);
+    else inFile.push(`  ${path}: ${issue.message}`);
+  }
+  if (inFile.length > 0) {
+    inFile.unshift(`The environment "${environment}" in cdk.json needs attention:`);
+  }
+  throw new Error([...onCommandLine, ...inFile].join('\n'));
+}
+
+function unknownKey(key: string, path: readonly PropertyKey[]): string {
+  const known = path.length === 0 ? deploymentKeys : [];
+  const nearest = nearestName(key, known);
+  if (nearest !== undefined) return `there is no such setting; did you mean ${nearest}?`;
+  return known.length > 0
+    ? `there is no such setting; there are ${known.join(', ')}`
+    : 'there is no such setting';
 }
 
 function withoutComments(value: unknown): unknown {
@@ -119,13 +213,16 @@ function withoutComments(value: unknown): unknown {
 
 /** The construct's properties; what exists already is imported by name, so that no account is asked at synth. */
 export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatewayProps {
-  const { tls, domain, bucketName, usersSecretArn } = deployment;
+  const { domain } = deployment;
   return {
     passivePorts: deployment.passivePorts,
+    portsPerSlot: deployment.portsPerSlot,
     slots: deployment.slots,
     internetFacing: deployment.internetFacing,
-    clients: deployment.clientCidrs.map(peer),
+    clients: clients(deployment),
     zoneCount: deployment.zoneCount,
+    availabilityZones: deployment.availabilityZones,
+    vpcCidr: deployment.vpcCidr,
     taskEgress: deployment.taskEgress,
     network: existingNetwork(scope, deployment),
     elasticIps: deployment.elasticIps,
@@ -133,31 +230,88 @@ export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatew
       zone: HostedZone.fromHostedZoneAttributes(scope, 'Zone', domain),
       recordName: domain.recordName,
     },
-    bucket: bucketName === undefined ? undefined : Bucket.fromBucketName(scope, 'ExistingBucket', bucketName),
+    deletionProtection: deployment.deletionProtection,
+    bucket: existingBucket(scope, deployment),
     prefix: deployment.prefix,
     resumeWindow: Duration.minutes(deployment.resumeWindowMinutes),
     fileTimes: deployment.fileTimes,
-    users:
-      usersSecretArn === undefined
-        ? undefined
-        : Secret.fromSecretCompleteArn(scope, 'ExistingUsers', usersSecretArn),
-    tls: tls && {
-      certificate: Secret.fromSecretCompleteArn(scope, 'Certificate', tls.certificateSecretArn),
-      mode: tls.mode,
-      implicit: tls.implicit,
-    },
     filenameEncoding: deployment.filenameEncoding,
     pathnameBackslash: deployment.pathnameBackslash,
+    users: existingSecret(scope, 'ExistingUsers', deployment.usersSecretArn, deployment.usersSecretKmsKeyArn),
+    tls: tlsProps(scope, deployment),
+    ...settings(deployment),
     cpu: deployment.cpu,
     memoryMiB: deployment.memoryMiB,
     cpuArchitecture: deployment.cpuArchitecture === 'arm64' ? CpuArchitecture.ARM64 : CpuArchitecture.X86_64,
     stopTimeout: Duration.seconds(deployment.stopTimeoutSeconds),
     logRetention: deployment.logRetentionDays,
+    expectedPartners: Object.fromEntries(
+      Object.entries(deployment.expectedPartners).map(([name, hours]) => [name, Duration.hours(hours)]),
+    ),
   };
 }
 
-function peer(text: string): IPeer {
-  return text.includes(':') ? Peer.ipv6(text) : Peer.ipv4(text);
+function clients({ clientCidrs, clientPrefixLists }: Deployment): readonly IPeer[] {
+  const cidrs = clientCidrs ?? (clientPrefixLists.length === 0 ? ['0.0.0.0/0'] : []);
+  return [...cidrs.map((text) => Peer.ipv4(text)), ...clientPrefixLists.map((list) => Peer.prefixList(list))];
+}
+
+function existingBucket(scope: Construct, { bucketName, bucketKmsKeyArn }: Deployment): IBucket | undefined {
+  if (bucketName === undefined) return undefined;
+  return Bucket.fromBucketAttributes(scope, 'ExistingBucket', {
+    bucketName,
+    ...(bucketKmsKeyArn !== undefined && {
+      encryptionKey: Key.fromKeyArn(scope, 'BucketKey', bucketKmsKeyArn),
+    }),
+  });
+}
+
+function existingSecret(
+  scope: Construct,
+  id: string,
+  secretArn: string | undefined,
+  keyArn: string | undefined,
+): ISecret | undefined {
+  if (secretArn === undefined) return undefined;
+  return Secret.fromSecretAttributes(scope, id, {
+    secretCompleteArn: secretArn,
+    ...(keyArn !== undefined && { encryptionKey: Key.fromKeyArn(scope, `${id}Key`, keyArn) }),
+  });
+}
+
+function tlsProps(scope: Construct, { tls }: Deployment): FtpGatewayProps['tls'] {
+  if (tls === undefined || tls === 'off') return tls;
+  const { certificateSecretArn, certificateSecretKmsKeyArn, acmCertificateArn, ...rest } = tls;
+  return {
+    ...rest,
+    certificate:
+      acmCertificateArn === undefined
+        ? existingSecret(scope, 'Certificate', certificateSecretArn, certificateSecretKmsKeyArn)
+        : Certificate.fromCertificateArn(scope, 'Certificate', acmCertificateArn),
+  };
+}
+
+function settings({ limits, timeouts, drain, logLevel, environment }: Deployment) {
+  const duration = (value: number | undefined) => (value === undefined ? undefined : Duration.seconds(value));
+  return {
+    limits,
+    timeouts: timeouts && {
+      login: duration(timeouts.loginSeconds),
+      idle: duration(timeouts.idleSeconds),
+      dataConnection: duration(timeouts.dataConnectionSeconds),
+      passivePortWait: duration(timeouts.passivePortWaitSeconds),
+      stall: duration(timeouts.stallSeconds),
+      loginRefusal: duration(timeouts.loginRefusalSeconds),
+      usersRefresh: duration(timeouts.usersRefreshSeconds),
+    },
+    drain: drain && {
+      propagation: duration(drain.propagationSeconds),
+      idle: duration(drain.idleSeconds),
+      maximum: drain.maximumHours === undefined ? undefined : Duration.hours(drain.maximumHours),
+    },
+    logLevel,
+    environment,
+  };
 }
 
 function existingNetwork(scope: Construct, { network }: Deployment): FtpGatewayProps['network'] {

@@ -1,5 +1,6 @@
 /** What may be said about a gateway. Every property has a default that works. */
 import type { Duration } from 'aws-cdk-lib';
+import type { ICertificate } from 'aws-cdk-lib/aws-certificatemanager';
 import type { IPeer } from 'aws-cdk-lib/aws-ec2';
 import type { ContainerImage, CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
@@ -7,14 +8,20 @@ import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
+import type { DeployedPlan } from './deployed-plan.ts';
+import type { GatewaySettings } from './gateway-settings.ts';
 import type { ElasticIp, ExistingNetwork, TaskEgress } from './network.ts';
-import type { DeployedPlan } from './passive-port-change.ts';
+import type { SlotCounts } from './passive-port-plan.ts';
 import type { PassivePortRange } from './passive-port-range.ts';
 import type { HomeLocation } from './bucket.ts';
 
 export type FtpTls = {
-  /** A secret of the form `{"certificate":"PEM chain","privateKey":"PEM"}`, reloaded by the running tasks. */
-  readonly certificate: ISecret;
+  /**
+   * A secret of the form `{"certificate":"PEM chain","privateKey":"PEM"}`, reloaded by the running tasks; or an exportable
+   * certificate of AWS Certificate Manager, which a function exports into such a secret, each renewal included.
+   * @default - an exportable certificate for `domain`, validated by DNS records in its zone
+   */
+  readonly certificate?: ISecret | ICertificate | undefined;
   /**
    * `required` refuses a login in clear text; `optional` leaves it to the client.
    * @default 'required'
@@ -26,6 +33,15 @@ export type FtpTls = {
    * @default false
    */
   readonly implicit?: boolean | undefined;
+  /**
+   * @default - the gateway's, TLSv1.2
+   */
+  readonly minimumVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  /**
+   * Whether data connections may, must or cannot resume the TLS session of the control connection.
+   * @default - the gateway's, optional
+   */
+  readonly dataResumption?: 'optional' | 'required' | 'off' | undefined;
 };
 
 export type FilenameEncoding = 'utf-8' | 'windows-1252';
@@ -39,7 +55,7 @@ export type FtpDomain = {
   readonly recordName?: string | undefined;
 };
 
-export type FtpGatewayProps = {
+export type FtpGatewayProps = GatewaySettings & {
   /**
    * The ports of passive data connections. Listeners, target groups, slots, security groups, port mappings, the tasks'
    * environment and the outputs follow from it. A port serves many transfers; it is not one transfer.
@@ -47,18 +63,26 @@ export type FtpGatewayProps = {
    */
   readonly passivePorts?: PassivePortRange | undefined;
   /**
-   * Tasks that share the passive ports evenly, at most 4 ports each (3 with implicit TLS).
-   * @default - the fewest that can
+   * Ports that a slot owns, at most 4 (3 with implicit TLS). Slots are filled in order and the last one takes the remainder.
+   * @default 2
    */
-  readonly slots?: number | undefined;
+  readonly portsPerSlot?: number | undefined;
   /**
-   * What the last deployment left running. A range that would give a port to another slot under running sessions is refused.
+   * How many slots run; the others of the range stand by, with a service of desired count 0 that costs nothing. A number is
+   * a minimum.
+   * @default - 2, or the one that a smaller range carries
+   */
+  readonly slots?: number | SlotCounts | undefined;
+  /**
+   * What the last deployment left (`parseDeployedPlan` reads its `PassivePortPlan` output). Slots keep their zones, those that
+   * run outside of a new range are kept until they have been stopped, and a range that would give a port to another slot
+   * under running sessions is refused.
    * @default - not checked
    */
   readonly deployedPlan?: DeployedPlan | undefined;
 
   /**
-   * @default - a VPC of 10.21.0.0/22 with an S3 gateway endpoint
+   * @default - a VPC with gateway endpoints for S3 and DynamoDB
    */
   readonly network?: ExistingNetwork | undefined;
   /**
@@ -66,6 +90,16 @@ export type FtpGatewayProps = {
    * @default 2
    */
   readonly zoneCount?: number | undefined;
+  /**
+   * Names of the zones of the VPC made here, in an order that is to stay; ignored when a network is given.
+   * @default - the first `zoneCount` zones of the account
+   */
+  readonly availabilityZones?: readonly string[] | undefined;
+  /**
+   * IPv4 addresses of the VPC made here, /22 or larger; ignored when a network is given.
+   * @default '10.21.0.0/22'
+   */
+  readonly vpcCidr?: string | undefined;
   /**
    * How tasks of the VPC made here reach AWS; ignored when a network is given.
    * @default 'endpoints'
@@ -77,20 +111,25 @@ export type FtpGatewayProps = {
    */
   readonly internetFacing?: boolean | undefined;
   /**
-   * One a load balancer subnet, in the same order.
+   * One per load balancer subnet, in the same order.
    * @default - made, and kept when the stack is deleted; none for an internal gateway
    */
   readonly elasticIps?: readonly ElasticIp[] | undefined;
   /**
-   * Who may connect.
+   * Who may connect: IPv4 networks and prefix lists.
    * @default - any IPv4 address
    */
   readonly clients?: readonly IPeer[] | undefined;
   /**
-   * A name for the gateway.
+   * A name for the gateway. With it FTPS is on, with a certificate for that name, unless `tls` says otherwise.
    * @default - the load balancer's own name
    */
   readonly domain?: FtpDomain | undefined;
+  /**
+   * Whether the load balancer refuses to be deleted, until a deployment switches this off.
+   * @default false
+   */
+  readonly deletionProtection?: boolean | undefined;
 
   /**
    * Where users who name no bucket have their home.
@@ -126,9 +165,9 @@ export type FtpGatewayProps = {
    */
   readonly users?: ISecret | undefined;
   /**
-   * @default - clear text only, with a warning at synth
+   * @default - with a domain, required, with a certificate for it; else off, with a warning at synth
    */
-  readonly tls?: FtpTls | undefined;
+  readonly tls?: FtpTls | 'off' | undefined;
 
   /**
    * How sessions read and write names until the client says OPTS UTF8: `windows-1252` (Latin-1) is for clients that know
@@ -171,6 +210,12 @@ export type FtpGatewayProps = {
    * @default - a topic is made; subscribe to it
    */
   readonly alarmTopic?: ITopic | undefined;
+  /**
+   * Users who are expected to upload: an alarm for each whose last completed upload is longer ago than this, in whole hours up
+   * to 168. Each is a custom metric.
+   * @default - none
+   */
+  readonly expectedPartners?: Readonly<Record<string, Duration>> | undefined;
   /**
    * @default RetentionDays.THREE_MONTHS
    */

@@ -3,9 +3,9 @@ import { Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import type { Construct } from 'constructs';
+import type { DeployedPlan } from './deployed-plan.ts';
 import { type Deployment, gatewayProps } from './deployment.ts';
 import { FtpGateway } from './ftp-gateway.ts';
-import type { DeployedPlan } from './passive-port-change.ts';
 
 export type FtpGatewayStackProps = StackProps & {
   readonly deployment: Deployment;

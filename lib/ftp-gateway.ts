@@ -3,8 +3,9 @@
  * composes; each part is in the file named after it.
  */
 import { fileURLToPath } from 'node:url';
-import { Annotations, Duration, IgnoreMode, Names, RemovalPolicy, Validations } from 'aws-cdk-lib';
-import { Peer } from 'aws-cdk-lib/aws-ec2';
+import { Annotations, Aws, Duration, IgnoreMode, Names, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import type { Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
+import { type Connections, type IConnectable, Peer } from 'aws-cdk-lib/aws-ec2';
 import {
   Cluster,
   ContainerImage,
@@ -12,7 +13,7 @@ import {
   CpuArchitecture,
   type ICluster,
 } from 'aws-cdk-lib/aws-ecs';
-import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { type Grant, type IGrantable, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Platform } from 'aws-cdk-lib/aws-ecr-assets';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { ARecord, RecordTarget } from 'aws-cdk-lib/aws-route53';
@@ -21,18 +22,22 @@ import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
-import type { FtpGatewayProps } from './ftp-gateway-props.ts';
+import { CertificateExport, isAcmCertificate } from './certificate-export.ts';
+import type { FtpGatewayProps, FtpTls } from './ftp-gateway-props.ts';
+import { gatewayMetric, type GatewayMetricName } from './gateway-metrics.ts';
 import { GatewayOutputs } from './gateway-outputs.ts';
 import { type ControlPort, LoadBalancer } from './load-balancer.ts';
 import { Monitoring } from './monitoring.ts';
 import { Network } from './network.ts';
+import { OperationsRelay } from './operations-relay.ts';
 import { changeProblems } from './passive-port-change.ts';
-import { type PassivePortPlan, planPassivePorts } from './passive-port-plan.ts';
+import { listenerPorts, type PassivePortPlan, planPassivePorts, slotName } from './passive-port-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 import { checkedResumeWindow } from './resume-window.ts';
-import { Slot } from './slot.ts';
+import { Slot, type SlotProps } from './slot.ts';
 import { grantHome, Storage } from './bucket.ts';
 import { taskEnvironment } from './task-environment.ts';
+import { updateGroups } from './update-groups.ts';
 import { Users } from './users-secret.ts';
 
 /** Where the container answers /healthz, /readyz and /metrics. */
@@ -44,52 +49,66 @@ const implicitTls: ControlPort = { name: 'ImplicitTls', listenerPort: 990, conta
 /** What a task has to do after its transfers are over: close sessions, flush the log. */
 const exitSeconds = 10;
 
-export class FtpGateway extends Construct {
+export class FtpGateway extends Construct implements IConnectable {
   readonly plan: PassivePortPlan;
   readonly bucket: IBucket;
   readonly users: ISecret;
   readonly loadBalancer: LoadBalancer;
   readonly slots: readonly Slot[];
+  readonly cluster: ICluster;
   readonly taskRole: Role;
   readonly alarmTopic: ITopic;
   readonly outputs: GatewayOutputs;
+  /** Of the load balancer: who may connect to it, beside the `clients`. */
+  readonly connections: Connections;
+  /** The CloudWatch namespace of the gateway's own metrics. */
+  readonly metricsNamespace: string;
 
   /** @throws with a sentence for each thing that AWS would refuse, or that would break sessions. */
   constructor(scope: Construct, id: string, props: FtpGatewayProps = {}) {
     super(scope, id);
     const internetFacing = props.internetFacing ?? true;
-    const controlPorts = props.tls?.implicit === true ? [control, implicitTls] : [control];
+    const tls = tlsOf(props);
+    const controlPorts = tls?.implicit === true ? [control, implicitTls] : [control];
     const stopTimeout = checkedStopTimeout(props.stopTimeout ?? Duration.seconds(120));
-    this.plan = checkedPlan(props, controlPorts);
-
+    const logRetention = props.logRetention ?? RetentionDays.THREE_MONTHS;
     const network = new Network(this, 'Network', {
       existing: props.network,
       internetFacing,
       elasticIps: props.elasticIps,
-      zoneCount: props.zoneCount ?? 2,
+      zoneCount: props.zoneCount,
+      availabilityZones: props.availabilityZones,
+      vpcCidr: props.vpcCidr ?? '10.21.0.0/22',
       taskEgress: props.taskEgress ?? 'endpoints',
     });
+    this.plan = checkedPlan(props, controlPorts, network.taskSubnets.length);
+
     // The casts: CDK's classes and interfaces disagree on optional properties under exactOptionalPropertyTypes.
     this.bucket = props.bucket ?? (new Storage(this, 'Storage').bucket as IBucket);
     this.users = props.users ?? (new Users(this, 'Users').secret as ISecret);
+    network.limitS3To([this.bucket, ...(props.otherHomes ?? []).map(({ bucket }) => bucket)]);
     this.loadBalancer = new LoadBalancer(this, 'LoadBalancer', {
       network,
       internetFacing,
       clients: props.clients ?? [Peer.anyIpv4()],
       controlPorts,
-      passivePorts: this.plan.passivePorts,
+      passivePorts: listenerPorts(this.plan),
+      deletionProtection: props.deletionProtection ?? false,
       operationsPort,
     });
+    this.connections = this.loadBalancer.securityGroup.connections;
 
     const logGroup = new LogGroup(this, 'Log', {
-      retention: props.logRetention ?? RetentionDays.THREE_MONTHS,
-      removalPolicy: RemovalPolicy.RETAIN,
+      retention: logRetention,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
-    this.taskRole = this.makeTaskRole(props);
-    const metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
+    const { certificate, exported } = this.certificateOf(tls, props);
+    this.taskRole = this.makeTaskRole(props, certificate);
+    this.metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
+    this.cluster = this.makeCluster(network);
     const memoryMiB = props.memoryMiB ?? 1024;
     this.slots = this.makeSlots({
-      cluster: this.makeCluster(network),
+      cluster: this.cluster,
       loadBalancer: this.loadBalancer,
       network,
       image: props.image ?? ownImage(props.cpuArchitecture ?? CpuArchitecture.X86_64),
@@ -108,43 +127,125 @@ export class FtpGateway extends Construct {
         bucket: this.bucket,
         prefix: props.prefix,
         users: this.users,
-        tls: props.tls,
+        tls,
+        certificateSecret: certificate,
         filenameEncoding: props.filenameEncoding,
         pathnameBackslash: props.pathnameBackslash,
         memoryMiB,
         resumeWindowMinutes: checkedResumeWindow(props),
         fileTimes: props.fileTimes,
         drainSeconds: stopTimeout.toSeconds() - exitSeconds,
-        metricsNamespace,
+        metricsNamespace: this.metricsNamespace,
+        settings: props,
       }),
     });
+    if (exported !== undefined) for (const { service } of this.slots) service.node.addDependency(exported);
 
-    this.alarmTopic = props.alarmTopic ?? new Topic(this, 'AlarmTopic', { enforceSSL: true });
+    this.alarmTopic = props.alarmTopic ?? this.makeAlarmTopic();
     new Monitoring(this, 'Monitoring', {
       loadBalancer: this.loadBalancer,
+      cluster: this.cluster,
       slots: this.slots,
+      minimumSlots: this.plan.minimumSlots,
+      tls: tls !== undefined,
       logGroup,
-      metricsNamespace,
+      metricsNamespace: this.metricsNamespace,
+      expectedPartners: props.expectedPartners ?? {},
       topic: this.alarmTopic,
     });
+    const relay = new OperationsRelay(this, 'OperationsRelay', { network, operationsPort, logRetention });
     const host = this.addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;
     this.outputs = new GatewayOutputs(this, 'Outputs', {
       host,
       plan: this.plan,
       zones: network.loadBalancerZones,
       controlPorts,
-      tls: props.tls !== undefined,
+      tls: tls !== undefined,
       bucket: this.bucket,
       users: this.users,
       alarmTopic: this.alarmTopic,
+      clusterName: this.cluster.clusterName,
+      relayName: relay.function.functionName,
     });
-    if (props.tls === undefined) {
+    if (tls === undefined) {
       Annotations.of(this).addWarningV2(
         'ftp-gateway:clear-text',
-        'Passwords and files cross the network in clear text: no certificate is given. Set tls, ' +
+        'Passwords and files cross the network in clear text: no certificate is given. Set tls or domain, ' +
           'unless every client is inside a network that you trust.',
       );
     }
+  }
+
+  /** Lets the grantee change the users file, and read it first. */
+  grantUsersWrite(grantee: IGrantable): Grant {
+    return this.users.grantRead(grantee).combine(this.users.grantWrite(grantee));
+  }
+
+  /** One of the gateway's own metrics, summed over its slots. */
+  metric(name: GatewayMetricName, options?: MetricOptions): Metric {
+    return gatewayMetric(this.metricsNamespace, name, options);
+  }
+
+  /** Open sessions, summed over the slots. */
+  metricSessions(options?: MetricOptions): Metric {
+    return this.metric('Sessions', options);
+  }
+
+  metricUploadBytes(options?: MetricOptions): Metric {
+    return this.metric('UploadBytes', options);
+  }
+
+  metricDownloadBytes(options?: MetricOptions): Metric {
+    return this.metric('DownloadBytes', options);
+  }
+
+  metricUploadsCompleted(options?: MetricOptions): Metric {
+    return this.metric('UploadsCompleted', options);
+  }
+
+  metricUploadsNotCompleted(options?: MetricOptions): Metric {
+    return this.metric('UploadsNotCompleted', options);
+  }
+
+  metricLoginsRefused(options?: MetricOptions): Metric {
+    return this.metric('LoginsRefused', options);
+  }
+
+  // SNS gives a topic without a policy one that lets the account's alarms publish; the policy that refuses clear text takes its
+  // place, so that the permission has to be said.
+  private makeAlarmTopic(): Topic {
+    const topic = new Topic(this, 'AlarmTopic', { enforceSSL: true });
+    topic.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'AlarmsOfThisAccount',
+        principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
+        actions: ['sns:Publish'],
+        resources: [topic.topicArn],
+        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
+      }),
+    );
+    return topic;
+  }
+
+  /** Where the tasks read the certificate, and what must have run before they do. */
+  private certificateOf(tls: FtpTls | undefined, props: FtpGatewayProps) {
+    if (tls === undefined) return { certificate: undefined, exported: undefined };
+    if (tls.certificate !== undefined && !isAcmCertificate(tls.certificate)) {
+      return { certificate: tls.certificate, exported: undefined };
+    }
+    const domainName = hostName(props);
+    if (tls.certificate === undefined && domainName === undefined) {
+      throw new Error(
+        'TLS needs a certificate: give tls.certificate, or a domain that one is requested for.',
+      );
+    }
+    const { secret, exported } = new CertificateExport(this, 'CertificateExport', {
+      certificate: tls.certificate,
+      domainName: domainName ?? '',
+      zone: props.domain?.zone,
+      logRetention: props.logRetention ?? RetentionDays.THREE_MONTHS,
+    });
+    return { certificate: secret, exported };
   }
 
   private makeCluster({ vpc }: Network): ICluster {
@@ -157,14 +258,17 @@ export class FtpGateway extends Construct {
     return cluster as ICluster;
   }
 
-  private makeTaskRole({ prefix, otherHomes, tls }: FtpGatewayProps): Role {
+  private makeTaskRole({ prefix, otherHomes }: FtpGatewayProps, certificate: ISecret | undefined): Role {
     const role = new Role(this, 'TaskRole', {
       assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'FTP gateway: the homes in S3, the users, the certificate',
     });
     for (const home of [{ bucket: this.bucket, prefix }, ...(otherHomes ?? [])]) grantHome(role, home);
-    this.users.grantRead(role);
-    tls?.certificate.grantRead(role);
+    for (const secret of [this.users, certificate]) {
+      secret?.grantRead(role);
+      // grantRead changes the policy of the key alone, which an imported key does not have here.
+      secret?.encryptionKey?.grantDecrypt(role);
+    }
     return role;
   }
 
@@ -183,25 +287,30 @@ export class FtpGateway extends Construct {
   private makeSlots({
     network,
     ...common
-  }: Omit<ConstructorParameters<typeof Slot>[2], 'plan' | 'subnet' | 'assignPublicIp' | 'securityGroup'> & {
+  }: Omit<SlotProps, 'plan' | 'subnet' | 'assignPublicIp' | 'securityGroup'> & {
     readonly network: Network;
   }): readonly Slot[] {
-    const slots: Slot[] = [];
-    for (const plan of this.plan.slots) {
-      const subnet = network.taskSubnets[(plan.number - 1) % network.taskSubnets.length];
-      if (subnet === undefined) throw new Error(`Slot ${plan.number} has no subnet.`);
-      const slot = new Slot(this, `Slot${plan.number}`, {
+    const slots = this.plan.slots.map((plan) => {
+      const subnet = network.taskSubnets[plan.zone - 1];
+      if (subnet === undefined) throw new Error(`Slot ${slotName(plan)} has no subnet.`);
+      const slot = new Slot(this, `Slot${slotName(plan)}`, {
         ...common,
         plan,
         subnet,
         assignPublicIp: network.assignPublicIp,
         securityGroup: network.taskSecurityGroup,
       });
-      // One after another, so that a deployment, or a bad image, never takes two slots at once.
-      const previous = slots.at(-1);
-      if (previous !== undefined) slot.service.node.addDependency(previous.service);
-      slots.push(slot);
-    }
+      // A task that starts before its endpoints, its routes or the role's policy are there cannot pull its image, and three such
+      // failures take a first deployment back.
+      slot.service.node.addDependency(network.taskPrerequisites, common.executionRole);
+      return slot;
+    });
+    const groups = updateGroups(slots);
+    groups.forEach((group, index) => {
+      for (const { service } of group) {
+        for (const before of groups[index - 1] ?? []) service.node.addDependency(before.service);
+      }
+    });
     return slots;
   }
 
@@ -212,23 +321,39 @@ export class FtpGateway extends Construct {
       ...(domain.recordName !== undefined && { recordName: domain.recordName }),
       target: RecordTarget.fromAlias(new LoadBalancerTarget(this.loadBalancer.nlb)),
     });
-    const { zoneName } = domain.zone;
-    if (domain.recordName === undefined || domain.recordName === zoneName) return zoneName;
-    return domain.recordName.endsWith(`.${zoneName}`)
-      ? domain.recordName
-      : `${domain.recordName}.${zoneName}`;
+    return hostName({ domain });
   }
 }
 
-function checkedPlan(props: FtpGatewayProps, controlPorts: readonly ControlPort[]): PassivePortPlan {
+function hostName({ domain }: Pick<FtpGatewayProps, 'domain'>): string | undefined {
+  if (domain === undefined) return undefined;
+  const { zoneName } = domain.zone;
+  if (domain.recordName === undefined || domain.recordName === zoneName) return zoneName;
+  return domain.recordName.endsWith(`.${zoneName}`) ? domain.recordName : `${domain.recordName}.${zoneName}`;
+}
+
+/** With a domain FTPS is on unless it is switched off: a certificate can be had for the name. */
+function tlsOf({ tls, domain }: FtpGatewayProps): FtpTls | undefined {
+  if (tls === 'off') return undefined;
+  return tls ?? (domain === undefined ? undefined : {});
+}
+
+function checkedPlan(
+  props: FtpGatewayProps,
+  controlPorts: readonly ControlPort[],
+  zones: number,
+): PassivePortPlan {
   const plan = planPassivePorts({
     passivePorts: props.passivePorts ?? PassivePortRange.of(50_000, 50_007),
+    portsPerSlot: props.portsPerSlot,
     slots: props.slots,
+    zones,
     controlListenerPorts: controlPorts.map(({ listenerPort }) => listenerPort),
     containerPorts: {
       'operations port': operationsPort,
       ...Object.fromEntries(controlPorts.map(({ name, containerPort }) => [`${name} port`, containerPort])),
     },
+    deployed: props.deployedPlan,
   });
   if (props.deployedPlan !== undefined) {
     const problems = changeProblems(props.deployedPlan, plan, controlPorts.length);

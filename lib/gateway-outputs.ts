@@ -4,10 +4,10 @@ import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
+import { deployedPlanOf } from './deployed-plan.ts';
 import type { ControlPort } from './load-balancer.ts';
 import type { LoadBalancerZone } from './network.ts';
-import { formatPlan } from './passive-port-change.ts';
-import type { PassivePortPlan } from './passive-port-plan.ts';
+import { listenerPorts, type PassivePortPlan, portRanges } from './passive-port-plan.ts';
 
 export type GatewayOutputsProps = {
   readonly host: string;
@@ -18,6 +18,8 @@ export type GatewayOutputsProps = {
   readonly bucket: IBucket;
   readonly users: ISecret;
   readonly alarmTopic: ITopic;
+  readonly clusterName: string;
+  readonly relayName: string;
 };
 
 export class GatewayOutputs extends Construct {
@@ -29,7 +31,7 @@ export class GatewayOutputs extends Construct {
     const addresses = zones.flatMap(({ elasticIp }) => (elasticIp === undefined ? [] : [elasticIp.address]));
     const ports = [
       ...controlPorts.map(({ listenerPort }) => listenerPort),
-      plan.passivePorts.toString(),
+      ...portRanges(listenerPorts(plan)).map((range) => range.toString()),
     ].join(', ');
     const firewall = addresses.length === 0 ? host : addresses.join(', ');
 
@@ -45,7 +47,18 @@ export class GatewayOutputs extends Construct {
       'A first upload, once a user is in the secret',
       `curl ${tls ? '--ssl-reqd ' : ''}--user NAME -T FILE ftp://${host}/`,
     );
-    this.output('PassivePortPlan', 'Passive ports and slots; the next deployment reads it', formatPlan(plan));
+    this.output(
+      'PassivePortPlan',
+      'Slots with their ports and zones; the next deployment reads it',
+      JSON.stringify(deployedPlanOf(plan)),
+    );
+    this.output('Cluster', 'Where the services of the slots are', props.clusterName);
+    this.output('SlotsMaximum', 'Most slots that may serve at once', String(plan.maximumSlots));
+    this.output(
+      'OperationsRelay',
+      'The function that reaches the operations port of a slot',
+      props.relayName,
+    );
     this.output('Bucket', 'Where the files are', props.bucket.bucketName);
     this.output('UsersSecret', 'The users file', props.users.secretArn);
     this.output('AlarmTopic', 'Subscribe here to be told of alarms', props.alarmTopic.topicArn);

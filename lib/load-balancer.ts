@@ -3,7 +3,7 @@
  * registers in which group is the slots' matter (`slot.ts`).
  */
 import { Duration, Validations } from 'aws-cdk-lib';
-import { type IPeer, type ISecurityGroup, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { CfnSecurityGroupIngress, type IPeer, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import {
   NetworkListenerAction,
   NetworkLoadBalancer,
@@ -13,7 +13,7 @@ import {
 } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Construct } from 'constructs';
 import type { Network } from './network.ts';
-import type { PassivePortRange } from './passive-port-range.ts';
+import { portRanges } from './passive-port-plan.ts';
 
 /** A port clients connect to first, and where the container answers it (above 1024: it does not run as root). */
 export type ControlPort = {
@@ -27,7 +27,9 @@ export type LoadBalancerProps = {
   readonly internetFacing: boolean;
   readonly clients: readonly IPeer[];
   readonly controlPorts: readonly ControlPort[];
-  readonly passivePorts: PassivePortRange;
+  /** The ports of every slot that exists, in order. */
+  readonly passivePorts: readonly number[];
+  readonly deletionProtection: boolean;
   /** Where the container answers /healthz and /readyz over HTTP. */
   readonly operationsPort: number;
 };
@@ -35,12 +37,18 @@ export type LoadBalancerProps = {
 type TargetGroupKind = {
   readonly port: number;
   readonly proxyProtocolV2: boolean;
-  readonly healthPath: '/readyz' | '/healthz';
+  readonly healthPath: string;
 };
+
+/** Inbound rules that a security group holds by default (Amazon VPC quotas, "Inbound or outbound rules per security group"). */
+const maximumRules = 60;
+
+/** 100 hours, the longest there is (Elastic Load Balancing API, TargetGroupAttribute). */
+const longestUnhealthyDraining = '360000';
 
 export class LoadBalancer extends Construct {
   readonly nlb: NetworkLoadBalancer;
-  readonly securityGroup: ISecurityGroup;
+  readonly securityGroup: SecurityGroup;
   /** By container port. Every slot registers in each. */
   readonly controlTargetGroups: ReadonlyMap<number, NetworkTargetGroup>;
   /** By port. The slot that owns the port registers, nobody else. */
@@ -56,6 +64,9 @@ export class LoadBalancer extends Construct {
       internetFacing,
       securityGroups: [this.securityGroup],
       crossZoneEnabled: true,
+      deletionProtection: props.deletionProtection,
+      // Lets Amazon take a failing zone out of DNS. It needs cross-zone balancing and no termination of unhealthy connections.
+      zonalShift: true,
       subnetMappings: network.loadBalancerZones.map(({ subnet, elasticIp }) => ({
         subnet,
         ...(elasticIp && { allocationId: elasticIp.allocationId }),
@@ -66,14 +77,16 @@ export class LoadBalancer extends Construct {
       reason:
         'A Network Load Balancer logs TLS listeners only, and these are TCP; flow logs and the gateway log have it all.',
     });
-    this.nlb.node.addDependency(network.vpc.internetConnectivityEstablished);
+    // The VPC's own dependable holds only the internet gateway; those of the subnets hold the route, and so the attachment,
+    // without which Elastic Load Balancing answers InvalidSubnet.
+    for (const { subnet } of network.loadBalancerZones) {
+      this.nlb.node.addDependency(subnet.internetConnectivityEstablished);
+    }
 
     this.controlTargetGroups = new Map(
       controlPorts.map((port) => [port.containerPort, this.addControlPort(port, props)]),
     );
-    this.passiveTargetGroups = new Map(
-      passivePorts.ports.map((port) => [port, this.addPassivePort(port, props)]),
-    );
+    this.passiveTargetGroups = new Map(passivePorts.map((port) => [port, this.addPassivePort(port, props)]));
   }
 
   private addControlPort({ name, listenerPort, containerPort }: ControlPort, props: LoadBalancerProps) {
@@ -81,7 +94,7 @@ export class LoadBalancer extends Construct {
       port: containerPort,
       // The header tells which node the client came through, and so which address belongs in the 227 reply.
       proxyProtocolV2: true,
-      // A draining task takes no new sessions.
+      // A draining task is sent no new sessions.
       healthPath: '/readyz',
     });
     this.nlb.addListener(`${name}Listener`, {
@@ -102,8 +115,9 @@ export class LoadBalancer extends Construct {
       // The load balancer sends the header in front of the client's first bytes, and in a cleartext RETR or LIST the client
       // sends none: the task would wait for ever.
       proxyProtocolV2: false,
-      // A draining task still serves the data connections of the sessions it has.
-      healthPath: '/healthz',
+      // A draining task still serves the data connections of the sessions it has. The path names the port, so that the task
+      // knows from the probes which of its ports the load balancer serves (`/readyz` waits for all of them).
+      healthPath: `/healthz/${port}`,
     });
     this.nlb.addListener(`Passive${port}Listener`, {
       port,
@@ -134,7 +148,7 @@ export class LoadBalancer extends Construct {
       // Transfers outlive the deregistration: the task ends them itself, within its drain.
       connectionTermination: false,
       // SIGTERM comes only after this delay, and from deregistration on passive ports get no new connections. Zero: sessions
-      // are told at once (421), and are not left with ports that no longer answer.
+      // get their 421 at once, and are not left with ports that no longer answer.
       deregistrationDelay: Duration.seconds(0),
       healthCheck: {
         // Never a passive port: a probe there would look like a data connection, and would leave an empty file behind.
@@ -148,32 +162,29 @@ export class LoadBalancer extends Construct {
         unhealthyThresholdCount: 3,
       },
     });
-    // On by default: one bad minute of health checks would cut every session and transfer of the slot.
+    // On by default: one bad minute of health checks, or a drain, would cut every session and transfer of the slot. Without
+    // termination the connections of an unhealthy target last for the draining interval, which is zero by default.
     targetGroup.setAttribute('target_health_state.unhealthy.connection_termination.enabled', 'false');
+    targetGroup.setAttribute(
+      'target_health_state.unhealthy.draining_interval_seconds',
+      longestUnhealthyDraining,
+    );
     return targetGroup;
   }
 
-  private makeSecurityGroup(props: LoadBalancerProps): ISecurityGroup {
-    const { network, clients, controlPorts, passivePorts, operationsPort } = props;
+  private makeSecurityGroup(props: LoadBalancerProps): SecurityGroup {
+    const { network, controlPorts, passivePorts, operationsPort } = props;
     const group = new SecurityGroup(this, 'SecurityGroup', {
       vpc: network.vpc,
       description: 'FTP gateway load balancer: control and passive ports from the clients',
       allowAllOutbound: false,
     });
-    Validations.of(group).acknowledge({
-      id: 'AwsSolutions-EC23',
-      reason: 'Partners connect from anywhere unless clients (clientCidrs in cdk.json) says from where.',
-    });
-    const passive = Port.tcpRange(passivePorts.first, passivePorts.last);
-    for (const client of clients) {
-      for (const { name, listenerPort } of controlPorts) {
-        group.addIngressRule(client, Port.tcp(listenerPort), `${name} from clients`);
-      }
-      group.addIngressRule(client, passive, 'Passive ports from clients');
-    }
+    this.addClientRules(group, props);
     const toTasks: readonly (readonly [string, Port])[] = [
       ...controlPorts.map(({ name, containerPort }) => [name, Port.tcp(containerPort)] as const),
-      ['Passive ports', passive],
+      ...portRanges(passivePorts).map(
+        ({ first, last }) => ['Passive ports', Port.tcpRange(first, last)] as const,
+      ),
       ['Health checks', Port.tcp(operationsPort)],
     ];
     for (const [name, port] of toTasks) {
@@ -182,4 +193,45 @@ export class LoadBalancer extends Construct {
     }
     return group;
   }
+
+  // Resources of their own, whose ids carry ports and client: CloudFormation makes the rules of new ports before it touches
+  // the slots, and removes those of old ports after the slots have left them. Inline rules would all change at the beginning.
+  private addClientRules(
+    group: SecurityGroup,
+    { clients, controlPorts, passivePorts }: LoadBalancerProps,
+  ): void {
+    const ranges = [
+      ...controlPorts.map(({ name, listenerPort }) => ({ name, first: listenerPort, last: listenerPort })),
+      ...portRanges(passivePorts).map(({ first, last }) => ({ name: 'Passive ports', first, last })),
+    ];
+    checkRuleCount(clients.length, ranges.length);
+    for (const client of clients) {
+      for (const { name, first, last } of ranges) {
+        const id = `from ${client.uniqueId}:${first}-${last}`.replaceAll('/', '_');
+        const rule = new CfnSecurityGroupIngress(this, id, {
+          groupId: group.securityGroupId,
+          ipProtocol: 'tcp',
+          fromPort: first,
+          toPort: last,
+          description: `${name} from clients`,
+          ...(client.toIngressRuleConfig() as object),
+        });
+        Validations.of(rule).acknowledge({
+          id: 'AwsSolutions-EC23',
+          reason: 'Partners connect from anywhere unless clients (clientCidrs in cdk.json) says from where.',
+        });
+      }
+    }
+  }
+}
+
+function checkRuleCount(clients: number, rangesPerClient: number): void {
+  const rules = clients * rangesPerClient;
+  if (rules <= maximumRules) return;
+  throw new Error(
+    `${clients} client networks need ${rules} inbound rules, ${rangesPerClient} each, but a security group holds ` +
+      `${maximumRules}. Use at most ${Math.floor(maximumRules / rangesPerClient)} networks, join neighboring ones, or give ` +
+      `managed prefix lists (clientPrefixLists) and have the quota L-0EA8095F raised: every entry that such a list may ` +
+      `have counts as a rule, too.`,
+  );
 }

@@ -1,4 +1,8 @@
-/** What an operator watches, and what wakes them: a dashboard, and alarms that each say what is wrong and what to do. */
+/**
+ * What an operator watches and what wakes them: a dashboard, saved queries, notices of failed deployments and stopped tasks,
+ * and alarms that each say what is wrong and what to do. Alarms speak of the whole gateway: a slot that stands by is down by
+ * design.
+ */
 import { Duration } from 'aws-cdk-lib';
 import {
   Alarm,
@@ -7,23 +11,33 @@ import {
   GraphWidget,
   type IMetric,
   LogQueryWidget,
-  Metric,
+  MathExpression,
   Stats,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
+import type { ICluster } from 'aws-cdk-lib/aws-ecs';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { SnsTopic } from 'aws-cdk-lib/aws-events-targets';
+import { FilterPattern, type ILogGroup, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
+import { gatewayMetric, type GatewayMetricName } from './gateway-metrics.ts';
 import type { LoadBalancer } from './load-balancer.ts';
+import { slotName } from './passive-port-plan.ts';
+import { saveQueries } from './saved-queries.ts';
 import type { Slot } from './slot.ts';
 
 export type MonitoringProps = {
   readonly loadBalancer: LoadBalancer;
+  readonly cluster: ICluster;
   readonly slots: readonly Slot[];
+  readonly minimumSlots: number;
+  readonly tls: boolean;
   readonly logGroup: ILogGroup;
   /** The CloudWatch namespace of the tasks' own metrics (METRICS_NAMESPACE). */
   readonly metricsNamespace: string;
+  readonly expectedPartners: Readonly<Record<string, Duration>>;
   readonly topic: ITopic;
 };
 
@@ -31,15 +45,20 @@ type AlarmWhen = {
   readonly metric: IMetric;
   readonly threshold: number;
   readonly comparison: ComparisonOperator;
-  /** Minutes in a row. */
-  readonly minutes: number;
+  /** Periods of the metric in a row. */
+  readonly periods: number;
   /** Says what is wrong and where to read on. */
   readonly meaning: string;
   readonly missing?: TreatMissingData;
+  /** The section of docs/operations.md, where it is not the alarm's name. */
+  readonly section?: string;
 };
 
 const minute = Duration.minutes(1);
 const { GREATER_THAN_OR_EQUAL_TO_THRESHOLD: atLeast, LESS_THAN_THRESHOLD: below } = ComparisonOperator;
+
+/** Before which a certificate of AWS Certificate Manager should have been renewed: it begins 60 days before the end. */
+const certificateDays = 21;
 
 export class Monitoring extends Construct {
   readonly #topic: ITopic;
@@ -49,52 +68,56 @@ export class Monitoring extends Construct {
     super(scope, id);
     this.#topic = props.topic;
     this.#namespace = props.metricsNamespace;
-    const healthy = props.slots.map((slot) => this.alarmOnSlot(slot));
-    this.alarmOnAllSlots(props.loadBalancer);
-    this.makeDashboard(props, healthy, this.alarmOnEvents());
+    const ready = this.alarmOnReadySlots(props);
+    this.alarmOnTasks(props.cluster);
+    const events = this.alarmOnEvents();
+    if (props.tls) this.alarmOnCertificate();
+    for (const [username, longest] of Object.entries(props.expectedPartners)) {
+      this.alarmOnPartner(username, longest, props.logGroup);
+    }
+    this.notifyOfTasks(props.cluster);
+    saveQueries(this, props.logGroup);
+    this.makeDashboard(props, ready, events);
   }
 
-  private alarmOnSlot(slot: Slot): IMetric {
-    const { number, passivePorts } = slot.plan;
-    const healthy = slot.healthTargetGroup.metrics.healthyHostCount({
-      period: minute,
-      statistic: Stats.MINIMUM,
+  private alarmOnReadySlots({ loadBalancer, minimumSlots }: MonitoringProps): readonly IMetric[] {
+    const [control] = loadBalancer.controlTargetGroups.values();
+    if (control === undefined) return [];
+    const ready = (statistic: string) => control.metrics.healthyHostCount({ period: minute, statistic });
+    this.alarm('FewSlotsReady', {
+      metric: ready(Stats.MAXIMUM),
+      threshold: minimumSlots,
+      comparison: below,
+      periods: 10,
+      missing: TreatMissingData.BREACHING,
+      meaning: `Fewer than ${minimumSlots} slots have been ready for 10 minutes; the others serve.`,
     });
-    this.alarm(`Slot${number}Down`, {
-      metric: healthy,
+    this.alarm('NoSlotReady', {
+      metric: ready(Stats.MAXIMUM),
       threshold: 1,
       comparison: below,
-      minutes: 10,
+      periods: 3,
       missing: TreatMissingData.BREACHING,
-      meaning: `Slot ${number} (passive ports ${passivePorts.toString()}) has had no healthy task for 10 minutes; the other slots serve.`,
+      meaning: 'No slot is ready: partners cannot connect, or reach tasks that do not serve.',
     });
-    this.alarm(`Slot${number}Cpu`, {
-      metric: slot.service.metricCpuUtilization({ period: minute }),
+    return [ready(Stats.MINIMUM)];
+  }
+
+  private alarmOnTasks(cluster: ICluster): void {
+    this.alarm('TaskCpu', {
+      metric: highestOf('CPUUtilization', cluster),
       threshold: 85,
       comparison: atLeast,
-      minutes: 15,
-      meaning: `Slot ${number} has used over 85% of its CPU for 15 minutes; transfers are slowed. Add slots or CPU.`,
+      periods: 15,
+      meaning:
+        'A slot has used over 85% of its CPU for 15 minutes; its transfers are slowed. Start another slot, or add CPU.',
     });
-    this.alarm(`Slot${number}Memory`, {
-      metric: slot.service.metricMemoryUtilization({ period: minute }),
+    this.alarm('TaskMemory', {
+      metric: highestOf('MemoryUtilization', cluster),
       threshold: 90,
       comparison: atLeast,
-      minutes: 5,
-      meaning: `Slot ${number} uses over 90% of its memory; at 100% the task is killed with its transfers.`,
-    });
-    return healthy.with({ label: `slot ${number}` });
-  }
-
-  private alarmOnAllSlots({ controlTargetGroups }: LoadBalancer): void {
-    const [control] = controlTargetGroups.values();
-    if (control === undefined) return;
-    this.alarm('NoSlotServes', {
-      metric: control.metrics.healthyHostCount({ period: minute, statistic: Stats.MAXIMUM }),
-      threshold: 1,
-      comparison: below,
-      minutes: 3,
-      missing: TreatMissingData.BREACHING,
-      meaning: 'No slot is healthy: partners cannot connect at all.',
+      periods: 5,
+      meaning: 'A slot uses over 90% of its memory; at 100% the task is killed with its transfers.',
     });
   }
 
@@ -105,16 +128,16 @@ export class Monitoring extends Construct {
       metric: exhausted,
       threshold: 10,
       comparison: atLeast,
-      minutes: 5,
+      periods: 5,
       meaning:
-        'Clients waited for a passive port in vain (425): many start transfers at once from one address. Give each slot more ports, or add slots.',
+        'Clients waited for a passive port in vain (425): many start transfers at once from one address. Start another slot, or give each more ports.',
     });
     const storageErrors = this.counted('StorageErrors');
     this.alarm('StorageErrors', {
       metric: storageErrors,
       threshold: 10,
       comparison: atLeast,
-      minutes: 5,
+      periods: 5,
       meaning: 'S3 has answered with errors for 5 minutes: throttling, permissions, or an outage.',
     });
     const unusable = this.counted('DocumentsUnusable');
@@ -122,7 +145,7 @@ export class Monitoring extends Construct {
       metric: unusable,
       threshold: 1,
       comparison: atLeast,
-      minutes: 1,
+      periods: 1,
       meaning: 'The users or the certificate could not be read again; the last good ones are in force.',
     });
     const unexpected = this.counted('UnexpectedErrors');
@@ -130,24 +153,103 @@ export class Monitoring extends Construct {
       metric: unexpected,
       threshold: 1,
       comparison: atLeast,
-      minutes: 1,
+      periods: 1,
       meaning: 'The gateway met an error it has no name for: a defect. The log line holds the stack.',
+    });
+    this.alarm('LoginFlood', {
+      metric: this.counted('LoginsRefused'),
+      threshold: 60,
+      comparison: atLeast,
+      periods: 5,
+      meaning:
+        'Over 60 logins a minute have been refused for 5 minutes: a password is guessed, or a partner has an old one.',
     });
     return [exhausted, storageErrors, unusable, unexpected];
   }
 
-  private counted(metricName: string): Metric {
-    return new Metric({ namespace: this.#namespace, metricName, statistic: Stats.SUM, period: minute });
+  private alarmOnCertificate(): void {
+    this.alarm('CertificateDaysLeft', {
+      metric: this.counted('CertificateDaysLeft').with({ period: Duration.hours(1) }),
+      threshold: certificateDays,
+      comparison: below,
+      periods: 1,
+      meaning: `The certificate that partners see ends in less than ${certificateDays} days, and has not been renewed.`,
+    });
   }
 
-  private alarm(name: string, { metric, threshold, comparison, minutes, meaning, missing }: AlarmWhen): void {
+  private alarmOnPartner(username: string, longest: Duration, logGroup: ILogGroup): void {
+    const hours = longest.toHours({ integral: false });
+    // An alarm looks back 7 days at most with periods of an hour (CloudWatch API, PutMetricAlarm, EvaluationPeriods).
+    if (!Number.isInteger(hours) || hours < 1 || hours > 168) {
+      throw new Error(
+        `The partner ${JSON.stringify(username)} is expected within ${longest.toHumanString()}, but an alarm looks back whole hours, 1 to 168.`,
+      );
+    }
+    const filter = new MetricFilter(this, `UploadsOf${username}`, {
+      logGroup,
+      filterPattern: FilterPattern.all(
+        FilterPattern.stringValue('$.event', '=', 'transfer'),
+        FilterPattern.stringValue('$.username', '=', username),
+        FilterPattern.stringValue('$.outcome', '=', 'completed'),
+        FilterPattern.any(
+          ...['STOR', 'STOU', 'APPE'].map((verb) => FilterPattern.stringValue('$.verb', '=', verb)),
+        ),
+      ),
+      metricNamespace: this.#namespace,
+      metricName: `UploadsOf-${username}`,
+      metricValue: '1',
+    });
+    this.alarm(`NoUploadOf${username}`, {
+      metric: filter.metric({ statistic: Stats.SUM, period: Duration.hours(1) }),
+      threshold: 1,
+      comparison: below,
+      periods: hours,
+      missing: TreatMissingData.BREACHING,
+      section: 'NoUpload',
+      meaning: `The partner ${username} has completed no upload for ${hours} hours.`,
+    });
+  }
+
+  private notifyOfTasks(cluster: ICluster): void {
+    const targets = [new SnsTopic(this.#topic)];
+    new Rule(this, 'DeploymentFailed', {
+      description: 'A slot could not be started or changed',
+      eventPattern: {
+        source: ['aws.ecs'],
+        detailType: ['ECS Deployment State Change'],
+        resources: [{ wildcard: `arn:*:ecs:*:*:service/${cluster.clusterName}/*` }] as unknown as string[],
+        detail: { eventName: ['SERVICE_DEPLOYMENT_FAILED'] },
+      },
+      targets,
+    });
+    new Rule(this, 'TaskStopped', {
+      description: 'A task of a slot ended by itself, could not start, or was ended by AWS',
+      eventPattern: {
+        source: ['aws.ecs'],
+        detailType: ['ECS Task State Change'],
+        detail: {
+          clusterArn: [cluster.clusterArn],
+          lastStatus: ['STOPPED'],
+          // What operators and deployments do is no news.
+          stopCode: [{ 'anything-but': ['ServiceSchedulerInitiated', 'UserInitiated'] }],
+        },
+      },
+      targets,
+    });
+  }
+
+  private counted(metricName: GatewayMetricName) {
+    return gatewayMetric(this.#namespace, metricName);
+  }
+
+  private alarm(name: string, when: AlarmWhen): void {
     const alarm = new Alarm(this, name, {
-      metric,
-      threshold,
-      comparisonOperator: comparison,
-      evaluationPeriods: minutes,
-      treatMissingData: missing ?? TreatMissingData.NOT_BREACHING,
-      alarmDescription: `${meaning} See docs/operations.md, "${name.replace(/\d+/, '')}".`,
+      metric: when.metric,
+      threshold: when.threshold,
+      comparisonOperator: when.comparison,
+      evaluationPeriods: when.periods,
+      treatMissingData: when.missing ?? TreatMissingData.NOT_BREACHING,
+      alarmDescription: `${when.meaning} See docs/operations.md, "${when.section ?? name}".`,
     });
     alarm.addAlarmAction(new SnsAction(this.#topic));
     alarm.addOkAction(new SnsAction(this.#topic));
@@ -155,27 +257,27 @@ export class Monitoring extends Construct {
 
   private makeDashboard(
     { loadBalancer, slots, logGroup }: MonitoringProps,
-    healthy: readonly IMetric[],
+    ready: readonly IMetric[],
     events: readonly IMetric[],
   ): void {
     const { nlb } = loadBalancer;
     const graph = (title: string, left: readonly IMetric[], right: readonly IMetric[] = []) =>
       new GraphWidget({ title, left: [...left], right: [...right], width: 12, period: minute });
+    const ofSlots = (metric: 'metricCpuUtilization' | 'metricMemoryUtilization') =>
+      slots.map(({ plan, service }) => service[metric]({ label: `slot ${slotName(plan)}` }));
     const dashboard = new Dashboard(this, 'Dashboard');
     dashboard.addWidgets(
-      graph('Slots with a healthy task', healthy),
-      graph('What goes wrong (events a minute)', events),
+      graph('Ready slots', ready),
+      graph('Failures (events per minute)', events),
       graph('Connections: open, and new', [nlb.metrics.activeFlowCount()], [nlb.metrics.newFlowCount()]),
-      graph('Bytes a minute', [this.counted('UploadBytes'), this.counted('DownloadBytes')]),
-      graph('Files a minute', [this.counted('UploadsCompleted'), this.counted('DownloadsCompleted')]),
-      graph(
-        'CPU (%)',
-        slots.map((slot) => slot.service.metricCpuUtilization({ label: `slot ${slot.plan.number}` })),
-      ),
-      graph(
-        'Memory (%)',
-        slots.map((slot) => slot.service.metricMemoryUtilization({ label: `slot ${slot.plan.number}` })),
-      ),
+      graph('Sessions, and sessions opened while draining', [
+        this.counted('Sessions'),
+        this.counted('SessionsWhileDraining'),
+      ]),
+      graph('Bytes per minute', [this.counted('UploadBytes'), this.counted('DownloadBytes')]),
+      graph('Files per minute', [this.counted('UploadsCompleted'), this.counted('DownloadsCompleted')]),
+      graph('CPU (%)', ofSlots('metricCpuUtilization')),
+      graph('Memory (%)', ofSlots('metricMemoryUtilization')),
       new LogQueryWidget({
         title: 'Transfers that did not complete',
         logGroupNames: [logGroup.logGroupName],
@@ -189,4 +291,13 @@ export class Monitoring extends Construct {
       }),
     );
   }
+}
+
+/** The highest among the services of the cluster: a query, because an alarm on a formula takes ten metrics at most. */
+function highestOf(metricName: string, { clusterName }: ICluster): IMetric {
+  return new MathExpression({
+    expression: `SELECT MAX(${metricName}) FROM SCHEMA("AWS/ECS", ClusterName, ServiceName) WHERE ClusterName = '${clusterName}'`,
+    period: minute,
+    label: metricName,
+  });
 }

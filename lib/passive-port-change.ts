@@ -1,62 +1,98 @@
-/**
- * Whether a changed range is safe to deploy while sessions run. Pure. Slots are replaced one after another, so for some
- * minutes old and new shares exist side by side; a port must not be two slots' in that time.
- */
-import { maximumListeners, type PassivePortPlan } from './passive-port-plan.ts';
+/** What a changed range means for slots that run. Pure. */
+import type { DeployedPlan, DeployedSlot } from './deployed-plan.ts';
+import { listenerPorts, maximumListeners, type PassivePortPlan, type SlotPlan } from './passive-port-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 
-/** What the last deployment left running, as its `PassivePortPlan` output says: `50000-50007/2`. */
-export type DeployedPlan = { readonly passivePorts: PassivePortRange; readonly slots: number };
-
-/** @throws when the text is not `first-last/slots`. */
-export function parseDeployedPlan(text: string): DeployedPlan {
-  const [range = '', slots = ''] = text.split('/');
-  if (!/^[1-9]\d?$/.test(slots)) {
-    throw new Error(
-      `The deployed passive port plan ${JSON.stringify(text)} is not understood; it looks like 50000-50007/2.`,
-    );
-  }
-  return { passivePorts: PassivePortRange.parse(range), slots: Number(slots) };
-}
-
-export function formatPlan(plan: PassivePortPlan): string {
-  return `${plan.passivePorts.toString()}/${plan.slots.length}`;
-}
-
-/** The problems of going from what runs to the plan without a maintenance window, a sentence each; none when it is safe. */
+/** The problems of going from what is deployed to the plan without a maintenance window, a sentence each; none when it is safe. */
 export function changeProblems(
   deployed: DeployedPlan,
   plan: PassivePortPlan,
   controlListenerCount: number,
 ): readonly string[] {
   const problems: string[] = [];
-  const moved = plan.passivePorts.ports.filter((port) => {
-    const before = slotOf(deployed.passivePorts, deployed.slots, port);
-    return before !== undefined && before !== slotOf(plan.passivePorts, plan.slots.length, port);
-  });
+  const moved = movedPorts(deployed, plan);
   if (moved.length > 0) {
     problems.push(
-      `Going from ${deployed.passivePorts.toString()} on ${deployed.slots} slots to ${plan.passivePorts.toString()} on ` +
-        `${plan.slots.length} slots gives ${list(moved)} to another slot while sessions use them; their data connections would reach ` +
-        `the wrong task. Keep ${deployed.passivePorts.size / deployed.slots} ports a slot and the first port ${deployed.passivePorts.first}, ` +
-        `or move to a range that shares no port with the old one, or deploy with -c acceptPassivePortMove=true in a ` +
+      `The range ${plan.passivePorts.toString()} with ${plan.portsPerSlot} ports per slot gives ${list(moved)} to another slot ` +
+        `while sessions use them; their data connections would reach the wrong task. ${wayOut(deployed)}, or move to a range ` +
+        `that shares no port with the old one, or deploy with -c acceptPassivePortMove=true in a ` +
         `maintenance window (docs/operations.md, "Changing the passive range").`,
     );
   }
-  const listeners = new Set([...deployed.passivePorts.ports, ...plan.passivePorts.ports]).size;
+  const before = deployed.flatMap((slot) => rangeOf(slot).ports);
+  const listeners = new Set([...before, ...listenerPorts(plan)]).size;
   if (listeners + controlListenerCount > maximumListeners) {
+    const room = maximumListeners - controlListenerCount - new Set(before).size;
     problems.push(
-      `While CloudFormation goes from ${deployed.passivePorts.toString()} to ${plan.passivePorts.toString()}, both ranges have listeners: ` +
+      `While CloudFormation goes to ${plan.passivePorts.toString()}, old and new ports have listeners: ` +
         `${listeners} and ${controlListenerCount} for control, more than the ${maximumListeners} of a Network Load Balancer. ` +
-        `Move in steps of at most ${maximumListeners - controlListenerCount - deployed.passivePorts.size} new ports at a time, ` +
-        `or narrow the range first.`,
+        (room > 0
+          ? `Move in steps of at most ${room} new ports at a time, or remove slots first.`
+          : `Remove slots first: drain them, stop them, and deploy a shorter range.`),
     );
   }
   return problems;
 }
 
-function slotOf(range: PassivePortRange, slots: number, port: number): number | undefined {
-  return range.contains(port) ? Math.floor((port - range.first) / (range.size / slots)) : undefined;
+/** What a deployment does with one slot. */
+export type SlotChange = {
+  readonly firstPort: number;
+  readonly before: DeployedSlot | undefined;
+  readonly after: SlotPlan | undefined;
+  readonly effect:
+    'none' | 'new' | 'starts' | 'retires' | 'removed' | 'more ports' | 'fewer ports' | 'moves zone';
+};
+
+/** Every slot before and after, in the order of their ports. */
+export function slotChanges(deployed: DeployedPlan, plan: PassivePortPlan): readonly SlotChange[] {
+  const names = new Set([
+    ...deployed.map(({ firstPort }) => firstPort),
+    ...plan.slots.map(({ passivePorts }) => passivePorts.first),
+  ]);
+  return [...names]
+    .sort((one, other) => one - other)
+    .map((firstPort) => {
+      const before = deployed.find((slot) => slot.firstPort === firstPort);
+      const after = plan.slots.find(({ passivePorts }) => passivePorts.first === firstPort);
+      return { firstPort, before, after, effect: effectOf(before, after) };
+    });
+}
+
+function effectOf(before: DeployedSlot | undefined, after: SlotPlan | undefined): SlotChange['effect'] {
+  if (after === undefined) return 'removed';
+  if (before === undefined) return 'new';
+  if (after.passivePorts.size !== before.ports) {
+    return after.passivePorts.size > before.ports ? 'more ports' : 'fewer ports';
+  }
+  if (after.zone !== before.zone) return 'moves zone';
+  if (after.retiring) return 'retires';
+  return after.running && !before.running ? 'starts' : 'none';
+}
+
+// Only ports of slots that run: nobody's session is on a slot that stands by.
+function movedPorts(deployed: DeployedPlan, plan: PassivePortPlan): readonly number[] {
+  const owner = (port: number) =>
+    plan.slots.find(({ passivePorts }) => passivePorts.contains(port))?.passivePorts.first;
+  return deployed
+    .filter(({ running }) => running)
+    .flatMap((slot) =>
+      rangeOf(slot).ports.filter((port) => {
+        const after = owner(port);
+        return after !== undefined && after !== slot.firstPort;
+      }),
+    );
+}
+
+function wayOut(deployed: DeployedPlan): string {
+  const first = deployed[0];
+  const portsPerSlot = Math.max(...deployed.map(({ ports }) => ports));
+  return first === undefined
+    ? ''
+    : `Keep ${portsPerSlot} ports per slot and the first port ${first.firstPort}`;
+}
+
+function rangeOf({ firstPort, ports }: DeployedSlot): PassivePortRange {
+  return PassivePortRange.of(firstPort, firstPort + ports - 1);
 }
 
 function list(ports: readonly number[]): string {

@@ -1,5 +1,5 @@
-/** One slot: an ECS service with exactly one task, which owns its share of the passive ports. */
-import { Duration, Validations } from 'aws-cdk-lib';
+/** One slot: an ECS service with at most one task, which owns its share of the passive ports. */
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import type { ISecurityGroup, ISubnet } from 'aws-cdk-lib/aws-ec2';
 import {
   AvailabilityZoneRebalancing,
@@ -15,16 +15,22 @@ import {
   AwsLogDriverMode,
   OperatingSystemFamily,
   PropagatedTagSource,
+  TaskDefinitionRevision,
   UlimitName,
 } from 'aws-cdk-lib/aws-ecs';
-import type { NetworkTargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { LoadBalancer } from './load-balancer.ts';
-import type { SlotPlan } from './passive-port-plan.ts';
+import { slotName, type SlotPlan } from './passive-port-plan.ts';
 
 export const containerName = 'gateway';
+
+/**
+ * The longest there is. Health checks route; they never end a task: ECS would stop one that drains, with its transfers. The
+ * process ends itself when it hangs or never gets ready (src/operations/watchdog.ts).
+ */
+const ignoreHealth = Duration.seconds(2_147_483_647);
 
 /** The user of the image (Dockerfile): any number that is not root's and nobody else's. */
 const containerUser = '10001:10001';
@@ -52,16 +58,18 @@ export type SlotProps = {
 export class Slot extends Construct {
   readonly plan: SlotPlan;
   readonly service: FargateService;
-  /** The group of the slot's first passive port: healthy exactly when the slot is. */
-  readonly healthTargetGroup: NetworkTargetGroup;
 
   constructor(scope: Construct, id: string, props: SlotProps) {
     super(scope, id);
     this.plan = props.plan;
     this.service = new FargateService(this, 'Service', {
       cluster: props.cluster,
+      serviceName: `slot-${slotName(this.plan)}`,
       taskDefinition: this.makeTaskDefinition(props),
-      desiredCount: 1,
+      // The newest revision, whichever it is when a task starts. So a new version, size or setting is no change of the service,
+      // and CloudFormation replaces no task: that could not wait for transfers that take hours.
+      taskDefinitionRevision: TaskDefinitionRevision.LATEST,
+      desiredCount: this.plan.running ? 1 : 0,
       // Two tasks would share the slot's target groups, and a data connection would find the wrong one half the time. So the
       // old task goes first; the other slots serve meanwhile.
       minHealthyPercent: 0,
@@ -69,8 +77,7 @@ export class Slot extends Construct {
       // On unless switched off; it stops a healthy task, and its sessions, to move it to another zone.
       availabilityZoneRebalancing: AvailabilityZoneRebalancing.DISABLED,
       circuitBreaker: { enable: true, rollback: true },
-      // A new target takes minutes until the load balancer knows it; until then ECS must not judge it by its health.
-      healthCheckGracePeriod: Duration.minutes(5),
+      healthCheckGracePeriod: ignoreHealth,
       platformVersion: FargatePlatformVersion.VERSION1_4,
       // One zone a slot: left to itself ECS may put every slot's only task into the same one.
       vpcSubnets: { subnets: [props.subnet] },
@@ -79,7 +86,7 @@ export class Slot extends Construct {
       propagateTags: PropagatedTagSource.SERVICE,
       enableECSManagedTags: true,
     });
-    this.healthTargetGroup = this.register(props);
+    this.register(props);
   }
 
   private makeTaskDefinition(props: SlotProps): FargateTaskDefinition {
@@ -94,6 +101,8 @@ export class Slot extends Construct {
         operatingSystemFamily: OperatingSystemFamily.LINUX,
       },
     });
+    // Slots that run on an earlier revision restart on it, and can be taken back to it.
+    taskDefinition.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
     Validations.of(taskDefinition).acknowledge({
       id: 'AwsSolutions-ECS2',
       reason: 'The environment names ports, a bucket and the ARNs of secrets; it holds no secret.',
@@ -119,7 +128,7 @@ export class Slot extends Construct {
       ulimits: [{ name: UlimitName.NOFILE, softLimit: 65_535, hardLimit: 65_535 }],
       logging: LogDrivers.awsLogs({
         logGroup: props.logGroup,
-        streamPrefix: `slot-${plan.number}`,
+        streamPrefix: `slot-${slotName(plan)}`,
         // The driver's own way is to stop the process when CloudWatch Logs cannot be reached; transfers matter more.
         mode: AwsLogDriverMode.NON_BLOCKING,
       }),
@@ -127,19 +136,15 @@ export class Slot extends Construct {
     return taskDefinition;
   }
 
-  private register({ plan, loadBalancer }: SlotProps): NetworkTargetGroup {
+  private register({ plan, loadBalancer }: SlotProps): void {
     for (const [containerPort, targetGroup] of loadBalancer.controlTargetGroups) {
       targetGroup.addTarget(this.service.loadBalancerTarget({ containerName, containerPort }));
     }
-    const groups = plan.passivePorts.ports.map((containerPort) => {
+    for (const containerPort of plan.passivePorts.ports) {
       const targetGroup = loadBalancer.passiveTargetGroups.get(containerPort);
       if (targetGroup === undefined)
-        throw new Error(`Port ${containerPort} of slot ${plan.number} has no listener.`);
+        throw new Error(`Port ${containerPort} of slot ${slotName(plan)} has no listener.`);
       targetGroup.addTarget(this.service.loadBalancerTarget({ containerName, containerPort }));
-      return targetGroup;
-    });
-    const [first] = groups;
-    if (first === undefined) throw new Error(`Slot ${plan.number} owns no port.`);
-    return first;
+    }
   }
 }

@@ -2,6 +2,7 @@
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { FilenameEncoding, FtpGatewayProps, FtpTls, PathnameBackslash } from './ftp-gateway-props.ts';
+import { type GatewaySettings, settingsEnvironment } from './gateway-settings.ts';
 import type { ControlPort } from './load-balancer.ts';
 import type { LoadBalancerZone } from './network.ts';
 
@@ -15,11 +16,14 @@ export type TaskEnvironmentProps = {
   readonly tls: FtpTls | undefined;
   readonly filenameEncoding: FilenameEncoding | undefined;
   readonly pathnameBackslash: PathnameBackslash | undefined;
+  /** Where the tasks read the certificate; undefined without TLS. */
+  readonly certificateSecret: ISecret | undefined;
   readonly memoryMiB: number;
   readonly resumeWindowMinutes: number;
   readonly fileTimes: FtpGatewayProps['fileTimes'];
   readonly drainSeconds: number;
   readonly metricsNamespace: string;
+  readonly settings: GatewaySettings;
 };
 
 export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<string, string>> {
@@ -35,14 +39,18 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     // A task's own connections leave from another address than the one the client reached; no firewall lets that in.
     ACTIVE_MODE: 'off',
     OPERATIONS_PORT: String(props.operationsPort),
+    // A 227 that names a port which the load balancer does not serve yet is a transfer that fails.
+    READY_AFTER_PROBES: 'on',
     S3_BUCKET: props.bucket.bucketName,
     ...(props.prefix !== undefined && props.prefix !== '' && { S3_PREFIX: props.prefix }),
     USERS: `secretsmanager:${props.users.secretArn}`,
-    ...(props.tls === undefined
+    ...(props.certificateSecret === undefined
       ? { TLS: 'off' }
       : {
-          TLS: props.tls.mode ?? 'required',
-          TLS_CERTIFICATE: `secretsmanager:${props.tls.certificate.secretArn}`,
+          TLS: props.tls?.mode ?? 'required',
+          TLS_CERTIFICATE: `secretsmanager:${props.certificateSecret.secretArn}`,
+          ...(props.tls?.minimumVersion !== undefined && { TLS_MIN_VERSION: props.tls.minimumVersion }),
+          ...(props.tls?.dataResumption !== undefined && { TLS_DATA_RESUMPTION: props.tls.dataResumption }),
         }),
     ...(props.filenameEncoding !== undefined && { FILENAME_ENCODING: props.filenameEncoding }),
     ...(props.pathnameBackslash !== undefined && { PATHNAME_BACKSLASH: props.pathnameBackslash }),
@@ -52,6 +60,7 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     ...(props.fileTimes !== undefined && { FILE_TIMES: props.fileTimes }),
     DRAIN_SECONDS: String(props.drainSeconds),
     METRICS_NAMESPACE: props.metricsNamespace,
+    ...settingsEnvironment(props.settings),
   };
 }
 

@@ -14,7 +14,7 @@ export class Users extends Construct {
       // not change this text leaves what operators have put in alone.
       secretStringValue: SecretValue.unsafePlainText('{"users":[]}'),
       // Deleting the stack by mistake must not lock every partner out for good.
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     Validations.of(this.secret).acknowledge({
       id: 'AwsSolutions-SMG4',

@@ -1,6 +1,6 @@
 /** What an operator types and what the app answers: environments of cdk.json, the command line, and all problems at once. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -26,30 +26,34 @@ describe('the app', () => {
     assert.doesNotMatch(text, /5000\d/);
   });
 
-  it('takes the number of slots as the text that the command line gives', () => {
-    const { template } = synthApp({ slots: '4' });
-    template.resourceCountIs('AWS::ECS::Service', 4);
+  it('takes the number of slots as the text that the command line gives, and their bounds as JSON', () => {
+    const running = (slots: string) =>
+      resourcesOfType(synthApp({ slots }).template, 'AWS::ECS::Service').map(
+        ([, { Properties }]) => Properties['DesiredCount'],
+      );
+    assert.deepEqual(running('4'), [1, 1, 1, 1]);
+    assert.deepEqual(running('{"minimum":1,"maximum":3}'), [1, 0, 0, 0]);
   });
 
   it('lets interrupted uploads be continued by one setting on the command line', () => {
     const { template } = synthApp({ resumeWindowMinutes: '240' });
     assert.match(JSON.stringify(template.toJSON()), /"Name":"RESUME_WINDOW_MINUTES","Value":"240"/);
-    assert.throws(() => synthApp({ resumeWindowMinutes: '-1' }), /\n {2}resumeWindowMinutes: /);
+    assert.throws(() => synthApp({ resumeWindowMinutes: '-1' }), /-c resumeWindowMinutes: /);
   });
 
   it('keeps the times of clients by one setting on the command line, and leaves them out by default', () => {
     assert.doesNotMatch(JSON.stringify(synthApp({}).template.toJSON()), /FILE_TIMES/);
     const { template } = synthApp({ fileTimes: 'client' });
     assert.match(JSON.stringify(template.toJSON()), /"Name":"FILE_TIMES","Value":"client"/);
-    assert.throws(() => synthApp({ fileTimes: 'both' }), /\n {2}fileTimes: /);
+    assert.throws(() => synthApp({ fileTimes: 'both' }), /-c fileTimes: /);
   });
 
   it('makes the stack of the environment that is asked for', () => {
     const { stack, template } = synthApp({ environment: 'staging' });
     assert.equal(stack.stackName, 'ftp-gateway-staging');
-    template.resourceCountIs('AWS::ECS::Service', 1);
-    // Tasks in public subnets reach AWS without interface endpoints; only the free gateway endpoint of S3 stays.
-    template.resourceCountIs('AWS::EC2::VPCEndpoint', 1);
+    template.resourceCountIs('AWS::ECS::Service', 2);
+    // Tasks in public subnets reach AWS without interface endpoints; only the free gateway endpoints stay.
+    template.resourceCountIs('AWS::EC2::VPCEndpoint', 2);
     template.allResourcesProperties('AWS::ECS::Service', {
       NetworkConfiguration: { AwsvpcConfiguration: { AssignPublicIp: 'ENABLED' } },
     });
@@ -95,18 +99,55 @@ describe('the app', () => {
     assert.match(JSON.stringify(template.toJSON()), /"10\.0\.0\.0\/24=203\.0\.113\.10"/);
   });
 
-  it('refuses to move ports between slots under running sessions, by what the last deployment wrote', () => {
-    const outputs = join(folder, 'cdk.outputs.json');
-    writeFileSync(
-      outputs,
-      JSON.stringify({ 'ftp-gateway-production': { PassivePortPlan: '50000-50007/2' } }),
+  it('refuses to move ports between slots under running sessions, by what is deployed', () => {
+    const slot = (firstPort: number, zone: number) => ({ firstPort, ports: 2, zone, running: true });
+    const deployed = [slot(50_000, 1), slot(50_002, 2)];
+    assert.throws(
+      () => synthApp({ passivePorts: '50000-50003', portsPerSlot: '4' }, deployed),
+      /gives ports 50002, 50003 to another slot/,
+    );
+    synthApp({ passivePorts: '50000-50011' }, deployed);
+    synthApp({ passivePorts: '50000-50003', portsPerSlot: '4', acceptPassivePortMove: 'true' }, deployed);
+  });
+
+  it('names the setting that a misspelt key of the command line may mean', () => {
+    assert.throws(
+      () => synthApp({ pasivePorts: '1' }),
+      /^Error: -c pasivePorts: there is no such setting; did you mean passivePorts\?$/,
+    );
+    assert.throws(() => synthApp({ enviroment: 'staging' }), /did you mean environment\?$/);
+  });
+
+  it('says of a wrong value on the command line that it is there, and not in cdk.json', () => {
+    assert.throws(
+      () => synthApp({ passivePorts: '50007-50000' }),
+      (error: Error) => {
+        assert.match(error.message, /^-c passivePorts: .*Write the lower port first/);
+        assert.doesNotMatch(error.message, /cdk\.json/);
+        return true;
+      },
+    );
+  });
+
+  it('uses the zones that are named, and refuses more zones than there are', () => {
+    const { template } = synthApp({ availabilityZones: ['us-east-1a', 'us-east-1b', 'us-east-1d'] });
+    assert.deepEqual(
+      new Set(
+        resourcesOfType(template, 'AWS::EC2::Subnet').map(
+          ([, { Properties }]) => Properties['AvailabilityZone'],
+        ),
+      ),
+      new Set(['us-east-1a', 'us-east-1b', 'us-east-1d']),
     );
     assert.throws(
-      () => synthApp({ passivePorts: '50000-50011', slots: '4' }, outputs),
-      /gives ports 50003, 50006, 50007 to another slot/,
+      () => synthApp({ zoneCount: '3' }),
+      /There are 2 availability zones to choose from, but zoneCount is 3.*availabilityZones/,
     );
-    synthApp({ passivePorts: '50000-50011' }, outputs);
-    synthApp({ passivePorts: '50000-50011', slots: '4', acceptPassivePortMove: 'true' }, outputs);
+  });
+
+  it('protects the stack of production from deletion, and not that of staging', () => {
+    assert.equal(synthApp().stack.terminationProtection, true);
+    assert.equal(synthApp({ environment: 'staging' }).stack.terminationProtection, false);
   });
 });
 
@@ -114,7 +155,7 @@ describe('an environment', () => {
   it('may be empty: every setting has a default that works', () => {
     const deployment = parseDeployment('production', {});
     assert.equal(deployment.passivePorts.toString(), '50000-50007');
-    assert.deepEqual(deployment.clientCidrs, ['0.0.0.0/0']);
+    assert.equal(deployment.taskEgress, 'endpoints');
   });
 
   it('may hold comments anywhere', () => {
@@ -137,8 +178,8 @@ describe('an environment', () => {
           /The environment "production" in cdk.json needs attention/,
           /account: /,
           /passivePorts: .*Write the lower port first: 50000-50007/,
-          /clientCidrs\.0: expected a CIDR/,
-          /passivePort: there is no such setting; there are account, region, passivePorts/,
+          /clientCidrs\.0: expected an IPv4 CIDR/,
+          /passivePort: there is no such setting; did you mean passivePorts\?/,
           /logRetentionDays: CloudWatch Logs keeps/,
           /tls\.certificateSecretArn: expected the full ARN of a secret/,
         ]) {

@@ -4,16 +4,9 @@ import { describe, it } from 'node:test';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { Peer } from 'aws-cdk-lib/aws-ec2';
 import { PassivePortRange } from '../../lib/passive-port-range.ts';
-import { certificateIn, resourcesOfType, synthGateway } from './synth.ts';
+import { certificateIn, dependsOn, resourcesOfType, synthGateway } from './synth.ts';
 
 type Attributes = readonly { readonly Key: string; readonly Value: string }[];
-type Rule = {
-  readonly CidrIp?: string;
-  readonly FromPort: number;
-  readonly ToPort: number;
-  readonly GroupId?: unknown;
-};
-
 function attributes(
   properties: Readonly<Record<string, unknown>>,
   name: string,
@@ -73,6 +66,11 @@ describe('the target groups', () => {
       'three late health checks cut every transfer of the slot',
     ],
     [
+      'target_health_state.unhealthy.draining_interval_seconds',
+      '360000',
+      'a slot that drains loses its sessions when the load balancer finds it unhealthy',
+    ],
+    [
       'deregistration_delay.timeout_seconds',
       '0',
       'sessions keep passive ports that answer no more, and are not told for minutes',
@@ -99,9 +97,10 @@ describe('the target groups', () => {
     }
   });
 
-  it('ask /readyz for control and /healthz for passive ports: a draining task takes no sessions but serves those it has', () => {
+  it('ask /readyz for control and /healthz with the port for passive ports: a draining task serves the sessions it has, and the task learns which ports are served', () => {
     for (const { properties } of control) assert.equal(properties['HealthCheckPath'], '/readyz');
-    for (const { properties } of passive) assert.equal(properties['HealthCheckPath'], '/healthz');
+    for (const { port, properties } of passive)
+      assert.equal(properties['HealthCheckPath'], `/healthz/${port}`);
   });
 
   it('are named by CloudFormation: a fixed name would make a replaced group impossible to create', () => {
@@ -158,12 +157,33 @@ describe('the load balancer', () => {
   it('is internet-facing with one Elastic IP a zone, kept when the stack goes: partners have it in their firewalls', () => {
     const eips = resourcesOfType(template, 'AWS::EC2::EIP');
     assert.equal(eips.length, 2);
-    for (const [, eip] of eips) assert.equal(eip.DeletionPolicy, 'Retain');
+    for (const [, eip] of eips) assert.equal(eip.DeletionPolicy, 'RetainExceptOnCreate');
     template.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', {
       Scheme: 'internet-facing',
       Type: 'network',
       SubnetMappings: eips.map(([id]) => ({ AllocationId: { 'Fn::GetAtt': [id, 'AllocationId'] } })),
     });
+  });
+
+  it('waits for the internet gateway to be attached, and so do its addresses: else Elastic Load Balancing refuses the subnets', () => {
+    const attachment = resourcesOfType(template, 'AWS::EC2::VPCGatewayAttachment')[0]![0];
+    const [nlb] = resourcesOfType(template, 'AWS::ElasticLoadBalancingV2::LoadBalancer');
+    assert.ok(dependsOn(template, nlb![0]).has(attachment));
+    for (const [id] of resourcesOfType(template, 'AWS::EC2::EIP')) {
+      assert.ok(dependsOn(template, id).has(attachment), id);
+    }
+  });
+
+  it('lets a failing zone be taken out of service, and is protected from deletion where that is asked for', () => {
+    const loadBalancerAttributes = (made: Template) =>
+      attributes(
+        resourcesOfType(made, 'AWS::ElasticLoadBalancingV2::LoadBalancer')[0]![1].Properties,
+        'LoadBalancerAttributes',
+      );
+    assert.equal(loadBalancerAttributes(template)['zonal_shift.config.enabled'], 'true');
+    assert.equal(loadBalancerAttributes(template)['deletion_protection.enabled'], 'false');
+    const { template: kept } = synthGateway({ deletionProtection: true });
+    assert.equal(loadBalancerAttributes(kept)['deletion_protection.enabled'], 'true');
   });
 
   it('has no public address when it is internal, and advertises the one the client reached', () => {
@@ -174,6 +194,12 @@ describe('the load balancer', () => {
   });
 });
 
+function clientRules(made: Template): readonly (readonly unknown[])[] {
+  return resourcesOfType(made, 'AWS::EC2::SecurityGroupIngress')
+    .filter(([, { Properties }]) => 'CidrIp' in Properties)
+    .map(([, { Properties }]) => [Properties['CidrIp'], Properties['FromPort'], Properties['ToPort']]);
+}
+
 describe('the security groups', () => {
   const { template: narrow } = synthGateway({
     clients: [Peer.ipv4('203.0.113.0/24'), Peer.ipv4('198.51.100.7/32')],
@@ -182,17 +208,57 @@ describe('the security groups', () => {
     id.includes('LoadBalancer'),
   );
 
-  it('let the clients, and nobody else, reach 21 and the range on the load balancer', () => {
-    const rules = (balancer?.[1].Properties['SecurityGroupIngress'] ?? []) as readonly Rule[];
+  it('let the clients, and no others, reach 21 and the range on the load balancer', () => {
+    assert.equal(balancer?.[1].Properties['SecurityGroupIngress'], undefined);
+    assert.deepEqual(clientRules(narrow), [
+      ['203.0.113.0/24', 21, 21],
+      ['203.0.113.0/24', 50_000, 50_007],
+      ['198.51.100.7/32', 21, 21],
+      ['198.51.100.7/32', 50_000, 50_007],
+    ]);
+  });
+
+  it('open the old and the new range in resources of their own: the old one closes only after the slots have moved', () => {
+    const rules = (passivePorts: PassivePortRange) =>
+      resourcesOfType(synthGateway({ passivePorts }).template, 'AWS::EC2::SecurityGroupIngress')
+        .filter(([, { Properties }]) => 'CidrIp' in Properties && Properties['FromPort'] !== 21)
+        .map(([id]) => id);
+    const [before] = rules(PassivePortRange.of(50_000, 50_007));
+    const [after] = rules(PassivePortRange.of(51_000, 51_007));
+    assert.ok(before !== undefined && after !== undefined);
+    assert.notEqual(before, after);
+  });
+
+  it('open the ports of slots that still run outside of the range', () => {
+    const moved = synthGateway({
+      passivePorts: PassivePortRange.of(51_000, 51_003),
+      deployedPlan: [{ firstPort: 50_000, ports: 2, zone: 1, running: true }],
+    }).template;
     assert.deepEqual(
-      rules.map(({ CidrIp, FromPort, ToPort }) => [CidrIp, FromPort, ToPort]),
+      clientRules(moved).map(([, first, last]) => [first, last]),
       [
-        ['203.0.113.0/24', 21, 21],
-        ['203.0.113.0/24', 50_000, 50_007],
-        ['198.51.100.7/32', 21, 21],
-        ['198.51.100.7/32', 50_000, 50_007],
+        [21, 21],
+        [50_000, 50_001],
+        [51_000, 51_003],
       ],
     );
+  });
+
+  it('take prefix lists as clients', () => {
+    const { template: listed } = synthGateway({ clients: [Peer.prefixList('pl-0123')] });
+    listed.hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
+      SourcePrefixListId: 'pl-0123',
+      FromPort: 21,
+    });
+  });
+
+  it('are refused with the limit when they would need more rules than a security group holds', () => {
+    const clients = Array.from({ length: 31 }, (_, index) => Peer.ipv4(`203.0.113.${index}/32`));
+    assert.throws(
+      () => synthGateway({ clients }),
+      /31 client networks need 62 inbound rules, 2 each, but a security group holds 60. Use at most 30 networks/,
+    );
+    synthGateway({ clients: clients.slice(0, 30) });
   });
 
   it('let only the load balancer reach the tasks, on exactly the ports it sends to', () => {
@@ -205,7 +271,11 @@ describe('the security groups', () => {
       [50_000, 50_007],
       [8080, 8080],
     ];
-    assert.deepEqual(ranges('AWS::EC2::SecurityGroupIngress', 'TaskSecurityGroup'), expected);
+    // The last is the operations relay.
+    assert.deepEqual(ranges('AWS::EC2::SecurityGroupIngress', 'TaskSecurityGroup'), [
+      ...expected,
+      [8080, 8080],
+    ]);
     assert.deepEqual(ranges('AWS::EC2::SecurityGroupEgress', 'LoadBalancerSecurityGroup'), expected);
     const tasks = resourcesOfType(narrow, 'AWS::EC2::SecurityGroup').find(([id]) =>
       id.includes('TaskSecurityGroup'),

@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { Duration } from 'aws-cdk-lib';
 import { parseConfig } from '../../src/config/config.ts';
 import { embeddedMetricLine } from '../../src/observability/emf.ts';
 import { readTopology } from '../system/topology/topology.ts';
-import { resources, resourcesOfType, synthGateway } from './synth.ts';
+import { certificateIn, resourcesOfType, synthGateway } from './synth.ts';
 
 type AlarmProperties = {
-  readonly Namespace: string;
-  readonly MetricName: string;
+  readonly Namespace?: string;
+  readonly MetricName?: string;
   readonly Threshold: number;
   readonly Period: number;
   readonly EvaluationPeriods: number;
@@ -17,6 +18,15 @@ type AlarmProperties = {
   readonly AlarmDescription: string;
   readonly AlarmActions: readonly unknown[];
   readonly Dimensions?: readonly { readonly Name: string; readonly Value: unknown }[];
+  readonly Metrics?: unknown;
+};
+
+type Statement = {
+  readonly Effect: string;
+  readonly Action: unknown;
+  readonly Principal?: { readonly Service?: string };
+  readonly Resource: unknown;
+  readonly Condition?: unknown;
 };
 
 const { template } = synthGateway();
@@ -49,39 +59,106 @@ function embeddedMetrics(): { readonly namespace: string; readonly names: readon
 describe('the alarms', () => {
   it('on what the gateway counts are on metrics that it writes, in its namespace', () => {
     const { namespace, names } = embeddedMetrics();
-    const own = alarms.filter(([, { Namespace }]) => !Namespace.startsWith('AWS/'));
+    const own = alarms.filter(
+      ([, { Namespace }]) => Namespace !== undefined && !Namespace.startsWith('AWS/'),
+    );
     assert.deepEqual(own.map(([, { MetricName }]) => MetricName).sort(), [
       'DocumentsUnusable',
+      'LoginsRefused',
       'PassivePortsExhausted',
       'StorageErrors',
       'UnexpectedErrors',
     ]);
     for (const [, { Namespace, MetricName, Dimensions }] of own) {
       assert.equal(Namespace, namespace);
-      assert.ok(names.includes(MetricName), MetricName);
+      assert.ok(names.includes(MetricName ?? ''), MetricName);
       assert.equal(Dimensions, undefined);
     }
   });
 
-  it('say of each slot that it is down, by the group that only this slot registers in', () => {
-    for (const [slot, port] of [
-      ['Slot1Down', 50_000],
-      ['Slot2Down', 50_004],
-    ] as const) {
-      const alarm = named(slot);
-      assert.equal(alarm.MetricName, 'HealthyHostCount');
-      const group = alarm.Dimensions?.find(({ Name }) => Name === 'TargetGroup')?.Value;
-      const [id] = (group as { 'Fn::GetAtt': readonly [string, string] })['Fn::GetAtt'];
-      assert.equal(resources(template)[id]?.Properties['Port'], port);
-      assert.equal(alarm.TreatMissingData, 'breaching');
-      assert.deepEqual([alarm.Threshold, alarm.Period, alarm.EvaluationPeriods], [1, 60, 10]);
+  it('speak of no single slot: one that stands by is down by design', () => {
+    for (const [id, alarm] of alarms) assert.doesNotMatch(`${id} ${JSON.stringify(alarm)}`, /500\d\d/);
+  });
+
+  it('say when fewer slots are ready than the minimum, by the group that every slot registers in', () => {
+    const alarm = named('FewSlotsReady');
+    assert.equal(alarm.MetricName, 'HealthyHostCount');
+    assert.match(JSON.stringify(alarm.Dimensions), /ControlTargetGroup/);
+    assert.equal(alarm.TreatMissingData, 'breaching');
+    assert.deepEqual([alarm.Threshold, alarm.Period, alarm.EvaluationPeriods], [2, 60, 10]);
+  });
+
+  it('say when no slot is ready, sooner than of one slot', () => {
+    const alarm = named('NoSlotReady');
+    assert.deepEqual([alarm.Threshold, alarm.EvaluationPeriods], [1, 3]);
+    assert.match(JSON.stringify(alarm.Dimensions), /ControlTargetGroup/);
+  });
+
+  it('on CPU and memory ask for the highest among the services of the cluster', () => {
+    const [[cluster]] = resourcesOfType(template, 'AWS::ECS::Cluster') as [[string, unknown]];
+    for (const name of ['TaskCpu', 'TaskMemory']) {
+      const { Metrics } = named(name);
+      const [{ Expression }] = Metrics as [{ Expression: { 'Fn::Join': [string, unknown[]] } }];
+      const [, [query, reference]] = Expression['Fn::Join'];
+      assert.match(
+        String(query),
+        /^SELECT MAX\((CPU|Memory)Utilization\) FROM SCHEMA\("AWS\/ECS", ClusterName, ServiceName\) WHERE ClusterName = '$/,
+      );
+      assert.deepEqual(reference, { Ref: cluster });
     }
   });
 
-  it('say when no slot serves, sooner than of one slot', () => {
-    const alarm = named('NoSlotServes');
-    assert.equal(alarm.EvaluationPeriods, 3);
-    assert.match(JSON.stringify(alarm.Dimensions), /ControlTargetGroup/);
+  it('may publish to the topic: its policy takes the place of the one that lets them', () => {
+    const [[topic]] = resourcesOfType(template, 'AWS::SNS::Topic') as [[string, unknown]];
+    const policies = resourcesOfType(template, 'AWS::SNS::TopicPolicy').filter(([, { Properties }]) =>
+      JSON.stringify(Properties['Topics']).includes(topic),
+    );
+    const statements = policies.flatMap(
+      ([, { Properties }]) => (Properties['PolicyDocument'] as { Statement: readonly Statement[] }).Statement,
+    );
+    const allowed = (service: string) =>
+      statements.find(
+        ({ Effect, Action, Principal }) =>
+          Effect === 'Allow' && Action === 'sns:Publish' && Principal?.Service === service,
+      );
+    assert.deepEqual(allowed('cloudwatch.amazonaws.com')?.Condition, {
+      StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } },
+    });
+    assert.deepEqual(allowed('cloudwatch.amazonaws.com')?.Resource, { Ref: topic });
+    assert.ok(allowed('events.amazonaws.com'), 'notices of failed deployments and stopped tasks');
+  });
+
+  it('warn of a certificate that ends in less than 21 days, where there is one', () => {
+    assert.equal(
+      alarms.some(([id]) => id.includes('CertificateDaysLeft')),
+      false,
+    );
+    const { template: withTls } = synthGateway((stack) => ({ tls: { certificate: certificateIn(stack) } }));
+    withTls.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      MetricName: 'CertificateDaysLeft',
+      Threshold: 21,
+      ComparisonOperator: 'LessThanThreshold',
+      Statistic: 'Minimum',
+    });
+  });
+
+  it('miss the uploads of each expected partner, counted from the log', () => {
+    const { template: expecting } = synthGateway({ expectedPartners: { alice: Duration.hours(26) } });
+    expecting.hasResourceProperties('AWS::Logs::MetricFilter', {
+      FilterPattern:
+        '{ ($.event = "transfer") && ($.username = "alice") && ($.outcome = "completed") && (($.verb = "STOR") || ($.verb = "STOU") || ($.verb = "APPE")) }',
+      MetricTransformations: [{ MetricName: 'UploadsOf-alice', MetricValue: '1' }],
+    });
+    expecting.hasResourceProperties('AWS::CloudWatch::Alarm', {
+      MetricName: 'UploadsOf-alice',
+      Period: 3600,
+      EvaluationPeriods: 26,
+      TreatMissingData: 'breaching',
+    });
+    assert.throws(
+      () => synthGateway({ expectedPartners: { bob: Duration.days(8) } }),
+      /"bob" is expected within 8 days, but an alarm looks back whole hours, 1 to 168/,
+    );
   });
 
   it('go to the topic, and name a section of docs/operations.md', () => {
@@ -92,5 +169,41 @@ describe('the alarms', () => {
       const section = /See docs\/operations\.md, "(\w+)"\.$/.exec(AlarmDescription)?.[1];
       assert.ok(section !== undefined && page.includes(`### ${section}\n`), AlarmDescription);
     }
+  });
+});
+
+describe('operators', () => {
+  it('hear of deployments that fail, and of tasks that ended without being asked to', () => {
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: {
+        source: ['aws.ecs'],
+        detail: { eventName: ['SERVICE_DEPLOYMENT_FAILED'] },
+      },
+    });
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: {
+        source: ['aws.ecs'],
+        detail: {
+          lastStatus: ['STOPPED'],
+          stopCode: [{ 'anything-but': ['ServiceSchedulerInitiated', 'UserInitiated'] }],
+        },
+      },
+    });
+  });
+
+  it('find queries by partner, by file and for failures saved beside the log group', () => {
+    const saved = resourcesOfType(template, 'AWS::Logs::QueryDefinition').map(([, { Properties }]) => [
+      String(Properties['Name']).split('/')[1],
+      Properties['LogGroupNames'],
+    ]);
+    const [[logGroup]] = resourcesOfType(template, 'AWS::Logs::LogGroup').filter(([id]) =>
+      /GatewayLog[0-9A-F]{8}$/.test(id),
+    ) as [[string, unknown]];
+    assert.deepEqual(saved, [
+      ['transfers of a partner', [{ Ref: logGroup }]],
+      ['transfers of a file', [{ Ref: logGroup }]],
+      ['failures', [{ Ref: logGroup }]],
+      ['bytes by partner', [{ Ref: logGroup }]],
+    ]);
   });
 });

@@ -1,10 +1,11 @@
 /**
- * What CloudFormation would replace when the passive range or the number of slots changes. A replaced load balancer or
+ * What CloudFormation would replace when the passive range or a size changes. A replaced load balancer or
  * address means new firewall rules at every partner; a replaced listener or group means broken sessions.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Template } from 'aws-cdk-lib/assertions';
+import { type DeployedPlan, deployedPlanOf } from '../../lib/deployed-plan.ts';
 import { type Resource, type Resources, resources, synthApp } from './synth.ts';
 
 /**
@@ -45,17 +46,24 @@ type Change = {
   readonly replaced: readonly string[];
 };
 
-function change(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): Change {
-  const [old, next] = [synthApp(before).template, synthApp(after).template].map((template: Template) =>
+/** `running`: what is deployed, where operators have started and stopped slots since. */
+function change(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+  running?: DeployedPlan,
+): Change {
+  const deployed = synthApp(before);
+  const changed = synthApp(after, running ?? deployedPlanOf(deployed.stack.gateway.plan));
+  const [old, next] = [deployed.template, changed.template].map((template: Template) =>
     resources(template),
   ) as [Resources, Resources];
   const both = Object.keys(old).filter((id) => id in next);
-  const changed = both.filter((id) => !same(old[id]?.Properties, next[id]?.Properties));
-  const replaced = changed.filter((id) => isReplaced(old[id]!, next[id]!));
+  const different = both.filter((id) => !same(old[id]?.Properties, next[id]?.Properties));
+  const replaced = different.filter((id) => isReplaced(old[id]!, next[id]!));
   return {
     added: Object.keys(next).filter((id) => !(id in old)),
     removed: Object.keys(old).filter((id) => !(id in next)),
-    updated: changed.filter((id) => !replaced.includes(id)),
+    updated: different.filter((id) => !replaced.includes(id)),
     replaced,
   };
 }
@@ -86,62 +94,89 @@ function ofPorts(first: number, last: number): readonly string[] {
 const listenersAndGroups = (ids: readonly string[]) =>
   names(ids).filter((name) => /Listener|TargetGroup/.test(name));
 
-// The rules between load balancer and tasks carry the range in their ids: the new one is made before the old one goes.
-const rules = ['LoadBalancerSecurityGroupto', 'NetworkTaskSecurityGroupfrom'];
+// Rules of security groups carry the range in their ids: the new one is made before the old one goes.
+const rules = ['LoadBalancerSecurityGroupto', 'NetworkTaskSecurityGroupfrom', 'LoadBalancerfrom'];
 const isRule = (name: string) => rules.some((rule) => name.startsWith(rule));
+const ofSlots = (ids: readonly string[]) => names(ids).filter((name) => name.startsWith('Slot'));
 
-describe('8 passive ports on 2 slots become 12 on 3', () => {
+describe('8 passive ports become 12', () => {
   const made = change({}, { passivePorts: '50000-50011' });
 
-  it('adds the new ports and the new slot, and leaves every listener, group and task of the old ones alone', () => {
+  it('adds the new ports and the new slots, and leaves every listener, group and slot of the old ones alone', () => {
     assert.deepEqual(listenersAndGroups(made.added), ofPorts(50_008, 50_011));
-    assert.deepEqual(
-      names(made.added).filter((name) => name.startsWith('Slot')),
-      ['Slot3Service', 'Slot3TaskDefinition'],
-    );
+    assert.deepEqual(ofSlots(made.added), [
+      'Slot50008Service',
+      'Slot50008TaskDefinition',
+      'Slot50010Service',
+      'Slot50010TaskDefinition',
+    ]);
     assert.deepEqual(names(made.replaced), []);
     assert.ok(names(made.removed).every(isRule), names(made.removed).join());
   });
 
-  it('updates in place only the range that clients may use, and the dashboard', () => {
-    assert.deepEqual(names(made.updated), ['LoadBalancerSecurityGroup', 'MonitoringDashboard']);
+  it('updates only the dashboard in place', () => {
+    assert.deepEqual(names(made.updated), ['MonitoringDashboard']);
   });
 });
 
-describe('8 passive ports on 2 slots become the same 8 on 4 slots', () => {
-  const made = change({}, { slots: '4' });
-
-  it('keeps every listener and group, and gives the old slots new task definitions', () => {
-    assert.deepEqual(listenersAndGroups([...made.added, ...made.removed, ...made.replaced]), []);
-    assert.deepEqual(names(made.replaced), ['Slot1TaskDefinition', 'Slot2TaskDefinition']);
-    assert.deepEqual(
-      names(made.updated).filter((name) => name.startsWith('Slot')),
-      ['Slot1Service', 'Slot2Service'],
-    );
+describe('7 passive ports become 8', () => {
+  it('changes in place only the last slot, which gets its second port', () => {
+    const made = change({ passivePorts: '50000-50006' }, {});
+    assert.deepEqual(ofSlots([...made.added, ...made.removed]), []);
+    assert.deepEqual(ofSlots(made.updated), ['Slot50006Service']);
+    assert.deepEqual(names(made.replaced), ['Slot50006TaskDefinition']);
   });
 });
 
 describe('the range moves', () => {
   const made = change({}, { passivePorts: '51000-51007' });
 
-  it('makes new listeners and groups beside the old ones, which CloudFormation removes last', () => {
+  it('makes new slots beside the two that run, which stay with their listeners until they have been stopped', () => {
     assert.deepEqual(listenersAndGroups(made.added), ofPorts(51_000, 51_007));
-    assert.deepEqual(listenersAndGroups(made.removed), ofPorts(50_000, 50_007));
+    assert.deepEqual(listenersAndGroups(made.removed), ofPorts(50_004, 50_007));
+    assert.deepEqual(ofSlots(made.removed), [
+      'Slot50004Service',
+      'Slot50004TaskDefinition',
+      'Slot50006Service',
+      'Slot50006TaskDefinition',
+    ]);
   });
 
-  it('replaces the task definitions and nothing else: load balancer, addresses and services stay', () => {
-    assert.deepEqual(names(made.replaced), ['Slot1TaskDefinition', 'Slot2TaskDefinition']);
+  it('touches no slot that runs, nor the load balancer and its addresses', () => {
+    assert.deepEqual(ofSlots([...made.updated, ...made.replaced]), []);
+    assert.deepEqual(names(made.replaced), []);
   });
 });
 
-describe('12 passive ports on 3 slots become 8 on 2', () => {
-  const made = change({ passivePorts: '50000-50011' }, {});
-
-  it('removes the last slot and its ports, and touches no other slot', () => {
+describe('12 passive ports become 8', () => {
+  it('removes the last slots and their ports when they stand by, and touches no other slot', () => {
+    const made = change({ passivePorts: '50000-50011' }, {});
     assert.deepEqual(listenersAndGroups(made.removed), ofPorts(50_008, 50_011));
-    assert.deepEqual(
-      names([...made.removed, ...made.updated, ...made.replaced]).filter((name) => name.startsWith('Slot')),
-      ['Slot3Service', 'Slot3TaskDefinition'],
-    );
+    assert.deepEqual(ofSlots([...made.removed, ...made.updated, ...made.replaced]), [
+      'Slot50008Service',
+      'Slot50008TaskDefinition',
+      'Slot50010Service',
+      'Slot50010TaskDefinition',
+    ]);
+  });
+
+  it('removes no slot that runs', () => {
+    const running = Array.from({ length: 6 }, (_, index) => ({
+      firstPort: 50_000 + 2 * index,
+      ports: 2,
+      zone: 1 + (index % 2),
+      running: true,
+    }));
+    const made = change({ passivePorts: '50000-50011', slots: '6' }, {}, running);
+    assert.deepEqual(ofSlots([...made.removed, ...made.updated, ...made.replaced]), []);
+  });
+});
+
+describe('another size of the tasks', () => {
+  it('makes new revisions of the task definitions and changes no service', () => {
+    const made = change({}, { cpu: '1024', memoryMiB: '2048' });
+    assert.deepEqual(ofSlots(made.updated), []);
+    assert.equal(names(made.replaced).length, 4);
+    assert.ok(names(made.replaced).every((name) => name.endsWith('TaskDefinition')));
   });
 });

@@ -3,12 +3,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import type { Template } from 'aws-cdk-lib/assertions';
-import { CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
+import { ContainerImage, CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
+import { slotName, type SlotPlan } from '../../lib/passive-port-plan.ts';
 import { PassivePortRange } from '../../lib/passive-port-range.ts';
+import { updateGroups } from '../../lib/update-groups.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { variables } from '../../src/config/variables.ts';
 import { readTopology } from '../system/topology/topology.ts';
-import { certificateIn, type Resource, resources, resourcesOfType, synthGateway } from './synth.ts';
+import {
+  certificateIn,
+  dependsOn,
+  type Resource,
+  resources,
+  resourcesOfType,
+  synthGateway,
+} from './synth.ts';
 
 type LoadBalancers = readonly {
   readonly TargetGroupArn: { readonly Ref: string };
@@ -28,7 +37,10 @@ const tasks = resourcesOfType(template, 'AWS::ECS::TaskDefinition').map(([, task
 
 describe('a slot', () => {
   it('registers in the control group and in the groups of its own ports, never in more than 5', () => {
-    const full = synthGateway({ passivePorts: PassivePortRange.of(50_000, 50_047) }).template;
+    const full = synthGateway({
+      passivePorts: PassivePortRange.of(50_000, 50_047),
+      portsPerSlot: 4,
+    }).template;
     const registered = resourcesOfType(full, 'AWS::ECS::Service').map(
       ([, { Properties }]) => Properties['LoadBalancers'] as LoadBalancers,
     );
@@ -43,15 +55,54 @@ describe('a slot', () => {
     assert.equal(new Set(passiveGroups.map(({ TargetGroupArn }) => TargetGroupArn.Ref)).size, 48);
   });
 
-  it('is exactly one task, stopped before its successor starts: two would share the ports and get each other’s data', () => {
+  it('is named by its first port in the service, the construct and the log stream', () => {
+    assert.deepEqual(
+      services.map(([id, { Properties }]) => [/Slot(\d+)/.exec(id)?.[1], Properties['ServiceName']]),
+      [50_000, 50_002, 50_004, 50_006].map((port) => [String(port), `slot-${port}`]),
+    );
+    for (const task of tasks) {
+      const { LogConfiguration, Environment } = container(task) as {
+        LogConfiguration: { Options: Record<string, unknown> };
+        Environment: readonly { Name: string; Value: string }[];
+      };
+      const ports = Environment.find(({ Name }) => Name === 'PASSIVE_PORTS')?.Value;
+      assert.equal(LogConfiguration.Options['awslogs-stream-prefix'], `slot-${ports?.split('-')[0]}`);
+    }
+  });
+
+  it('has one task or none, never two: they would share the ports and get each other’s data', () => {
+    assert.deepEqual(
+      services.map(([, { Properties }]) => Properties['DesiredCount']),
+      [1, 1, 0, 0],
+    );
     for (const [, { Properties }] of services) {
-      assert.equal(Properties['DesiredCount'], 1);
       assert.deepEqual(Properties['DeploymentConfiguration'], {
         DeploymentCircuitBreaker: { Enable: true, Rollback: true },
         MinimumHealthyPercent: 0,
         MaximumPercent: 100,
       });
     }
+  });
+
+  it('is the same service with another image, size or setting: CloudFormation replaces no running task for it', () => {
+    const changed = synthGateway({
+      image: ContainerImage.fromRegistry('another-version'),
+      cpu: 1024,
+      memoryMiB: 2048,
+      logLevel: 'debug',
+    }).template;
+    assert.deepEqual(
+      resourcesOfType(changed, 'AWS::ECS::Service').map(([, { Properties }]) => Properties),
+      services.map(([, { Properties }]) => Properties),
+    );
+    assert.notDeepEqual(
+      resourcesOfType(changed, 'AWS::ECS::TaskDefinition'),
+      resourcesOfType(template, 'AWS::ECS::TaskDefinition'),
+    );
+  });
+
+  it('keeps the revision that it runs on: a task that ends is started again on it', () => {
+    for (const task of tasks) assert.equal(task.DeletionPolicy, 'RetainExceptOnCreate');
   });
 
   it('is never moved between zones by ECS: that would end its sessions', () => {
@@ -66,23 +117,58 @@ describe('a slot', () => {
       };
       return AwsvpcConfiguration.Subnets.map(({ Ref }) => Ref);
     });
-    assert.equal(subnets.length, 2);
+    assert.equal(subnets.length, 4);
     for (const subnet of subnets) assert.equal(subnet.length, 1);
     assert.notDeepEqual(subnets[0], subnets[1]);
   });
 
-  it('is deployed after the slot before it: a bad image stops at the first', () => {
-    const three = synthGateway({ passivePorts: PassivePortRange.of(50_000, 50_011) }).template;
-    const ids = resourcesOfType(three, 'AWS::ECS::Service').map(([id]) => id);
-    ids.forEach((id, index) => {
-      const before = (resources(three)[id]?.DependsOn ?? []).filter((dependency) => ids.includes(dependency));
-      assert.deepEqual(before, index === 0 ? [] : [ids[index - 1]]);
+  it('waits for the group of slots before it, and never is in a group with all others of its zone', () => {
+    const many = synthGateway({
+      passivePorts: PassivePortRange.of(50_000, 50_047),
+      slots: 24,
     });
+    const groups = updateGroups(many.gateway.slots);
+    assert.ok(groups.length > 3 && groups.length < 12, `${groups.length} groups`);
+    const zonesOf = (slots: readonly { readonly plan: SlotPlan }[]) => slots.map(({ plan }) => plan.zone);
+    for (const group of groups) {
+      for (const zone of [1, 2]) {
+        assert.ok(zonesOf(group).filter((one) => one === zone).length < 12);
+      }
+    }
+    const ids = resourcesOfType(many.template, 'AWS::ECS::Service').map(([id]) => id);
+    const idsOf = (index: number) =>
+      (groups[index] ?? []).map(({ plan }) => ids.find((id) => id.includes(`Slot${slotName(plan)}`))!);
+    groups.forEach((_, index) => {
+      for (const id of idsOf(index)) {
+        const before = resources(many.template)[id]!.DependsOn!.filter((other) => ids.includes(other));
+        assert.deepEqual(before, index === 0 ? [] : idsOf(index - 1));
+      }
+    });
+  });
+
+  it('is in a group alone when it is one of two that run', () => {
+    const { gateway } = synthGateway();
+    for (const group of updateGroups(gateway.slots)) {
+      assert.ok(group.filter(({ plan }) => plan.running).length <= 1);
+    }
+  });
+
+  it('waits for the endpoints, the routes and the rights that its task needs to start', () => {
+    const needed = [
+      ...resourcesOfType(template, 'AWS::EC2::VPCEndpoint').filter(([id]) => !id.includes('DynamoDb')),
+      ...resourcesOfType(template, 'AWS::EC2::SubnetRouteTableAssociation'),
+      ...resourcesOfType(template, 'AWS::IAM::Policy').filter(([id]) => /ExecutionRole|TaskRole/.test(id)),
+    ].map(([id]) => id);
+    assert.ok(needed.length >= 5 + 4 + 2, needed.join());
+    for (const [id] of services) {
+      const before = dependsOn(template, id);
+      for (const other of needed) assert.ok(before.has(other), `${id} does not wait for ${other}`);
+    }
   });
 
   it('waits for its listeners: ECS refuses a target group that no load balancer uses', () => {
     const [, service] = services[0]!;
-    for (const port of ['Control', 'Passive50000', 'Passive50003']) {
+    for (const port of ['Control', 'Passive50000', 'Passive50001']) {
       assert.ok(
         service.DependsOn?.some((id) => id.includes(`${port}Listener`)),
         port,
@@ -90,8 +176,9 @@ describe('a slot', () => {
     }
   });
 
-  it('is not judged by its health while the load balancer still learns of it', () => {
-    for (const [, { Properties }] of services) assert.equal(Properties['HealthCheckGracePeriodSeconds'], 300);
+  it('is never stopped by ECS for its health: a slot that drains fails its checks for hours', () => {
+    for (const [, { Properties }] of services)
+      assert.equal(Properties['HealthCheckGracePeriodSeconds'], 2_147_483_647);
   });
 });
 
@@ -129,8 +216,10 @@ describe('the container', () => {
       ),
     );
     assert.deepEqual(ports, [
-      [2121, 50_000, 50_001, 50_002, 50_003, 8080],
-      [2121, 50_004, 50_005, 50_006, 50_007, 8080],
+      [2121, 50_000, 50_001, 8080],
+      [2121, 50_002, 50_003, 8080],
+      [2121, 50_004, 50_005, 8080],
+      [2121, 50_006, 50_007, 8080],
     ]);
   });
 
@@ -178,8 +267,10 @@ describe("the container's environment", () => {
     assert.deepEqual(
       configs.map(({ passivePorts }) => passivePorts),
       [
-        [50_000, 50_001, 50_002, 50_003],
-        [50_004, 50_005, 50_006, 50_007],
+        [50_000, 50_001],
+        [50_002, 50_003],
+        [50_004, 50_005],
+        [50_006, 50_007],
       ],
     );
     for (const { advertisedAddress } of configs) {

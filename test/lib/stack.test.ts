@@ -4,5 +4,6 @@
  */
 import './app.suite.ts';
 import './nag.suite.ts';
+import './names.suite.ts';
 import './replacement.suite.ts';
 import './snapshot.suite.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
-import { resourcesOfType, synthGateway } from './synth.ts';
+import { resourcesOfType, synthApp, synthGateway } from './synth.ts';
 
 type Statement = {
   readonly Action: string | readonly string[];
@@ -23,8 +23,8 @@ describe('the bucket made here', () => {
   const { template } = synthGateway();
   const [, bucket] = resourcesOfType(template, 'AWS::S3::Bucket')[0]!;
 
-  it('is kept when the stack is deleted', () => {
-    assert.equal(bucket.DeletionPolicy, 'Retain');
+  it('is kept when the stack is deleted, but not when its creation is rolled back', () => {
+    assert.equal(bucket.DeletionPolicy, 'RetainExceptOnCreate');
   });
 
   it('is encrypted, versioned, private, on EventBridge, and gives up abandoned uploads after two days', () => {
@@ -52,8 +52,11 @@ describe('the bucket made here', () => {
     );
   });
 
-  it('needs no Lambda function to be made', () => {
-    template.resourceCountIs('AWS::Lambda::Function', 0);
+  it('needs no Lambda function to be made: the only one is the operations relay', () => {
+    assert.deepEqual(
+      resourcesOfType(template, 'AWS::Lambda::Function').map(([id]) => id.includes('OperationsRelay')),
+      [true],
+    );
   });
 });
 
@@ -117,10 +120,79 @@ describe('the task role', () => {
   });
 });
 
+describe('customer managed keys of an existing bucket and secrets', () => {
+  const key = (id: string) => `arn:aws:kms:eu-central-1:111122223333:key/${id}`;
+  const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${name}-AbCdEf`;
+  const { template } = synthApp({
+    bucketName: 'partner-files',
+    bucketKmsKeyArn: key('bucket'),
+    usersSecretArn: secret('users'),
+    usersSecretKmsKeyArn: key('users'),
+    tls: { certificateSecretArn: secret('certificate'), certificateSecretKmsKeyArn: key('certificate') },
+  });
+  const allowed = (id: string) =>
+    taskStatements(template)
+      .filter(({ Resource }) => JSON.stringify(Resource).includes(key(id)))
+      .flatMap(({ Action }) => Action);
+
+  it('may be used by the tasks: to encrypt and decrypt objects, and to read the secrets', () => {
+    assert.deepEqual(allowed('bucket').sort(), [
+      'kms:Decrypt',
+      'kms:Encrypt',
+      'kms:GenerateDataKey*',
+      'kms:ReEncrypt*',
+    ]);
+    assert.ok(allowed('users').includes('kms:Decrypt'));
+    assert.ok(allowed('certificate').includes('kms:Decrypt'));
+  });
+});
+
+describe('the endpoints of the VPC made here', () => {
+  const { template } = synthGateway((stack) => ({
+    bucket: Bucket.fromBucketName(stack, 'Own', 'partner-files'),
+    otherHomes: [{ bucket: Bucket.fromBucketName(stack, 'Other', 'archive') }],
+  }));
+  const endpoint = (service: string) =>
+    resourcesOfType(template, 'AWS::EC2::VPCEndpoint').find(([, { Properties }]) =>
+      JSON.stringify(Properties['ServiceName']).includes(`.${service}"`),
+    )![1].Properties;
+  const statements = (service: string) =>
+    (endpoint(service)['PolicyDocument'] as { Statement: readonly Statement[] }).Statement;
+
+  it('let the VPC reach in S3 only the buckets with homes, and the layers of container images', () => {
+    const [buckets, layers] = statements('s3');
+    const arns = JSON.stringify(buckets?.Resource);
+    assert.match(arns, /:::partner-files"/);
+    assert.match(arns, /:::archive\/\*"/);
+    assert.doesNotMatch(arns, /"\*"/);
+    assert.equal(layers?.Action, 's3:GetObject');
+    assert.match(JSON.stringify(layers.Resource), /starport-layer-bucket/);
+  });
+
+  it('let the VPC reach in DynamoDB only tables of this account', () => {
+    const [tables] = statements('dynamodb');
+    assert.deepEqual(tables?.Condition, {
+      StringEquals: { 'aws:ResourceAccount': { Ref: 'AWS::AccountId' } },
+    });
+  });
+
+  it('are reached from the tasks on 443, which is all that they may reach', () => {
+    const [, tasks] = resourcesOfType(template, 'AWS::EC2::SecurityGroup').find(([id]) =>
+      id.includes('TaskSecurityGroup'),
+    )!;
+    assert.deepEqual(
+      (tasks.Properties['SecurityGroupEgress'] as readonly Record<string, unknown>[]).map(
+        ({ CidrIp, FromPort, ToPort, IpProtocol }) => [CidrIp, FromPort, ToPort, IpProtocol],
+      ),
+      [['0.0.0.0/0', 443, 443, 'tcp']],
+    );
+  });
+});
+
 describe('the users secret made here', () => {
-  it('starts with nobody in it and is kept when the stack is deleted', () => {
+  it('starts empty and is kept when the stack is deleted, but not when its creation is rolled back', () => {
     const [, secret] = resourcesOfType(synthGateway().template, 'AWS::SecretsManager::Secret')[0]!;
     assert.equal(secret.Properties['SecretString'], '{"users":[]}');
-    assert.equal(secret.DeletionPolicy, 'Retain');
+    assert.equal(secret.DeletionPolicy, 'RetainExceptOnCreate');
   });
 });

@@ -5,6 +5,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { ContainerImage } from 'aws-cdk-lib/aws-ecs';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { addGatewayStack } from '../../lib/app.ts';
+import type { DeployedPlan } from '../../lib/deployed-plan.ts';
 import { FtpGateway } from '../../lib/ftp-gateway.ts';
 import type { FtpGatewayProps } from '../../lib/ftp-gateway-props.ts';
 
@@ -38,9 +39,9 @@ export function synthGateway(makeProps: FtpGatewayProps | ((stack: Stack) => Ftp
   return { gateway, stack, template: Template.fromStack(stack) };
 }
 
-/** The app's stack, as `cdk synth -c name=value ...` makes it. */
-export function synthApp(context: Readonly<Record<string, unknown>> = {}, outputsFile = '/nonexistent') {
-  const stack = addGatewayStack(makeApp(context), outputsFile);
+/** The app's stack, as `cdk synth -c name=value ...` makes it where the plan is deployed. */
+export function synthApp(context: Readonly<Record<string, unknown>> = {}, deployed: DeployedPlan = []) {
+  const stack = addGatewayStack(makeApp(context), () => deployed);
   return { stack, template: Template.fromStack(stack) };
 }
 
@@ -54,4 +55,20 @@ export function resources(template: Template): Resources {
 
 export function resourcesOfType(template: Template, type: string): readonly (readonly [string, Resource])[] {
   return Object.entries(resources(template)).filter(([, resource]) => resource.Type === type);
+}
+
+/** Everything that CloudFormation makes before the resource: what it depends on or refers to, and so on. */
+export function dependsOn(template: Template, id: string): ReadonlySet<string> {
+  const all = resources(template);
+  const found = new Set<string>();
+  const visit = (resource: Resource | undefined): void => {
+    const text = JSON.stringify([resource?.Properties, resource?.DependsOn]);
+    for (const [, next] of text.matchAll(/"(\w+)"/g)) {
+      if (next === undefined || found.has(next) || !(next in all)) continue;
+      found.add(next);
+      visit(all[next]);
+    }
+  };
+  visit(all[id]);
+  return found;
 }

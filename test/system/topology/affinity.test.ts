@@ -21,7 +21,7 @@ describe('12 slots with 48 passive ports', { skip }, () => {
   let local: string;
 
   before(async () => {
-    deployment = await LocalDeployment.start({ passivePorts: '50000-50047' });
+    deployment = await LocalDeployment.start({ passivePorts: '50000-50047', portsPerSlot: 4, slots: 12 });
     local = join(deployment.folder, 'small.txt');
     await writeFile(local, 'small');
   });
@@ -52,11 +52,11 @@ describe('12 slots with 48 passive ports', { skip }, () => {
   });
 });
 
-describe('2 slots with 8 passive ports', { skip }, () => {
+describe('2 slots with 4 passive ports each', { skip }, () => {
   let deployment: LocalDeployment;
 
   before(async () => {
-    deployment = await LocalDeployment.start({});
+    deployment = await LocalDeployment.start({ portsPerSlot: 4 });
     await writeFile(join(deployment.folder, 'file.bin'), Buffer.alloc(200_000, 'x'));
   });
   after(() => deployment.close());

@@ -41,6 +41,7 @@ export class LocalDeployment {
   readonly folder: string;
   topology: Topology;
   readonly #network: LoopbackNetwork;
+  readonly #slotNumbers = new Map<string, number>();
   readonly #secretsManager: SecretsManager;
 
   private constructor(
@@ -140,8 +141,8 @@ export class LocalDeployment {
   }
 
   #taskAddress({ id }: Service): string {
-    const number = /Slot(\d+)/.exec(id)?.[1];
-    if (number === undefined) throw new Error(`${id} is no slot.`);
+    const number = this.#slotNumbers.get(id) ?? this.#slotNumbers.size + 1;
+    this.#slotNumbers.set(id, number);
     return `${this.#network.prefix}.2.${number}`;
   }
 

@@ -41,13 +41,13 @@ export class Fargate {
     this.#options = options;
   }
 
-  /** Creates, updates and removes services as a deployment of the topology does: one slot after another. */
+  /** Creates, updates and removes services as a deployment of the topology does; those with desired count 0 have no task. */
   async deploy({ services }: Topology): Promise<void> {
     for (const service of services) {
       const running = this.tasks.get(service.id);
       if (running !== undefined && same(running.service, service)) continue;
       if (running !== undefined) await this.stop(service.id);
-      await this.start(service);
+      if (service.desiredCount > 0) await this.start(service);
     }
     const wanted = new Set(services.map(({ id }) => id));
     for (const id of [...this.tasks.keys()]) if (!wanted.has(id)) await this.stop(id);
@@ -63,6 +63,8 @@ export class Fargate {
         ...this.#options.environment,
         // A task has a network interface of its own; here it has an address of its own.
         LISTEN_ADDRESS: address,
+        // Scaled like everything else, but long enough for the transfers of the tests.
+        DRAIN_SECONDS: '4',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -141,10 +143,11 @@ export class Fargate {
   }
 }
 
+// Another environment is another revision of the task definition, which tasks take when they start.
 function same(one: Service, other: Service): boolean {
   return (
-    JSON.stringify([one.environment, one.registrations]) ===
-    JSON.stringify([other.environment, other.registrations])
+    JSON.stringify([one.desiredCount, one.registrations]) ===
+    JSON.stringify([other.desiredCount, other.registrations])
   );
 }
 

@@ -191,8 +191,15 @@ function readServices(template: Template, lookup: (reference: string) => string)
   const ids = services.map(([id]) => id);
   const read = services.map(([id, { Properties, DependsOn }]): Service => {
     const service = resolve(Properties, lookup) as ServiceProperties;
-    const task = template.Resources[service.TaskDefinition]?.Properties;
-    const [container] = resolve(task?.['ContainerDefinitions'], lookup) as readonly ContainerDefinition[];
+    // A service names the family of its task definition: ECS takes the newest revision.
+    const [, task] =
+      ofType(template, 'AWS::ECS::TaskDefinition').find(
+        ([, { Properties: task }]) => task?.['Family'] === service.TaskDefinition,
+      ) ?? [];
+    const [container] = resolve(
+      task?.Properties?.['ContainerDefinitions'],
+      lookup,
+    ) as readonly ContainerDefinition[];
     if (container === undefined) throw new Error(`The service ${id} has no container.`);
     return {
       id,

@@ -19,8 +19,8 @@ describe('names', () => {
     const text = JSON.stringify(template.toJSON());
     assert.match(text, /"Name":"FILENAME_ENCODING","Value":"windows-1252"/);
     assert.match(text, /"Name":"PATHNAME_BACKSLASH","Value":"separator"/);
-    assert.throws(() => synthApp({ filenameEncoding: 'latin1' }), /\n {2}filenameEncoding: /);
-    assert.throws(() => synthApp({ pathnameBackslash: 'slash' }), /\n {2}pathnameBackslash: /);
+    assert.throws(() => synthApp({ filenameEncoding: 'latin1' }), /-c filenameEncoding: /);
+    assert.throws(() => synthApp({ pathnameBackslash: 'slash' }), /-c pathnameBackslash: /);
   });
 
   it('are left to the gateway where the stack says nothing', () => {
