@@ -10,8 +10,7 @@ import type { Pathname } from './pathname.ts';
  * Whose time a file shows, in lookups and listings alike: that of its last write to the storage, which clients cannot set, or
  * the one that a client set, where one did.
  */
-export const fileTimes = ['upload', 'client'] as const;
-export type FileTimes = (typeof fileTimes)[number];
+export type FileTimes = 'upload' | 'client';
 
 /** One file or directory, as a listing or a lookup shows it. */
 export type Entry = {

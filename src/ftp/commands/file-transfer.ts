@@ -6,11 +6,12 @@ import type { Login, Session } from './session.ts';
 import { AsciiDecoder, encodeAscii } from '../data/ascii.ts';
 import { receive, type Sink } from '../data/receive.ts';
 import { send } from '../data/send.ts';
-import { DataConnectionLost, runTransfer, type Transfer, type TransferSettings } from '../data/transfer.ts';
+import { DataConnectionLost, type Transfer, type TransferSettings } from '../data/transfer.ts';
 import type { Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
+import { runTransfer } from './run-transfer.ts';
 
 export function fileTransferCommands(settings: TransferSettings): Command[] {
   return [
@@ -108,9 +109,10 @@ function retrieve(
     const remainingBytes = sizeBytes - offsetBytes;
     // Clients read the size from the parentheses; of an ASCII transfer nobody knows it beforehand.
     const size = isAscii ? '' : ` (${remainingBytes} bytes)`;
-    const socket = await transfer.connect(
+    session.sendPreliminary(
       reply(150, `Opening ${modeName(session)} mode data connection for ${argument}${size}.`),
     );
+    const socket = await transfer.connect();
     await (isAscii
       ? send(transfer, socket, encodeAscii(content))
       : send(transfer, socket, content, remainingBytes));
@@ -142,7 +144,8 @@ function store(
     });
     transfer.keptBytes = upload.keptBytes ?? 0;
     try {
-      const socket = await transfer.connect(storePreliminary(session, verb, pathname));
+      session.sendPreliminary(storePreliminary(session, verb, pathname));
+      const socket = await transfer.connect();
       await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
       await untilEndIsTrusted(transfer, announcedBytes);
       transfer.throwIfAborted();
