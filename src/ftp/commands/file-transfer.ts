@@ -4,13 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { AsciiDecoder, encodeAscii } from '../data/ascii.ts';
-import { receive, type Sink } from '../data/receive.ts';
+import { receive } from '../data/receive.ts';
 import { send } from '../data/send.ts';
 import { DataConnectionLost, type Transfer, type TransferSettings } from '../data/transfer.ts';
-import type { Upload } from '../../filesystem/filesystem.ts';
+import type { ByteSink, Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import type { Command } from './command.ts';
+import { missingPathname, type Command } from './command.ts';
 import { runTransfer } from './run-transfer.ts';
 
 export function fileTransferCommands(settings: TransferSettings): Command[] {
@@ -85,7 +85,6 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
   ];
 }
 
-const missingPathname = reply(501, 'A pathname is needed.');
 // `nodir/` would become a file named `nodir`; what was meant is a directory, or a file in it whose name got lost.
 const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.');
 // In ASCII an offset would count bytes that exist on the wire only (RFC 3659 5.1 leaves it to image transfers).
@@ -177,7 +176,7 @@ async function receiveAscii(
   upload: Upload,
 ): Promise<void> {
   const decoder = new AsciiDecoder();
-  const sink: Sink = {
+  const sink: ByteSink = {
     write: (bytes) => {
       const decoded = decoder.decode(bytes);
       return decoded.length === 0 ? undefined : upload.write(decoded);

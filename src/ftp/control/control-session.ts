@@ -1,6 +1,6 @@
 /** The session's state, as commands change it; its connection and its end are the dispatcher's. */
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
-import { defaultDeflateLevel } from '../data/deflate.ts';
+import { defaultDeflateLevel } from '../data/mode-z.ts';
 import type { Transfer } from '../data/transfer.ts';
 import { mlstFacts, type MlstFact } from '../listing/format.ts';
 import type { ChecksumAlgorithm } from '../../filesystem/filesystem.ts';
