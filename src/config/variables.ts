@@ -2,11 +2,7 @@
  * Every environment variable of the gateway: name, default, meaning, and how its text is read. The type of the
  * configuration, `--help` and the README's table are all made from this list.
  */
-import { backslashMeanings } from '../ftp/commands/arguments.ts';
-import { textEncodings } from '../ftp/commands/text-encoding.ts';
 import { parseAdvertisedAddress } from '../net/advertised-address.ts';
-import { dataResumptions } from '../ftp/data/data-tls.ts';
-import { fileTimes } from '../filesystem/filesystem.ts';
 import {
   certificateSource,
   hours,
@@ -130,19 +126,19 @@ export const variables = {
   tlsDataResumption: defaulted(
     'TLS_DATA_RESUMPTION',
     'optional',
-    oneOf(dataResumptions),
+    oneOf(['off', 'optional', 'required']),
     "Whether data connections may (`optional`) or must (`required`) resume the control connection's TLS session, or cannot (`off`).",
   ),
   filenameEncoding: defaulted(
     'FILENAME_ENCODING',
     'utf-8',
-    oneOf(textEncodings),
+    oneOf(['utf-8', 'windows-1252']),
     'How sessions read and write names until OPTS UTF8 changes it: `utf-8`, or `windows-1252` (Latin-1) for clients that know nothing else.',
   ),
   pathnameBackslash: defaulted(
     'PATHNAME_BACKSLASH',
     'literal',
-    oneOf(backslashMeanings),
+    oneOf(['literal', 'separator']),
     'What a backslash in a pathname is: a character of the name (`literal`), or the same as `/` (`separator`), for devices that send Windows pathnames.',
   ),
   activeMode: defaulted(
@@ -227,7 +223,7 @@ export const variables = {
   fileTimes: defaulted(
     'FILE_TIMES',
     'upload',
-    oneOf(fileTimes),
+    oneOf(['upload', 'client']),
     'Which time files show: `upload`, when S3 got them, which clients cannot set; or `client`, what clients set (MFMT), at the cost of a HeadObject for each file of a listing.',
   ),
   leftoverUploadMs: defaulted(

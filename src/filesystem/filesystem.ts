@@ -10,8 +10,7 @@ import type { Pathname } from './pathname.ts';
  * Whose time a file shows, in lookups and listings alike: that of its last write to the storage, which clients cannot set, or
  * the one that a client set, where one did.
  */
-export const fileTimes = ['upload', 'client'] as const;
-export type FileTimes = (typeof fileTimes)[number];
+export type FileTimes = 'upload' | 'client';
 
 /** One file or directory, as a listing or a lookup shows it. */
 export type Entry = {
@@ -47,15 +46,19 @@ export type UploadOptions = {
   readonly signal: AbortSignal;
 };
 
-/** A file being received. Nothing of it is visible before `commit`, and only `commit` publishes it. */
-export type Upload = {
-  /** Bytes in front of the first that is written: of the file or the interrupted upload that this one continues. */
-  readonly keptBytes?: number;
+/** Takes bytes with backpressure. */
+export type ByteSink = {
   /**
-   * Takes ownership of the bytes. Returns nothing when more may follow at once, or a promise that resolves when it may:
-   * the caller stops reading its socket until then. Rejects with what broke the upload.
+   * Takes ownership of the bytes. Returns undefined when more may follow immediately, or a promise that resolves when there is
+   * room again; until then the caller stops reading its socket. The promise rejects with what broke the sink.
    */
   write(bytes: Uint8Array): Promise<void> | undefined;
+};
+
+/** A file being received. It becomes visible when `commit` succeeds, and not before. */
+export type Upload = ByteSink & {
+  /** Bytes stored in front of the first written one: of the file, or of the abandoned upload that this one resumes. */
+  readonly keptBytes?: number;
   /** Publishes the file; resolves after the storage has confirmed it. Afterwards the upload is over, done or failed. */
   commit(): Promise<void>;
   /**

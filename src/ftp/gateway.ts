@@ -7,9 +7,8 @@ import type { ClientSession, SessionServices } from './control/client-session.ts
 import { ControlListener } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
 import { noteActivity } from './control/session-activity.ts';
-import { createSessionContext, type CertificateHolder } from '../tls/context.ts';
+import { createSessionContext, type CertificateHolder, type DataResumption } from '../tls/context.ts';
 import type { AdvertisedAddress } from '../net/advertised-address.ts';
-import type { DataResumption } from './data/data-tls.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
 import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';

@@ -1,7 +1,6 @@
 /** The TLS contexts of sessions. Every session has one of its own, so that only its own data connections can resume it. */
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureVersion } from 'node:tls';
-import type { DataResumption } from '../ftp/data/data-tls.ts';
 import { limitTickets } from './session-tickets.ts';
 
 /** A certificate chain, the server's own first, and its private key; both PEM. */
@@ -9,6 +8,13 @@ export type Certificate = { readonly chain: string | Buffer; readonly key: strin
 
 /** Hands out the certificate that is in force; asked for every session, so that a renewed one serves the next. */
 export type CertificateHolder = { readonly current: Certificate };
+
+/**
+ * Whether a client's data connections resume the TLS session of its control connection. `off`: they cannot, because the context
+ * gives no tickets. `optional`: they may. `required`: one that does not is refused, because only resumption proves that both
+ * connections belong to the same client.
+ */
+export type DataResumption = 'off' | 'optional' | 'required';
 
 export type TlsOptions = {
   readonly tlsMinVersion: SecureVersion;

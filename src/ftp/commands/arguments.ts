@@ -8,8 +8,7 @@ import type { ArgumentKind, Command, OpenCommand } from './command.ts';
  * What a backslash in a pathname is. `literal`: a character of the name, as RFC 959 and S3 have it. `separator`: the same
  * as `/`, for devices that send Windows pathnames.
  */
-export const backslashMeanings = ['literal', 'separator'] as const;
-export type BackslashMeaning = (typeof backslashMeanings)[number];
+export type BackslashMeaning = 'literal' | 'separator';
 
 export type ArgumentOptions = { readonly pathnameBackslash: BackslashMeaning };
 

@@ -4,8 +4,7 @@ import type { Login, Session } from './session.ts';
 import { checksumAlgorithms, type ChecksumAlgorithm } from '../../filesystem/filesystem.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
-import type { Command } from './command.ts';
-import { missingPathname, withPathname } from './files.ts';
+import { missingPathname, withPathname, type Command } from './command.ts';
 
 const olderVerbs: readonly (readonly [verb: string, algorithm: ChecksumAlgorithm])[] = [
   ['XCRC', 'CRC32'],

@@ -1,7 +1,8 @@
 /**
  * What one row of the command table says. The dispatcher, FEAT, HELP and docs/rfc-compliance.md are all made from it.
  */
-import type { Reply } from './reply.ts';
+import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
+import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { Permission } from '../../users/user.ts';
 
@@ -45,3 +46,16 @@ export type LoginCommand = Row & {
 };
 
 export type Command = OpenCommand | LoginCommand;
+
+/** The reply to a command whose pathname is missing. */
+export const missingPathname = reply(501, 'A pathname is needed.');
+
+/** A handler for a command with a required pathname argument: resolves it against the working directory. */
+export function withPathname(
+  handle: (session: Session, login: Login, pathname: Pathname) => Reply | Promise<Reply>,
+): LoginCommand['handle'] {
+  return (session, login, argument) =>
+    argument === ''
+      ? missingPathname
+      : handle(session, login, resolvePathname(login.workingDirectory, argument));
+}

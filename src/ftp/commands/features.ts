@@ -1,7 +1,7 @@
 /** What the gateway can do, and how it is told to: FEAT, OPTS, HELP, CLNT, LANG. All of it comes from the command table. */
 import { reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
-import { defaultDeflateLevel } from '../data/deflate.ts';
+import { defaultDeflateLevel } from '../data/mode-z.ts';
 import { formatFactNames, selectFacts } from '../listing/format.ts';
 import { checksumAlgorithms } from '../../filesystem/filesystem.ts';
 import type { Command } from './command.ts';

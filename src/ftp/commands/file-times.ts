@@ -10,8 +10,7 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import type { Command } from './command.ts';
-import { missingPathname, withPathname } from './files.ts';
+import { missingPathname, withPathname, type Command } from './command.ts';
 
 const timeNotUnderstood = reply(501, 'The time must be YYYYMMDDhhmmss in UTC.');
 const permissionDenied = reply(550, 'Permission denied.');

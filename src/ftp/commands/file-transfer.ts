@@ -4,13 +4,14 @@ import { setImmediate } from 'node:timers/promises';
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { AsciiDecoder, encodeAscii } from '../data/ascii.ts';
-import { receive, type Sink } from '../data/receive.ts';
+import { receive } from '../data/receive.ts';
 import { send } from '../data/send.ts';
-import { DataConnectionLost, runTransfer, type Transfer, type TransferSettings } from '../data/transfer.ts';
-import type { Upload } from '../../filesystem/filesystem.ts';
+import { DataConnectionLost, type Transfer, type TransferSettings } from '../data/transfer.ts';
+import type { ByteSink, Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import type { Command } from './command.ts';
+import { missingPathname, type Command } from './command.ts';
+import { runTransfer } from './run-transfer.ts';
 
 export function fileTransferCommands(settings: TransferSettings): Command[] {
   return [
@@ -84,7 +85,6 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
   ];
 }
 
-const missingPathname = reply(501, 'A pathname is needed.');
 // `nodir/` would become a file named `nodir`; what was meant is a directory, or a file in it whose name got lost.
 const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.');
 // In ASCII an offset would count bytes that exist on the wire only (RFC 3659 5.1 leaves it to image transfers).
@@ -108,9 +108,10 @@ function retrieve(
     const remainingBytes = sizeBytes - offsetBytes;
     // Clients read the size from the parentheses; of an ASCII transfer nobody knows it beforehand.
     const size = isAscii ? '' : ` (${remainingBytes} bytes)`;
-    const socket = await transfer.connect(
+    session.sendPreliminary(
       reply(150, `Opening ${modeName(session)} mode data connection for ${argument}${size}.`),
     );
+    const socket = await transfer.connect();
     await (isAscii
       ? send(transfer, socket, encodeAscii(content))
       : send(transfer, socket, content, remainingBytes));
@@ -142,7 +143,8 @@ function store(
     });
     transfer.keptBytes = upload.keptBytes ?? 0;
     try {
-      const socket = await transfer.connect(storePreliminary(session, verb, pathname));
+      session.sendPreliminary(storePreliminary(session, verb, pathname));
+      const socket = await transfer.connect();
       await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
       await untilEndIsTrusted(transfer, announcedBytes);
       transfer.throwIfAborted();
@@ -174,7 +176,7 @@ async function receiveAscii(
   upload: Upload,
 ): Promise<void> {
   const decoder = new AsciiDecoder();
-  const sink: Sink = {
+  const sink: ByteSink = {
     write: (bytes) => {
       const decoded = decoder.decode(bytes);
       return decoded.length === 0 ? undefined : upload.write(decoded);

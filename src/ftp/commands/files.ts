@@ -4,20 +4,8 @@ import type { Login, Session } from './session.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { namesDirectory, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import type { Command, LoginCommand } from './command.ts';
+import { missingPathname, withPathname, type Command, type LoginCommand } from './command.ts';
 import { statForResume } from './resume-size.ts';
-
-export const missingPathname = reply(501, 'A pathname is needed.');
-
-type PathnameHandler = (session: Session, login: Login, pathname: Pathname) => Reply | Promise<Reply>;
-
-/** A handler of a command whose argument is a pathname that must be given. */
-export function withPathname(handle: PathnameHandler): LoginCommand['handle'] {
-  return (session, login, argument) =>
-    argument === ''
-      ? missingPathname
-      : handle(session, login, resolvePathname(login.workingDirectory, argument));
-}
 
 /** A pathname between quotes, as 257 has it: quotes in it are doubled (RFC 959 appendix II). */
 export function quote(pathname: Pathname): string {

@@ -6,12 +6,13 @@ import { parseListArgument } from '../listing/list-argument.ts';
 import { openListing, openPages, tapPages, walkBelow, type Listing } from '../listing/entries.ts';
 import { formatFactFeature, formatListLine, formatMlstEntry, printable } from '../listing/format.ts';
 import { send } from '../data/send.ts';
-import { runTransfer, type TransferSettings } from '../data/transfer.ts';
+import type { TransferSettings } from '../data/transfer.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Entry } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
 import type { Command } from './command.ts';
 import { statForResume } from './resume-size.ts';
+import { runTransfer } from './run-transfer.ts';
 
 export function listingCommands(settings: TransferSettings): Command[] {
   return [
@@ -99,7 +100,8 @@ function sendListing(
     const withTimes = verb === 'LIST';
     const target = { filesystem, workingDirectory, pathname: written, withTimes, signal };
     const listing = await openListing(target);
-    const socket = await transfer.connect(openingListing);
+    session.sendPreliminary(openingListing);
+    const socket = await transfer.connect();
     if (verb === 'NLST') {
       await send(
         transfer,
@@ -139,7 +141,8 @@ async function sendFacts(
       if (!(error instanceof FilesystemError) || error.kind !== 'not-a-directory') throw error;
       return reply(501, 'MLSD lists directories; use MLST for a file.');
     }
-    const socket = await transfer.connect(openingListing);
+    session.sendPreliminary(openingListing);
+    const socket = await transfer.connect();
     await send(
       transfer,
       socket,

@@ -5,7 +5,7 @@ import { LoginThrottle, type LoginThrottleOptions } from '../../users/login-thro
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { TextEncoding } from './text-encoding.ts';
-import { defaultDeflateLevel } from '../data/deflate.ts';
+import { defaultDeflateLevel } from '../data/mode-z.ts';
 import type { Filesystem } from '../../filesystem/filesystem.ts';
 import { rootPathname } from '../../filesystem/pathname.ts';
 import type { Authenticate, User } from '../../users/user.ts';

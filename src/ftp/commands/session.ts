@@ -4,6 +4,7 @@
  */
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
+import type { Transfer } from '../data/transfer.ts';
 import type { MlstFact } from '../listing/format.ts';
 import type { ChecksumAlgorithm, Filesystem } from '../../filesystem/filesystem.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
@@ -32,26 +33,6 @@ export type ControlTls = {
   /** Belongs to this control connection alone: a ticket of another session is not accepted on its data connections. */
   readonly secureContext: SecureContext;
 };
-
-/** The transfer that runs now; at most one a session (RFC 959 allows no more). */
-export type RunningTransfer = {
-  readonly verb: string;
-  readonly pathname: Pathname;
-  readonly startedAtMs: number;
-  /** Payload bytes moved so far, for STAT (RFC 959 4.1.3). */
-  readonly movedBytes: number;
-  /** A complete command line arrived that does not abort the transfer; it may prove that an upload is whole. */
-  commandArrived(isQuit: boolean): void;
-  /** The control connection has ended: whether the transfer goes on. It does for an upload that a command has confirmed. */
-  outlivesControlConnection(): boolean;
-  /** Ends it; the transfer's own final reply follows. The first reason is kept. */
-  abort(reason: TransferAbortReason): void;
-  /** Resolves when it has ended and released everything. Never rejects. */
-  readonly ended: Promise<void>;
-};
-
-export type TransferAbortReason =
-  'client-abort' | 'control-connection-lost' | 'session-ended' | 'stall-timeout' | 'drain';
 
 export type Session = {
   readonly id: string;
@@ -93,7 +74,8 @@ export type Session = {
   /** EPSV ALL was given: PASV, PORT and EPRT are refused from now on (RFC 2428 section 4). */
   epsvAll: boolean;
   dataConnectionSource: DataConnectionSource | undefined;
-  transfer: RunningTransfer | undefined;
+  /** The transfer that runs now; at most one a session (RFC 959 allows no more). */
+  transfer: Transfer | undefined;
 
   /** Sends a 1xx reply at once; the command's returned reply follows later. */
   sendPreliminary(reply: Reply): void;

@@ -4,9 +4,8 @@ import type { Login, Session } from './session.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import type { Command } from './command.ts';
+import { missingPathname, type Command } from './command.ts';
 import { type FileTimeOptions, setTimeBySite } from './file-times.ts';
-import { missingPathname } from './files.ts';
 import { answerMainframe, mainframeHelp } from './site-mainframe.ts';
 
 type SiteCommand = {

@@ -1,4 +1,4 @@
-/** The session itself: NOOP, SYST, QUIT, ABOR, STAT, and the parameters of the transfers to come: TYPE, MODE, STRU, ALLO. */
+/** The session itself: NOOP, SYST, QUIT, ABOR, STAT. */
 import { reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { can } from '../../users/user.ts';
@@ -10,11 +10,6 @@ export type RunStock = (verb: string, argument: string) => Promise<Reply>;
 
 /** As many lines as STAT lists of a directory: they all travel in one reply. */
 const maxStatLines = 1000;
-const announced = reply(200, 'Noted.');
-const image = reply(200, 'Type is image.');
-const ascii = reply(200, 'Type is ASCII.');
-const streamMode = reply(200, 'Mode is stream.');
-const deflateMode = reply(200, 'Mode is deflate.');
 
 export function statusCommands(runStock: RunStock): Command[] {
   return [
@@ -71,86 +66,7 @@ export function statusCommands(runStock: RunStock): Command[] {
       handle: (session, pathname) =>
         pathname === '' ? reply(211, statusOf(session)) : statPathname(session, pathname),
     },
-    {
-      verb: 'TYPE',
-      syntax: 'TYPE <SP> A|I|L 8',
-      argument: 'words',
-      source: 'RFC 959 3.1.1',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (session, _login, argument) => setType(session, argument.toUpperCase()),
-    },
-    {
-      verb: 'MODE',
-      syntax: 'MODE <SP> S|Z',
-      argument: 'words',
-      source: 'RFC 959 3.4, draft-preston-ftpext-deflate',
-      feature: 'MODE Z',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (session, _login, argument) => setMode(session, argument.toUpperCase()),
-    },
-    {
-      verb: 'STRU',
-      syntax: 'STRU <SP> F',
-      argument: 'words',
-      source: 'RFC 959 3.1.2',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (_session, _login, argument) => runStock('STRU', argument),
-    },
-    {
-      verb: 'ALLO',
-      syntax: 'ALLO <SP> <bytes> [<SP> R <SP> <bytes>]',
-      argument: 'words',
-      source: 'RFC 959 4.1.3',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (session, _login, argument) => {
-        const [, bytes = ''] = /^(\d{1,15})(?: R \d{1,15})?$/i.exec(argument) ?? [];
-        if (bytes === '') return reply(501, 'ALLO needs a number of bytes.');
-        // Zero is what clients say that do not know.
-        session.allocatedBytes = Number(bytes) || undefined;
-        // 202 is what RFC 959 suggests, and what makes some cameras hang up.
-        return announced;
-      },
-    },
   ];
-}
-
-function setType(session: Session, argument: string): Reply {
-  switch (argument) {
-    case 'I':
-    case 'L 8':
-    case 'L8':
-    case 'L':
-      session.representationType = 'I';
-      return image;
-    case 'A':
-    case 'A N':
-      session.representationType = 'A';
-      return ascii;
-    default:
-      return /^[AEIL]( |$)/.test(argument)
-        ? reply(504, 'Only TYPE A, I and L 8 are implemented.')
-        : reply(501, 'TYPE needs A, I or L 8.');
-  }
-}
-
-function setMode(session: Session, argument: string): Reply {
-  switch (argument) {
-    case 'S':
-      session.transmissionMode = 'S';
-      return streamMode;
-    case 'Z':
-      session.transmissionMode = 'Z';
-      return deflateMode;
-    case 'B':
-    case 'C':
-      return reply(504, 'Only MODE S and Z are implemented.');
-    default:
-      return reply(501, 'MODE needs S or Z.');
-  }
 }
 
 function statusOf(session: Session): readonly string[] {

@@ -8,8 +8,7 @@ import { isAscii, isUtf8 } from 'node:buffer';
  * `windows-1252` is what clients without UTF-8 send that say Latin-1 (WHATWG Encoding Standard, 4.2): Latin-1 with letters and
  * punctuation in place of the control characters 0x80 to 0x9F.
  */
-export const textEncodings = ['utf-8', 'windows-1252'] as const;
-export type TextEncoding = (typeof textEncodings)[number];
+export type TextEncoding = 'utf-8' | 'windows-1252';
 
 /**
  * The characters of the bytes 0x80 to 0x9F (WHATWG Encoding Standard, index windows-1252). Five of them have no character and

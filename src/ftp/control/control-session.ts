@@ -1,18 +1,12 @@
 /** The session's state, as commands change it; its connection and its end are the dispatcher's. */
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
-import { defaultDeflateLevel } from '../data/deflate.ts';
+import { defaultDeflateLevel } from '../data/mode-z.ts';
+import type { Transfer } from '../data/transfer.ts';
 import { mlstFacts, type MlstFact } from '../listing/format.ts';
 import type { ChecksumAlgorithm } from '../../filesystem/filesystem.ts';
 import type { Observe } from '../../observability/event.ts';
 import type { Reply } from '../commands/reply.ts';
-import type {
-  ControlTls,
-  Login,
-  LoginState,
-  RunningTransfer,
-  Session,
-  SessionEnd,
-} from '../commands/session.ts';
+import type { ControlTls, Login, LoginState, Session, SessionEnd } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
 
 /** What a session asks of its connection. */
@@ -50,7 +44,7 @@ export class ControlSession implements Session {
   filenameEncoding: TextEncoding;
   epsvAll = false;
   dataConnectionSource: DataConnectionSource | undefined;
-  transfer: RunningTransfer | undefined;
+  transfer: Transfer | undefined;
   readonly #host: SessionHost;
   readonly #controller = new AbortController();
 

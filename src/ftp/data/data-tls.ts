@@ -3,18 +3,9 @@
  * context, so that a client can resume the control connection's session and nobody else's.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
-import type { ControlTls } from '../commands/session.ts';
+import { TLSSocket, type SecureContext } from 'node:tls';
+import type { DataResumption } from '../../tls/context.ts';
 import { DataConnectionError } from './data-connection-source.ts';
-
-export const dataResumptions = ['off', 'optional', 'required'] as const;
-
-/**
- * What is asked of a client's data connections under TLS: `off`, the control connection's session is not resumable
- * (its context gives no tickets); `optional`, it may be resumed; `required`, a data connection that does not resume it is
- * refused, because only resumption proves that both connections belong to the same client.
- */
-export type DataResumption = (typeof dataResumptions)[number];
 
 /** The client's data connection is not protected as it must be; the client is told 522 and `message`. */
 export class DataProtectionError extends Error {
@@ -47,10 +38,10 @@ const clearTextErrors: ReadonlySet<string | undefined> = new Set([
  */
 export function protectDataConnection(
   socket: Socket,
-  tls: ControlTls,
+  secureContext: SecureContext,
   { resumption, handshakeTimeoutMs }: ProtectionOptions,
 ): Promise<TLSSocket> {
-  const secured = new TLSSocket(socket, { isServer: true, secureContext: tls.secureContext });
+  const secured = new TLSSocket(socket, { isServer: true, secureContext });
   return new Promise((resolve, reject) => {
     let errorCode: string | undefined;
     const stopWaiting = (): void => {

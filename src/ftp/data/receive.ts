@@ -1,25 +1,23 @@
 /** From the client to the storage: hands every byte of the data connection on, no faster than the storage takes it. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { Inflater } from './inflate.ts';
+import type { ByteSink } from '../../filesystem/filesystem.ts';
+import { Inflater } from './mode-z.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
-
-/** Takes ownership of bytes; a promise means: no more until it resolves (see `Upload.write`). */
-export type Sink = { write(bytes: Uint8Array): Promise<void> | undefined };
 
 /**
  * Receives until the client has closed its side in order, and closes the connection then, before anybody is told 226.
  * Rejects with `DataConnectionLost` for every other end, or with what broke the sink. In MODE Z the sink is given inflated
  * bytes.
  */
-export function receive(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+export function receive(transfer: Transfer, socket: Socket, sink: ByteSink): Promise<void> {
   return transfer.deflateLevel === undefined
     ? receiveBytes(transfer, socket, sink)
     : receiveInflated(transfer, socket, sink);
 }
 
 /** MODE Z: the end of the deflate stream is the end of the file, and the data connection must end right behind it. */
-async function receiveInflated(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+async function receiveInflated(transfer: Transfer, socket: Socket, sink: ByteSink): Promise<void> {
   const inflater = new Inflater({
     write: (bytes) => {
       transfer.movedBytes += bytes.length;
@@ -34,7 +32,7 @@ async function receiveInflated(transfer: Transfer, socket: Socket, sink: Sink): 
   }
 }
 
-function receiveBytes(transfer: Transfer, socket: Socket, sink: Sink): Promise<void> {
+function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promise<void> {
   const isPayload = transfer.deflateLevel === undefined;
   return new Promise((resolve, reject) => {
     const onRoom = (): void => {

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import { deflate } from './deflate.ts';
+import { deflate } from './mode-z.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
 
 type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;

@@ -1,15 +1,13 @@
 /**
- * The life of one transfer: the 150, the data connection, the bytes, its end by whichever side, the last reply.
- * How bytes move is in send.ts and receive.ts; what is moved, and whether an upload is kept, the commands decide.
+ * One transfer: its data connection, its stall timer, and its end by whichever side.
+ * How bytes move is in send.ts and receive.ts; what is moved, and whether an upload is committed, the commands decide.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
-import { reply, type Reply } from '../commands/reply.ts';
-import type { Login, RunningTransfer, Session, TransferAbortReason } from '../commands/session.ts';
-import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { TLSSocket, type SecureContext } from 'node:tls';
 import type { Pathname } from '../../filesystem/pathname.ts';
-import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
-import { DataProtectionError, protectDataConnection, type DataResumption } from './data-tls.ts';
+import type { DataResumption } from '../../tls/context.ts';
+import type { DataConnectionSource } from './data-connection-source.ts';
+import { protectDataConnection } from './data-tls.ts';
 import { UploadEvidence } from './upload-evidence.ts';
 
 export type TransferSettings = {
@@ -31,57 +29,68 @@ const closeTimeoutMs = 5_000;
 export type TransferRequest = {
   readonly verb: string;
   readonly pathname: Pathname;
-  /** Whether the client sends: what proves the end of its file is collected then. */
+  /** Whether the client sends. Only then is evidence collected that it sent the whole file. */
   readonly isUpload?: true;
 };
 
-export class Transfer implements RunningTransfer {
+export type TransferOptions = {
+  readonly request: TransferRequest;
+  readonly source: DataConnectionSource;
+  /** Aborts the transfer when the session ends. */
+  readonly sessionSignal: AbortSignal;
+  /** zlib level for what is sent (1 to 9); undefined in MODE S, where bytes are sent as they are. */
+  readonly deflateLevel: number | undefined;
+  /** The control connection's TLS context under PROT P; undefined where the data connection is in clear. */
+  readonly secureContext: SecureContext | undefined;
+};
+
+/** Why a transfer was aborted from outside, for its reply and its event. */
+export type TransferAbortReason =
+  'client-abort' | 'control-connection-lost' | 'session-ended' | 'stall-timeout' | 'drain';
+
+export class Transfer {
   readonly verb: string;
   readonly pathname: Pathname;
   readonly startedAtMs = Date.now();
-  /** How hard to compress what is sent; undefined in MODE S, where bytes travel as they are. */
+  /** zlib level for what is sent; undefined in MODE S. */
   readonly deflateLevel: number | undefined;
-  readonly ended: Promise<void>;
-  /** Payload: before it is deflated, after it is inflated. */
+  /** Payload bytes moved so far: before deflating, after inflating. */
   movedBytes = 0;
-  /** Bytes that an upload keeps in front of those that come. */
+  /** Bytes of an upload that are stored in front of the received ones (APPE, REST). */
   keptBytes = 0;
   /** When the client's last bytes came (`performance.now()`); before that, when receiving began. */
   lastReceivedAtMs = 0;
-  /** Undefined for what is sent to the client. */
+  /** Undefined for downloads. */
   readonly evidence: UploadEvidence | undefined;
-  readonly #session: Session;
   readonly #source: DataConnectionSource;
+  readonly #sessionSignal: AbortSignal;
+  readonly #secureContext: SecureContext | undefined;
   readonly #settings: TransferSettings;
   readonly #controller = new AbortController();
   #socket: Socket | undefined;
   #abortReason: TransferAbortReason | undefined;
-  #markEnded!: () => void;
   #isOver = false;
   #stallTimer: NodeJS.Timeout | undefined;
   #waitsForClient = false;
 
   constructor(
-    session: Session,
-    source: DataConnectionSource,
-    request: TransferRequest,
+    { request, source, sessionSignal, deflateLevel, secureContext }: TransferOptions,
     settings: TransferSettings,
   ) {
     this.verb = request.verb;
     this.pathname = request.pathname;
     this.evidence =
       request.isUpload === true ? new UploadEvidence(() => this.abort('control-connection-lost')) : undefined;
-    this.deflateLevel = session.transmissionMode === 'Z' ? session.deflateLevel : undefined;
-    this.#session = session;
+    this.deflateLevel = deflateLevel;
     this.#source = source;
+    this.#sessionSignal = sessionSignal;
+    this.#secureContext = secureContext;
     this.#settings = settings;
-    this.ended = new Promise((resolve) => {
-      this.#markEnded = resolve;
-    });
-    session.signal.addEventListener('abort', this.#sessionGone);
+    if (sessionSignal.aborted) this.abort('control-connection-lost');
+    else sessionSignal.addEventListener('abort', this.#onSessionEnd);
   }
 
-  /** Aborted with the transfer; whatever is opened for it stops then. */
+  /** Aborted with the transfer. Everything that is opened for the transfer stops with it. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -90,6 +99,7 @@ export class Transfer implements RunningTransfer {
     return this.#abortReason;
   }
 
+  /** Aborts the transfer; its final reply follows. Later calls change nothing: the first reason counts. */
   abort(reason: TransferAbortReason): void {
     if (this.#isOver || this.#abortReason !== undefined) return;
     this.#abortReason = reason;
@@ -97,28 +107,32 @@ export class Transfer implements RunningTransfer {
     this.#drop();
   }
 
+  /** A complete command line arrived that does not abort the transfer; it may prove that an upload is whole. */
   commandArrived(isQuit: boolean): void {
     this.evidence?.commandArrived(isQuit);
   }
 
+  /** The control connection has ended. Returns whether the transfer continues, as an upload does that a command has confirmed. */
   outlivesControlConnection(): boolean {
     if (this.#isOver || this.#abortReason !== undefined) return false;
     return this.evidence?.controlConnectionEnded() === true;
   }
 
   /**
-   * Sends the 150 and waits for the data connection, under TLS where PROT P holds. The reply goes first: many clients
-   * connect, and most begin their TLS handshake, only when they have read it.
+   * Waits for the data connection, under TLS where PROT P holds. Called right after the 150 was sent, because many clients
+   * connect, and most begin their TLS handshake, only when they have read it. Rejects with `DataConnectionError`,
+   * `DataProtectionError`, or the reason of the abort.
    */
-  async connect(preliminary: Reply): Promise<Socket> {
-    this.#session.sendPreliminary(preliminary);
+  async connect(): Promise<Socket> {
     this.evidence?.announced();
     this.#socket = await this.#source.open(this.signal);
     this.throwIfAborted();
-    const { tls, protectionLevel } = this.#session;
-    if (protectionLevel === 'P' && tls !== undefined) {
+    if (this.#secureContext !== undefined) {
       const { tlsDataResumption: resumption, dataConnectionTimeoutMs: handshakeTimeoutMs } = this.#settings;
-      this.#socket = await protectDataConnection(this.#socket, tls, { resumption, handshakeTimeoutMs });
+      this.#socket = await protectDataConnection(this.#socket, this.#secureContext, {
+        resumption,
+        handshakeTimeoutMs,
+      });
       this.throwIfAborted();
     }
     return this.#socket;
@@ -147,10 +161,8 @@ export class Transfer implements RunningTransfer {
     this.#isOver = true;
     clearTimeout(this.#stallTimer);
     this.evidence?.close();
-    this.#session.signal.removeEventListener('abort', this.#sessionGone);
+    this.#sessionSignal.removeEventListener('abort', this.#onSessionEnd);
     this.#drop();
-    if (this.#session.transfer === this) this.#session.transfer = undefined;
-    this.#markEnded();
   }
 
   /** Stops what the storage still does for a transfer that has failed. */
@@ -170,7 +182,7 @@ export class Transfer implements RunningTransfer {
     this.evidence?.dataEnded();
   }
 
-  readonly #sessionGone = (): void => this.abort('control-connection-lost');
+  readonly #onSessionEnd = (): void => this.abort('control-connection-lost');
 
   // One timer serves the whole transfer: while nobody waits for the client it merely runs again.
   readonly #checkStall = (): void => {
@@ -203,101 +215,4 @@ export function closeInOrder(socket: Socket): void {
     socket.once('close', () => clearTimeout(timer));
     socket.unref();
   });
-}
-
-/**
- * Runs one transfer command from its first step to its last reply. `move` opens the file, calls `connect`, moves the bytes
- * and returns the final reply; what it rejects with becomes the reply, or, where it is the filesystem's or unknown,
- * is passed on for the dispatcher. The data connection is spent, whatever comes of it.
- */
-export async function runTransfer(
-  session: Session,
-  login: Login,
-  request: TransferRequest,
-  settings: TransferSettings,
-  move: (transfer: Transfer) => Promise<Reply>,
-): Promise<Reply> {
-  const source = session.dataConnectionSource;
-  if (source === undefined) return reply(425, 'Use PASV, EPSV, PORT or EPRT first.');
-  session.dataConnectionSource = undefined;
-  const transfer = new Transfer(session, source, request, settings);
-  session.transfer = transfer;
-  if (session.signal.aborted) transfer.abort('control-connection-lost');
-  let failure: unknown;
-  try {
-    return await move(transfer);
-  } catch (error) {
-    failure = error;
-    // A download that was opened and never read (no data connection came) still has a request under way.
-    transfer.stopStorage(error);
-    const final = failureReply(transfer, error, settings);
-    if (final === undefined) throw error;
-    return final;
-  } finally {
-    transfer.end();
-    observeEnd(session, login, transfer, failure);
-  }
-}
-
-function failureReply(transfer: Transfer, error: unknown, settings: TransferSettings): Reply | undefined {
-  // Whatever ended the transfer, "aborted" would be more than is known.
-  if (isUnconfirmed(error)) return undefined;
-  switch (transfer.abortReason) {
-    case 'client-abort':
-      return reply(426, 'Connection closed; transfer aborted.');
-    case 'stall-timeout': {
-      const seconds = Math.ceil(settings.stallTimeoutMs / 1000);
-      return reply(426, `No data moved for ${seconds} seconds; transfer aborted.`);
-    }
-    case 'drain':
-      return reply(426, 'The gateway is stopping; transfer aborted.');
-    case 'session-ended':
-    case 'control-connection-lost':
-      return reply(426, 'The session has ended; transfer aborted.');
-    case undefined:
-      break;
-  }
-  if (error instanceof DataConnectionError) return reply(425, error.message);
-  if (error instanceof DataProtectionError) return reply(522, error.message);
-  if (error instanceof DataConnectionLost) return reply(426, error.message);
-  return undefined;
-}
-
-function observeEnd(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
-  const outcome = failure === undefined ? 'completed' : isClients(transfer, failure) ? 'aborted' : 'failed';
-  const reason = isUnconfirmed(failure) ? reasonOf(failure) : (transfer.abortReason ?? reasonOf(failure));
-  session.observe({
-    event: 'transfer',
-    sessionId: session.id,
-    username: login.user.name,
-    verb: transfer.verb,
-    pathname: transfer.pathname,
-    sizeBytes: transfer.movedBytes,
-    ...(transfer.keptBytes > 0 && { offsetBytes: transfer.keptBytes, resumed: true }),
-    durationMs: Date.now() - transfer.startedAtMs,
-    outcome,
-    ...(failure !== undefined && reason !== undefined && { reason }),
-    tls: session.protectionLevel === 'P' && session.tls !== undefined,
-  });
-}
-
-/** For the log: what a filesystem says of its failure is for operators; of anything unknown only the name is. */
-function reasonOf(failure: unknown): string | undefined {
-  if (failure instanceof FilesystemError) return `${failure.kind}: ${failure.message}`;
-  return failure instanceof Error ? failure.name : undefined;
-}
-
-function isClients(transfer: Transfer, failure: unknown): boolean {
-  if (isUnconfirmed(failure)) return false;
-  return (
-    transfer.abortReason !== undefined ||
-    failure instanceof DataConnectionError ||
-    failure instanceof DataProtectionError ||
-    failure instanceof DataConnectionLost
-  );
-}
-
-/** Whether an upload failed that may have been published all the same. */
-function isUnconfirmed(failure: unknown): boolean {
-  return failure instanceof FilesystemError && failure.kind === 'unconfirmed';
 }

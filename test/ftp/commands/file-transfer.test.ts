@@ -137,7 +137,6 @@ describe('RETR', () => {
       transfer!.abort(reason);
       transfer!.abort('stall-timeout');
       assert.equal(await reply, text);
-      await transfer!.ended;
       assert.equal(side.session.transfer, undefined);
       const event = side.events.at(-1)!;
       assert.ok(event.event === 'transfer' && event.outcome === 'aborted' && event.reason === reason);
