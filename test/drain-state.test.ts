@@ -34,7 +34,7 @@ function scene(t: TestContext) {
 }
 
 describe('a drain that is asked for', () => {
-  it('ends no session while load balancers still learn of it', (t) => {
+  it('A requested drain ends no session until load balancers have noticed it', (t) => {
     const { sessions, state, pass } = scene(t);
     state.drain();
     sessions.idle = 3;
@@ -43,7 +43,7 @@ describe('a drain that is asked for', () => {
     assert.equal(sessions.sessionCount, 3);
   });
 
-  it('ends idle sessions after that, lets busy ones go on, and is over when none is left', (t) => {
+  it('A drain ends idle sessions after the propagation time, waits for busy ones, and completes when none is left', (t) => {
     const { sessions, state, pass } = scene(t);
     state.drain();
     sessions.idle = 2;
@@ -57,7 +57,7 @@ describe('a drain that is asked for', () => {
     assert.equal(sessions.endedWithinMs, undefined);
   });
 
-  it('is not over before the propagation, even without a session: one may still be sent', (t) => {
+  it('A drain without sessions still waits for the propagation time, because a load balancer may send one', (t) => {
     const { sessions, state, pass } = scene(t);
     sessions.sessionCount = 0;
     state.drain();
@@ -68,7 +68,7 @@ describe('a drain that is asked for', () => {
     assert.equal(state.stage, 'draining');
   });
 
-  it('ends busy sessions after its longest time, within the time that SIGTERM would give them', (t) => {
+  it('A drain ends busy sessions at its time limit, within the time that SIGTERM would give them', (t) => {
     const { sessions, state, pass } = scene(t);
     state.drain();
     pass(24 * 3_600_000 - 1);
@@ -78,7 +78,7 @@ describe('a drain that is asked for', () => {
     assert.equal(state.stage, 'drained');
   });
 
-  it('can be taken back until it has ended a session', (t) => {
+  it('A drain can be cancelled until it has ended a session', (t) => {
     const { sessions, events, state, pass } = scene(t);
     state.drain();
     pass(200_000);
@@ -96,7 +96,7 @@ describe('a drain that is asked for', () => {
     assert.deepEqual(events, ['drain-requested', 'drain-cancelled', 'drain-requested']);
   });
 
-  it('begins once, however often it is asked for', (t) => {
+  it('A drain starts once, however often it is requested', (t) => {
     const { events, state, pass } = scene(t);
     state.drain();
     pass(100_000);

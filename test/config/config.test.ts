@@ -15,7 +15,7 @@ function problemsOf(environment: Environment): readonly string[] {
 }
 
 describe('configuration', () => {
-  it('needs the users alone, and has a default for everything else', () => {
+  it('The configuration needs only the users and has a default for everything else', () => {
     const config = parseConfig(users);
     assert.deepEqual(config.users, { kind: 'file', path: 'users.json' });
     assert.equal(config.controlPort, 21);
@@ -25,13 +25,13 @@ describe('configuration', () => {
     assert.equal(config.implicitTlsPort, undefined);
   });
 
-  it('cannot be changed once it is read', () => {
+  it('The configuration cannot be changed after it is read', () => {
     const config = parseConfig(users) as { controlPort: number };
     assert.throws(() => (config.controlPort = 22), TypeError);
     assert.throws(() => (parseConfig(users).passivePorts as number[]).push(1), TypeError);
   });
 
-  it('tells every problem at once, each with its variable, what is allowed and what was got', () => {
+  it('The configuration reports all problems together, each with the variable, the allowed values and the value it got', () => {
     const environment = { USERS: undefined, CONTROL_PORT: 'ftp', TLS: 'yes', MAX_SESSIONS: '0' };
     assert.throws(
       () => parseConfig({ ...users, ...environment }),
@@ -44,7 +44,7 @@ describe('configuration', () => {
     );
   });
 
-  it('takes an empty variable for one that is not set', () => {
+  it('An empty environment variable counts as not set', () => {
     assert.equal(parseConfig({ ...users, CONTROL_PORT: ' ' }).controlPort, 21);
   });
 
@@ -75,7 +75,7 @@ describe('configuration', () => {
     ],
   ];
   for (const [environment, field, expected] of accepted) {
-    it(`reads ${JSON.stringify(environment)}`, () => {
+    it(`The configuration reads ${JSON.stringify(environment)}`, () => {
       const config: Readonly<Record<string, unknown>> = parseConfig({ ...users, ...environment });
       assert.deepEqual(config[field], expected);
     });
@@ -103,7 +103,7 @@ describe('configuration', () => {
     [{ UPLOAD_MEMORY_MIB: '1' }, /^UPLOAD_MEMORY_MIB: expected a whole number from 32/],
   ];
   for (const [environment, problem] of refused) {
-    it(`refuses ${JSON.stringify(environment)}`, () => {
+    it(`The configuration refuses ${JSON.stringify(environment)}`, () => {
       const problems = problemsOf(environment);
       assert.equal(problems.length, 1, problems.join('\n'));
       assert.match(problems[0]!, problem);
@@ -141,17 +141,17 @@ describe('configuration', () => {
     ],
   ];
   for (const [environment, problem] of conflicting) {
-    it(`finds the conflict in ${JSON.stringify(environment)}`, () => {
+    it(`The configuration reports the conflict in ${JSON.stringify(environment)}`, () => {
       assert.deepEqual(problemsOf(environment), [problem]);
     });
   }
 
-  it('lets several ports be free ones', () => {
+  it('Several ports may be 0, which lets the system choose each of them', () => {
     const free = { CONTROL_PORT: '0', OPERATIONS_PORT: '0', PASSIVE_PORTS: '0' };
     assert.deepEqual(problemsOf(free), []);
   });
 
-  it('repeats no password that is in an address', () => {
+  it('No configuration problem repeats a password that is part of an address', () => {
     const [problem = ''] = problemsOf({ S3_ENDPOINT: 'https://key:secret@s3.example.com' });
     assert.match(problem, /^S3_ENDPOINT: expected no user or password/);
     assert.doesNotMatch(problem, /secret/);

@@ -140,12 +140,12 @@ type TestUnless = (
 ) => void;
 
 function lookups(test: Test): void {
-  test('the root exists in an empty home', async (filesystem) => {
+  test('The root directory exists in an empty home', async (filesystem) => {
     const root = await filesystem.stat(rootPathname, { signal });
     assert.deepEqual([root.name, root.type, root.sizeBytes], ['', 'directory', 0]);
   });
 
-  test('a file has its name, its size and the time it was written', async (filesystem) => {
+  test('stat() returns the name, the size and the upload time of a file', async (filesystem) => {
     const earliest = Date.now() - 2000;
     await put(filesystem, '/a/file.bin', bytesOf(1234));
     const { modifiedAt, ...entry } = await filesystem.stat(at('/a/file.bin'), { signal });
@@ -153,7 +153,7 @@ function lookups(test: Test): void {
     assert.ok(modifiedAt.getTime() >= earliest && modifiedAt.getTime() <= Date.now() + 2000);
   });
 
-  test('a directory is where files are, or where one was made', async (filesystem) => {
+  test('A directory exists where it was made and where there are files below it', async (filesystem) => {
     await put(filesystem, '/deep/er/file', 'x');
     await filesystem.makeDirectory(at('/made'), { signal });
     for (const directory of ['/deep', '/deep/er', '/made']) {
@@ -162,14 +162,14 @@ function lookups(test: Test): void {
     }
   });
 
-  test('what does not exist is not found, the beginning of a name included', async (filesystem) => {
+  test('stat() fails with not-found for a missing name, even if it is a prefix of an existing name', async (filesystem) => {
     await put(filesystem, '/name-longer', 'x');
     for (const pathname of ['/nothing', '/name', '/name-longer/below', '/no/where']) {
       await fails('not-found', filesystem.stat(at(pathname), { signal }));
     }
   });
 
-  test('a signal that has aborted stops every call', async (filesystem) => {
+  test('Every call stops when its signal has aborted', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     const reason = new Error('the client has gone');
     const aborted = AbortSignal.abort(reason);
@@ -189,13 +189,13 @@ function lookups(test: Test): void {
 }
 
 function listings(test: Test): void {
-  test('an empty home and an empty directory list nothing', async (filesystem) => {
+  test('Listing an empty home or an empty directory returns nothing', async (filesystem) => {
     assert.deepEqual(await entriesOf(filesystem, '/'), []);
     await filesystem.makeDirectory(at('/empty'), { signal });
     assert.deepEqual(await entriesOf(filesystem, '/empty'), []);
   });
 
-  test('a directory lists its own entries, ordered by name, and none of those below', async (filesystem) => {
+  test('A listing has the direct entries of the directory, ordered by name', async (filesystem) => {
     await put(filesystem, '/d/b', 'four');
     await put(filesystem, '/d/a-file', '');
     await put(filesystem, '/d/a/below', 'x');
@@ -210,7 +210,7 @@ function listings(test: Test): void {
     );
   });
 
-  test('a directory lists only the entries that are wanted, and is there where none is', async (filesystem) => {
+  test('A filtered listing has only the wanted entries and succeeds when none matches', async (filesystem) => {
     for (const name of ['a', 'b', 'c/d']) await put(filesystem, `/d/${name}`, 'x');
     const list = (isWanted: (name: string) => boolean) =>
       collected(filesystem.list(at('/d'), { signal, isWanted }));
@@ -222,7 +222,7 @@ function listings(test: Test): void {
     assert.deepEqual((await list(() => false)).flat(), []);
   });
 
-  test('a loop over the pages may be left', async (filesystem) => {
+  test('A caller may stop reading a listing between two pages', async (filesystem) => {
     await put(filesystem, '/a', 'x');
     for await (const page of filesystem.list(rootPathname, { signal })) {
       assert.equal(page.length, 1);
@@ -230,7 +230,7 @@ function listings(test: Test): void {
     }
   });
 
-  test('what is no directory cannot be listed', async (filesystem) => {
+  test('Listing fails for a name that is not a directory', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await fails('not-found', entriesOf(filesystem, '/nothing'));
     await fails('not-a-directory', entriesOf(filesystem, '/file'));
@@ -240,7 +240,7 @@ function listings(test: Test): void {
 function downloads(test: Test): void {
   const mebibyte = 1024 ** 2;
   for (const sizeBytes of [0, 1, 5 * mebibyte - 1, 5 * mebibyte, 5 * mebibyte + 1]) {
-    test(`a file of ${sizeBytes} bytes comes back as it was sent`, async (filesystem) => {
+    test(`A file of ${sizeBytes} bytes reads back as it was written`, async (filesystem) => {
       const content = bytesOf(sizeBytes);
       await put(filesystem, '/file', content);
       assert.equal((await filesystem.stat(at('/file'), { signal })).sizeBytes, sizeBytes);
@@ -248,7 +248,7 @@ function downloads(test: Test): void {
     });
   }
 
-  test('a download begins at its offset, and its size is that of the whole file', async (filesystem) => {
+  test('A download starts at its offset and reports the size of the whole file', async (filesystem) => {
     await put(filesystem, '/file', '0123456789');
     for (const [offsetBytes, rest] of [
       [0, '0123456789'],
@@ -262,7 +262,7 @@ function downloads(test: Test): void {
     }
   });
 
-  test('an offset beyond the end is refused', async (filesystem) => {
+  test('A download with an offset beyond the end is refused', async (filesystem) => {
     await put(filesystem, '/file', '0123456789');
     await put(filesystem, '/empty', '');
     await fails('invalid-offset', get(filesystem, '/file', 11));
@@ -270,7 +270,7 @@ function downloads(test: Test): void {
     assert.equal(await text(filesystem, '/empty', 0), '');
   });
 
-  test('only files can be downloaded', async (filesystem) => {
+  test('Downloading a directory or a missing file fails', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await fails('not-found', get(filesystem, '/nothing'));
     await fails('not-found', get(filesystem, '/d/nothing'));
@@ -278,7 +278,7 @@ function downloads(test: Test): void {
     await fails('is-a-directory', get(filesystem, '/'));
   });
 
-  test('a download never mixes two versions of a file', async (filesystem) => {
+  test('A download never mixes two versions of a file', async (filesystem) => {
     const [old, young] = [bytesOf(3 * mebibyte), Buffer.alloc(3 * mebibyte, 'y')];
     await put(filesystem, '/file', old);
     const { content } = await filesystem.openDownload(at('/file'), { offsetBytes: 0, signal });
@@ -290,7 +290,7 @@ function downloads(test: Test): void {
     }
   });
 
-  test('a signal that aborts ends a download', async (filesystem) => {
+  test('A download ends when its signal aborts', async (filesystem) => {
     await put(filesystem, '/file', bytesOf(3 * mebibyte));
     const controller = new AbortController();
     const reason = new Error('ABOR');
@@ -311,7 +311,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
   ): ReturnType<Filesystem['openUpload']> =>
     await filesystem.openUpload(at(pathname), { offset: 0, ifExists: 'replace', signal, ...options });
 
-  test('nothing is visible before the commit, and everything after it', async (filesystem) => {
+  test('An upload is invisible before its commit and complete after it', async (filesystem) => {
     const upload = await open(filesystem, '/file');
     await upload.write(Buffer.from('whole'));
     assert.deepEqual(await namesIn(filesystem, '/'), []);
@@ -321,7 +321,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/file'), 'whole');
   });
 
-  test('a file is replaced as a whole, by a shorter one too', async (filesystem) => {
+  test('An upload replaces a file as a whole, even with a shorter one', async (filesystem) => {
     await put(filesystem, '/file', 'the longer one');
     await put(filesystem, '/file', 'short');
     assert.equal(await text(filesystem, '/file'), 'short');
@@ -331,7 +331,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     ['a few bytes', 10],
     ['12 MiB', 12 * 1024 ** 2],
   ] as const) {
-    test(`an upload aborted after ${name} leaves the old file and no trace`, async (filesystem) => {
+    test(`An upload that is aborted after ${name} keeps the old file and leaves nothing behind`, async (filesystem) => {
       await put(filesystem, '/old', 'old');
       for (const pathname of ['/old', '/new']) {
         const upload = await open(filesystem, pathname);
@@ -344,7 +344,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     });
   }
 
-  test('a signal that aborts ends an upload: it cannot be committed', async (filesystem) => {
+  test('An upload whose signal has aborted cannot be committed', async (filesystem) => {
     await put(filesystem, '/old', 'old');
     const controller = new AbortController();
     const upload = await open(filesystem, '/old', { signal: controller.signal });
@@ -356,14 +356,14 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/old'), 'old');
   });
 
-  test('APPE adds to a file, and begins one that is missing', async (filesystem) => {
+  test('APPE appends to a file and creates a missing one', async (filesystem) => {
     await put(filesystem, '/log', 'one\n', { offset: 'end' });
     await put(filesystem, '/log', 'two\n', { offset: 'end' });
     await put(filesystem, '/log', '', { offset: 'end' });
     assert.equal(await text(filesystem, '/log'), 'one\ntwo\n');
   });
 
-  test('REST n keeps the first n bytes and replaces the rest', async (filesystem) => {
+  test('REST n keeps the first n bytes of a file and replaces the rest', async (filesystem) => {
     await put(filesystem, '/file', '0123456789');
     await put(filesystem, '/file', 'XYZ', { offset: 5 });
     assert.equal(await text(filesystem, '/file'), '01234XYZ');
@@ -371,7 +371,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/file'), '01234XYZ!');
   });
 
-  test('an aborted append leaves the file as it was', async (filesystem) => {
+  test('An aborted append leaves the file unchanged', async (filesystem) => {
     await put(filesystem, '/log', 'one\n');
     const upload = await open(filesystem, '/log', { offset: 'end' });
     await upload.write(Buffer.from('tw'));
@@ -379,7 +379,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/log'), 'one\n');
   });
 
-  test('a big file is extended and resumed', async (filesystem) => {
+  test('A large file can be appended to and overwritten from an offset', async (filesystem) => {
     const content = bytesOf(11 * 1024 ** 2);
     const cut = 7 * 1024 ** 2 + 3;
     await put(filesystem, '/big', content.subarray(0, cut));
@@ -389,7 +389,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.ok((await get(filesystem, '/big')).equals(content));
   });
 
-  test('an offset beyond the end is refused, and the file stays', async (filesystem) => {
+  test('An upload with an offset beyond the end is refused and leaves the file unchanged', async (filesystem) => {
     await put(filesystem, '/file', '0123');
     await fails('invalid-offset', put(filesystem, '/file', 'x', { offset: 5 }));
     await fails('invalid-offset', put(filesystem, '/missing', 'x', { offset: 1 }));
@@ -397,7 +397,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     await fails('not-found', get(filesystem, '/missing'));
   });
 
-  test('where nothing may be replaced, a taken name is refused', async (filesystem) => {
+  test('An upload that must not replace anything is refused for an existing name', async (filesystem) => {
     await put(filesystem, '/d/file', 'old');
     await fails('exists', open(filesystem, '/d/file', { ifExists: 'refuse' }));
     await fails('exists', open(filesystem, '/d', { ifExists: 'refuse' }));
@@ -423,7 +423,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     },
   );
 
-  test('a directory is not replaced by a file', async (filesystem) => {
+  test('An upload cannot replace a directory', async (filesystem) => {
     await put(filesystem, '/implied/file', 'x');
     await filesystem.makeDirectory(at('/made'), { signal });
     for (const pathname of ['/', '/implied', '/made']) {
@@ -432,7 +432,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['implied/', 'made/']);
   });
 
-  test('nothing is put below a file', async (filesystem) => {
+  test('An upload cannot create an entry below a file', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     for (const pathname of ['/file/a', '/file/a/b']) {
       await fails('not-a-directory', put(filesystem, pathname, 'content'));
@@ -441,7 +441,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['file']);
   });
 
-  test('names that S3 cannot hold are refused', async (filesystem) => {
+  test('Names that S3 cannot store are refused', async (filesystem) => {
     const tooLong = `/${'ü'.repeat(600)}`;
     for (const pathname of [tooLong, '/nul\0', '/lone\ud800surrogate']) {
       await fails('name-not-allowed', put(filesystem, pathname, 'x'));
@@ -454,7 +454,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
 }
 
 function directories(test: Test): void {
-  test('a directory can be made at any depth, once', async (filesystem) => {
+  test('A directory can be made at any depth, and only once', async (filesystem) => {
     await filesystem.makeDirectory(at('/a/b/c'), { signal });
     assert.deepEqual(await namesIn(filesystem, '/a'), ['b/']);
     await put(filesystem, '/file', 'x');
@@ -463,14 +463,14 @@ function directories(test: Test): void {
     }
   });
 
-  test('an empty directory can be removed, and then is gone', async (filesystem) => {
+  test('An empty directory can be removed', async (filesystem) => {
     await filesystem.makeDirectory(at('/d'), { signal });
     await filesystem.removeDirectory(at('/d'), { signal });
     await fails('not-found', filesystem.stat(at('/d'), { signal }));
     await filesystem.makeDirectory(at('/d'), { signal });
   });
 
-  test('a directory with entries stays, hidden ones and directories included', async (filesystem) => {
+  test('A directory with entries cannot be removed, even if they are hidden or directories', async (filesystem) => {
     await filesystem.makeDirectory(at('/made'), { signal });
     await put(filesystem, '/made/.hidden', 'x');
     await put(filesystem, '/implied/file', 'x');
@@ -481,14 +481,14 @@ function directories(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['implied/', 'made/', 'outer/']);
   });
 
-  test('only directories are removed as such, and never the root', async (filesystem) => {
+  test('removeDirectory() refuses files and the root', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await fails('not-a-directory', filesystem.removeDirectory(at('/file'), { signal }));
     await fails('not-found', filesystem.removeDirectory(at('/nothing'), { signal }));
     await fails('permission-denied', filesystem.removeDirectory(rootPathname, { signal }));
   });
 
-  test('a directory stays when the last directory in it is removed', async (filesystem) => {
+  test('A directory remains when its last subdirectory is removed', async (filesystem) => {
     await filesystem.makeDirectory(at('/outer/inner'), { signal });
     await filesystem.removeDirectory(at('/outer/inner'), { signal });
     assert.deepEqual(await namesIn(filesystem, '/outer'), []);
@@ -496,7 +496,7 @@ function directories(test: Test): void {
 }
 
 function removals(test: Test): void {
-  test('a removed file is gone, and its neighbours stay', async (filesystem) => {
+  test('Removing a file leaves files with similar names alone', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/d/file2', 'x');
     await filesystem.removeFile(at('/d/file'), { signal });
@@ -504,7 +504,7 @@ function removals(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/d'), ['file2']);
   });
 
-  test('a directory stays when its last file is removed, made or not', async (filesystem) => {
+  test('A directory remains when its last file is removed, whether it was made explicitly or not', async (filesystem) => {
     await filesystem.makeDirectory(at('/made'), { signal });
     for (const directory of ['/made', '/implied', '/deep/er']) {
       await put(filesystem, `${directory}/one`, 'x');
@@ -519,7 +519,7 @@ function removals(test: Test): void {
     }
   });
 
-  test('only files are removed as such', async (filesystem) => {
+  test('removeFile() refuses directories and missing names', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await fails('is-a-directory', filesystem.removeFile(at('/d'), { signal }));
     await fails('is-a-directory', filesystem.removeFile(rootPathname, { signal }));
@@ -534,7 +534,7 @@ async function rename(filesystem: Filesystem, from: string, to: string): Promise
 }
 
 function renames(test: Test): void {
-  test('a file moves, also into a directory that does not exist yet', async (filesystem) => {
+  test('A file can be renamed into a directory that does not exist yet', async (filesystem) => {
     await put(filesystem, '/a', 'content');
     await rename(filesystem, '/a', '/b');
     await rename(filesystem, '/b', '/new/dir/c');
@@ -542,7 +542,7 @@ function renames(test: Test): void {
     assert.equal(await text(filesystem, '/new/dir/c'), 'content');
   });
 
-  test('a file replaces a file', async (filesystem) => {
+  test('A renamed file replaces an existing file', async (filesystem) => {
     await put(filesystem, '/file', 'old');
     await put(filesystem, '/tmp.file', 'new');
     await rename(filesystem, '/tmp.file', '/file');
@@ -550,14 +550,14 @@ function renames(test: Test): void {
     assert.equal(await text(filesystem, '/file'), 'new');
   });
 
-  test('a file or a directory renamed to its own name stays', async (filesystem) => {
+  test('Renaming a file or a directory to its own name changes nothing', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await rename(filesystem, '/d/file', '/d/file');
     await rename(filesystem, '/d', '/d');
     assert.equal(await text(filesystem, '/d/file'), 'x');
   });
 
-  test('a directory stays when its last file or directory moves out', async (filesystem) => {
+  test('A directory remains when its last file or directory is moved out', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/e/inner/file', 'x');
     await rename(filesystem, '/d/file', '/file');
@@ -566,7 +566,7 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/e'), []);
   });
 
-  test('a directory moves with everything below it, and nothing beside it', async (filesystem) => {
+  test('A renamed directory takes everything below it along, and nothing beside it', async (filesystem) => {
     await put(filesystem, '/d/a', 'a');
     await put(filesystem, '/d/b & c/+%41 ü', 'b');
     await filesystem.makeDirectory(at('/d/empty'), { signal });
@@ -578,13 +578,13 @@ function renames(test: Test): void {
     assert.equal(await text(filesystem, '/moved/here/b & c/+%41 ü'), 'b');
   });
 
-  test('an empty directory moves', async (filesystem) => {
+  test('An empty directory can be renamed', async (filesystem) => {
     await filesystem.makeDirectory(at('/d'), { signal });
     await rename(filesystem, '/d', '/e');
     assert.deepEqual(await namesIn(filesystem, '/'), ['e/']);
   });
 
-  test('a directory replaces nothing, and is replaced by nothing', async (filesystem) => {
+  test('Renaming never replaces a directory, nor a file by a directory', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/e/file', 'x');
     await filesystem.makeDirectory(at('/empty'), { signal });
@@ -599,7 +599,7 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['d/', 'e/', 'empty/', 'file']);
   });
 
-  test('a directory does not move below itself, nor a file below a file', async (filesystem) => {
+  test('A directory cannot be moved below itself, nor a file below a file', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/file', 'x');
     await fails('name-not-allowed', rename(filesystem, '/d', '/d/e'));
@@ -611,7 +611,7 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['d-beside/', 'file']);
   });
 
-  test('what does not exist cannot be renamed, and the root never', async (filesystem) => {
+  test('A missing name and the root cannot be renamed', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await fails('not-found', rename(filesystem, '/nothing', '/other'));
     await fails('not-found', rename(filesystem, '/nothing', '/nothing'));
@@ -640,7 +640,7 @@ export async function keepsLargeDirectory(filesystem: Filesystem): Promise<void>
 function times(test: Test): void {
   const time = new Date('2001-02-03T04:05:06.789Z');
 
-  test('a time that was set is shown, and survives a rename', async (filesystem) => {
+  test('stat() returns a modification time that was set, and a rename keeps it', async (filesystem) => {
     await put(filesystem, '/d/file', 'content');
     await filesystem.setModifiedAt(at('/d/file'), time, { signal });
     assert.deepEqual((await filesystem.stat(at('/d/file'), { signal })).modifiedAt, time);
@@ -650,7 +650,7 @@ function times(test: Test): void {
     assert.equal(await text(filesystem, '/e/file2'), 'content');
   });
 
-  test('a listing shows the time that was set, at once and after it was set again', async (filesystem) => {
+  test('A listing shows a modification time immediately after it is set, and after it is set again', async (filesystem) => {
     await put(filesystem, '/d/file', 'content');
     for (const modifiedAt of [time, new Date('1999-12-31T23:59:59Z')]) {
       await filesystem.setModifiedAt(at('/d/file'), modifiedAt, { signal });
@@ -659,14 +659,14 @@ function times(test: Test): void {
     }
   });
 
-  test('a rename keeps a time that was not set', async (filesystem) => {
+  test('A rename keeps a modification time that was never set', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     const { modifiedAt } = await filesystem.stat(at('/file'), { signal });
     await filesystem.rename(at('/file'), at('/moved'), { signal });
     assert.deepEqual((await filesystem.stat(at('/moved'), { signal })).modifiedAt, modifiedAt);
   });
 
-  test('a new upload has its own time again', async (filesystem) => {
+  test('A new upload resets a modification time that was set', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await filesystem.setModifiedAt(at('/file'), time, { signal });
     await put(filesystem, '/file', 'y');
@@ -674,7 +674,7 @@ function times(test: Test): void {
     assert.ok(modifiedAt.getFullYear() > 2001);
   });
 
-  test('only files have a time to set', async (filesystem) => {
+  test('Setting a modification time is refused for directories and missing names', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await fails('not-found', filesystem.setModifiedAt(at('/nothing'), time, { signal }));
     await fails('is-a-directory', filesystem.setModifiedAt(at('/d'), time, { signal }));
@@ -685,7 +685,7 @@ function times(test: Test): void {
 function checksums(test: Test): void {
   const content = bytesOf(300_000);
 
-  test('every algorithm gives the digest of the bytes, of a file or a range of it', async (filesystem) => {
+  test('checksum() computes every algorithm for a whole file and for a range of it', async (filesystem) => {
     await put(filesystem, '/file', content);
     for (const [algorithm, name] of [
       ['MD5', 'md5'],
@@ -703,7 +703,7 @@ function checksums(test: Test): void {
     assert.equal(await filesystem.checksum(at('/file'), { algorithm: 'CRC32', signal }), expected);
   });
 
-  test('the CRC32 has eight digits, of nothing too', async (filesystem) => {
+  test('A CRC32 has eight hexadecimal digits, even for no bytes', async (filesystem) => {
     await put(filesystem, '/empty', '');
     await put(filesystem, '/file', 'x');
     const options = { algorithm: 'CRC32', signal } as const;
@@ -714,7 +714,7 @@ function checksums(test: Test): void {
     );
   });
 
-  test('a range must be in the file, and the file a file', async (filesystem) => {
+  test('checksum() refuses a range outside of the file and a name that is not a file', async (filesystem) => {
     await put(filesystem, '/d/file', '0123');
     const options = { algorithm: 'MD5', signal } as const;
     await fails('invalid-offset', filesystem.checksum(at('/d/file'), { ...options, endBytes: 5 }));
@@ -729,12 +729,13 @@ function checksums(test: Test): void {
 }
 
 function namesSurvive(test: Test, testUnless: TestUnless): void {
-  for (const name of names) test(`the name ${JSON.stringify(name)} survives`, survives(name));
+  for (const name of names)
+    test(`The name ${JSON.stringify(name)} is stored and listed unchanged`, survives(name));
   for (const name of controlNames) {
     testUnless('controlCharacters', `the name ${JSON.stringify(name)} survives`, survives(name));
   }
 
-  test('names that differ only in case, spaces or Unicode form are different', async (filesystem) => {
+  test('Names that differ only in case, spaces or Unicode normalization are different files', async (filesystem) => {
     const alike = ['A', 'a', 'a ', ' a', '\u00fc', 'u\u0308', 'a+b', 'a b', 'a%20b'];
     for (const name of alike) await put(filesystem, childOf(rootPathname, name), name);
     assert.deepEqual((await namesIn(filesystem, '/')).sort(), alike.sort());

@@ -13,7 +13,7 @@ filesystemContract('MemoryFilesystem', async () => {
   });
 });
 
-it('MemoryFilesystem shows tests what clients put, and clients what tests put', async () => {
+it('MemoryFilesystem shows tests the files that clients upload, and clients the files that tests create', async () => {
   const filesystem = new MemoryFilesystem();
   filesystem.putFile('/a/b', 'content', new Date(0));
   filesystem.putDirectory('/c/d');
@@ -23,5 +23,5 @@ it('MemoryFilesystem shows tests what clients put, and clients what tests put', 
   assert.equal(filesystem.readFile('/a'), undefined);
 });
 
-it('MemoryFilesystem lists every name of a directory of more than 1,000 once, and moves the directory whole', () =>
+it('MemoryFilesystem lists every name of a directory with more than 1,000 entries once, and renames the directory as a whole', () =>
   keepsLargeDirectory(new MemoryFilesystem()));

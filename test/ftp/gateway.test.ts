@@ -6,7 +6,7 @@ import { startTestGateway } from '../support/gateway.ts';
 import { LeakCheck } from '../support/leak-check.ts';
 
 describe('the process', () => {
-  it('keeps its signals to itself, however many gateways it starts, and is warned of nothing', async () => {
+  it('Starting many gateways adds no signal listeners to the process and causes no warning', async () => {
     const leaks = new LeakCheck();
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => {
@@ -24,7 +24,7 @@ describe('the process', () => {
     await leaks.assertNothingLeft();
   });
 
-  it('hears nothing on stderr of refused logins, lost clients and failed commands', async () => {
+  it('Refused logins, lost clients and failed commands write nothing to stderr', async () => {
     const written: string[] = [];
     const write = process.stderr.write.bind(process.stderr);
     process.stderr.write = (text: string | Uint8Array) => {

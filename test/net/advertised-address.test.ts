@@ -22,7 +22,7 @@ describe('the advertised address', () => {
     ['128.0.0.0/1=203.0.113.1', '255.255.255.255', '203.0.113.1'],
   ];
   for (const [setting, reached, advertised] of cases) {
-    it(`${setting} for a client that reached ${reached} is ${advertised ?? 'none: EPSV only'}`, () => {
+    it(`ADVERTISED_ADDRESS=${setting} gives a client that connected to ${reached} ${advertised ?? 'no address: EPSV only'}`, () => {
       assert.equal(advertisedAddressFor(parseAdvertisedAddress(setting), reached), advertised);
     });
   }
@@ -39,7 +39,7 @@ describe('the advertised address', () => {
     ['10.0.0.0/24=203.0.113.10,10.0.0.0/24=203.0.113.11', /names the subnet 10\.0\.0\.0\/24 twice/],
   ];
   for (const [setting, message] of wrong) {
-    it(`${JSON.stringify(setting)} is refused`, () => {
+    it(`ADVERTISED_ADDRESS=${JSON.stringify(setting)} is refused`, () => {
       assert.throws(() => parseAdvertisedAddress(setting), message);
     });
   }
@@ -52,7 +52,8 @@ describe('addresses as text', () => {
     ['192.0.2.1', '192.0.2.1'],
     ['2001:db8::1', '2001:db8::1'],
   ] as const) {
-    it(`${given} folds to ${expected}`, () => assert.equal(foldIpv4Mapped(given), expected));
+    it(`foldIpv4Mapped() turns ${given} into ${expected}`, () =>
+      assert.equal(foldIpv4Mapped(given), expected));
   }
   for (const [given, expected] of [
     ['2001:0DB8:0:0:0:0:0:1', '2001:db8::1'],
@@ -60,7 +61,7 @@ describe('addresses as text', () => {
     ['0:0:0:0:0:0:0:1', '::1'],
     ['192.0.2.1', '192.0.2.1'],
   ] as const) {
-    it(`${given} is ${expected} in the form a socket has`, () =>
+    it(`canonicalAddress() turns ${given} into ${expected}`, () =>
       assert.equal(canonicalAddress(given), expected));
   }
 });

@@ -47,13 +47,21 @@ describe('a PROXY protocol v2 header', () => {
     ['with IPv4-mapped addresses', header('21', '21', mapped), { ...ipv4Client, lengthBytes: 52 }],
     ['of a health check (LOCAL, UNSPEC)', header('20', '00', ''), { kind: 'local', lengthBytes: 16 }],
     ['of a health check that has TLVs', header('20', '00', '040001ff'), { kind: 'local', lengthBytes: 20 }],
-    ['LOCAL with addresses, which are ignored', header('20', '11', tcp4), { kind: 'local', lengthBytes: 28 }],
-    ['PROXY without addresses (UNSPEC)', header('21', '00', ''), { kind: 'local', lengthBytes: 16 }],
-    ['of nothing yet', Buffer.alloc(0), { kind: 'incomplete' }],
+    [
+      'of LOCAL with addresses, which are ignored',
+      header('20', '11', tcp4),
+      { kind: 'local', lengthBytes: 28 },
+    ],
+    ['of PROXY without addresses (UNSPEC)', header('21', '00', ''), { kind: 'local', lengthBytes: 16 }],
+    ['without a byte yet', Buffer.alloc(0), { kind: 'incomplete' }],
     ['cut off in the signature', header('21', '11', tcp4).subarray(0, 5), { kind: 'incomplete' }],
     ['cut off in the addresses', header('21', '11', tcp4).subarray(0, 27), { kind: 'incomplete' }],
-    ['missing: a command', Buffer.from('USER a\r\n'), malformed('no PROXY version 2 signature')],
-    ['missing: one byte that does not fit', Buffer.from('\r\nU'), malformed('no PROXY version 2 signature')],
+    [
+      'that is missing before a command',
+      Buffer.from('USER a\r\n'),
+      malformed('no PROXY version 2 signature'),
+    ],
+    ['whose third byte is wrong', Buffer.from('\r\nU'), malformed('no PROXY version 2 signature')],
     [
       'of version 1',
       Buffer.from('PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n'),
@@ -72,23 +80,24 @@ describe('a PROXY protocol v2 header', () => {
       header('21', '11', tcp4.slice(2)),
       malformed('too short for its addresses'),
     ],
-    ['IPv6 with an IPv4 length', header('21', '21', tcp4), malformed('too short for its addresses')],
+    ['of IPv6 with the length of IPv4', header('21', '21', tcp4), malformed('too short for its addresses')],
     [
-      'announcing 65,535 bytes is refused before they are waited for',
+      'that announces 65,535 bytes without waiting for them',
       Buffer.from(`${signature}2111ffff`, 'hex'),
       malformed('a header of 65551 bytes'),
     ],
   ];
   for (const [name, bytes, expected] of cases) {
-    it(name, () => assert.deepEqual(parseProxyHeader(bytes), expected));
+    it(`parseProxyHeader() handles a header ${name}`, () =>
+      assert.deepEqual(parseProxyHeader(bytes), expected));
   }
 
-  it('reads the same from any piece of a larger buffer', () => {
+  it('parseProxyHeader() returns the same result for any slice of a larger buffer', () => {
     const bytes = Buffer.concat([Buffer.from('before'), header('21', '11', tcp4)]).subarray(6);
     assert.deepEqual(parseProxyHeader(bytes), ipv4Client);
   });
 
-  it('never throws, never waits for more than its bound, and never decides otherwise once it has decided', () => {
+  it('parseProxyHeader() never throws, waits only for a bounded number of bytes, and never changes its decision', () => {
     const likely = fc.oneof(
       fc.uint8Array({ maxLength: 64 }),
       fc

@@ -52,11 +52,11 @@ function get(path: string, method = 'GET'): string {
 }
 
 describe('operations port', () => {
-  it('answers health checks without a PROXY header', async () => {
+  it('The operations port answers health checks without a PROXY header', async () => {
     assert.match(await exchange(get('/healthz')), /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nalive\n$/);
   });
 
-  it('answers health checks with a PROXY header in front, however it is cut', async () => {
+  it('The operations port answers health checks with a PROXY header in front, however it is split', async () => {
     const header = localHeader();
     assert.match(await exchange(header, get('/healthz')), /^HTTP\/1\.1 200 /);
     assert.match(await exchange(Buffer.concat([header, Buffer.from(get('/readyz'))])), /^HTTP\/1\.1 200 /);
@@ -64,7 +64,7 @@ describe('operations port', () => {
     assert.match(await exchange(...bytes, get('/healthz')), /^HTTP\/1\.1 200 /);
   });
 
-  it('is alive, but not ready, while it drains', async () => {
+  it('The operations port reports a draining gateway as alive but not ready', async () => {
     isReady = false;
     assert.match(await exchange(get('/readyz')), /^HTTP\/1\.1 503 /);
     assert.match(await exchange(get('/healthz')), /^HTTP\/1\.1 200 /);
@@ -72,43 +72,43 @@ describe('operations port', () => {
     assert.match(await exchange(get('/readyz?from=test')), /^HTTP\/1\.1 200 /);
   });
 
-  it('answers probes of its own passive ports, and 404 to those of others', async () => {
+  it('The operations port answers probes for its own passive ports, and answers 404 for others', async () => {
     assert.match(await exchange(get('/healthz/50002')), /^HTTP\/1\.1 200 /);
     assert.match(await exchange(get('/healthz/50003')), /^HTTP\/1\.1 404 /);
   });
 
-  it('tells the state as JSON', async () => {
+  it('The operations port shows the state as JSON', async () => {
     assert.match(
       await exchange(get('/status')),
       /application\/json[^]*\{"stage":"serving","sessions":7\}\n$/,
     );
   });
 
-  it('begins to drain when it is asked to with POST, and not with GET', async () => {
+  it('POST starts a drain on the operations port, and GET does not', async () => {
     assert.match(await exchange(get('/drain')), /^HTTP\/1\.1 405 [^]*allow: POST/);
     assert.equal(drains, 0);
     assert.match(await exchange(get('/drain', 'POST')), /^HTTP\/1\.1 202 /);
     assert.equal(drains, 1);
   });
 
-  it('takes a drain back, and answers 409 where that is too late', async () => {
+  it('The operations port cancels a drain, and answers 409 when that is too late', async () => {
     assert.match(await exchange(get('/serve', 'POST')), /^HTTP\/1\.1 200 /);
     canServe = false;
     assert.match(await exchange(get('/serve', 'POST')), /^HTTP\/1\.1 409 /);
   });
 
-  it('shows the metrics', async () => {
+  it('The operations port shows the metrics', async () => {
     const answer = await exchange(get('/metrics'));
     assert.match(answer, /content-type: text\/plain; version=0\.0\.4\r\n/i);
     assert.match(answer, /sessions 7\n/);
   });
 
-  it('says what is there where nothing is, and refuses other methods', async () => {
+  it('The operations port lists its paths for an unknown path, and refuses other methods', async () => {
     assert.match(await exchange(get('/')), /^HTTP\/1\.1 404 [^]*\/healthz, \/readyz, \/metrics and \/status/);
     assert.match(await exchange(get('/healthz', 'POST')), /^HTTP\/1\.1 405 [^]*allow: GET, HEAD/);
   });
 
-  it('answers 400 to what is neither a header nor HTTP, and lives on', async () => {
+  it('The operations port answers 400 to bytes that are neither a PROXY header nor HTTP, and continues to serve', async () => {
     assert.match(await exchange('USER alice\r\n\r\n'), /^HTTP\/1\.1 400 /);
     assert.match(await exchange('\r\n\r\n\0\r\nNONSENSE\r\n\r\n'), /^HTTP\/1\.1 400 /);
     const reset = connect({ port: server.port, host: '127.0.0.1' });
@@ -117,7 +117,7 @@ describe('operations port', () => {
     assert.match(await exchange(get('/healthz')), /^HTTP\/1\.1 200 /);
   });
 
-  it('names the port it cannot have', async () => {
+  it('The operations port is named in the error when it is already taken', async () => {
     const taken = startHealthServer({
       listenAddress: '127.0.0.1',
       port: server.port,

@@ -20,14 +20,14 @@ const login: GatewayEvent = {
 };
 
 describe('log', () => {
-  it('writes an event as one line of JSON with time, level and all its fields, whatever a client put into them', () => {
+  it('The log writes an event as one line of JSON with its time, level and all fields, whatever a client put into them', () => {
     const [{ time, ...line } = {}, ...more] = lines('info', login);
     assert.deepEqual(more, []);
     assert.match(String(time), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
     assert.deepEqual(line, { level: 'info', ...login });
   });
 
-  it('keeps what alarms count at every level but error', () => {
+  it('The log writes events that alarms count at every level except error', () => {
     const counted: readonly GatewayEvent[] = [
       { event: 'passive-ports-exhausted', sessionId: 's1', clientAddress: '192.0.2.1' },
       { event: 'storage-error', operation: 'PutObject', errorName: 'SlowDown', httpStatus: 503 },
@@ -39,7 +39,7 @@ describe('log', () => {
     );
   });
 
-  it('shows an unexpected error with its stack and its cause', () => {
+  it('The log writes an unexpected error with its stack and its cause', () => {
     const error = new Error('outer', { cause: new Error('inner') });
     const [line] = lines('error', { event: 'unexpected-error', sessionId: 's1', error });
     const shown = JSON.stringify(line);
@@ -49,7 +49,7 @@ describe('log', () => {
     assert.match(shown, /"sessionId":"s1"/);
   });
 
-  it('tells sessions in detail only when asked', () => {
+  it('The log writes session details only at the level that asks for them', () => {
     const opened: GatewayEvent = {
       event: 'session-opened',
       sessionId: 's1',

@@ -39,7 +39,7 @@ const events: readonly GatewayEvent[] = [
 ];
 
 describe('metrics for Prometheus', () => {
-  it('count events by labels that take few values', async () => {
+  it('The Prometheus metrics count events by labels with few values', async () => {
     const metrics = createMetrics(() => gauges);
     for (const event of events) metrics.observe(event);
     const shown = (await metrics.registry.metrics()).split('\n');
@@ -65,7 +65,7 @@ describe('metrics for Prometheus', () => {
 });
 
 describe('metrics for CloudWatch', () => {
-  it('are one line in embedded metric format for each minute, with zeros', (test) => {
+  it('The CloudWatch metrics are one line in embedded metric format per minute, including zeros', (test) => {
     test.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 1_700_000_000_000 });
     const lines: string[] = [];
     const metrics = startEmbeddedMetrics('Gateway/Test', {
@@ -107,7 +107,7 @@ describe('metrics for CloudWatch', () => {
     assert.equal(second!['StorageErrors'], 0);
   });
 
-  it('are not written where no namespace is given', () => {
+  it('The CloudWatch metrics are not written when no namespace is given', () => {
     const metrics = startEmbeddedMetrics(undefined, {
       gauges: () => gauges,
       writeLine: () => assert.fail('nothing is to be written'),

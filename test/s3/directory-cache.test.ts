@@ -30,7 +30,7 @@ describe('A stretch of a listing', () => {
         ['d/m0/', 'd/z/'],
       ],
       [
-        'a page behind a name',
+        'a page after a name',
         new ListingWindow('d/m', answerOf(['d/n'], ['d/p/'], true)),
         ['d/m/', 'd/n/', 'd/p/'],
         ['d/a/', 'd/l/', 'd/q/'],
@@ -42,7 +42,7 @@ describe('A stretch of a listing', () => {
         ['d/a/', 'd/l/'],
       ],
       [
-        'a page of a server that does not know where to begin',
+        'a page of a server that ignores start-after',
         new ListingWindow('d/m', answerOf(['d/a'], ['d/b/'], true)),
         ['d/a/', 'd/b/'],
         ['d/m/', 'd/z/'],
@@ -62,13 +62,13 @@ describe('A stretch of a listing', () => {
       ],
     ];
   for (const [what, stretch, covered, not] of cases) {
-    it(`covers, of ${what}, what it would have shown`, () => {
+    it(`ListingWindow covers only what ${what} would have shown`, () => {
       for (const prefix of covered) assert.equal(stretch.covers(prefix), true, prefix);
       for (const prefix of not) assert.equal(stretch.covers(prefix), false, prefix);
     });
   }
 
-  it('knows the subdirectories that it shows, and those that are added', () => {
+  it('ListingWindow knows the subdirectories that it shows, and those that are added', () => {
     const stretch = new ListingWindow('', answerOf(['d/file'], ['d/sub/'], false));
     assert.equal(stretch.has('d/sub/'), true);
     assert.equal(stretch.has('d/file/'), false);
@@ -116,7 +116,7 @@ describe('Uploads that follow one another', () => {
     }
   };
 
-  it('let the first ask for itself, and the second for all', async () => {
+  it('The directory cache makes the first upload ask S3 itself, and reads a page for all at the second', async () => {
     await put('sub/file');
     assert.equal(await mayHave('a'), true);
     assert.equal(requests, 0);
@@ -126,20 +126,20 @@ describe('Uploads that follow one another', () => {
     assert.equal(requests, 1);
   });
 
-  it('ask again when the answer is ten seconds old', async () => {
+  it('The directory cache reads its page again after ten seconds', async () => {
     await mayHave('a');
     for (let upload = 0; upload < 25; upload++, nowMs += 1_000) await mayHave(`b${upload}`);
     assert.equal(requests, 3);
   });
 
-  it('are alone again after ten seconds without an upload', async () => {
+  it('The directory cache starts over after ten seconds without an upload', async () => {
     await mayHave('a');
     nowMs += 10_001;
     assert.equal(await mayHave('b'), true);
     assert.equal(requests, 0);
   });
 
-  it('know of directories that were made since, also while the page was on its way', async () => {
+  it('The directory cache knows directories that were made since its page was read, and while it is being read', async () => {
     await mayHave('a');
     const page = mayHave('b');
     add('meanwhile');
@@ -151,7 +151,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(await mayHave('c'), true);
   });
 
-  it('know of the directories of an upload that took long, from its end on', async () => {
+  it('The directory cache knows the directories of a long upload from its commit on', async () => {
     const session = new S3Filesystem(test.storage, { bucket: test.server.bucket, prefix });
     const slow = await session.openUpload('/slow/file' as Pathname, {
       offset: 0,
@@ -167,14 +167,14 @@ describe('Uploads that follow one another', () => {
     assert.equal(await may('slow'), true);
   });
 
-  it('wait for one page together', async () => {
+  it('Parallel uploads wait for the same page of the directory cache', async () => {
     await mayHave('a');
     const answers = await Promise.all(Array.from({ length: 16 }, (_unused, index) => mayHave(`b${index}`)));
     assert.ok(answers.every((may) => !may));
     assert.equal(requests, 1);
   });
 
-  it('ask for themselves where the page cannot be had', async () => {
+  it('Uploads ask S3 themselves when the directory cache cannot read its page', async () => {
     await mayHave('a');
     fails = true;
     assert.equal(await mayHave('b'), true);
@@ -183,7 +183,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(requests, 1);
   });
 
-  it('read on from their own name in a directory of more than a page', async () => {
+  it('The directory cache continues from the name of the upload in a directory with more than one page', async () => {
     await putMany(Array.from({ length: 1_050 }, (_unused, index) => `a${String(index).padStart(4, '0')}`));
     await put('b30/file');
     await mayHave('b00');
@@ -200,7 +200,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(requests, before);
   });
 
-  it('are refused onto a directory all the same, whoever made it, and however', async () => {
+  it('An upload onto a directory is refused despite the directory cache, whoever made it, and however', async () => {
     const home = { bucket: test.server.bucket, prefix };
     const [session, other] = [new S3Filesystem(test.storage, home), new S3Filesystem(test.storage, home)];
     const upload = async (filesystem: S3Filesystem, pathname: string): Promise<void> => {

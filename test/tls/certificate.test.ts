@@ -49,7 +49,7 @@ describe('a certificate in files', () => {
     }
   }
 
-  it('is read again when the files are written', async () => {
+  it('A certificate is read again when its files are rewritten', async () => {
     const certificate = await open();
     assert.equal(nameOf(certificate), 'CN=first');
     await write('second');
@@ -57,7 +57,7 @@ describe('a certificate in files', () => {
     assert.deepEqual(events.at(-1), { event: 'certificate-loaded', source: files.certificatePath });
   });
 
-  it('is read again when a link is put in their place, as Kubernetes and certbot do', async () => {
+  it('A certificate is read again when its files are replaced by links, as Kubernetes and certbot do', async () => {
     const certificate = await open();
     const { chain, key } = await createCertificate('linked');
     await writeFile(join(folder, 'new-cert.pem'), chain);
@@ -69,7 +69,7 @@ describe('a certificate in files', () => {
     await becomes(certificate, 'linked');
   });
 
-  it('is read again while another file in its folder is written all the time', async () => {
+  it('A certificate is read again while another file in its directory is constantly rewritten', async () => {
     const certificate = await open();
     const writing = setInterval(() => void writeFile(join(folder, 'access.log'), 'a line'), 20);
     try {
@@ -80,7 +80,7 @@ describe('a certificate in files', () => {
     }
   });
 
-  it('is read again when the folder behind a `..data` link is exchanged, as Kubernetes does', async () => {
+  it('A certificate is read again when the directory behind a `..data` link is replaced, as Kubernetes does', async () => {
     const mount = async (version: string): Promise<void> => {
       const { chain, key } = await createCertificate(version);
       await mkdir(join(folder, `..${version}`));
@@ -103,7 +103,7 @@ describe('a certificate in files', () => {
     );
   });
 
-  it('is not reported as unusable when its key follows half a second later', async () => {
+  it('A certificate is not reported as unusable when its key follows half a second later', async () => {
     const certificate = await open();
     const { chain, key } = await createCertificate('late key');
     await writeFile(files.certificatePath, chain);
@@ -116,7 +116,7 @@ describe('a certificate in files', () => {
     );
   });
 
-  it('that does not match its key is reported once, in words, however often its folder changes', async () => {
+  it('A certificate that does not match its key is reported once with an explanation, however often its directory changes', async () => {
     await open();
     await writeFile(files.keyPath, (await createCertificate('other')).key);
     const reports = () => events.filter((each) => each.event === 'document-unusable');
@@ -139,7 +139,7 @@ describe('a certificate in files', () => {
     );
   });
 
-  it('stays in force when what is written cannot be used, and that is observed', async () => {
+  it('A certificate stays in use when the new one is unusable, which is reported', async () => {
     const certificate = await open();
     await writeFile(files.keyPath, 'no key');
     await certificate.reload();
@@ -151,7 +151,7 @@ describe('a certificate in files', () => {
     );
   });
 
-  it('that is missing, or does not fit its key, is an error that names the files', async () => {
+  it('A certificate that is missing or does not match its key is an error that names the files', async () => {
     await writeFile(files.keyPath, (await createCertificate('other')).key);
     await assert.rejects(open(), /The certificate and the key of \S+cert\.pem and \S+key\.pem do not match/);
     await rm(files.keyPath);

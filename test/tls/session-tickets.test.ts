@@ -22,7 +22,7 @@ describe('session tickets', () => {
   };
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-    it(`are given to the first connection over ${version}, and resume the next one`, async () => {
+    it(`TLS session tickets are issued to the first connection over ${version}, and resume the next one`, async () => {
       const context = makeContext('control-connection');
       const first = await shakeHands(context, version);
       assert.equal(first.isResumed, false);
@@ -31,21 +31,21 @@ describe('session tickets', () => {
       assert.equal(second.isResumed, true);
     });
 
-    it(`of another session are not taken over ${version}`, async () => {
+    it(`TLS session tickets of another session are not accepted over ${version}`, async () => {
       const other = await shakeHands(makeContext('control-connection'), version);
       const handshake = await shakeHands(makeContext('control-connection'), version, other.tickets.at(-1));
       assert.equal(handshake.isResumed, false);
     });
   }
 
-  it('are not sent on later connections over TLS 1.3, resumed or not: unread, they would cut off an upload', async () => {
+  it('TLS session tickets are not sent on later connections over TLS 1.3, where an unread ticket would cut off an upload', async () => {
     const context = makeContext('control-connection');
     const first = await shakeHands(context, 'TLSv1.3');
     assert.deepEqual((await shakeHands(context, 'TLSv1.3', first.tickets.at(-1))).tickets, []);
     assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
   });
 
-  it('are never sent where data connections may not resume', async () => {
+  it('TLS session tickets are never sent when data connections may not resume', async () => {
     const context = makeContext('none');
     assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
   });

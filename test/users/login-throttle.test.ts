@@ -14,12 +14,12 @@ describe('the login throttle', () => {
   });
   afterEach(() => mock.timers.reset());
 
-  it('holds back each refusal longer than the one before, up to eight seconds', () => {
+  it('The login throttle delays each refusal longer than the previous one, up to eight seconds', () => {
     const delays = Array.from({ length: 8 }, () => throttle.failed(guesser, 'alice'));
     assert.deepEqual(delays, [250, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
   });
 
-  it('refuses an address after its failures, whatever the names were, until they are old', () => {
+  it('The login throttle refuses an address after its failures, for any user names, until they expire', () => {
     for (const name of ['a', 'b', 'c', 'd']) {
       assert.equal(throttle.refusedForMs(guesser, name), 0);
       throttle.failed(guesser, name);
@@ -33,7 +33,7 @@ describe('the login throttle', () => {
     assert.equal(throttle.failed(guesser, 'e'), 250, 'old failures are forgotten');
   });
 
-  it('refuses a user after failures from many addresses, but not where they have logged in before', () => {
+  it('The login throttle refuses a user after failures from many addresses, except where the user has logged in before', () => {
     throttle.succeeded(partner, 'alice');
     for (let host = 1; host <= 4; host++) throttle.failed(`203.0.113.${host}`, 'alice');
     assert.equal(throttle.refusedForMs('203.0.113.99', 'alice'), 60_000);
@@ -41,7 +41,7 @@ describe('the login throttle', () => {
     assert.equal(throttle.refusedForMs('203.0.113.99', 'bob'), 0);
   });
 
-  it("forgets a user's failures with a login, but not the address's", () => {
+  it('The login throttle resets the failures of a user at a login, but not those of the address', () => {
     for (let attempt = 0; attempt < 3; attempt++) throttle.failed(guesser, 'alice');
     throttle.succeeded(guesser, 'alice');
     assert.equal(throttle.failed(partner, 'alice'), 250);
@@ -49,7 +49,7 @@ describe('the login throttle', () => {
     assert.equal(throttle.refusedForMs(guesser, 'alice'), 60_000);
   });
 
-  it('remembers a bounded number of names and addresses, however long they are', () => {
+  it('The login throttle keeps a bounded number of names and addresses, however long they are', () => {
     const before = process.memoryUsage().heapUsed;
     for (let attempt = 0; attempt < 50_000; attempt++) {
       throttle.failed(`2001:db8::${attempt.toString(16)}`, `${attempt}`.padEnd(8_000, 'x'));

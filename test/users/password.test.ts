@@ -11,7 +11,7 @@ function parsed(hash = text): PasswordHash {
 }
 
 describe('password hash', () => {
-  it('verifies its password, and no other, as often as asked', async () => {
+  it('A password hash verifies its password and no other, any number of times', async () => {
     const hash = parsed();
     assert.equal(await hash.verify('pass word', signal), false);
     assert.equal(await hash.verify('päss word', signal), true);
@@ -20,15 +20,15 @@ describe('password hash', () => {
     assert.equal(await hash.verify('', signal), false);
   });
 
-  it('takes a password for the same however its letters are composed', async () => {
+  it('A password hash accepts a password in any Unicode normalization', async () => {
     assert.equal(await parsed().verify('päss word'.normalize('NFD'), signal), true);
   });
 
-  it('has a new salt each time', async () => {
+  it('A password hash gets a new salt each time', async () => {
     assert.notEqual(await PasswordHash.create('päss word'), text);
   });
 
-  it('prints nothing of itself', () => {
+  it('A password hash reveals nothing of itself when it is printed', () => {
     const hash = parsed();
     for (const shown of [String(hash), JSON.stringify({ hash }), inspect({ hash }, { showHidden: true })]) {
       assert.match(shown, /\[redacted\]/);
@@ -36,7 +36,7 @@ describe('password hash', () => {
     }
   });
 
-  it('has a decoy of its cost that no password fits', async () => {
+  it('A decoy hash costs as much as a real one and matches no password', async () => {
     assert.equal(await parsed().decoy().verify('päss word', signal), false);
     assert.equal(await PasswordHash.decoy().verify('', signal), false);
   });
@@ -48,17 +48,17 @@ describe('password hash', () => {
     ['another scheme', `bcrypt:N=16384,r=8,p=5:${salt}:${key}`],
     ['a cost that is no power of two', `scrypt:N=16385,r=8,p=5:${salt}:${key}`],
     ['too small a cost', `scrypt:N=512,r=8,p=1:${salt}:${key}`],
-    ['more than 64 MiB', `scrypt:N=131072,r=8,p=1:${salt}:${key}`],
-    ['more CPU than a login may cost', `scrypt:N=65536,r=8,p=100:${salt}:${key}`],
+    ['a cost of more than 64 MiB of memory', `scrypt:N=131072,r=8,p=1:${salt}:${key}`],
+    ['a cost above the limit for a login', `scrypt:N=65536,r=8,p=100:${salt}:${key}`],
     ['a short salt', `scrypt:N=16384,r=8,p=5:AAAA:${key}`],
     ['a short key', `scrypt:N=16384,r=8,p=5:${salt}:AAAA`],
-    ['something behind it', `${text}:x`],
+    ['a hash with trailing text', `${text}:x`],
   ] as const;
   for (const [what, hash] of refused) {
-    it(`is not made of ${what}`, () => assert.equal(PasswordHash.parse(hash), undefined));
+    it(`PasswordHash.parse() refuses ${what}`, () => assert.equal(PasswordHash.parse(hash), undefined));
   }
 
-  it('leaves the line when the session ends, and lets those behind it have their turn', async () => {
+  it('A verification that waits is cancelled when its session ends, and the next ones proceed', async () => {
     const gone = new AbortController();
     // Two run at once, so the third waits.
     const running = [parsed().verify('a', signal), parsed().verify('b', signal)];

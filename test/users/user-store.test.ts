@@ -57,7 +57,7 @@ function login(users: UserStore, username: string, given: string) {
 }
 
 describe('users in a file', () => {
-  it('are those of the file, also after it was replaced, and the last good ones while it is broken', async () => {
+  it('The user store follows the users file when it is replaced, and keeps the last valid users while it is broken', async () => {
     await write('alice');
     const { users, next } = await open();
     assert.deepEqual(await next(), { event: 'users-loaded', users: 1, problems: [] });
@@ -73,12 +73,12 @@ describe('users in a file', () => {
     users.close();
   });
 
-  it('stop the start where the file is not there', async () => {
+  it('The user store refuses to start without the users file', async () => {
     await rm(path, { force: true });
     await assert.rejects(open(), /^Error: the file .*users\.json cannot be used: ENOENT/);
   });
 
-  it('log in by their own password only; who is not there is refused alike', async () => {
+  it('A user logs in only with the right password, and an unknown user is refused the same way', async () => {
     await write('alice');
     const { users } = await open();
     assert.deepEqual(await login(users, 'alice', 'secret'), {
@@ -91,7 +91,7 @@ describe('users in a file', () => {
     users.close();
   });
 
-  it('cost as much time where they do not exist as with a wrong password', async () => {
+  it('A login of an unknown user takes as long as one with a wrong password', async () => {
     await write('alice');
     const { users } = await open();
     const cost = async (name: string): Promise<number> => {

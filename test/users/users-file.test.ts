@@ -16,7 +16,7 @@ function parse(users: readonly unknown[], home: Parameters<typeof parseUsersFile
 }
 
 describe('users file', () => {
-  it('names users, homes and permissions', () => {
+  it('The users file defines names, homes and permissions', () => {
     const { accounts, problems } = parse([alice]);
     assert.deepEqual(problems, []);
     assert.deepEqual(accounts.get('alice')?.user, {
@@ -26,14 +26,14 @@ describe('users file', () => {
     });
   });
 
-  it('gives those who name no home the default one, and those who name no bucket its bucket', () => {
+  it('The users file gives a user without a home the default one, and a home without a bucket its bucket', () => {
     const homeless = { ...alice, home: undefined };
     const { accounts } = parse([homeless, { ...alice, name: 'bob', home: { prefix: 'bob/' } }]);
     assert.deepEqual(accounts.get('alice')?.user.home, { bucket: 'common', prefix: 'in/' });
     assert.deepEqual(accounts.get('bob')?.user.home, { bucket: 'common', prefix: 'bob/' });
   });
 
-  it('says how S3 keeps what is uploaded', () => {
+  it('The users file defines how S3 stores uploads', () => {
     const storage = {
       encryption: { algorithm: 'aws:kms', keyId: 'alias/ftp' },
       storageClass: 'STANDARD_IA',
@@ -69,25 +69,25 @@ describe('users file', () => {
     ],
   ];
   for (const [entry, problem] of wrong) {
-    it(`names what is wrong: ${problem}`, () => {
+    it(`The users file reports a problem: ${problem}`, () => {
       const { accounts, problems } = parse([entry, { ...alice, name: 'bob' }]);
       assert.deepEqual(problems, [problem]);
       assert.deepEqual([...accounts.keys()], ['bob'], 'others are not shut out');
     });
   }
 
-  it('tells of a home that nothing names', () => {
+  it('The users file reports a home without a bucket when there is no default', () => {
     const { problems } = parse([{ ...alice, home: { prefix: 'a/' } }], { bucket: undefined, prefix: '' });
     assert.deepEqual(problems, ['users[0] "alice": home.bucket is missing, and S3_BUCKET names no default']);
   });
 
-  it('lets neither in where two have one name', () => {
+  it('The users file refuses both of two users with the same name', () => {
     const { accounts, problems } = parse([alice, { ...alice, name: 'bob' }, alice]);
     assert.deepEqual([...accounts.keys()], ['bob']);
     assert.deepEqual(problems, ['users[2] "alice": the name is taken by users[0]; neither can log in']);
   });
 
-  it('gives names of objects no meaning', () => {
+  it('The users file gives no special meaning to names of object properties', () => {
     const { accounts } = parse([{ ...alice, name: '__proto__' }]);
     assert.equal(accounts.get('__proto__')?.user.name, '__proto__');
     assert.equal(accounts.get('constructor'), undefined);
@@ -99,7 +99,7 @@ describe('users file', () => {
     ['{}', 'users is missing or not an array'],
     ['{"users": [], "groups": []}', 'unknown field "groups"'],
   ] as const) {
-    it(`refuses ${text} as a whole`, () => {
+    it(`The users file ${text} is refused as a whole`, () => {
       assert.throws(() => parseUsersFile(text, defaultHome), new Error(message));
     });
   }

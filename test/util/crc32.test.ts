@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../../src/util/crc32.ts';
 
 describe('CRC-32 of what is put together', () => {
-  it('is that of the bytes in one piece, wherever they are cut', () => {
+  it('combineCrc32() gives the CRC-32 of the concatenated bytes, wherever they are split', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 3000 }), { maxLength: 8 }), (pieces) => {
         const combined = pieces.reduce(
@@ -17,7 +17,7 @@ describe('CRC-32 of what is put together', () => {
     );
   });
 
-  it('does not depend on how three pieces are grouped, at any length up to the largest object', () => {
+  it('combineCrc32() does not depend on how three chunks are grouped, at any length up to the largest object', () => {
     const crc = fc.integer({ min: 0, max: 0xffffffff });
     const length = fc.integer({ min: 0, max: 2 ** 45 });
     fc.assert(
@@ -29,7 +29,7 @@ describe('CRC-32 of what is put together', () => {
     );
   });
 
-  it('holds beyond 32 bits of length', () => {
+  it('combineCrc32() is correct for lengths beyond 32 bits', () => {
     // 2^33 zero bytes by doubling: each step is checked by the one before.
     let zeros = crc32(new Uint8Array(1024));
     for (let bytes = 1024; bytes < 2 ** 33; bytes *= 2) zeros = combineCrc32(zeros, zeros, bytes);
@@ -44,13 +44,13 @@ describe('CRC-32 of what is put together', () => {
     { text: '123456789', base64: Buffer.from('cbf43926', 'hex').toString('base64') },
   ];
   for (const { text, base64 } of table) {
-    it(`is written as S3 wants it: ${base64}`, () => {
+    it(`crc32ToBase64() encodes a CRC-32 as S3 expects it: ${base64}`, () => {
       assert.equal(crc32ToBase64(crc32(text)), base64);
       assert.equal(crc32FromBase64(base64), crc32(text));
     });
   }
 
-  it('is not read from what is no CRC-32 of a whole object', () => {
+  it('crc32FromBase64() refuses a value that is not a CRC-32 of a whole object', () => {
     for (const text of [undefined, '', 'AAAAAA==-2', 'AAAAAAAAAAA=', 'not base64'])
       assert.equal(crc32FromBase64(text), undefined);
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { Semaphore } from '../../src/util/semaphore.ts';
 
-it('runs so many at once and no more, in the order in which they came, though some fail', async () => {
+it('A semaphore runs a limited number of tasks in parallel, in the order in which they arrived, even if some fail', async () => {
   const turns = new Semaphore(2);
   const { signal } = new AbortController();
   const started: number[] = [];

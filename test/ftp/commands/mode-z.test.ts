@@ -73,7 +73,7 @@ const text = Buffer.from('one\ntwo\n');
 
 describe('MODE Z', () => {
   for (const size of [0, 1, 65_536, 3_000_001]) {
-    it(`stores ${size} bytes and sends them back`, async () => {
+    it(`In MODE Z, STOR stores ${size} bytes and RETR sends them back`, async () => {
       await start();
       const content = payload(size);
       await client.says(`ALLO ${size}`, '200 Noted.');
@@ -88,7 +88,7 @@ describe('MODE Z', () => {
     });
   }
 
-  it('compresses as hard as OPTS says', async () => {
+  it('In MODE Z, downloads are compressed at the level that OPTS sets', async () => {
     await start();
     const content = Buffer.from(Array.from({ length: 20_000 }, (_, index) => `${index * 7_919}\n`).join(''));
     gateway.filesystem.putFile('/f', content);
@@ -100,7 +100,7 @@ describe('MODE Z', () => {
     assert.ok(inflateSync(quick).equals(content) && inflateSync(small).equals(content));
   });
 
-  it('converts line ends inside the deflate stream', async () => {
+  it('In MODE Z, line ends are converted inside the deflate stream', async () => {
     await start();
     await client.says('TYPE A', '200 Type is ASCII.');
     await client.upload('STOR f', deflateSync('one\r\ntwo\r\n'));
@@ -108,7 +108,7 @@ describe('MODE Z', () => {
     assert.equal(inflateSync(await client.download('RETR f')).toString(), 'one\r\ntwo\r\n');
   });
 
-  it('lists, appends, names uniquely and restarts at uncompressed offsets', async () => {
+  it('In MODE Z, listings, APPE, STOU and restarts at uncompressed offsets work', async () => {
     await start();
     gateway.filesystem.putFile('/f', '0123456789');
     assert.equal(inflateSync(await client.download('NLST')).toString(), 'f\r\n');
@@ -125,7 +125,7 @@ describe('MODE Z', () => {
     assert.equal(gateway.filesystem.readFile(name)!.toString(), 'unique');
   });
 
-  it('deflates inside TLS', async () => {
+  it('In MODE Z, data is compressed inside TLS', async () => {
     await start({ tls: 'optional' });
     client.destroy();
     client = await Dialogue.open({ port: gateway.controlPort });
@@ -149,7 +149,7 @@ describe('MODE Z', () => {
     await client.expect('226 Transfer complete.');
   });
 
-  it('is forgotten by REIN, and left by MODE S', async () => {
+  it('REIN and MODE S switch MODE Z off', async () => {
     await start();
     gateway.filesystem.putFile('/f', text);
     await client.says('REIN', /^220 /);
@@ -177,7 +177,7 @@ describe('MODE Z', () => {
     ['a second stream after the first', Buffer.concat([whole, whole]), trailing],
   ];
   for (const [what, bytes, answer] of broken) {
-    it(`keeps the old file when ${what} comes`, async () => {
+    it(`In MODE Z, STOR keeps the old file when it receives ${what}`, async () => {
       await start();
       gateway.filesystem.putFile('/f', 'old');
       const data = await client.passive();
@@ -191,7 +191,7 @@ describe('MODE Z', () => {
     });
   }
 
-  it('refuses a byte that comes in a later segment than the end of the stream', async () => {
+  it('In MODE Z, STOR refuses a byte that arrives in a later segment than the end of the stream', async () => {
     await start();
     const data = await client.passive();
     data.on('error', () => undefined);
@@ -203,7 +203,7 @@ describe('MODE Z', () => {
     assert.equal(gateway.filesystem.readFile('/f'), undefined);
   });
 
-  it('takes a gibibyte of zeros from a megabyte in small pieces, and turns the event loop meanwhile', async () => {
+  it('In MODE Z, a gibibyte of zeros is inflated in small chunks that never block the event loop', async () => {
     const sink = discarding();
     await start({ filesystemFor: () => sink.filesystem });
     const gibibyte = 1024 ** 3;
@@ -228,7 +228,7 @@ describe('MODE Z', () => {
     assert.ok(process.memoryUsage.rss() - before < 200 * 1024 ** 2);
   });
 
-  it('inflates no more while the storage has no room, and ABOR releases everything then', async () => {
+  it('In MODE Z, no more is inflated while the storage is blocked, and ABOR then releases everything', async () => {
     const sink = discarding(new Promise(() => undefined));
     await start({ filesystemFor: () => sink.filesystem });
     const data = await client.passive();
@@ -244,7 +244,7 @@ describe('MODE Z', () => {
     data.destroy();
   });
 
-  it('ends a download and an upload in their middle for ABOR, and releases everything', async () => {
+  it('In MODE Z, ABOR ends a running download and a running upload and releases everything', async () => {
     await start();
     gateway.filesystem.putFile('/f', payload(8_000_000));
     const sending = await client.passive();

@@ -63,10 +63,10 @@ describe('SITE', () => {
     ['chmod 644 f', '200 Files have no modes here; nothing was changed.'],
   ];
   for (const [argument, answer] of dialogues) {
-    it(`${argument} is answered ${String(answer)}`, () => client.says(`SITE ${argument}`, answer));
+    it(`SITE ${argument} is answered ${String(answer)}`, () => client.says(`SITE ${argument}`, answer));
   }
 
-  it('HELP lists the commands that exist, and says what becomes of the parameters of z/OS', () =>
+  it('SITE HELP lists the commands that exist and explains the parameters of z/OS', () =>
     client.says(
       'SITE HELP',
       [
@@ -79,10 +79,10 @@ describe('SITE', () => {
       ].join('\n'),
     ));
 
-  it('is what HELP SITE describes, with the commands that exist', () =>
+  it('HELP SITE describes the SITE commands that exist', () =>
     client.says('HELP SITE', '214 Syntax: SITE <SP> CHMOD|UTIME|HELP [<SP> <arguments>] (RFC 959 4.1.3)'));
 
-  it('leaves a restart offset in force', async () => {
+  it('SITE commands keep the restart offset', async () => {
     await client.says('TYPE I', /^200 /);
     await client.says('REST 2', /^350 /);
     await client.says('SITE LRECL=80', ignored);
@@ -91,12 +91,12 @@ describe('SITE', () => {
 });
 
 describe('answerMainframe()', () => {
-  it('has no answer to nothing', () => {
+  it('answerMainframe() returns nothing for an empty argument', () => {
     assert.equal(answerMainframe(''), undefined);
     assert.equal(answerMainframe('   '), undefined);
   });
 
-  it('has no answer to a line as long as a line can be that begins with no parameter', () => {
+  it('answerMainframe() returns nothing for a line of maximal length that begins with no parameter', () => {
     assert.equal(answerMainframe(`X${' ='.repeat(4000)}`), undefined);
     assert.equal(answerMainframe(' '.repeat(8000) + 'X'), undefined);
   });

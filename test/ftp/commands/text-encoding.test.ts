@@ -11,7 +11,7 @@ const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const cases: readonly Case[] = [
   ['ASCII', bytes('MKD a'), 'windows-1252', 'MKD a'],
   ['UTF-8', Buffer.from('MKD é☂'), 'utf-8', 'MKD é☂'],
-  ['what is not valid UTF-8, as windows-1252', bytes('MKD \x80 caf\xe9'), 'utf-8', 'MKD € café'],
+  ['bytes that are not valid UTF-8 as windows-1252', bytes('MKD \x80 caf\xe9'), 'utf-8', 'MKD € café'],
   ['windows-1252', bytes('MKD \x93caf\xe9\x94'), 'windows-1252', 'MKD “café”'],
   ['valid UTF-8 as windows-1252 where that applies', Buffer.from('MKD é'), 'windows-1252', 'MKD Ã©'],
   ['a password in UTF-8', Buffer.from('PASS é'), 'windows-1252', 'PASS é'],
@@ -20,10 +20,10 @@ const cases: readonly Case[] = [
 
 describe('decodeLine()', () => {
   for (const [title, line, encoding, text] of cases) {
-    it(`reads ${title}`, () => assert.equal(decodeLine(line, encoding), text));
+    it(`decodeLine() reads ${title}`, () => assert.equal(decodeLine(line, encoding), text));
   }
 
-  it('agrees with the WHATWG table for every byte', () => {
+  it('decodeLine() agrees with the WHATWG table for every byte', () => {
     const all = Buffer.from(Array.from({ length: 128 }, (_, index) => 0x80 + index));
     // Node's own decoder for this label has been plain Latin-1 in some versions; iconv's and Python's table is the reference.
     const expected =
@@ -37,7 +37,7 @@ describe('decodeLine()', () => {
 });
 
 describe('encodeText()', () => {
-  it('gives a client of windows-1252 back the very bytes it sent', () => {
+  it('encodeText() returns to a windows-1252 client the bytes that it sent', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (sent) => {
         const line = Buffer.from([0x41, ...sent]);
@@ -47,9 +47,10 @@ describe('encodeText()', () => {
     );
   });
 
-  it('writes UTF-8 as it is', () => assert.deepEqual(encodeText('é☂🌳', 'utf-8'), Buffer.from('é☂🌳')));
+  it('encodeText() writes UTF-8 unchanged', () =>
+    assert.deepEqual(encodeText('é☂🌳', 'utf-8'), Buffer.from('é☂🌳')));
 
-  it('writes one ? for each character that windows-1252 does not have', () => {
+  it('encodeText() writes one ? for each character that windows-1252 lacks', () => {
     assert.equal(encodeText('a☂🌳e\u0301\u0080\ud800z', 'windows-1252').toString('latin1'), 'a??e???z');
   });
 });

@@ -37,28 +37,28 @@ describe('the control connection', () => {
   const logIn = (name?: string, password?: string): Promise<Dialogue> =>
     Dialogue.logIn({ port: gateway.controlPort }, name, password);
 
-  it('reads a command whose letters come one by one', async () => {
+  it('The control connection reads a command that arrives one letter at a time', async () => {
     const client = await logIn();
     for (const letter of 'PWD\r\n') await client.send(letter);
     await client.expect('257 "/" is the current directory.');
     client.destroy();
   });
 
-  it('reads lines that end in LF alone', async () => {
+  it('The control connection reads lines that end in LF only', async () => {
     const client = await open();
     await client.send('USER alice\nPASS secret\nNOOP\nNOOP\n');
     await client.expect('220 Ready', '331 Password required.', '230 Logged in.', /^200 /, /^200 /);
     client.destroy();
   });
 
-  it('takes commands before its greeting has been read', async () => {
+  it('The control connection accepts commands that were sent before its greeting was read', async () => {
     const client = await open();
     await client.send('FEAT\r\n');
     await client.expect('220 Ready', /^211-Features:\n/);
     client.destroy();
   });
 
-  it('answers in order, however slow a command is', async () => {
+  it('Replies are sent in the order of their commands, even after a slow one', async () => {
     const slow = new SlowFilesystem();
     slow.putFile('/slow/file', 'x');
     const own = await startTestGateway({ filesystemFor: () => slow });
@@ -73,7 +73,7 @@ describe('the control connection', () => {
     await own.close();
   });
 
-  it('keeps quotes in names', async () => {
+  it('A name keeps its quotes', async () => {
     const client = await logIn();
     await client.upload('STOR say "hi".txt', 'x');
     assert.ok(gateway.filesystem.readFile('/say "hi".txt'));
@@ -81,7 +81,7 @@ describe('the control connection', () => {
     client.destroy();
   });
 
-  it('keeps words like -x in names', async () => {
+  it('A name keeps words such as -x', async () => {
     const client = await logIn();
     await client.says('MKD my -x dir', '257 "/my -x dir" created.');
     await client.says('RMD my -x dir', '250 Directory removed.');
@@ -91,12 +91,12 @@ describe('the control connection', () => {
     client.destroy();
   });
 
-  it('hands passwords over as they are', async () => {
+  it('A password reaches the authenticator unchanged', async () => {
     (await logIn('quoter', 'pa"ss')).destroy();
     (await logIn('dasher', 'a -x b')).destroy();
   });
 
-  it('takes an empty password', async () => {
+  it('An empty password is accepted', async () => {
     (await logIn('nobody', '')).destroy();
   });
 
@@ -119,7 +119,7 @@ describe('the control connection', () => {
     ['SPLICE', /^500 /],
   ];
   for (const [command, answer] of withoutArgument) {
-    it(`answers ${command}, which cannot be executed, with one reply and a code`, async () => {
+    it(`${command}, which cannot be executed, gets exactly one reply with a code`, async () => {
       const client = await logIn();
       await client.says(command, answer);
       await client.says('NOOP', /^200 /);
@@ -127,7 +127,7 @@ describe('the control connection', () => {
     });
   }
 
-  it('answers a login that cannot be checked, whatever was thrown', async () => {
+  it('A login that fails with any kind of error gets a reply', async () => {
     const own = await startTestGateway({
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what a careless authenticator does
       authenticate: () => Promise.reject('no reason'),
@@ -140,7 +140,7 @@ describe('the control connection', () => {
     await own.close();
   });
 
-  it('lets a client name another user after a refused login, and after a login', async () => {
+  it('A client may name another user after a refused login and after a login', async () => {
     const client = await open();
     await client.expect('220 Ready');
     await client.says('USER wrong', '331 Password required.');
@@ -155,7 +155,7 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('answers STAT while a transfer runs, and ABOR ends it with 426 and 226', async () => {
+  it('STAT is answered while a transfer runs, and ABOR ends the transfer with 426 and 226', async () => {
     const client = await logIn();
     const data = await client.passive();
     await client.says('RETR /big', /^150 /);
@@ -176,7 +176,7 @@ describe('the control connection', () => {
     ['STAT /empty', /^213-/],
     ['FOO', /^500 /],
   ] as const) {
-    it(`answers ${command}, sent while a transfer runs, after the transfer's own reply`, async () => {
+    it(`${command}, sent while a transfer runs, is answered after the reply of the transfer`, async () => {
       const client = await logIn();
       const data = await client.passive();
       await client.says('RETR /big', /^150 /);
@@ -187,7 +187,7 @@ describe('the control connection', () => {
     });
   }
 
-  it('answers QUIT, sent while a transfer runs, after the reply of the transfer, and closes then', async () => {
+  it('QUIT, sent while a transfer runs, is answered after the reply of the transfer, and then the connection closes', async () => {
     const client = await logIn();
     const data = await client.passive();
     await client.says('RETR /big', /^150 /);
@@ -197,7 +197,7 @@ describe('the control connection', () => {
     await client.expectClosed();
   });
 
-  it('answers ABOR behind a command that waits for the transfer, each in its turn', async () => {
+  it('ABOR behind a command that waits for the transfer is answered in order', async () => {
     const client = await logIn();
     const data = await client.passive();
     await client.says('RETR /big', /^150 /);
@@ -207,7 +207,7 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('keeps other commands waiting until the transfer has ended', async () => {
+  it('Other commands wait until the transfer has ended', async () => {
     const client = await logIn();
     const data = await client.passive();
     await client.send('RETR /big\r\nPWD\r\nNOOP\r\nSYST\r\n');
@@ -217,7 +217,7 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('answers ABOR at once where no transfer runs', async () => {
+  it('ABOR is answered immediately when no transfer runs', async () => {
     const client = await logIn();
     await client.passive();
     await client.says('ABOR', '226 ABOR command successful.');
@@ -225,7 +225,7 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('takes the Telnet signals in front of ABOR away, its LF as urgent data, and what a lost DM leaves', async () => {
+  it('Telnet signals in front of ABOR are ignored, with its LF as urgent data or after a lost DM', async () => {
     const client = await logIn();
     await client.send(Buffer.from('\xff\xf4\xff\xf2ABOR\r\n', 'latin1'));
     await client.expect('226 ABOR command successful.');
@@ -236,7 +236,7 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('tells passwords to nobody', async () => {
+  it('Passwords appear in no event and no reply', async () => {
     const own = await startTestGateway({ users });
     const client = await Dialogue.logIn({ port: own.controlPort }, 'quoter', 'pa"ss');
     await client.says('USER alice', '331 Password required.');
@@ -248,7 +248,7 @@ describe('the control connection', () => {
     await own.close();
   });
 
-  it('keeps names in UTF-8 and in Latin-1', async () => {
+  it('Names are kept in UTF-8 and in Latin-1', async () => {
     const client = await logIn();
     await client.send(Buffer.from('MKD caf\xe9\r\n', 'latin1'));
     await client.expect('257 "/café" created.');
@@ -256,7 +256,7 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('refuses control characters in names', async () => {
+  it('Control characters in names are refused', async () => {
     const client = await logIn();
     await client.says('MKD a\0b', '501 Control characters are not allowed.');
     await client.says('MKD a\x1b[31m', '501 Control characters are not allowed.');
@@ -264,14 +264,14 @@ describe('the control connection', () => {
     await client.quit();
   });
 
-  it('tells the size of an empty file', async () => {
+  it('SIZE shows the size of an empty file', async () => {
     const client = await logIn();
     await client.says('SIZE /empty', '213 0');
     await client.quit();
   });
 
   for (const sentMeanwhile of ['', 'NOOP\r\n', 'PWD\r\n']) {
-    it(`aborts an upload when its control connection is lost${sentMeanwhile && ` after ${sentMeanwhile.trim()}`}`, async () => {
+    it(`An upload is aborted when its control connection is lost${sentMeanwhile && ` after ${sentMeanwhile.trim()}`}`, async () => {
       gateway.filesystem.putFile('/kept', 'as it was');
       const client = await logIn();
       const data = await client.passive();

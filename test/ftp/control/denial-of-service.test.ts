@@ -46,7 +46,7 @@ describe('nobody can end or exhaust the gateway:', () => {
   });
   const logIn = (): Promise<Dialogue> => Dialogue.logIn({ port: gateway.controlPort });
 
-  it('connections that are reset on a passive port harm neither the process nor the session', async () => {
+  it('Connections that are reset on a passive port affect neither the process nor the session', async () => {
     const client = await logIn();
     const answer = await client.ask('EPSV');
     const port = Number(/\|\|\|(\d+)\|/.exec(answer)?.[1]);
@@ -63,7 +63,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await client.quit();
   });
 
-  it('an active connection that comes after QUIT meets nobody', async () => {
+  it('An active data connection that arrives after QUIT is not used', async () => {
     const server = createServer();
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -80,7 +80,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await (await logIn()).quit();
   });
 
-  it('a flood of lines from clients that read no replies is not taken in', async () => {
+  it('A flood of lines from clients that read no replies is not read into memory', async () => {
     const line = Buffer.from('h\r\n'.repeat(20_000));
     const before = process.memoryUsage().rss;
     const sockets = await Promise.all(Array.from({ length: 10 }, () => connectTo(gateway.controlPort)));
@@ -93,7 +93,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await (await logIn()).quit();
   });
 
-  it('64 MiB without a line end get one 500, no echo, and the session goes on', async () => {
+  it('A line of 64 MiB without an end gets one 500 without an echo, and the session continues', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
     for (let sent = 0; sent < 64; sent++) await client.send(Buffer.alloc(mebibyte, 'x'));
@@ -102,7 +102,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     client.destroy();
   });
 
-  it('a client that keeps sending overlong lines is told to go', async () => {
+  it('A client that keeps sending overlong lines is disconnected', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
     const overlong = `${'x'.repeat(9_000)}\r\n`;
@@ -112,7 +112,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await client.expectClosed();
   });
 
-  it('a connection from a foreign address does not touch the session whose port it meets', async () => {
+  it('A connection from another address does not affect the session whose port it reaches', async () => {
     const client = await logIn();
     const port = Number(/\|\|\|(\d+)\|/.exec(await client.ask('EPSV'))?.[1]);
     const foreign = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
@@ -123,7 +123,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await client.quit();
   });
 
-  it('a session that sends PASV again and again holds one port', async () => {
+  it('A session that repeats PASV holds only one port', async () => {
     const greedy = await logIn();
     for (let attempt = 0; attempt < 20; attempt++) await greedy.says('EPSV', /^229 /);
     assert.deepEqual(gateway.passivePortUsage, { leases: 1, waiting: 0 });
@@ -133,7 +133,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await other.quit();
   });
 
-  it('data connections that never come leave nothing that runs on', async () => {
+  it('Data connections that never arrive leave nothing running', async () => {
     const client = await logIn();
     await client.says('EPSV', /^229 /);
     const before = timers();
@@ -153,7 +153,7 @@ function timers(): number {
 }
 
 describe('nobody can stay without logging in:', () => {
-  it('a connection that never logs in is closed by the login timeout', async () => {
+  it('A connection that never logs in is closed after the login timeout', async () => {
     const gateway = await startTestGateway({ loginTimeoutMs: 100 });
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready', '421 The login took too long; closing the control connection.');
@@ -163,7 +163,7 @@ describe('nobody can stay without logging in:', () => {
     await gateway.close();
   });
 
-  it('a client that keeps sending commands, but no login, is closed too', async () => {
+  it('A client that keeps sending commands without logging in is closed after the login timeout', async () => {
     const gateway = await startTestGateway({ loginTimeoutMs: 150 });
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
@@ -173,7 +173,7 @@ describe('nobody can stay without logging in:', () => {
     await gateway.close();
   });
 
-  it('the third wrong password closes the connection, and each reply comes later than the one before', async () => {
+  it('The third wrong password closes the connection, and each refusal is slower than the one before', async () => {
     const gateway = await startTestGateway({ maxLoginAttempts: 3 });
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
@@ -195,7 +195,7 @@ describe('nobody can stay without logging in:', () => {
     await gateway.close();
   });
 
-  it('after too many wrong passwords the right one is refused for a while', async () => {
+  it('After too many wrong passwords, the correct one is refused for some time', async () => {
     const gateway = await startTestGateway({ maxLoginFailures: 2, maxLoginAttempts: 10 });
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');

@@ -38,7 +38,7 @@ describe('an upload whose client has said QUIT and gone', () => {
   }
 
   for (const how of ['close', 'reset'] as const) {
-    it(`keeps its session, which is counted until the storage has confirmed, after a ${how}`, async () => {
+    it(`A session whose client sent QUIT and disconnected by ${how} counts until the storage has confirmed its upload`, async () => {
       const running = await start();
       await leaveUpload(running, how);
       assert.ok(!running.events.some(({ event }) => event === 'session-closed'));
@@ -52,7 +52,7 @@ describe('an upload whose client has said QUIT and gone', () => {
     });
   }
 
-  it('is finished by a drain', async () => {
+  it('A drain completes an upload whose client has sent QUIT and disconnected', async () => {
     const running = await start();
     await leaveUpload(running, 'reset');
     const drained = running.drain(60_000);
@@ -63,7 +63,7 @@ describe('an upload whose client has said QUIT and gone', () => {
     assert.equal(running.sessionCount, 0);
   });
 
-  it('is aborted by a drain whose time is up, and by the end of the gateway', async () => {
+  it('A drain at its time limit and close() abort an upload whose client has sent QUIT and disconnected', async () => {
     const ends: readonly ((running: TestGateway) => Promise<void>)[] = [
       (running) => running.drain(1),
       (running) => running.close(),
@@ -81,7 +81,7 @@ describe('an upload whose client has said QUIT and gone', () => {
     }
   });
 
-  it('holds its place among the sessions, of its user and of its address until it is stored', async () => {
+  it('An upload whose client has disconnected counts against all session limits until it is stored', async () => {
     for (const limit of [{ maxSessions: 1 }, { maxSessionsPerAddress: 1 }, { maxSessionsPerUser: 1 }]) {
       const running = await start(limit);
       gate.close();
@@ -105,7 +105,7 @@ describe('an upload whose client has said QUIT and gone', () => {
     }
   });
 
-  it('is followed by the commands that were sent behind it, when the client closed only its own side', async () => {
+  it('Commands behind an upload are executed when the client half-closed the control connection', async () => {
     const running = await start();
     gate.open();
     const client = await Dialogue.logIn({ port: running.controlPort });
@@ -129,7 +129,7 @@ describe('a drain', () => {
   });
   after(() => gateway.close());
 
-  it('answers an ABOR that was sent before it began, then ends the session', async () => {
+  it('A drain answers an ABOR that was sent before it started, and then ends the session', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     const data = await client.passive();
     await client.says('STOR /f', /^150 /);
@@ -142,7 +142,7 @@ describe('a drain', () => {
     await drained;
   });
 
-  it('answers an ABOR that comes while it waits for the transfer', async () => {
+  it('A drain answers an ABOR that arrives while it waits for the transfer', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     const data = await client.passive();
     await client.says('STOR /f', /^150 /);
@@ -153,7 +153,7 @@ describe('a drain', () => {
     await drained;
   });
 
-  it('answers a QUIT behind the transfer that it waits for with 221 alone', async () => {
+  it('A drain answers a QUIT behind the transfer that it waits for with 221 only', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     const data = await client.passive();
     await client.says('STOR /f', /^150 /);
@@ -166,7 +166,7 @@ describe('a drain', () => {
     assert.equal(String(gateway.filesystem.readFile('/f')), 'whole');
   });
 
-  it('executes no other command that waits behind the transfer', async () => {
+  it('A drain executes no other command that waits behind the transfer', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     const data = await client.passive();
     await client.says('STOR /f', /^150 /);

@@ -23,7 +23,7 @@ async function withGateway(
 }
 
 describe('of sessions there are', () => {
-  it('no more than allowed in all; the next is told so, and served when a place is free', () =>
+  it('A session beyond the total limit is refused with an explanation, and the next one is served when a session ends', () =>
     withGateway({ maxSessions: 2 }, async (gateway) => {
       const two = [
         await Dialogue.logIn({ port: gateway.controlPort }),
@@ -39,7 +39,7 @@ describe('of sessions there are', () => {
       await two[1]!.quit();
     }));
 
-  it('no more than allowed under implicit TLS; the next is told so under TLS', () =>
+  it('A session beyond the limit under implicit TLS is refused under TLS', () =>
     withGateway({ maxSessions: 1, tls: 'optional', implicitTls: true }, async (gateway) => {
       const options = { port: gateway.implicitTlsPort!, implicitTls: true } as const;
       const one = await Dialogue.logIn(options);
@@ -49,7 +49,7 @@ describe('of sessions there are', () => {
       await one.quit();
     }));
 
-  it('no more than allowed from one address', () =>
+  it('A session beyond the limit of its address is refused', () =>
     withGateway({ maxSessionsPerAddress: 1 }, async (gateway) => {
       const one = await Dialogue.logIn({ port: gateway.controlPort });
       const next = await Dialogue.open({ port: gateway.controlPort });
@@ -60,7 +60,7 @@ describe('of sessions there are', () => {
       await one.quit();
     }));
 
-  it('no more than allowed of one user, who frees a place by quitting or logging in as another', () =>
+  it('A session beyond the limit of its user is refused until the user quits or logs in as another user', () =>
     withGateway(
       {
         maxSessionsPerUser: 1,
@@ -86,7 +86,7 @@ describe('of sessions there are', () => {
 });
 
 describe('the idle timeout', () => {
-  it('ends a session that sends nothing', () =>
+  it('The idle timeout ends a session that sends nothing', () =>
     withGateway({ idleTimeoutMs: 100 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       await client.expect('421 Idle for too long; closing the control connection.');
@@ -94,7 +94,7 @@ describe('the idle timeout', () => {
       assert.equal((await gateway.nextEvent('session-closed')).reason, 'idle-timeout');
     }));
 
-  it('does not run while a transfer does, and begins anew after it', () =>
+  it('The idle timeout pauses during a transfer and restarts after it', () =>
     withGateway({ idleTimeoutMs: 150 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await client.passive();
@@ -111,7 +111,7 @@ describe('the idle timeout', () => {
       await client.expectClosed();
     }));
 
-  it('drops a client that sends commands and never reads its replies', () =>
+  it('The idle timeout ends a session whose client sends commands but never reads replies', () =>
     withGateway({ idleTimeoutMs: 200 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       client.socket.pause();
@@ -124,7 +124,7 @@ describe('the idle timeout', () => {
 });
 
 describe('a client that is told to go', () => {
-  it('is dropped after a while, however much it goes on sending', () =>
+  it('A client that must leave is disconnected after a while, even if it keeps sending', () =>
     withGateway({ idleTimeoutMs: 50 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       await client.expect('421 Idle for too long; closing the control connection.');
@@ -139,7 +139,7 @@ describe('a client that is told to go', () => {
 });
 
 describe('a drain', () => {
-  it('ends idle sessions at once, and sessions with a transfer after it', () =>
+  it('A drain ends idle sessions immediately, and sessions with a transfer after it', () =>
     withGateway({}, async (gateway) => {
       gateway.filesystem.putFile('/big', big);
       const idle = await Dialogue.logIn({ port: gateway.controlPort });
@@ -157,7 +157,7 @@ describe('a drain', () => {
       assert.equal(gateway.sessionCount, 0);
     }));
 
-  it('carries out a transfer whose data connection was agreed on already', () =>
+  it('A drain waits for a transfer whose data connection was already agreed on', () =>
     withGateway({}, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await client.passive();
@@ -173,7 +173,7 @@ describe('a drain', () => {
       assert.equal(gateway.filesystem.readFile('/agreed')?.toString(), 'whole');
     }));
 
-  it('waits for no transfer beyond its time', () =>
+  it('A drain waits for no transfer beyond its time limit', () =>
     withGateway({}, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await client.passive();
@@ -185,7 +185,7 @@ describe('a drain', () => {
       await gone;
     }));
 
-  it('aborts what still runs when its time is over, and stores nothing of it', () =>
+  it('A drain at its time limit aborts running transfers and stores nothing of them', () =>
     withGateway({}, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await client.passive();
@@ -205,7 +205,7 @@ describe('a drain', () => {
 });
 
 describe('closing the gateway', () => {
-  it('ends everything at once, in whatever state it is', async () => {
+  it('close() ends all sessions immediately, in any state', async () => {
     const gateway = await startTestGateway({ tls: 'optional', implicitTls: true });
     gateway.filesystem.putFile('/big', big);
     const greeted = await Dialogue.open({ port: gateway.controlPort });
@@ -223,7 +223,7 @@ describe('closing the gateway', () => {
     assert.equal((await gateway.nextEvent('transfer')).outcome, 'aborted');
   });
 
-  it('a port that is taken stops the start, and is named', async () => {
+  it('The gateway does not start when a port is taken, and names the port', async () => {
     const gateway = await startTestGateway();
     await assert.rejects(startTestGateway({ controlPort: gateway.controlPort } as TestGatewayOptions), {
       message: `Control port ${gateway.controlPort} on 127.0.0.1 cannot be opened: address already in use (EADDRINUSE).`,

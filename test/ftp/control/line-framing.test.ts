@@ -36,9 +36,9 @@ const cases: readonly Case[] = [
     [Buffer.from('MKD ä\r\n').subarray(0, 5), Buffer.from('MKD ä\r\n').subarray(5)],
     ['MKD ä'],
   ],
-  ['Latin-1 where it is no UTF-8', [latin1('MKD caf\xe9\r\n')], ['MKD café']],
-  ['Latin-1 and UTF-8, each line for itself', [latin1('A \xe9\r\n'), 'B é\r\n'], ['A é', 'B é']],
-  ['a NUL, kept for the dispatcher to refuse', ['STOR a\0b\r\n'], ['STOR a\0b']],
+  ['Latin-1 where bytes are not valid UTF-8', [latin1('MKD caf\xe9\r\n')], ['MKD café']],
+  ['Latin-1 and UTF-8 in different lines', [latin1('A \xe9\r\n'), 'B é\r\n'], ['A é', 'B é']],
+  ['a NUL, which the command loop refuses', ['STOR a\0b\r\n'], ['STOR a\0b']],
   ['a CR inside a line, which ends nothing', ['STOR a\rDELE b\r\n'], ['STOR a\rDELE b']],
   ['ABOR whose LF went as urgent data', ['ABOR\r', 'NOOP\r\n'], ['ABOR', 'NOOP']],
   ['ABOR whose LF comes later', ['ABOR\r', '\nNOOP\r\n'], ['ABOR', 'NOOP']],
@@ -54,17 +54,17 @@ const cases: readonly Case[] = [
   ['a Telnet option', [latin1('\xff\xfd\x06NOOP\r\n')], ['NOOP']],
   ['a doubled IAC, which is a ÿ', [latin1('MKD \xff\xff\r\n')], ['MKD ÿ']],
   ['the longest line', [`${longest}\r\n`], [longest]],
-  ['the longest line, split in its end', [`${longest}\r`, '\n'], [longest]],
+  ['the longest line, split in its line end', [`${longest}\r`, '\n'], [longest]],
   ['a line one byte longer, then the next', [`${longest}x\r\nNOOP\r\n`], [undefined, 'NOOP']],
-  ['a line without an end, told once', [longest, longest, longest, '\r\nNOOP\r\n'], [undefined, 'NOOP']],
+  ['a line without an end, reported once', [longest, longest, longest, '\r\nNOOP\r\n'], [undefined, 'NOOP']],
 ];
 
 describe('line framing reads', () => {
   for (const [title, pieces, lines] of cases) {
-    it(title, () => assert.deepEqual(linesOf(...pieces), lines));
+    it(`Line framing reads ${title}`, () => assert.deepEqual(linesOf(...pieces), lines));
   }
 
-  it('the same lines however a stream is cut', () => {
+  it('Line framing reads the same lines regardless of how the stream is split', () => {
     const byte = fc.oneof(fc.constantFrom(0x0d, 0x0a, 0xff, 0xf4, 0xfd, 0x41, 0x20), fc.nat(255));
     const part = fc.oneof(
       fc.array(byte, { maxLength: 12 }).map((bytes) => Buffer.from(bytes)),
@@ -92,7 +92,7 @@ describe('line framing reads', () => {
     );
   });
 
-  it('an endless line in bounded memory', () => {
+  it('Line framing reads an endless line in bounded memory', () => {
     const framing = new LineFraming();
     for (let piece = 0; piece < 1_000; piece++) {
       framing.push(Buffer.alloc(64 * 1024, 0x41));

@@ -30,7 +30,7 @@ describe('behind a load balancer', () => {
   afterEach(() => gateway.close());
   after(() => leaks.assertNothingLeft());
 
-  it('the greeting does not wait for the header, and the session has the address from it', async () => {
+  it('Behind a load balancer, the greeting does not wait for the PROXY header, and the session uses its address', async () => {
     const session = await Dialogue.open({ port: gateway.controlPort });
     await session.expect('220 Ready');
     await session.send(Buffer.concat([header, Buffer.from('USER alice\r\nPASS secret\r\n')]));
@@ -40,7 +40,7 @@ describe('behind a load balancer', () => {
     await session.quit();
   });
 
-  it('a header that comes byte by byte, with TLVs behind its addresses, is read', async () => {
+  it('A PROXY header with TLVs that arrives byte by byte is read', async () => {
     const tlv = Buffer.from([0xea, 0x00, 0x05, 0x01, 0x76, 0x70, 0x63, 0x65]);
     const session = await Dialogue.open({ port: gateway.controlPort });
     await session.expect('220 Ready');
@@ -49,7 +49,7 @@ describe('behind a load balancer', () => {
     await session.quit();
   });
 
-  it('227 has the address of the node the client came through, and data may come from the client alone', async () => {
+  it('Behind a load balancer, 227 names the address of the node that the client used, and only the client may connect', async () => {
     const session = await Dialogue.logIn({ port: gateway.controlPort, preamble: header });
     const answer = await session.ask('PASV');
     const [, high, low] = /^227 Entering Passive Mode \(203,0,113,11,(\d+),(\d+)\)\.$/.exec(answer) ?? [];
@@ -65,7 +65,7 @@ describe('behind a load balancer', () => {
     data.destroy();
   });
 
-  it('sessions are limited by the address from the header, with a reply that says so', async () => {
+  it('Sessions are limited by the address in the PROXY header, and the refusal explains it', async () => {
     const two = [
       await Dialogue.logIn({ port: gateway.controlPort, preamble: header }),
       await Dialogue.logIn({ port: gateway.controlPort, preamble: header }),
@@ -79,7 +79,7 @@ describe('behind a load balancer', () => {
     await (await Dialogue.logIn({ port: gateway.controlPort, preamble: header })).quit();
   });
 
-  it('a health check, LOCAL or silent, is no session of a client', async () => {
+  it('A health check with a LOCAL header or without one does not count as a session', async () => {
     const silent = await Dialogue.open({ port: gateway.controlPort });
     await silent.expect('220 Ready');
     silent.destroy();
@@ -99,7 +99,7 @@ describe('behind a load balancer', () => {
     ['a header of UDP', Buffer.concat([header.subarray(0, 13), Buffer.from([0x12]), header.subarray(14)])],
     ['a header that claims 64 KiB', Buffer.concat([header.subarray(0, 14), Buffer.from([0xff, 0xff])])],
   ] as const) {
-    it(`a connection with ${what} is closed`, async () => {
+    it(`A connection with ${what} is closed`, async () => {
       const session = await Dialogue.open({ port: gateway.controlPort });
       await session.expect('220 Ready');
       await session.send(bytes);
@@ -108,7 +108,7 @@ describe('behind a load balancer', () => {
     });
   }
 
-  it('a second header is nothing but the commands it spells: bad ones, and QUIT', async () => {
+  it('A second PROXY header is read as invalid commands', async () => {
     const session = await Dialogue.logIn({ port: gateway.controlPort, preamble: header });
     await session.send(proxyHeader(['127.0.9.9', 1], ['10.0.1.5', 21]));
     for (let line = 0; line < 3; line++) await session.expect('500 Command not understood.');
@@ -116,7 +116,7 @@ describe('behind a load balancer', () => {
     await session.expectClosed();
   });
 
-  it('the header comes before AUTH, and before the handshake on the implicit port', async () => {
+  it('The PROXY header precedes AUTH, and precedes the handshake on the implicit-TLS port', async () => {
     const explicit = await Dialogue.open({ port: gateway.controlPort, preamble: header });
     await explicit.expect('220 Ready');
     await explicit.startTls();
@@ -131,7 +131,7 @@ describe('behind a load balancer', () => {
     await implicit.quit();
   });
 
-  it('a handshake without a header is closed on the implicit port', async () => {
+  it('A handshake without a PROXY header is closed on the implicit-TLS port', async () => {
     await assert.rejects(Dialogue.open({ port: gateway.implicitTlsPort!, implicitTls: true }));
     assert.match((await gateway.nextEvent('session-refused')).reason, /^bad PROXY header: /);
   });

@@ -41,7 +41,7 @@ describe('FTPS', () => {
   });
   after(() => gateway.close());
 
-  it('shakes hands every time, however fast the client begins', async () => {
+  it('The TLS handshake succeeds however early the client starts it', async () => {
     for (let attempt = 0; attempt < 100; attempt++) {
       const client = await Dialogue.open({ port: gateway.controlPort });
       await client.expect('220 Ready');
@@ -52,7 +52,7 @@ describe('FTPS', () => {
   });
 
   for (const smuggled of ['USER injected\r\n', 'x', '\n']) {
-    it(`drops a client that sends ${JSON.stringify(smuggled)} in clear behind AUTH`, async () => {
+    it(`A client that sends ${JSON.stringify(smuggled)} in clear behind AUTH is disconnected`, async () => {
       const client = await Dialogue.open({ port: gateway.controlPort });
       await client.expect('220 Ready');
       await client.send(`AUTH TLS\r\n${smuggled}`);
@@ -61,7 +61,7 @@ describe('FTPS', () => {
     });
   }
 
-  it('does not take a command in clear, sent in place of the handshake, for one', async () => {
+  it('A command that is sent in clear in place of the handshake is not executed', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
     await client.says('AUTH TLS', '234 Proceed with the TLS handshake.');
@@ -72,7 +72,7 @@ describe('FTPS', () => {
   for (const version of versions) {
     const only = { minVersion: version, maxVersion: version };
 
-    it(`${version}: serves clients that begin the data handshake after 150, and those that begin before`, async () => {
+    it(`With ${version}, the gateway serves clients that start the data handshake before or after the 150`, async () => {
       const client = await logInUnderTls(gateway, only);
       let data = await client.passive();
       await client.says('RETR /f', /^150 /);
@@ -86,7 +86,7 @@ describe('FTPS', () => {
       await client.quit();
     });
 
-    it(`${version}: data connections resume their own control connection's session, and no other's`, async () => {
+    it(`With ${version}, data connections resume the TLS session of their own control connection and no other`, async () => {
       const one = await logInUnderTls(gateway, only);
       const other = await logInUnderTls(gateway, only);
       await one.says('NOOP', /^200 /);
@@ -107,7 +107,7 @@ describe('FTPS', () => {
     });
   }
 
-  it('keeps data in clear after PROT C, and while no PROT has been sent', async () => {
+  it('Data connections are in clear after PROT C and before any PROT', async () => {
     const client = await logInUnderTls(gateway);
     await client.says('PROT C', '200 Data connections are in clear.');
     assert.equal((await client.download('RETR /f')).length, 100_000);
@@ -121,7 +121,7 @@ describe('FTPS', () => {
     await silent.quit();
   });
 
-  it('refuses a second AUTH, and forgets a login made in clear', async () => {
+  it('A second AUTH is refused, and the first one resets a login made in clear', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     await client.startTls();
     await client.says('AUTH TLS', '503 The control connection is under TLS already.');
@@ -129,7 +129,7 @@ describe('FTPS', () => {
     await client.quit();
   });
 
-  it('forgets a user name that was given in clear', async () => {
+  it('AUTH resets a user name that was sent in clear', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
     await client.says('USER alice', '331 Password required.');
@@ -138,7 +138,7 @@ describe('FTPS', () => {
     await client.quit();
   });
 
-  it('speaks TLS from the first byte on the implicit port, and protects data there without being asked', async () => {
+  it('The implicit-TLS port speaks TLS from the first byte and protects data by default', async () => {
     const client = await Dialogue.logIn({ port: gateway.implicitTlsPort!, implicitTls: true });
     const data = await client.passive();
     await client.says('RETR /f', /^150 /);
@@ -147,7 +147,7 @@ describe('FTPS', () => {
     await client.quit();
   });
 
-  it('survives everything that is no handshake on the implicit port', async () => {
+  it('The implicit-TLS port survives everything that is not a handshake', async () => {
     for (const bytes of ['NOOP\r\n', '\x16\x03\x01\xff\xff', '\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00']) {
       const client = await Dialogue.open({ port: gateway.implicitTlsPort! });
       await client.send(Buffer.from(bytes, 'latin1'));
@@ -160,7 +160,7 @@ describe('FTPS', () => {
 });
 
 describe('FTPS, by configuration,', () => {
-  it('TLS=off: knows no AUTH, and does not tell of it', async () => {
+  it('With TLS=off, AUTH is unknown and FEAT does not list it', async () => {
     const gateway = await startTestGateway();
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
@@ -170,7 +170,7 @@ describe('FTPS, by configuration,', () => {
     await gateway.close();
   });
 
-  it('TLS=required: nobody logs in, and no data move, in clear', async () => {
+  it('With TLS=required, neither logins nor data are accepted in clear', async () => {
     const gateway = await startTestGateway({ tls: 'required' });
     gateway.filesystem.putFile('/f', 'f');
     const client = await Dialogue.open({ port: gateway.controlPort });
@@ -197,7 +197,7 @@ describe('FTPS, by configuration,', () => {
     await gateway.close();
   });
 
-  it('TLS_MIN_VERSION=TLSv1.3: refuses older versions', async () => {
+  it('With TLS_MIN_VERSION=TLSv1.3, older versions are refused', async () => {
     const gateway = await startTestGateway({ tls: 'optional', tlsMinVersion: 'TLSv1.3' });
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
@@ -207,7 +207,7 @@ describe('FTPS, by configuration,', () => {
     await gateway.close();
   });
 
-  it('a renewed certificate serves the next session, and drops none', async () => {
+  it('A renewed certificate is used for the next session and ends none', async () => {
     const renewed = await createCertificate('renewed');
     const certificates = { current: await createCertificate('first') };
     const gateway = await startTestGateway({ tls: 'optional', certificates });
@@ -226,7 +226,7 @@ describe('FTPS, by configuration,', () => {
     await gateway.close();
   });
 
-  it('a key that does not fit its certificate stops the start', async () => {
+  it('The gateway does not start with a key that does not match its certificate', async () => {
     const [one, other] = await Promise.all([createCertificate(), createCertificate()]);
     const certificates = { current: { chain: one.chain, key: other.key } };
     await assert.rejects(startTestGateway({ tls: 'optional', certificates }), /key values mismatch/);

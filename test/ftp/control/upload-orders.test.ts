@@ -22,7 +22,7 @@ describe('what arrives around the end of an upload decides whether it is publish
 
   for (const isTls of [false, true]) {
     for (const order of allOrders()) {
-      const title = `an upload ${isTls ? 'under TLS' : 'in clear'} is ${order.outcome} after ${order.arrivals.join(', ')}`;
+      const title = `An upload ${isTls ? 'under TLS' : 'in clear'} is ${order.outcome} after ${order.arrivals.join(', ')}`;
       it(title, async () => {
         filesystem.putFile('/f', 'old');
         const upload = { gateway, gate, isTls, port: gateway.controlPort };
@@ -37,7 +37,7 @@ describe('what arrives around the end of an upload decides whether it is publish
     }
   }
 
-  it('decision 0007 shows the very table that these tests play', async () => {
+  it('Decision 0007 shows the same table of orders as these tests', async () => {
     const url = new URL('../../../docs/decisions/0007-end-of-an-upload.md', import.meta.url);
     const document = (await readFile(url, 'utf8')).replaceAll(/ +\|/g, ' |');
     for (const row of orderRows()) assert.ok(document.includes(row), `the decision lacks: ${row}`);

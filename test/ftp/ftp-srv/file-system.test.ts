@@ -49,7 +49,7 @@ describe('A stock ftp-srv with the S3 filesystem', () => {
     await test.close();
   });
 
-  it('uploads, lists, downloads, resumes, renames and deletes', async () => {
+  it('A stock ftp-srv with the S3 filesystem uploads, lists, downloads, resumes, renames and deletes', async () => {
     await client.send('MKD dir');
     await client.cd('dir');
     assert.equal(await client.pwd(), '/dir');
@@ -72,7 +72,7 @@ describe('A stock ftp-srv with the S3 filesystem', () => {
     assert.deepEqual(await client.list(), []);
   });
 
-  it('tells clients what failed in words of FTP, and nothing of S3', async () => {
+  it('A stock ftp-srv with the S3 filesystem reports errors in FTP terms without any S3 details', async () => {
     await assert.rejects(client.cd('/nothing'), (error) => {
       assert.ok(error instanceof FTPError);
       assert.equal(error.message, '550 No such file or directory.');
@@ -82,7 +82,7 @@ describe('A stock ftp-srv with the S3 filesystem', () => {
 });
 
 describe('StockFilesystem', () => {
-  it('finishes a write after the commit, and not before', async () => {
+  it('StockFilesystem completes a write only after the commit', async () => {
     const filesystem = new MemoryFilesystem();
     const { stream, clientPath } = await new FtpSrvFileSystem(filesystem).write('new.txt');
     assert.equal(clientPath, '/new.txt');
@@ -93,7 +93,7 @@ describe('StockFilesystem', () => {
     assert.equal(filesystem.readFile('/new.txt')?.toString(), 'content');
   });
 
-  it('leaves the old file when a write is destroyed, even right after its end', async () => {
+  it('StockFilesystem keeps the old file when a write is destroyed, even right after its end', async () => {
     const filesystem = new MemoryFilesystem();
     filesystem.putFile('/file', 'old');
     for (const isEnded of [false, true]) {
@@ -106,7 +106,7 @@ describe('StockFilesystem', () => {
     }
   });
 
-  it('keeps a working directory, and resolves every path against it', async () => {
+  it('StockFilesystem keeps a working directory and resolves every path against it', async () => {
     const filesystem = new MemoryFilesystem();
     filesystem.putFile('/a/b/file', 'x');
     const stock = new FtpSrvFileSystem(filesystem);

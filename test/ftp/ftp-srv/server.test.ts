@@ -43,7 +43,7 @@ describe('the engine adapter', () => {
   });
   after(() => engine.close());
 
-  it('makes a connection of a socket, which is greeted and then resumed', async () => {
+  it('The ftp-srv server turns a socket into a connection, sends the greeting and resumes the socket', async () => {
     const { client, socket, close } = await socketPair();
     const connection = engine.adopt(socket);
     assert.match(connection.id, /^[0-9a-f-]{36}$/);
@@ -59,7 +59,7 @@ describe('the engine adapter', () => {
     close();
   });
 
-  it('passes logins through the login event, and keeps what they grant', async () => {
+  it('The ftp-srv server passes logins through the login event and keeps what they grant', async () => {
     const { socket, close } = await socketPair();
     const connection = engine.adopt(socket);
     const filesystem = { name: 'a filesystem' };
@@ -85,7 +85,7 @@ describe('the engine adapter', () => {
     close();
   });
 
-  it('rejects a login as the authenticator does', async () => {
+  it('The ftp-srv server rejects a login with the error of the authenticator', async () => {
     const { socket, close } = await socketPair();
     const connection = engine.adopt(socket);
     const failure = new Error('no users');
@@ -103,12 +103,12 @@ describe('the engine adapter', () => {
     ['STRU', 'R', 504, 'Command parameter not supported'],
   ];
   for (const [verb, argument, code, text] of stock) {
-    it(`has ftp-srv answer ${verb} ${argument}`, async () => {
+    it(`ftp-srv itself answers ${verb} ${argument}`, async () => {
       assert.deepEqual(await engine.runStock(verb, argument), { code, text });
     });
   }
 
-  it('answers many stock commands at once, each with its own reply', async () => {
+  it('ftp-srv answers many commands in parallel, each with its own reply', async () => {
     const verbs = Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? 'NOOP' : 'SYST'));
     const replies = await Promise.all(verbs.map((verb) => engine.runStock(verb, '')));
     assert.deepEqual(
@@ -117,7 +117,7 @@ describe('the engine adapter', () => {
     );
   });
 
-  it('leaves no signal listeners behind, and warns of none, for many instances in one process', async () => {
+  it('Many ftp-srv servers in one process leave no signal listeners behind and cause no warning', async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => {
       warnings.push(warning);
@@ -149,7 +149,7 @@ describe('the start-up check names what has moved:', () => {
     return { connection, socket, close };
   };
 
-  it('nothing, in the version that is installed', async () => {
+  it('The start-up check of ftp-srv passes with the installed version', async () => {
     const { connection, socket, close } = await connectionOf();
     checkConnection(connection, socket);
     checkServer(new FtpSrvServer());
@@ -167,7 +167,7 @@ describe('the start-up check names what has moved:', () => {
     ],
   ];
   for (const [place, move] of places) {
-    it(place, async () => {
+    it(`The start-up check of ftp-srv fails when ${place} has changed`, async () => {
       const { connection, socket, close } = await connectionOf();
       move(connection);
       assert.throws(() => checkConnection(connection, socket), {
@@ -177,13 +177,13 @@ describe('the start-up check names what has moved:', () => {
     });
   }
 
-  it('server.connections', () => {
+  it('The start-up check of ftp-srv fails when server.connections has changed', () => {
     const engine = new FtpSrvServer();
     Object.assign(engine, { connections: undefined });
     assert.throws(() => checkServer(engine), /: server\.connections has changed\.$/);
   });
 
-  it('and the version is pinned in package.json exactly', async () => {
+  it('package.json pins the version of ftp-srv exactly', async () => {
     const { default: manifest } = (await import('../../../package.json', { with: { type: 'json' } })) as {
       default: { dependencies: Record<string, string> };
     };

@@ -52,7 +52,7 @@ describe('The short way to S3', () => {
     `<?xml version="1.0"?><Error><Code>${code}</Code><Message>a &amp; b</Message></Error>`;
   const ok = answerWith(200, 'whole');
 
-  it('names the object as the URL and the signature want it', async () => {
+  it('The direct client encodes the key for the URL and for the signature', async () => {
     handlers = [ok];
     await (await get({ key: "a b/ü+'(*)?.txt", query: { partNumber: '1', uploadId: 'x/y' } })).bytes();
     assert.equal(arrived[0]?.url, '/bucket/a%20b/%C3%BC%2B%27%28%2A%29%3F.txt?partNumber=1&uploadId=x%2Fy');
@@ -62,7 +62,7 @@ describe('The short way to S3', () => {
     );
   });
 
-  it('keeps its connection, whatever it asks for', async () => {
+  it('The direct client reuses its connection for every kind of request', async () => {
     let connections = 0;
     const count = () => connections++;
     server.on('connection', count);
@@ -77,7 +77,7 @@ describe('The short way to S3', () => {
     assert.equal(connections, before);
   });
 
-  it('asks a bucket itself', async () => {
+  it('The direct client sends requests for the bucket itself', async () => {
     handlers = [ok];
     await (
       await client.direct.send({ method: 'GET', bucket: 'bucket', query: { 'list-type': '2' } })
@@ -85,7 +85,7 @@ describe('The short way to S3', () => {
     assert.equal(arrived[0]?.url, '/bucket?list-type=2');
   });
 
-  it('rejects with what S3 calls its refusal', async () => {
+  it('The direct client rejects with the error code of S3', async () => {
     handlers = [answerWith(403, errorXml('AccessDenied'), { 'x-amz-request-id': 'R1' })];
     await assert.rejects(get(), (error: Error & { $metadata?: unknown }) => {
       assert.equal(error.name, 'AccessDenied');
@@ -96,7 +96,7 @@ describe('The short way to S3', () => {
     assert.equal(arrived.length, 1, 'what S3 refuses is not asked again');
   });
 
-  it('names a refusal without a body by its status', async () => {
+  it('The direct client names an error response without a body by its status', async () => {
     for (const [status, name] of [
       [404, 'NotFound'],
       [412, 'PreconditionFailed'],
@@ -113,7 +113,7 @@ describe('The short way to S3', () => {
     ['the connection is reset', (request: IncomingMessage) => request.socket.resetAndDestroy()],
     ['the connection is closed', (request: IncomingMessage) => request.socket.destroy()],
   ] as const) {
-    it(`sends the same bytes again when ${fault}`, async () => {
+    it(`The direct client sends the same bytes again when ${fault}`, async () => {
       const received: Buffer[][] = [];
       const takeThen =
         (then: Handle): Handle =>
@@ -133,13 +133,13 @@ describe('The short way to S3', () => {
     });
   }
 
-  it('gives up after three attempts', async () => {
+  it('The direct client gives up after three attempts', async () => {
     handlers = [answerWith(500, errorXml('InternalError'))];
     await assert.rejects(get(), { name: 'InternalError' });
     assert.equal(arrived.length, 3);
   });
 
-  it('takes for a success behind a 200 only what tells of one', async () => {
+  it('The direct client accepts a 200 as success only if its body has the expected result', async () => {
     const result = '<CopyObjectResult xmlns="x"><ETag>&quot;e&quot;</ETag></CopyObjectResult>';
     const copy = () =>
       client.direct.sendForResult({ method: 'PUT', bucket: 'bucket', key: 'key' }, 'CopyObjectResult');
@@ -155,7 +155,7 @@ describe('The short way to S3', () => {
     }
   });
 
-  it('asks again where the XML of an answer broke off', async () => {
+  it('The direct client retries when the XML of a response is cut off', async () => {
     const result = '<ListBucketResult></ListBucketResult>';
     handlers = [
       (_request, response) => {
@@ -168,7 +168,7 @@ describe('The short way to S3', () => {
     assert.equal(await client.direct.sendForResult(list, 'ListBucketResult'), result);
   });
 
-  it('heeds an abort that comes while the credentials are fetched, or while S3 must not be asked', async () => {
+  it('The direct client stops on an abort while credentials are fetched, or before a request is sent', async () => {
     const reason = new Error('426');
     const fetching = new AbortController();
     const slow = createS3Client({
@@ -196,7 +196,7 @@ describe('The short way to S3', () => {
     slow.destroy();
   });
 
-  it('survives an answer that ends its connection while nobody takes it', async () => {
+  it('The direct client survives a response that ends its connection while its body is not read', async () => {
     const body = bytesOf(8 * mib);
     for (const end of ['end', 'resetAndDestroy'] as const) {
       handlers = [
@@ -216,7 +216,7 @@ describe('The short way to S3', () => {
     }
   });
 
-  it('signs by the clock of S3 when its own is wrong', async () => {
+  it('The direct client signs with the time of S3 when its own clock is wrong', async () => {
     const serverTime = new Date(Date.now() + 3_600_000);
     const hour = serverTime.toISOString().slice(0, 13).replaceAll('-', '');
     for (const method of ['GET', 'HEAD'] as const) {
@@ -229,7 +229,7 @@ describe('The short way to S3', () => {
     }
   });
 
-  it('retries each of several parallel requests that S3 refused for one wrong clock', async () => {
+  it('The direct client retries every parallel request that S3 refused because of a wrong clock', async () => {
     const serverTime = new Date(Date.now() + 3_600_000);
     const waiting: ServerResponse[] = [];
     const bothArrived = Promise.withResolvers<undefined>();
@@ -251,7 +251,7 @@ describe('The short way to S3', () => {
     client.config.systemClockOffset = 0;
   });
 
-  it('treats a 403 as final when the request was signed with the right time', async () => {
+  it('The direct client treats a 403 as final when the request was signed with the correct time', async () => {
     client.config.systemClockOffset = 3_600_000;
     const serverTime = new Date(Date.now() + 3_600_000);
     handlers = [answerWith(403, errorXml('AccessDenied'), { date: serverTime.toUTCString() })];
@@ -261,7 +261,7 @@ describe('The short way to S3', () => {
     client.config.systemClockOffset = 0;
   });
 
-  it('reads no more than a little of what nobody takes', async () => {
+  it('The direct client reads only little of a body that is not consumed', async () => {
     const body = bytesOf(32 * mib);
     let socket: Socket | undefined;
     handlers = [
@@ -283,7 +283,7 @@ describe('The short way to S3', () => {
     assert.equal(digest(await answer.bytes()), digest(body));
   });
 
-  it('takes the rest without being asked when it is told to hold all', async () => {
+  it('The direct client reads the whole body when it is asked to buffer it', async () => {
     const body = bytesOf(8 * mib);
     const sent = Promise.withResolvers<undefined>();
     handlers = [(_request, response) => response.end(body, () => sent.resolve(undefined))];
@@ -294,7 +294,7 @@ describe('The short way to S3', () => {
     assert.equal(answer.isEmpty, false);
   });
 
-  it('ends the request at once when the signal aborts, and rejects with its reason', async () => {
+  it('The direct client ends the request immediately when the signal aborts, and rejects with its reason', async () => {
     const transfer = new AbortController();
     const reason = new Error('426');
     handlers = [() => transfer.abort(reason)];
@@ -310,7 +310,7 @@ describe('The short way to S3', () => {
     assert.equal(client.direct.underWay, 0);
   });
 
-  it('rejects where a body ends before its announced length', async () => {
+  it('The direct client rejects when a body ends before its announced length', async () => {
     handlers = [
       (_request, response) => {
         response.writeHead(200, { 'content-length': 10 });
@@ -320,7 +320,7 @@ describe('The short way to S3', () => {
     await assert.rejects(async () => (await get()).bytes());
   });
 
-  it('gives up a server that has gone silent', async () => {
+  it('The direct client times out when the server stops sending', async () => {
     const impatient = createS3Client({
       endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       region: 'us-east-1',

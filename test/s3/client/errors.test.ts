@@ -49,7 +49,7 @@ describe('An S3 error', () => {
     [connectionError('ERR_TLS_CERT_ALTNAME_INVALID'), 'unavailable', true],
   ] as const) {
     const status = '$metadata' in error ? JSON.stringify(error.$metadata) : '';
-    it(`${error.name} ${error.message} ${status} is ${kind}${isReported ? ', reported' : ''}`, () => {
+    it(`The S3 error ${error.name} ${error.message} ${status} becomes ${kind}${isReported ? ' and is reported' : ''}`, () => {
       const mapped = toFilesystemError(error, 'stat');
       assert.equal(mapped.kind, kind);
       assert.equal(mapped.cause, error);
@@ -57,7 +57,7 @@ describe('An S3 error', () => {
     });
   }
 
-  it('that nothing describes is thrown on as it came', () => {
+  it('An unknown error is thrown unchanged', () => {
     const unknown = [s3Error('NeverHeardOf', 400), new TypeError('a defect'), 'a string', undefined];
     for (const error of unknown) {
       let thrown: unknown = 'nothing';
@@ -73,12 +73,12 @@ describe('An S3 error', () => {
     assert.throws(() => toFilesystemError(argumentError, 'stat'), argumentError);
   });
 
-  it('that is a FilesystemError already is thrown on as it is', () => {
+  it('An error that is already a FilesystemError is thrown unchanged', () => {
     const error = new FilesystemError('not-empty', 'x');
     assert.throws(() => toFilesystemError(error, 'stat'), error);
   });
 
-  it('is reported with the bucket it names, and with nothing of what it says', () => {
+  it('An S3 error is reported with its bucket and without its message', () => {
     assert.deepEqual(storageErrorEvent(s3Error('NoSuchBucket', 404), 'list', 'gone'), {
       event: 'storage-error',
       operation: 'list',
@@ -88,7 +88,7 @@ describe('An S3 error', () => {
     });
   });
 
-  it('of a missing object is told from that of a missing bucket', () => {
+  it('isNotFound() distinguishes a missing object from a missing bucket', () => {
     assert.ok(isNotFound(s3Error('NotFound', 404)));
     assert.ok(!isNotFound(s3Error('NoSuchBucket', 404)));
     assert.ok(isPreconditionFailed(s3Error('PreconditionFailed', 412)));

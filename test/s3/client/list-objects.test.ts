@@ -41,12 +41,12 @@ function listed(pages: readonly ListingPage[]): { names: string[]; unlisted: str
 }
 
 describe('The entries of a directory', () => {
-  it('leave out its marker, and are ordered by name where keys are not', () => {
+  it('The entries of a directory omit its marker, and are ordered by name even where keys are not', () => {
     const { names } = listed(pagesOf(['d/', 'd/a/x', 'd/a-b', 'd/a.c', 'd/b'], 10));
     assert.deepEqual(names, ['a/', 'a-b', 'a.c', 'b']);
   });
 
-  it('hide a directory behind a file of its name, however many pages lie between', () => {
+  it('A file hides a directory of the same name, however many pages lie between them', () => {
     const between = Array.from({ length: 50 }, (_, index) => `d/name-${index}`);
     const keys = ['d/name', 'd/nam', ...between, 'd/name/below', 'd/name-7/below', 'd/other/x'];
     for (const entriesPerPage of [1, 2, 7, 1000]) {
@@ -57,14 +57,14 @@ describe('The entries of a directory', () => {
     }
   });
 
-  it('leave out what no FTP name can express, and report it', () => {
+  it('The entries of a directory omit names that FTP cannot express, and report them', () => {
     const keys = ['d//x', 'd/./x', 'd/../x', 'd/a\nb', 'd/ok'];
     const { names, unlisted } = listed(pagesOf(keys, 2));
     assert.deepEqual(names, ['ok']);
     assert.equal(unlisted.length, 4);
   });
 
-  it('list a common prefix once that a server repeats on the next page', () => {
+  it('A common prefix that a server repeats on the next page is listed once', () => {
     const page = { objects: [], commonPrefixes: ['d/a/', 'd/b/'] };
     assert.deepEqual(listed([page, { objects: [], commonPrefixes: ['d/b/', 'd/c/'] }]).names, [
       'a/',
@@ -73,7 +73,7 @@ describe('The entries of a directory', () => {
     ]);
   });
 
-  it('name nothing twice and nothing too few, for any keys and any page size', () => {
+  it('A directory listing has every name exactly once, for any keys and any page size', () => {
     const segment = fc.constantFrom(
       'a',
       'aa',
@@ -104,7 +104,7 @@ describe('The entries of a directory', () => {
 describe('The XML of a listing', () => {
   const xml = (body: string): string => `<?xml version="1.0"?><ListBucketResult>${body}</ListBucketResult>`;
 
-  it('gives its entries, and the token of the next page', () => {
+  it('The XML of a listing yields its entries and the token of the next page', () => {
     const answer = parseListObjects(
       xml(
         '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated>\n' +
@@ -129,7 +129,7 @@ describe('The XML of a listing', () => {
     });
   });
 
-  it('has its keys decoded where the server has encoded them, and only there', () => {
+  it('The keys in the XML of a listing are decoded only where the server has encoded them', () => {
     const encoded =
       '<Contents><Key>a+b%2Bc%0A</Key></Contents><CommonPrefixes><Prefix>%C3%BC/</Prefix></CommonPrefixes>';
     const keysOf = ({ page }: ListObjectsResponse) => [
@@ -143,7 +143,7 @@ describe('The XML of a listing', () => {
     assert.deepEqual(keysOf(parseListObjects(xml(encoded))), ['a+b%2Bc%0A', '%C3%BC/']);
   });
 
-  it('is refused, and no entry lost, in forms that no S3 server is known to use', () => {
+  it('The XML of a listing is refused without losing entries if its form is not known from any S3 server', () => {
     const refused = [
       '<Contents><Key><![CDATA[a]]></Key></Contents>',
       '<Contents xmlns="x"><Key>a</Key></Contents>',
@@ -152,7 +152,7 @@ describe('The XML of a listing', () => {
     for (const body of refused) assert.throws(() => parseListObjects(xml(body)), /a listing/);
   });
 
-  it('is read in one pass, whatever a server sends', () => {
+  it('The XML of a listing is parsed in a single pass, whatever a server sends', () => {
     const hostile = xml('<Contents>'.repeat(200_000) + '</Contents>&#x110000;');
     const startedAtMs = performance.now();
     assert.equal(parseListObjects(hostile).page.objects.length, 1);
@@ -161,7 +161,7 @@ describe('The XML of a listing', () => {
     assert.equal(object?.key, 'a&#x110000;');
   });
 
-  it('may be empty', () => {
+  it('The XML of a listing may be empty', () => {
     assert.deepEqual(parseListObjects(xml('')), {
       page: { objects: [], commonPrefixes: [] },
       continuationToken: undefined,

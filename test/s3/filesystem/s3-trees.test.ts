@@ -57,18 +57,21 @@ describe('The S3 filesystem', () => {
     );
 
   describe('asks S3 no more than it must:', () => {
-    scenario('one request for a file, two for a directory, one a page for a listing', async () => {
-      for (let index = 0; index < 20; index++) await put(filesystem, `/d/${index}`, 'x');
-      const stat = (pathname: string) => requestsOf(() => filesystem.stat(at(pathname), { signal }));
-      assert.deepEqual(await stat('/d/1'), ['HeadObject']);
-      assert.deepEqual(await stat('/d'), ['HeadObject', 'ListObjectsV2']);
-      assert.deepEqual(await stat('/'), []);
-      const showingUploads = newSession('upload');
-      assert.deepEqual(await requestsOf(() => entriesOf(showingUploads, '/d')), ['ListObjectsV2']);
-    });
+    scenario(
+      'stat() sends one request for a file and two for a directory, and a listing sends one per page',
+      async () => {
+        for (let index = 0; index < 20; index++) await put(filesystem, `/d/${index}`, 'x');
+        const stat = (pathname: string) => requestsOf(() => filesystem.stat(at(pathname), { signal }));
+        assert.deepEqual(await stat('/d/1'), ['HeadObject']);
+        assert.deepEqual(await stat('/d'), ['HeadObject', 'ListObjectsV2']);
+        assert.deepEqual(await stat('/'), []);
+        const showingUploads = newSession('upload');
+        assert.deepEqual(await requestsOf(() => entriesOf(showingUploads, '/d')), ['ListObjectsV2']);
+      },
+    );
 
     scenario(
-      'a listing with the times of clients costs one more for each file that is to be shown',
+      'A listing with the times of clients sends one more request for each file that is shown',
       async () => {
         for (const name of ['a', 'b', 'c']) await put(filesystem, `/d/${name}`, 'x');
         await filesystem.makeDirectory(at('/d/below'), { signal });
@@ -83,14 +86,14 @@ describe('The S3 filesystem', () => {
       },
     );
 
-    scenario('from the third upload into a directory on, each costs its own request', async () => {
+    scenario('The third and every later upload into a directory sends only its own request', async () => {
       const upload = (name: string) => requestsOf(() => put(filesystem, `/d/${name}`, 'x'));
       assert.deepEqual(await upload('first'), ['HeadObject', 'ListObjectsV2', 'PutObject']);
       assert.deepEqual(await upload('second'), ['ListObjectsV2', 'PutObject']);
       for (const name of ['third', 'a', 'z']) assert.deepEqual(await upload(name), ['PutObject']);
     });
 
-    scenario('a delete where the directory has its marker costs one request beside its own', async () => {
+    scenario('A delete in a directory with a marker sends one request besides its own', async () => {
       await filesystem.makeDirectory(at('/d'), { signal });
       for (const name of ['a', 'b']) await put(filesystem, `/d/${name}`, 'x');
       const remove = (session: S3Filesystem, name: string) =>
@@ -99,15 +102,19 @@ describe('The S3 filesystem', () => {
       assert.deepEqual(await remove(newSession(), 'b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2']);
     });
 
-    scenario('the last file to go leaves a marker, and others do not', async () => {
-      for (const name of ['a', 'b']) await put(filesystem, `/d/${name}`, 'x');
-      const remove = (name: string) => requestsOf(() => filesystem.removeFile(at(`/d/${name}`), { signal }));
-      assert.deepEqual(await remove('a'), ['DeleteObject', 'HeadObject', 'ListObjectsV2']);
-      assert.deepEqual(await remove('b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2', 'PutObject']);
-    });
+    scenario(
+      'Deleting the last file of a directory creates a marker, and deleting another file does not',
+      async () => {
+        for (const name of ['a', 'b']) await put(filesystem, `/d/${name}`, 'x');
+        const remove = (name: string) =>
+          requestsOf(() => filesystem.removeFile(at(`/d/${name}`), { signal }));
+        assert.deepEqual(await remove('a'), ['DeleteObject', 'HeadObject', 'ListObjectsV2']);
+        assert.deepEqual(await remove('b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2', 'PutObject']);
+      },
+    );
 
     scenario(
-      'a checksum that S3 keeps is not computed',
+      'A checksum that S3 stores is not computed',
       async () => {
         await test.server.client.send(
           new PutObjectCommand({
@@ -144,14 +151,14 @@ describe('The S3 filesystem', () => {
       );
     };
 
-    scenario('when it is renamed, and when its directory is', async () => {
+    scenario('A rename of an object or of its directory keeps the attributes of the object', async () => {
       await putObject('d/file', 'content');
       await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
       await filesystem.rename(at('/d'), at('/e'), { signal });
       await assertKept('/e/renamed');
     });
 
-    scenario('when its time is set, but for the time', async () => {
+    scenario('Setting the time of an object keeps its other attributes', async () => {
       await putObject('file', 'content');
       await filesystem.setModifiedAt(at('/file'), new Date('2020-01-01T00:00:00Z'), { signal });
       const { ContentType, CacheControl, Metadata } = await headOf('/file');
@@ -167,7 +174,7 @@ describe('The S3 filesystem', () => {
     });
 
     scenario(
-      'its tags too',
+      'A rename and setting the time of an object keep its tags',
       async () => {
         await putObject('d/file', 'content', 'class=private&note=a%20b%2Bc');
         await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
@@ -178,7 +185,7 @@ describe('The S3 filesystem', () => {
       skippedOnEmulator('tags in a copy'),
     );
 
-    scenario('when it is so large that it is copied in parts', async () => {
+    scenario('A copy in parts keeps the attributes of a large object', async () => {
       const mebibyte = 1024 ** 2;
       const content = Buffer.from(Uint8Array.from({ length: 12 * mebibyte + 7 }, (_, index) => index % 251));
       await putObject('big', content, 'class=private');
@@ -203,19 +210,26 @@ describe('The S3 filesystem', () => {
       return Object.fromEntries(TagSet.map(({ Key: name = '', Value = '' }) => [name, Value]));
     };
 
-    scenario('and gives an upload the media type of its name, or the one that the home says', async () => {
-      const home = { bucket: test.server.bucket, prefix, storage: { contentTypes: { idoc: 'text/x-idoc' } } };
-      const ofHome = new S3Filesystem(test.storage, home);
-      for (const name of ['a.csv', 'b.IDOC', 'c.unheard', '.csv', 'd']) await put(ofHome, `/${name}`, 'x');
-      assert.equal((await headOf('/a.csv')).ContentType, 'text/csv');
-      assert.equal((await headOf('/b.IDOC')).ContentType, 'text/x-idoc');
-      for (const unknown of ['/c.unheard', '/.csv', '/d']) {
-        assert.match((await headOf(unknown)).ContentType ?? '', /octet-stream$/);
-      }
-    });
+    scenario(
+      'An upload gets the media type of its file extension, or the one that the home specifies',
+      async () => {
+        const home = {
+          bucket: test.server.bucket,
+          prefix,
+          storage: { contentTypes: { idoc: 'text/x-idoc' } },
+        };
+        const ofHome = new S3Filesystem(test.storage, home);
+        for (const name of ['a.csv', 'b.IDOC', 'c.unheard', '.csv', 'd']) await put(ofHome, `/${name}`, 'x');
+        assert.equal((await headOf('/a.csv')).ContentType, 'text/csv');
+        assert.equal((await headOf('/b.IDOC')).ContentType, 'text/x-idoc');
+        for (const unknown of ['/c.unheard', '/.csv', '/d']) {
+          assert.match((await headOf(unknown)).ContentType ?? '', /octet-stream$/);
+        }
+      },
+    );
 
     scenario(
-      'and puts the tags of the home on an upload',
+      'An upload gets the tags that the home specifies',
       async () => {
         const home = { bucket: test.server.bucket, prefix, storage: { tags: { partner: 'Ä + Söhne = @x' } } };
         const ofHome = new S3Filesystem(test.storage, home);
@@ -238,7 +252,7 @@ describe('The S3 filesystem', () => {
       assert.equal((await get(filesystem, '/d/file-77')).toString(), 'file-77');
     };
 
-    scenario('no object is deleted before the last is copied', async () => {
+    scenario('A rename of a directory deletes no object before the last one is copied', async () => {
       await putAll();
       requests.length = 0;
       await filesystem.rename(at('/d'), at('/e'), { signal });
@@ -247,36 +261,42 @@ describe('The S3 filesystem', () => {
       assert.equal(requests.filter((command) => command.startsWith('Delete')).length, 1);
     });
 
-    scenario('a copy that fails leaves the source whole and no copies, and is named', async () => {
-      await putAll();
-      intercept = ({ command, key }) => {
-        if (command !== 'CopyObject' || !key.endsWith('/file-77')) return;
-        throw Object.assign(new Error('no'), { name: 'AccessDenied' });
-      };
-      await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal }), (error) => {
-        assert.ok(error instanceof FilesystemError && error.kind === 'permission-denied');
-        assert.match(error.message, /d\/file-77/);
-        return true;
-      });
-      const [event] = test.events;
-      assert.ok(event?.event === 'storage-error' && event.operation.includes('d/file-77'));
-      await assertUntouched();
-    });
+    scenario(
+      'A rename of a directory fails without any change and names the object when a copy fails',
+      async () => {
+        await putAll();
+        intercept = ({ command, key }) => {
+          if (command !== 'CopyObject' || !key.endsWith('/file-77')) return;
+          throw Object.assign(new Error('no'), { name: 'AccessDenied' });
+        };
+        await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal }), (error) => {
+          assert.ok(error instanceof FilesystemError && error.kind === 'permission-denied');
+          assert.match(error.message, /d\/file-77/);
+          return true;
+        });
+        const [event] = test.events;
+        assert.ok(event?.event === 'storage-error' && event.operation.includes('d/file-77'));
+        await assertUntouched();
+      },
+    );
 
-    scenario('a client that goes away between copies leaves the source whole and no copies', async () => {
-      await putAll();
-      const controller = new AbortController();
-      const reason = new Error('the control connection is gone');
-      let copies = 0;
-      intercept = ({ command }) => {
-        if (command === 'CopyObject' && ++copies === 20) controller.abort(reason);
-      };
-      await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal: controller.signal }), reason);
-      assert.ok(copies < names.length);
-      await assertUntouched();
-    });
+    scenario(
+      'A rename of a directory changes nothing when the client disconnects between copies',
+      async () => {
+        await putAll();
+        const controller = new AbortController();
+        const reason = new Error('the control connection is gone');
+        let copies = 0;
+        intercept = ({ command }) => {
+          if (command === 'CopyObject' && ++copies === 20) controller.abort(reason);
+        };
+        await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal: controller.signal }), reason);
+        assert.ok(copies < names.length);
+        await assertUntouched();
+      },
+    );
 
-    scenario('a client that goes away between deletes changes nothing any more', async () => {
+    scenario('A rename of a directory completes when the client disconnects between deletes', async () => {
       await putAll();
       const controller = new AbortController();
       intercept = ({ command }) => {
@@ -287,7 +307,7 @@ describe('The S3 filesystem', () => {
       assert.deepEqual((await namesIn(filesystem, '/e')).sort(), names);
     });
 
-    scenario('what others write meanwhile is neither moved nor lost', async () => {
+    scenario('A rename of a directory neither moves nor loses what others write meanwhile', async () => {
       await putAll();
       // The source is listed again for the deletes: what is new or replaced by then stays.
       let isCopied = false;
@@ -306,7 +326,7 @@ describe('The S3 filesystem', () => {
   });
 
   scenario(
-    'shows the file where a file and a directory have one name, and reaches both',
+    'A listing shows the file when a file and a directory have the same name, and both can be read',
     async () => {
       await put(filesystem, '/both/below', 'below');
       await test.server.client.send(
@@ -329,7 +349,7 @@ describe('The S3 filesystem', () => {
     !skippedOnEmulator('x') && 'a server that keeps objects as files cannot hold both; the embedded one can',
   );
 
-  scenario('says not-found of a missing bucket, and tells the operator which', async () => {
+  scenario('A missing bucket fails with not-found, and the report to the operator names it', async () => {
     const bucket = `missing-${randomUUID()}`;
     const lost = new S3Filesystem(test.storage, { bucket, prefix: '' });
     await fails('not-found', entriesOf(lost, '/'));
@@ -356,7 +376,7 @@ describe('The parts of a copy', () => {
     // The largest object that S3 holds: 50 TB.
     [50e12, 128 * mebibyte, 9_999],
   ] as const) {
-    it(`of ${sizeBytes} bytes are ${parts}, cover every byte once, and are none too many`, () => {
+    it(`A copy of ${sizeBytes} bytes has ${parts} parts that cover every byte once`, () => {
       const ranges = [...partRanges(sizeBytes, partBytes)];
       assert.equal(ranges.length, parts);
       let next = 0;

@@ -30,7 +30,7 @@ describe('a multipart upload that S3 is still beginning', () => {
     await s3.close();
   });
 
-  it('is aborted as soon as its id is there when its transfer was aborted meanwhile', async () => {
+  it('A multipart upload whose transfer is aborted while S3 creates it is aborted as soon as its id is known', async () => {
     const asked = new Promise<void>((resolve) => {
       proxy.onRequest = (operation) => {
         if (operation !== 'CreateMultipartUpload') return undefined;
@@ -50,7 +50,7 @@ describe('a multipart upload that S3 is still beginning', () => {
     assert.deepEqual(await openUploadIds(s3, 'begun.bin'), []);
   });
 
-  it('is not waited for beyond the deadline of the process, and is reported then', async () => {
+  it('A multipart upload that S3 is still creating is reported at the deadline of the process, which does not wait longer', async () => {
     const stopping = storageOn(proxy.endpoint, { budgetBytes: 64 * mib });
     const asked = new Promise<void>((resolve) => {
       proxy.onRequest = (operation) => {
