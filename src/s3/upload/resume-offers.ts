@@ -10,22 +10,19 @@ import {
   type ResumableUpload,
   type ResumePolicy,
 } from './resumable-upload.ts';
-import { liveUploadsOf, type UploadClaim } from '../active-uploads.ts';
+import { liveUploadsOf } from '../active-uploads.ts';
 import { findObjectAtOnce } from '../client/object-lookup.ts';
 import { storageErrorEvent } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { supersedeUploads } from './superseded-uploads.ts';
+import type { S3UploadOptions } from './upload.ts';
 import type { UploadOptions } from '../../filesystem/filesystem.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
 type ObjectName = { readonly bucket: string; readonly key: string };
 
-export type UploadRestart = {
-  readonly resumption: ResumePolicy;
-  readonly interrupted?: ResumableUpload;
-  /** Released when the upload is over, or was not opened. */
-  readonly claim?: UploadClaim;
-};
+/** Options of the upload to be opened; the claim is released when that is over, or was not opened. */
+export type UploadRestart = Pick<S3UploadOptions, 'resumePolicy' | 'resumable' | 'claim'>;
 
 const maxOffers = 1000;
 
@@ -59,17 +56,17 @@ export class ResumeOffers {
   async forUpload(object: ObjectName, { offset, ifExists, signal }: UploadOptions): Promise<UploadRestart> {
     const told = this.#told.get(object.key);
     this.#told.delete(object.key);
-    const resumption = this.#resumption;
+    const resumePolicy = this.#resumption;
     if (ifExists === 'refuse' || offset === 0) return await this.#beginVersion(object, signal);
     if (told && (offset === 'end' || offset === told.sizeBytes)) {
       return this.#continue(object, await this.#confirmed(object, told, signal));
     }
-    if (await this.#publishedAt(object, signal)) return { resumption };
+    if (await this.#publishedAt(object, signal)) return { resumePolicy };
     if (offset === 'end') return await this.#beginVersion(object, signal);
     // Nothing is published, so the offset can only mean an upload that broke.
     const found = await this.#find(object, signal);
     const interrupted = found && truncateTo(found, offset);
-    return interrupted ? this.#continue(object, interrupted) : { resumption };
+    return interrupted ? this.#continue(object, interrupted) : { resumePolicy };
   }
 
   /**
@@ -92,7 +89,7 @@ export class ResumeOffers {
     const claim = live.claim(bucket, key);
     try {
       await supersedeUploads(this.#storage, { bucket, key, signal, except: claim });
-      return { resumption: this.#resumption, claim };
+      return { resumePolicy: this.#resumption, claim };
     } catch (error) {
       claim.release();
       throw error;
@@ -101,7 +98,7 @@ export class ResumeOffers {
 
   #continue({ bucket, key }: ObjectName, interrupted: ResumableUpload): UploadRestart {
     const claim = liveUploadsOf(this.#storage).claim(bucket, key);
-    return { resumption: this.#resumption, interrupted, claim };
+    return { resumePolicy: this.#resumption, resumable: interrupted, claim };
   }
 
   /** The upload that the session was told of, as it is now: it may have been superseded, or continued by another session. */

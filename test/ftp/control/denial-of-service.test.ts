@@ -47,7 +47,10 @@ describe('nobody can end or exhaust the gateway:', () => {
   const logIn = (): Promise<Dialogue> => Dialogue.logIn({ port: gateway.controlPort });
 
   it('Connections that are reset on a passive port affect neither the process nor the session', async () => {
-    const client = await logIn();
+    // With time for all of the connections: the port is leased from the EPSV on.
+    const unhurried = await startTestGateway({ passivePorts: [0, 0] });
+    unhurried.filesystem.putFile('/f', Buffer.alloc(mebibyte, 'f'));
+    const client = await Dialogue.logIn({ port: unhurried.controlPort });
     const answer = await client.ask('EPSV');
     const port = Number(/\|\|\|(\d+)\|/.exec(answer)?.[1]);
     for (let attempt = 0; attempt < 200; attempt++) {
@@ -61,6 +64,7 @@ describe('nobody can end or exhaust the gateway:', () => {
     await client.says('RETR /f', /^150 /, /^226 /);
     assert.equal((await content).length, mebibyte);
     await client.quit();
+    await unhurried.close();
   });
 
   it('An active data connection that arrives after QUIT is not used', async () => {
