@@ -42,7 +42,7 @@ export type UploadOptions = {
   /** `'refuse'`: `FilesystemError('exists')` where the name is taken, checked again at the commit (drop boxes, STOU). */
   readonly ifExists: 'replace' | 'refuse';
   /** Bytes the client announced (ALLO), a hint for the part size; the caller compares it with what came. */
-  readonly announcedBytes?: number;
+  readonly announcedBytes?: number | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -74,8 +74,8 @@ export type ChecksumAlgorithm = (typeof checksumAlgorithms)[number];
 export type ChecksumOptions = {
   readonly algorithm: ChecksumAlgorithm;
   /** First byte, and the byte after the last one; the whole file by default (RANG, XCRC with a range). */
-  readonly startBytes?: number;
-  readonly endBytes?: number;
+  readonly startBytes?: number | undefined;
+  readonly endBytes?: number | undefined;
   readonly signal: AbortSignal;
 };
 

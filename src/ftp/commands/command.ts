@@ -1,6 +1,7 @@
 /**
  * What one row of the command table says. The dispatcher, FEAT, HELP and docs/rfc-compliance.md are all made from it.
  */
+import { filesystemReply } from './filesystem-reply.ts';
 import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
@@ -27,7 +28,7 @@ type Row = {
    */
   readonly duringTransfer?: 'answered-without-argument' | 'aborts-it';
   /** The line of FEAT that tells clients of it (RFC 2389 3.2), where they look for one. */
-  readonly feature?: string | ((session: Session) => string | undefined);
+  readonly feature?: string | ((session: Session) => string | undefined) | undefined;
   /** Keeps the restart offset, RNFR or ALLO of the command before it in force (TYPE, PASV, ...: clients send them in between). */
   readonly keepsPending?: true;
 };
@@ -38,14 +39,17 @@ export type OpenCommand = Row & {
   handle(session: Session, argument: string): Reply | Promise<Reply>;
 };
 
-/** A command that needs a login, and, where `capability` is given, the permission for it (550 otherwise). */
+/** A command that needs a login, and, where `permission` is given, the permission for it (550 otherwise). */
 export type LoginCommand = Row & {
   readonly access: 'logged-in';
-  readonly capability?: Permission;
+  readonly permission?: Permission;
   handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
 };
 
 export type Command = OpenCommand | LoginCommand;
+
+/** The reply to a command that the user's permissions do not allow. */
+export const permissionDenied = filesystemReply('permission-denied');
 
 /** The reply to a command whose pathname is missing. */
 export const missingPathname = reply(501, 'A pathname is needed.');

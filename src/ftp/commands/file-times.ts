@@ -10,10 +10,9 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import { missingPathname, withPathname, type Command } from './command.ts';
+import { missingPathname, permissionDenied, withPathname, type Command } from './command.ts';
 
 const timeNotUnderstood = reply(501, 'The time must be YYYYMMDDhhmmss in UTC.');
-const permissionDenied = reply(550, 'Permission denied.');
 /** To what would set a time in a gateway that shows times of uploads. */
 const timesCannotBeSet = reply(502, 'Times of files cannot be set here.');
 
@@ -47,9 +46,9 @@ export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
       syntax: 'MFMT <SP> YYYYMMDDhhmmss <SP> <pathname>',
       argument: 'pathname',
       source: 'draft-somers-ftp-mfxx 3.1',
-      ...(canSet && { feature: 'MFMT' }),
+      feature: canSet ? 'MFMT' : undefined,
       access: 'logged-in',
-      capability: 'set-time',
+      permission: 'set-time',
       handle: (session, login, argument) => {
         if (!canSet) return timesCannotBeSet;
         const [, time = '', name = ''] = /^(\S+) (.+)$/.exec(argument) ?? [];

@@ -41,7 +41,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'make-directory',
+      permission: 'make-directory',
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         await filesystem.makeDirectory(pathname, { signal });
         return reply(257, `${quote(pathname)} created.`);
@@ -52,7 +52,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'delete',
+      permission: 'delete',
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         await filesystem.removeDirectory(pathname, { signal });
         return reply(250, 'Directory removed.');
@@ -64,7 +64,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'delete',
+      permission: 'delete',
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         await filesystem.removeFile(pathname, { signal });
         return reply(250, 'File deleted.');
@@ -76,7 +76,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'rename',
+      permission: 'rename',
       keepsPending: true,
       handle: withPathname(async ({ signal }, login, pathname) => {
         await login.filesystem.stat(pathname, { signal });
@@ -90,7 +90,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'rename',
+      permission: 'rename',
       handle: async ({ signal }, { filesystem, renameFrom, workingDirectory }, argument) => {
         if (argument === '') return missingPathname;
         if (renameFrom === undefined) return reply(503, 'Send RNFR first.');
@@ -109,7 +109,7 @@ export function fileCommands(): Command[] {
       source: 'RFC 3659 4',
       feature: 'SIZE',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       keepsPending: true,
       // In TYPE A too: counting the bytes after conversion would mean reading the whole file, and clients that ask
       // then (Python's ftplib among them) want the stored size.

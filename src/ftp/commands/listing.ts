@@ -22,7 +22,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: (session, login, argument) => sendListing(session, login, settings, 'LIST', argument),
     },
     {
@@ -31,7 +31,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: (session, login, argument) => sendListing(session, login, settings, 'NLST', argument),
     },
     {
@@ -40,7 +40,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 3659 7',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: (session, login, argument) => sendFacts(session, login, settings, argument),
     },
     {
@@ -50,7 +50,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       source: 'RFC 3659 7',
       feature: ({ selectedFacts }) => `MLST ${formatFactFeature(selectedFacts)}`,
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: async (session, login, argument) => {
         const pathname = resolvePathname(login.workingDirectory, argument);
         const entry = await statForResume(login.filesystem, pathname, session.signal);

@@ -4,7 +4,7 @@ import type { Login, Session } from './session.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import { missingPathname, type Command } from './command.ts';
+import { missingPathname, permissionDenied, type Command } from './command.ts';
 import { type FileTimeOptions, setTimeBySite } from './file-times.ts';
 import { answerMainframe, mainframeHelp } from './site-mainframe.ts';
 
@@ -51,7 +51,7 @@ export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
 async function changeMode({ signal }: Session, login: Login, argument: string): Promise<Reply> {
   const [, , name = ''] = /^ *([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
   if (name === '') return missingPathname;
-  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
+  if (!can(login.user, 'list')) return permissionDenied;
   await login.filesystem.stat(resolvePathname(login.workingDirectory, name), { signal });
   return reply(200, 'Files have no modes here; nothing was changed.');
 }

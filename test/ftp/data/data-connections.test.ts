@@ -59,7 +59,7 @@ describe('data connections', () => {
   it('are 425 after their own timeout, and the session goes on', async () => {
     gateway.filesystem.putFile('/f', 'abc');
     await client.says('PASV', /^227 /);
-    await client.says('RETR f', /^150 /, /^425 No data connection came within 1 seconds/);
+    await client.says('RETR f', /^150 /, /^425 No data connection came within 1 s/);
     assert.equal((await client.download('RETR f')).toString(), 'abc');
     await client.quit();
   });
