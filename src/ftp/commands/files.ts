@@ -7,28 +7,28 @@ import { can } from '../../users/user.ts';
 import { missingPathname, withPathname, type Command, type LoginCommand } from './command.ts';
 import { statForResume } from './resume-size.ts';
 
-/** A pathname between quotes, as 257 has it: quotes in it are doubled (RFC 959 appendix II). */
+/** A quoted pathname for 257; quotes in it are doubled (RFC 959 appendix II). */
 export function quote(pathname: Pathname): string {
   return `"${pathname.replaceAll('"', '""')}"`;
 }
 
 export function fileCommands(): Command[] {
   return [
-    ...inBothForms('CWD', 'XCWD', {
+    ...withOlderVerb('CWD', 'XCWD', {
       syntax: 'CWD <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: withPathname(changeDirectory),
     }),
-    ...inBothForms('CDUP', 'XCUP', {
+    ...withOlderVerb('CDUP', 'XCUP', {
       syntax: 'CDUP',
       argument: 'words',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: (session, login) => changeDirectory(session, login, parentOf(login.workingDirectory)),
     }),
-    ...inBothForms('PWD', 'XPWD', {
+    ...withOlderVerb('PWD', 'XPWD', {
       syntax: 'PWD',
       argument: 'words',
       source: 'RFC 959 4.1.3',
@@ -36,7 +36,7 @@ export function fileCommands(): Command[] {
       keepsPending: true,
       handle: (_session, login) => reply(257, `${quote(login.workingDirectory)} is the current directory.`),
     }),
-    ...inBothForms('MKD', 'XMKD', {
+    ...withOlderVerb('MKD', 'XMKD', {
       syntax: 'MKD <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
@@ -47,7 +47,7 @@ export function fileCommands(): Command[] {
         return reply(257, `${quote(pathname)} created.`);
       }),
     }),
-    ...inBothForms('RMD', 'XRMD', {
+    ...withOlderVerb('RMD', 'XRMD', {
       syntax: 'RMD <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
@@ -111,8 +111,8 @@ export function fileCommands(): Command[] {
       access: 'logged-in',
       permission: 'list',
       keepsPending: true,
-      // In TYPE A too: counting the bytes after conversion would mean reading the whole file, and clients that ask
-      // then (Python's ftplib among them) want the stored size.
+      // In TYPE A too: counting converted bytes would mean reading the whole file, and clients that ask for the size in
+      // TYPE A (Python's ftplib among them) want the stored size.
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         const { type, sizeBytes } = await statForResume(filesystem, pathname, signal);
         if (type === 'directory') throw new FilesystemError('is-a-directory', `SIZE of ${pathname}`);
@@ -122,8 +122,8 @@ export function fileCommands(): Command[] {
   ];
 }
 
-/** Commands of RFC 959 that have an older name (RFC 1123 4.1.3.1). */
-function inBothForms(verb: string, olderVerb: string, command: Omit<LoginCommand, 'verb'>): Command[] {
+/** Rows for a command of RFC 959 and for its older name (RFC 1123 4.1.3.1). */
+function withOlderVerb(verb: string, olderVerb: string, command: Omit<LoginCommand, 'verb'>): Command[] {
   const syntax = command.syntax.replace(verb, olderVerb);
   return [
     { ...command, verb },
@@ -134,7 +134,8 @@ function inBothForms(verb: string, olderVerb: string, command: Omit<LoginCommand
 async function changeDirectory({ signal }: Session, login: Login, pathname: Pathname): Promise<Reply> {
   const { type } = await login.filesystem.stat(pathname, { signal });
   if (type !== 'directory') {
-    // Who may not list learns of directories, which they must be able to use, but not of files.
+    // Users without permission to list may learn which directories exist, because they must be able to use them, but not which
+    // files exist.
     const kind = can(login.user, 'list') ? 'not-a-directory' : 'not-found';
     throw new FilesystemError(kind, `CWD to ${pathname}`);
   }

@@ -1,4 +1,4 @@
-/** The commands that list: LIST, NLST and MLSD over a data connection, MLST over the control connection. */
+/** Listings: LIST, NLST and MLSD over a data connection, MLST over the control connection. */
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { encodeText, type TextEncoding } from './text-encoding.ts';
@@ -62,8 +62,8 @@ export function listingCommands(settings: TransferSettings): Command[] {
 }
 
 /**
- * The lines of `STAT <pathname>` (RFC 959 4.1.3), which are those of LIST, without line ends; at most `maxLines`, because they
- * travel in one reply.
+ * The lines of `STAT <pathname>` (RFC 959 4.1.3), which are those of LIST without line ends; at most `maxLines`, because one
+ * reply carries them all.
  */
 export async function statLines(
   login: Login,
@@ -167,7 +167,7 @@ async function* encodePages(
   }
 }
 
-/** As `ls -R` shows it: the directory itself, then each one below it under a heading. */
+/** As `ls -R`: the entries of the directory, then those of each directory below it under a heading. */
 async function* encodeTree(
   { filesystem }: Login,
   listing: Listing,
