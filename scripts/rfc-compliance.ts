@@ -65,7 +65,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
 
 function commandRow(command: Command): readonly string[] {
   const { verb, syntax, argument, source, access, duringTransfer } = command;
-  const capability = access === 'logged-in' ? (command.capability ?? '') : '';
+  const permission = access === 'logged-in' ? (command.permission ?? '') : '';
   const meanwhile = {
     'answered-without-argument': 'answered at once, without a pathname',
     'aborts-it': 'ends it',
@@ -76,7 +76,7 @@ function commandRow(command: Command): readonly string[] {
     / /.test(syntax) ? argument : '',
     source,
     access === 'logged-in' ? 'yes' : 'no',
-    capability,
+    permission,
     duringTransfer === undefined ? '' : meanwhile[duringTransfer],
   ];
 }

@@ -1,4 +1,4 @@
-/** Digests of a file's bytes for HASH and its older kin (XCRC, XMD5, XSHA256). */
+/** Digests of a file's bytes for HASH and the older commands (XCRC, XMD5, XSHA256). */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ChecksumAlgorithm } from './filesystem.ts';
@@ -16,7 +16,7 @@ export async function digestOf(
   return digest.hex();
 }
 
-/** The first `lengthBytes` bytes of a stream; leaves the loop, and so closes the stream, when it has them. */
+/** The first `lengthBytes` bytes of a stream. Then leaves the loop, which closes the stream. */
 export async function* firstBytesOf(
   content: AsyncIterable<Uint8Array>,
   lengthBytes: number,

@@ -1,21 +1,21 @@
 /**
- * Every way a filesystem call may fail, as FTP sees it. The set is closed: replies are mapped from the kind once
- * (`src/ftp/commands/filesystem-reply.ts`), and whatever is not a `FilesystemError` becomes 451 and a log line.
+ * The ways in which a filesystem call can fail. The set is closed: the FTP side maps each kind to a reply in one place, and any
+ * error that is not a `FilesystemError` becomes 451 and a log line.
  */
 export type FilesystemErrorKind =
   /** The pathname names nothing: 550. */
   | 'not-found'
-  /** The pathname names something already, and the call must not replace it: 550. */
+  /** The pathname already names something that the call must not replace: 550. */
   | 'exists'
-  /** A directory was to be removed, but has entries: 550. */
+  /** The directory cannot be removed, because it has entries: 550. */
   | 'not-empty'
   /** A file was expected: 550. */
   | 'is-a-directory'
   /** A directory was expected: 550. */
   | 'not-a-directory'
-  /** The user or the gateway's role may not do this: 550. */
+  /** The user or the gateway's role lacks the permission: 550. */
   | 'permission-denied'
-  /** S3 cannot hold this name (over 1,024 bytes, NUL and the like): 553. */
+  /** S3 cannot store this name (over 1,024 bytes, NUL, unpaired surrogate): 553. */
   | 'name-not-allowed'
   /** A restart offset lies beyond the end of the file: 554 (RFC 1123 4.1.3.4). */
   | 'invalid-offset'
@@ -23,12 +23,12 @@ export type FilesystemErrorKind =
   | 'storage-full'
   /** The file changed under a transfer; mixed bytes are never sent: 451. */
   | 'changed'
-  /** S3 was asked to publish the file, and whether it did could not be found out: 451. */
+  /** The file may be committed or not: S3's response was lost, and looking afterwards gave no result either: 451. */
   | 'unconfirmed'
-  /** Throttled, unreachable, expired credentials, anything that may pass: 451. */
+  /** Throttling, an unreachable server, expired credentials, and other transient failures: 451. */
   | 'unavailable';
 
-/** A failure of a filesystem call. The message is for logs; clients get the text that belongs to the kind. */
+/** A failed filesystem call. The message is for logs; clients get the reply text of the kind. */
 export class FilesystemError extends Error {
   override readonly name = 'FilesystemError';
   readonly kind: FilesystemErrorKind;

@@ -1,20 +1,20 @@
 /**
- * What FTP needs of a storage, and no more. One filesystem belongs to one user and shows their home as `/`.
- * The S3 filesystem and the in-memory one keep the same contract (`test/filesystem/contract.ts`).
+ * The contract between FTP and the storage. A filesystem belongs to one user and shows their home as `/`. The S3 filesystem and
+ * the in-memory one fulfil the same contract (`test/filesystem/contract.ts`).
  *
- * Every call rejects with a `FilesystemError` for what a client can be told, and stops when its signal aborts.
+ * Every call rejects with a `FilesystemError` for failures that a client may learn of, and stops when its signal aborts.
  */
 import type { Pathname } from './pathname.ts';
 
 /**
- * Whose time a file shows, in lookups and listings alike: that of its last write to the storage, which clients cannot set, or
- * the one that a client set, where one did.
+ * The time that files show, in lookups and listings alike. `upload`: the time of the last write to the storage, which clients
+ * cannot set. `client`: the time that a client set, if any, else that of the last write.
  */
 export type FileTimes = 'upload' | 'client';
 
-/** One file or directory, as a listing or a lookup shows it. */
+/** A file or directory in a listing or lookup. */
 export type Entry = {
-  /** Last segment of its pathname; empty for the root. */
+  /** Last segment of the pathname; empty for the root. */
   readonly name: string;
   readonly type: 'file' | 'directory';
   /** Bytes; 0 for a directory. */
@@ -23,26 +23,26 @@ export type Entry = {
 };
 
 export type DownloadOptions = {
-  /** First byte wanted (REST). `FilesystemError('invalid-offset')` beyond the end; equal to the size is an empty download. */
+  /** First byte (REST). Beyond the end: `FilesystemError('invalid-offset')`; equal to the size: an empty download. */
   readonly offsetBytes: number;
   readonly signal: AbortSignal;
 };
 
-/** An open file, pinned to the version it had when it was opened. */
+/** An open file, pinned to the version at the time of opening. */
 export type Download = {
-  /** Size of the whole file in bytes, the offset not taken off. */
+  /** Size of the whole file in bytes, including those before the offset. */
   readonly sizeBytes: number;
-  /** The bytes from the offset to the end, in order, read ahead only within the transfer memory. Leaving the loop closes it. */
+  /** The bytes from the offset to the end, in order, prefetched only within the transfer memory. Leaving the loop closes it. */
   readonly content: AsyncIterable<Uint8Array>;
 };
 
 export type UploadOptions = {
-  /** 0 replaces the file, n keeps its first n bytes (REST + STOR), `'end'` keeps all of it (APPE; a missing file is begun). */
+  /** 0 replaces the file, n keeps its first n bytes (REST + STOR), `'end'` appends to it (APPE; a missing file is created). */
   readonly offset: number | 'end';
-  /** `'refuse'`: `FilesystemError('exists')` where the name is taken, checked again at the commit (drop boxes, STOU). */
+  /** `'refuse'`: `FilesystemError('exists')` if the name is taken, checked again at the commit (drop boxes, STOU). */
   readonly ifExists: 'replace' | 'refuse';
-  /** Bytes the client announced (ALLO), a hint for the part size; the caller compares it with what came. */
-  readonly announcedBytes?: number;
+  /** Bytes that the client announced (ALLO), a hint for the part size; the caller compares it with the received bytes. */
+  readonly announcedBytes?: number | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -59,11 +59,11 @@ export type ByteSink = {
 export type Upload = ByteSink & {
   /** Bytes stored in front of the first written one: of the file, or of the abandoned upload that this one resumes. */
   readonly keptBytes?: number;
-  /** Publishes the file; resolves after the storage has confirmed it. Afterwards the upload is over, done or failed. */
+  /** Makes the file visible; resolves when the storage has confirmed it. Afterwards the upload is over, whether it succeeded or not. */
   commit(): Promise<void>;
   /**
-   * Gives the upload up: settles what is in flight and removes every trace, but for what the same user may continue
-   * (`resumableBytes`). Never rejects; idempotent; a no-op after `commit`.
+   * Abandons the upload: settles requests in flight and removes everything, except what the same user may resume
+   * (`resumableBytes`). Never rejects; idempotent; does nothing after `commit`.
    */
   abort(reason: unknown): Promise<void>;
 };
@@ -73,54 +73,54 @@ export type ChecksumAlgorithm = (typeof checksumAlgorithms)[number];
 
 export type ChecksumOptions = {
   readonly algorithm: ChecksumAlgorithm;
-  /** First byte, and the byte after the last one; the whole file by default (RANG, XCRC with a range). */
-  readonly startBytes?: number;
-  readonly endBytes?: number;
+  /** First byte, and the byte after the last one; the whole file by default (XCRC with a range). */
+  readonly startBytes?: number | undefined;
+  readonly endBytes?: number | undefined;
   readonly signal: AbortSignal;
 };
 
 export type CallOptions = { readonly signal: AbortSignal };
 
 export type ListOptions = CallOptions & {
-  /** Which entries are wanted, by name; all by default. */
+  /** Selects entries by name; all by default. */
   readonly isWanted?: (name: string) => boolean;
-  /** False where the times of the entries are not looked at: a storage that has to look them up then need not. */
+  /** False if the caller ignores the entries' times, so that a storage can skip looking them up. */
   readonly withTimes?: boolean;
 };
 
 export type Filesystem = {
-  /** Rejects with `not-found` where the pathname names nothing. The root always exists. */
+  /** Rejects with `not-found` if the pathname names nothing. The root always exists. */
   stat(pathname: Pathname, options: CallOptions): Promise<Entry>;
   /**
-   * The entries of a directory, a page at a time as the storage hands them out, each page ordered by name.
-   * `not-found` and `not-a-directory` are thrown before the first page.
+   * The entries of a directory, page by page as the storage returns them, each page ordered by name. `not-found` and
+   * `not-a-directory` are thrown before the first page.
    */
   list(directory: Pathname, options: ListOptions): AsyncIterable<readonly Entry[]>;
   openDownload(pathname: Pathname, options: DownloadOptions): Promise<Download>;
   /**
-   * Bytes of the caller's own interrupted upload under this name, which an upload from exactly that offset, or `'end'`,
-   * then continues; undefined where there is none. Nobody else sees them, and `stat` and `list` do not either.
+   * Size of the user's own abandoned upload of this name, which an upload at exactly that offset, or at `'end'`, resumes;
+   * undefined if there is none. Other users do not see it, and `stat` and `list` do not show it.
    */
   resumableBytes?(pathname: Pathname, options: CallOptions): Promise<number | undefined>;
   /**
-   * Parents need not exist: a directory is where files are. `is-a-directory` where the name is one and `not-a-directory`
-   * below a file: here, or at the latest at the commit, which then publishes nothing.
+   * Parents need not exist: a directory exists where files are. `is-a-directory` for a directory and `not-a-directory` below a
+   * file: here or at the commit, which then stores nothing.
    */
   openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload>;
-  /** `exists` where the name is taken by a file or a directory. */
+  /** `exists` if the name is taken by a file or a directory. */
   makeDirectory(pathname: Pathname, options: CallOptions): Promise<void>;
   /** `not-empty`, `not-found`, `not-a-directory`; the root is `permission-denied`. */
   removeDirectory(pathname: Pathname, options: CallOptions): Promise<void>;
-  /** `is-a-directory` for directories. The directory that the file was in stays, be it empty. */
+  /** `is-a-directory` for directories. The directory of the file stays, even if it is then empty. */
   removeFile(pathname: Pathname, options: CallOptions): Promise<void>;
   /**
-   * A file replaces a file (ncftp relies on it); a directory replaces nothing (`exists`), and does not move below itself
-   * (`name-not-allowed`). All or nothing: a failure leaves the source whole.
+   * A file replaces a file (ncftp relies on it). A directory replaces nothing (`exists`) and cannot move below itself
+   * (`name-not-allowed`). Atomic: a failure leaves the source complete.
    */
   rename(from: Pathname, to: Pathname, options: CallOptions): Promise<void>;
   /**
-   * Sets the time of a file (MFMT); it is kept with the file and survives a rename. `permission-denied` where files show the time
-   * of their upload.
+   * Sets the time of a file (MFMT), which is stored with the file and survives a rename. `permission-denied` if files show the
+   * time of their upload.
    */
   setModifiedAt(pathname: Pathname, modifiedAt: Date, options: CallOptions): Promise<void>;
   /** Lower-case hexadecimal digest of a file's bytes. */

@@ -1,8 +1,9 @@
 /**
- * A filesystem in memory: for tests of everything above it, and for measuring the FTP side alone.
- * It keeps the contract of the S3 filesystem, refused names included.
+ * A filesystem in memory, for tests of the FTP side and for benchmarks of it alone. It fulfils the contract of the S3 filesystem,
+ * including the names that it refuses.
  */
-/* eslint-disable @typescript-eslint/require-await -- nothing here waits, and yet every failure is to be a rejection */
+/* eslint-disable @typescript-eslint/require-await -- nothing here waits, but every failure must be a rejection */
+import { MemoryUpload } from './memory-upload.ts';
 import type {
   CallOptions,
   ChecksumOptions,
@@ -36,18 +37,18 @@ const sliceBytes = 256 * 1024;
 export class MemoryFilesystem implements Filesystem {
   readonly #root: Directory = newDirectory();
 
-  /** For tests: puts a file, whatever was there; parents come into being. */
+  /** For tests: stores a file, replacing any other; creates its parents. */
   putFile(pathname: string, content: string | Uint8Array, modifiedAt = new Date()): void {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
     this.#put(fromRoot(pathname), { type: 'file', content: bytes, modifiedAt });
   }
 
-  /** For tests: makes a directory and its parents. */
+  /** For tests: creates a directory and its parents. */
   putDirectory(pathname: string): void {
     this.#makeParents(childOf(fromRoot(pathname), 'any'));
   }
 
-  /** For tests: a file's bytes, or undefined where there is no file. */
+  /** For tests: a file's bytes; undefined if there is no such file. */
   readFile(pathname: string): Buffer | undefined {
     const node = this.#find(fromRoot(pathname));
     return node?.type === 'file' ? bufferOf(node.content) : undefined;
@@ -149,7 +150,7 @@ export class MemoryFilesystem implements Filesystem {
 
   #find(pathname: Pathname): Node | undefined {
     if (pathname === '/') return this.#root;
-    // Looked up as a file and as a directory: what S3 refuses for either is refused here.
+    // S3 looks names up as a file and as a directory, and refuses a name that is not allowed for either.
     checkedName(pathname.slice(1));
     let node: Node | undefined = this.#root;
     for (const name of pathname.slice(1).split('/')) {
@@ -200,41 +201,6 @@ export class MemoryFilesystem implements Filesystem {
       directory = node;
     }
     return directory;
-  }
-}
-
-class MemoryUpload implements Upload {
-  readonly keptBytes: number;
-  readonly #written: Uint8Array[];
-  readonly #signal: AbortSignal;
-  readonly #publish: (content: Uint8Array) => void;
-  #state: 'open' | 'over' = 'open';
-
-  constructor(kept: Uint8Array, signal: AbortSignal, publish: (content: Uint8Array) => void) {
-    this.keptBytes = kept.length;
-    this.#written = kept.length === 0 ? [] : [kept];
-    this.#signal = signal;
-    this.#publish = publish;
-  }
-
-  write(bytes: Uint8Array): Promise<void> | undefined {
-    if (this.#signal.aborted) return Promise.reject(this.#signal.reason as Error);
-    if (this.#state === 'over') return Promise.reject(new Error('write to an upload that is over'));
-    this.#written.push(bytes);
-    return undefined;
-  }
-
-  async commit(): Promise<void> {
-    if (this.#state === 'over') throw new Error('commit of an upload that is over');
-    this.#state = 'over';
-    const [first = Buffer.alloc(0), ...rest] = this.#written.splice(0);
-    this.#signal.throwIfAborted();
-    this.#publish(rest.length === 0 ? first : Buffer.concat([first, ...rest]));
-  }
-
-  async abort(): Promise<void> {
-    this.#state = 'over';
-    this.#written.length = 0;
   }
 }
 

@@ -1,8 +1,7 @@
 /**
- * Pathnames as a client names them, resolved to one canonical form before anything else sees them.
- * Pure; the boundary that keeps every user inside their home.
+ * Resolves pathnames from clients to one canonical form. Every pathname passes through here, which keeps users inside their
+ * homes. Pure.
  */
-
 import { FilesystemError } from './filesystem-error.ts';
 
 declare const canonical: unique symbol;
@@ -13,8 +12,8 @@ export type Pathname = string & { readonly [canonical]: true };
 export const rootPathname = '/' as Pathname;
 
 /**
- * Resolves what a client sent against the working directory. `..` stops at the root, as RFC 3659 section 6 (TVFS)
- * allows; doubled and trailing slashes mean nothing. Control bytes are the caller's to refuse (RFC 959 5.3.1).
+ * Resolves an argument against the working directory. `..` stops at the root, as RFC 3659 section 6 (TVFS) allows; doubled and
+ * trailing slashes are ignored. The caller has to refuse control characters (RFC 959 5.3.1).
  */
 export function resolvePathname(workingDirectory: Pathname, argument: string): Pathname {
   const segments = argument.startsWith('/') ? [] : workingDirectory.split('/').filter(isName);
@@ -25,12 +24,12 @@ export function resolvePathname(workingDirectory: Pathname, argument: string): P
   return `/${segments.join('/')}` as Pathname;
 }
 
-/** Whether a pathname as a client wrote it can only mean a directory (POSIX.1 4.13): `a/`, `a/.`, `..`, `/`. */
+/** Whether a client's pathname can only mean a directory (POSIX.1 4.13): `a/`, `a/.`, `..`, `/`. */
 export function namesDirectory(argument: string): boolean {
   return /(?:^|\/)\.{0,2}$/.test(argument);
 }
 
-/** The directory an entry is in; the root is its own parent. */
+/** The directory of an entry; the root is its own parent. */
 export function parentOf(pathname: Pathname): Pathname {
   return (pathname.slice(0, pathname.lastIndexOf('/')) || '/') as Pathname;
 }
@@ -40,7 +39,7 @@ export function nameOf(pathname: Pathname): string {
   return pathname.slice(pathname.lastIndexOf('/') + 1);
 }
 
-/** The pathname of an entry inside a directory. The name is one segment as a filesystem listed it. */
+/** The pathname of an entry in a directory. @param name one segment, as listed by a filesystem. */
 export function childOf(directory: Pathname, name: string): Pathname {
   return (directory === '/' ? `/${name}` : `${directory}/${name}`) as Pathname;
 }
@@ -54,17 +53,17 @@ function isName(segment: string): boolean {
   return segment !== '' && segment !== '.';
 }
 
-/** Longest name in bytes of UTF-8, counted from the root of the storage (Amazon S3 User Guide, "Naming Amazon S3 objects"). */
+/** In bytes of UTF-8, counted from the root of the storage (Amazon S3 User Guide, "Naming Amazon S3 objects"). */
 export const maxNameBytes = 1024;
 
 /**
- * The name itself, if every storage can hold it.
+ * Returns the name if every storage can hold it.
  * @throws FilesystemError `name-not-allowed` for NUL, an unpaired surrogate, or more than `maxNameBytes`.
  */
 export function checkedName(name: string): string {
   if (name.includes('\0')) throw new FilesystemError('name-not-allowed', 'the name contains NUL');
   if (!name.isWellFormed()) throw new FilesystemError('name-not-allowed', 'the name is not valid Unicode');
-  // A UTF-16 unit is at most three bytes of UTF-8, so most names need no counting.
+  // A UTF-16 unit is at most three bytes of UTF-8, so short names need no count.
   if (name.length * 3 > maxNameBytes && Buffer.byteLength(name) > maxNameBytes) {
     throw new FilesystemError('name-not-allowed', `the name is longer than ${maxNameBytes} bytes`);
   }

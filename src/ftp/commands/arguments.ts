@@ -1,18 +1,18 @@
 /**
- * How the text behind a verb is read, by the `argument` of its row in the command table. Applied once, when the table is
- * made, so that no handler has to do it. Pure.
+ * Parses the text after a verb, according to `argument` in the command's row. Applied once, when the table is built, so that no
+ * handler has to do it. Pure.
  */
 import type { ArgumentKind, Command, OpenCommand } from './command.ts';
 
 /**
- * What a backslash in a pathname is. `literal`: a character of the name, as RFC 959 and S3 have it. `separator`: the same
- * as `/`, for devices that send Windows pathnames.
+ * The meaning of a backslash in a pathname. `literal`: a character of the name, as in RFC 959 and S3. `separator`: the same as
+ * `/`, for devices that send Windows pathnames.
  */
 export type BackslashMeaning = 'literal' | 'separator';
 
 export type ArgumentOptions = { readonly pathnameBackslash: BackslashMeaning };
 
-/** The command, whose handler gets its argument as `readArgument` returns it. */
+/** The command with a handler that gets its argument parsed by `readArgument`. */
 export function withReadArgument(command: Command, options: ArgumentOptions): Command {
   const read = (argument: string): string => readArgument(command.argument, argument, options);
   if (command.access === 'anyone') {
@@ -28,7 +28,7 @@ export function withReadArgument(command: Command, options: ArgumentOptions): Co
   };
 }
 
-/** The argument as handlers expect it; `text` is everything behind the verb and one space (RFC 959 5.3.1). */
+/** The argument as handlers expect it. @param text everything after the verb and one space (RFC 959 5.3.1). */
 export function readArgument(kind: ArgumentKind, text: string, options: ArgumentOptions): string {
   switch (kind) {
     case 'words':
@@ -45,7 +45,8 @@ function isNotEmpty(word: string): boolean {
   return word !== '';
 }
 
-// Clients that always append a space and an optional pathname send this for "no pathname". `./ ` still names such a file.
+// Clients that always append a space and an optional pathname send blank text for "no pathname". `./ ` still names a file whose
+// name is a space.
 function isBlank(text: string): boolean {
   return /^ *$/.test(text);
 }

@@ -1,4 +1,4 @@
-/** Digests of files: HASH, and the older XCRC, XMD5, XSHA1, XSHA256, XSHA512. */
+/** Checksums of files: HASH, and the older XCRC, XMD5, XSHA1, XSHA256, XSHA512. */
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { checksumAlgorithms, type ChecksumAlgorithm } from '../../filesystem/filesystem.ts';
@@ -24,7 +24,7 @@ export function checksumCommands(): Command[] {
       feature: ({ hashAlgorithm }) =>
         `HASH ${checksumAlgorithms.map((name) => (name === hashAlgorithm ? `${name}*` : name)).join(';')}`,
       access: 'logged-in',
-      capability: 'read',
+      permission: 'read',
       handle: withPathname(async ({ signal, hashAlgorithm }, { filesystem }, pathname) => {
         const { type, sizeBytes } = await filesystem.stat(pathname, { signal });
         if (type === 'directory') throw new FilesystemError('is-a-directory', `HASH of ${pathname}`);
@@ -39,7 +39,7 @@ export function checksumCommands(): Command[] {
       source: 'customary',
       feature: verb,
       access: 'logged-in',
-      capability: 'read',
+      permission: 'read',
       handle: (session, login, argument) => checksum(session, login, algorithm, argument),
     })),
   ];
@@ -47,18 +47,18 @@ export function checksumCommands(): Command[] {
 
 export type ChecksumRequest = {
   readonly name: string;
-  readonly startBytes?: number;
-  readonly endBytes?: number;
+  readonly startBytes?: number | undefined;
+  readonly endBytes?: number | undefined;
 };
 
-/** A pathname, in quotes where a range follows or where the client prefers it; the range counts bytes from 0. */
+/** A pathname, in quotes if a range follows or the client prefers quotes. The range counts bytes from 0. */
 export function parseChecksumArgument(argument: string): ChecksumRequest {
   const [, quoted, first, last] = /^"(.*)"(?: (\d{1,15}))?(?: (\d{1,15}))?$/.exec(argument) ?? [];
   if (quoted === undefined) return { name: argument };
   return {
     name: quoted,
-    ...(first !== undefined && { startBytes: Number(first) }),
-    ...(last !== undefined && { endBytes: Number(last) }),
+    startBytes: first === undefined ? undefined : Number(first),
+    endBytes: last === undefined ? undefined : Number(last),
   };
 }
 

@@ -1,15 +1,16 @@
 /**
- * What one row of the command table says. The dispatcher, FEAT, HELP and docs/rfc-compliance.md are all made from it.
+ * One row of the command table. The command loop, FEAT, HELP and docs/rfc-compliance.md all use it.
  */
+import { filesystemReply } from './filesystem-reply.ts';
 import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { Permission } from '../../users/user.ts';
 
 /**
- * How an argument is read. `words`: words separated by spaces; surplus spaces mean nothing (`TYPE A  N`). `pathname`: a
- * pathname, for some commands behind words or options; kept as it is, because every space behind the first one belongs
- * to the name. `verbatim`: kept as it is, backslashes and blanks included.
+ * How an argument is parsed. `words`: words separated by spaces; extra spaces are ignored (`TYPE A  N`). `pathname`: a
+ * pathname, for some commands after words or options; unchanged, because every space after the first one belongs to the
+ * name. `verbatim`: unchanged, backslashes and blank text included.
  */
 export type ArgumentKind = 'words' | 'pathname' | 'verbatim';
 
@@ -19,33 +20,36 @@ type Row = {
   /** Syntax as HELP shows it, in the RFCs' notation: `RETR <SP> <pathname>`. */
   readonly syntax: string;
   readonly argument: ArgumentKind;
-  /** Where it is defined: `RFC 959 4.1.3`. */
+  /** The specification that defines it: `RFC 959 4.1.3`. */
   readonly source: string;
   /**
-   * What comes of it while a transfer runs (RFC 959 4.1.3): without an argument it is answered at once (STAT), or it
-   * aborts the transfer and is answered after it (ABOR). Every other command waits for the transfer's end.
+   * What happens while a transfer runs (RFC 959 4.1.3): the command is executed immediately if it has no argument (STAT), or it
+   * aborts the transfer and is executed after it (ABOR). Every other command waits for the transfer's end.
    */
   readonly duringTransfer?: 'answered-without-argument' | 'aborts-it';
-  /** The line of FEAT that tells clients of it (RFC 2389 3.2), where they look for one. */
-  readonly feature?: string | ((session: Session) => string | undefined);
-  /** Keeps the restart offset, RNFR or ALLO of the command before it in force (TYPE, PASV, ...: clients send them in between). */
+  /** The command's line in FEAT (RFC 2389 3.2), for commands that clients look for there. */
+  readonly feature?: string | ((session: Session) => string | undefined) | undefined;
+  /** Leaves a pending REST, RNFR or ALLO in force (TYPE, PASV, ...: clients send them before the command it is for). */
   readonly keepsPending?: true;
 };
 
-/** A command anybody may send before logging in. */
+/** A command that needs no login. */
 export type OpenCommand = Row & {
   readonly access: 'anyone';
   handle(session: Session, argument: string): Reply | Promise<Reply>;
 };
 
-/** A command that needs a login, and, where `capability` is given, the permission for it (550 otherwise). */
+/** A command that needs a login, and the given permission, if any (550 otherwise). */
 export type LoginCommand = Row & {
   readonly access: 'logged-in';
-  readonly capability?: Permission;
+  readonly permission?: Permission;
   handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
 };
 
 export type Command = OpenCommand | LoginCommand;
+
+/** The reply to a command that the user's permissions do not allow. */
+export const permissionDenied = filesystemReply('permission-denied');
 
 /** The reply to a command whose pathname is missing. */
 export const missingPathname = reply(501, 'A pathname is needed.');

@@ -1,4 +1,4 @@
-/** How the next data connection comes about: PASV and EPSV lease a passive port, PORT and EPRT name the client's. */
+/** The next data connection: PASV and EPSV lease a passive port, PORT and EPRT name a port of the client. */
 import { isIPv4, isIPv6 } from 'node:net';
 import { reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
@@ -13,8 +13,8 @@ export type DataConnectionOptions = {
   readonly passivePorts: PassivePorts;
   readonly advertisedAddress: AdvertisedAddress;
   readonly activeMode: 'on' | 'off';
-  /** The port that active connections come from; any by default. */
-  readonly activeSourcePort?: number;
+  /** Local port of active connections; any by default. */
+  readonly activeSourcePort?: number | undefined;
   /** How long the client may take to accept an active connection. */
   readonly dataConnectionTimeoutMs: number;
 };
@@ -24,13 +24,13 @@ const onlyEpsv = reply(501, 'Only EPSV is allowed after EPSV ALL.');
 export function dataConnectionCommands(options: DataConnectionOptions): Command[] {
   const { passivePorts, advertisedAddress } = options;
 
-  /** Replaces what an earlier command of this kind has set up; on failure the client is told 425. */
-  async function leasePort(session: Session, answer: (port: number) => Reply): Promise<Reply> {
+  /** Replaces the source that an earlier command has set up. A failed lease becomes 425. */
+  async function leasePort(session: Session, replyFor: (port: number) => Reply): Promise<Reply> {
     replaceSource(session, undefined);
     try {
       const lease = await passivePorts.lease(session, session.signal);
       session.dataConnectionSource = lease;
-      return answer(lease.port);
+      return replyFor(lease.port);
     } catch (error) {
       if (error instanceof DataConnectionError) return reply(425, error.message);
       throw error;
@@ -45,9 +45,9 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
     if (refusal !== undefined) return reply(501, refusal);
     const source = new ActiveConnection(target, {
       timeoutMs: options.dataConnectionTimeoutMs,
-      // Behind a load balancer the address the client reached is not ours to connect from.
-      ...(!session.reachedThroughProxy && { sourceAddress: session.reachedAddress }),
-      ...(options.activeSourcePort !== undefined && { sourcePort: options.activeSourcePort }),
+      // Behind a load balancer the reached address is not a local one.
+      sourceAddress: session.reachedThroughProxy ? undefined : session.reachedAddress,
+      sourcePort: options.activeSourcePort,
     });
     replaceSource(session, source);
     return reply(200, `${verb} command successful.`);
@@ -64,7 +64,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
       handle: (session) => {
         if (session.epsvAll) return onlyEpsv;
         const address = advertisedAddressFor(advertisedAddress, session.reachedAddress);
-        // The code that RFC 2428 has for a protocol a command cannot carry, with the protocol to use in parentheses.
+        // RFC 2428 section 3: 522 for an unsupported protocol, with the protocol to use in parentheses.
         if (address === undefined) return reply(522, 'PASV cannot carry an IPv6 address, use EPSV (2).');
         return leasePort(session, (port) => {
           const numbers = [...address.split('.'), port >> 8, port & 0xff].join(',');
@@ -87,7 +87,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
           return reply(200, 'EPSV ALL accepted; PASV, PORT and EPRT are refused from now on.');
         }
         if (wanted !== '' && !/^\d+$/.test(wanted)) return reply(501, 'EPSV takes nothing, 1, 2 or ALL.');
-        // Data connections come from the address the control connection comes from, so of its protocol.
+        // Data connections come from the client address of the control connection, so they use its protocol.
         const protocol = isIPv6(session.clientAddress) ? '2' : '1';
         if (wanted !== '' && wanted !== protocol) {
           return reply(522, `Network protocol not supported, use (${protocol}).`);

@@ -1,4 +1,4 @@
-/** What the gateway can do, and how it is told to: FEAT, OPTS, HELP, CLNT, LANG. All of it comes from the command table. */
+/** Features and options: FEAT, OPTS, HELP, CLNT, LANG. FEAT and HELP are generated from the command table. */
 import { reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { defaultDeflateLevel } from '../data/mode-z.ts';
@@ -10,7 +10,7 @@ const verbsPerLine = 10;
 const utf8IsOn = reply(200, 'Names are in UTF-8 from now on.');
 const utf8IsOff = reply(200, 'Names are in windows-1252 (Latin-1) from now on.');
 
-/** `table` is asked when a client asks, because these commands are part of it themselves. */
+/** @param table called when a client asks, because the table contains these commands themselves. */
 export function featureCommands(table: () => ReadonlyMap<string, Command>): Command[] {
   return [
     {
@@ -67,8 +67,8 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
 }
 
 /**
- * RFC 2389 3.2; TVFS and UTF8 belong to no command (RFC 3659 6, RFC 2640 3.2). Clients that read UTF8 here send UTF-8, many
- * without OPTS UTF8 ON: so it is there only while the session does read and write UTF-8.
+ * The lines of FEAT (RFC 2389 3.2). TVFS and UTF8 belong to no command (RFC 3659 6, RFC 2640 3.2). Clients that read UTF8 here
+ * send UTF-8, many of them without OPTS UTF8 ON, so it is listed only while the session reads and writes UTF-8.
  */
 export function featuresOf(table: ReadonlyMap<string, Command>, session: Session): readonly string[] {
   const features = ['TVFS'];
@@ -100,7 +100,7 @@ function setOption(session: Session, argument: string): Reply {
   }
 }
 
-/** ON and OFF are customary; nothing and NLST are of draft-ietf-ftpext-utf-8-option. */
+/** ON and OFF are customary; an empty value and NLST come from draft-ietf-ftpext-utf-8-option. */
 function setUtf8(session: Session, value: string): Reply {
   switch (value) {
     case 'ON':
@@ -116,7 +116,7 @@ function setUtf8(session: Session, value: string): Reply {
   }
 }
 
-/** `Z` alone, or with settings by name, sets all of them anew; ENGINE is there because clients name the only one there is. */
+/** `Z`, alone or with named settings, resets settings that are not named. ENGINE ZLIB is accepted because clients send it. */
 function setModeOption(session: Session, value: string): Reply {
   const [, settings] = /^Z((?: +(?:LEVEL +[1-9]|ENGINE +ZLIB))*) *$/i.exec(value) ?? [];
   if (settings === undefined) return reply(501, 'OPTS MODE Z takes LEVEL 1 to 9.');

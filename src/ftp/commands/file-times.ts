@@ -1,7 +1,7 @@
 /**
- * The time of a file: MDTM shows it; MFMT, and MDTM and SITE UTIME as older clients use them, set it where the gateway keeps the
- * times of clients. Where it does not, they are refused: a client that believes it has set a time compares with it later, and
- * transfers everything again (docs/decisions/0017-modification-times.md).
+ * Modification times. MDTM shows a file's time. MFMT, and MDTM and SITE UTIME as older clients use them, set it if the gateway
+ * stores client times; otherwise they are refused, because a client that believes it has set a time compares with it later
+ * and transfers everything again (docs/decisions/0017-modification-times.md).
  */
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
@@ -10,15 +10,14 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import { missingPathname, withPathname, type Command } from './command.ts';
+import { missingPathname, permissionDenied, withPathname, type Command } from './command.ts';
 
 const timeNotUnderstood = reply(501, 'The time must be YYYYMMDDhhmmss in UTC.');
-const permissionDenied = reply(550, 'Permission denied.');
-/** To what would set a time in a gateway that shows times of uploads. */
+/** The reply to commands that set a time, if the gateway shows upload times. */
 const timesCannotBeSet = reply(502, 'Times of files cannot be set here.');
 
 export type FileTimeOptions = {
-  /** Whose times files show; only those of clients can be set. */
+  /** The time that files show; only client times can be set. */
   readonly fileTimes: FileTimes;
 };
 
@@ -34,12 +33,12 @@ export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
       access: 'logged-in',
       keepsPending: true,
       handle: (session, login, argument) => {
-        // Setting a time this way is no standard, but older clients know no other.
+        // This way to set a time is not standard, but older clients know no other.
         const [, time, name] = /^(\d{14}(?:\.\d+)?) (.+)$/.exec(argument) ?? [];
-        const isToSet = time !== undefined && name !== undefined;
-        if (isToSet && canSet) return setTime(session, login, time, name, 253);
+        const setsTime = time !== undefined && name !== undefined;
+        if (setsTime && canSet) return setTime(session, login, time, name, 253);
         if (!can(login.user, 'list')) return permissionDenied;
-        return isToSet ? showTimeIfThere(session, login, argument) : showTime(session, login, argument);
+        return setsTime ? showTimeIfThere(session, login, argument) : showTime(session, login, argument);
       },
     },
     {
@@ -47,9 +46,9 @@ export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
       syntax: 'MFMT <SP> YYYYMMDDhhmmss <SP> <pathname>',
       argument: 'pathname',
       source: 'draft-somers-ftp-mfxx 3.1',
-      ...(canSet && { feature: 'MFMT' }),
+      feature: canSet ? 'MFMT' : undefined,
       access: 'logged-in',
-      capability: 'set-time',
+      permission: 'set-time',
       handle: (session, login, argument) => {
         if (!canSet) return timesCannotBeSet;
         const [, time = '', name = ''] = /^(\S+) (.+)$/.exec(argument) ?? [];
@@ -77,14 +76,14 @@ export function setTimeBySite(
   return setTime(session, login, modified.padEnd(14, '0'), pathname, 200);
 }
 
-/** YYYYMMDDhhmmss with an optional fraction, in UTC (RFC 3659 2.3); undefined for what is no time. */
+/** Parses YYYYMMDDhhmmss with an optional fraction, in UTC (RFC 3659 2.3); undefined for anything else. */
 export function parseTime(text: string): Date | undefined {
   const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d+))?$/.exec(text);
   if (match === null) return undefined;
   const [year = 0, month = 0, day = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1, 7).map(Number);
   const milliseconds = Math.trunc(Number(`0.${match[7] ?? '0'}`) * 1000);
   const time = new Date(Date.UTC(year, month - 1, day, hours, minutes, seconds, milliseconds));
-  // A 31st of April, say, would have become another day. Second 60 is a leap second (RFC 3659 2.3).
+  // `Date` turns 31 April, for example, into 1 May. Second 60 is a leap second (RFC 3659 2.3).
   const isReal = time.getUTCMonth() === month - 1 && hours < 24 && minutes < 60 && seconds <= 60;
   return isReal || seconds === 60 ? time : undefined;
 }
@@ -95,7 +94,7 @@ const showTime = withPathname(async ({ signal }, { filesystem }, pathname) => {
   return reply(213, formatTimeValue(modifiedAt));
 });
 
-/** A file may have a name that begins like the command to set a time, as those of cameras and scanners do. */
+/** The name of a file may look like a time and a name, as those of cameras and scanners do. */
 async function showTimeIfThere(session: Session, login: Login, argument: string): Promise<Reply> {
   try {
     return await showTime(session, login, argument);

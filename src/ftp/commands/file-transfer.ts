@@ -1,4 +1,4 @@
-/** The commands that move files: RETR, STOR, APPE, STOU, and REST in front of them. */
+/** File transfers: RETR, STOR, APPE, STOU, and REST before them. */
 import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { reply, type Reply } from './reply.ts';
@@ -10,7 +10,7 @@ import { DataConnectionLost, type Transfer, type TransferSettings } from '../dat
 import type { ByteSink, Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import { missingPathname, type Command } from './command.ts';
+import { withPathname, type Command, type LoginCommand } from './command.ts';
 import { runTransfer } from './run-transfer.ts';
 
 export function fileTransferCommands(settings: TransferSettings): Command[] {
@@ -21,8 +21,8 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'read',
-      handle: (session, login, argument) => retrieve(session, login, argument, settings),
+      permission: 'read',
+      handle: withPathname((session, login, pathname) => retrieve(session, login, settings, pathname)),
     },
     {
       verb: 'STOR',
@@ -30,16 +30,11 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'create',
-      handle: (session, login, argument) => {
-        if (argument === '') return missingPathname;
-        if (namesDirectory(argument)) return fileNameNeeded;
-        return store(session, login, settings, {
-          verb: 'STOR',
-          pathname: resolvePathname(login.workingDirectory, argument),
-          offset: session.restartOffsetBytes,
-        });
-      },
+      permission: 'create',
+      handle: withFilePathname((session, login, pathname) => {
+        const { restartOffsetBytes: offset } = session;
+        return store(session, login, settings, { verb: 'STOR', pathname, offset });
+      }),
     },
     {
       verb: 'APPE',
@@ -47,13 +42,10 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'create',
-      handle: (session, login, argument) => {
-        if (argument === '') return missingPathname;
-        if (namesDirectory(argument)) return fileNameNeeded;
-        const pathname = resolvePathname(login.workingDirectory, argument);
-        return store(session, login, settings, { verb: 'APPE', pathname, offset: 'end' });
-      },
+      permission: 'create',
+      handle: withFilePathname((session, login, pathname) =>
+        store(session, login, settings, { verb: 'APPE', pathname, offset: 'end' }),
+      ),
     },
     {
       verb: 'STOU',
@@ -61,7 +53,7 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3, RFC 1123 4.1.2.9',
       access: 'logged-in',
-      capability: 'create',
+      permission: 'create',
       handle: (session, login, argument) => {
         const pathname = uniquePathname(resolvePathname(login.workingDirectory, argument), argument);
         return store(session, login, settings, { verb: 'STOU', pathname, offset: 0 });
@@ -85,32 +77,35 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
   ];
 }
 
-// `nodir/` would become a file named `nodir`; what was meant is a directory, or a file in it whose name got lost.
+// `nodir/` would become a file named `nodir`. The client meant a directory, or a file in it whose name got lost.
 const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.');
-// In ASCII an offset would count bytes that exist on the wire only (RFC 3659 5.1 leaves it to image transfers).
+// In ASCII an offset would count bytes that exist only on the wire (RFC 3659 5.1 leaves REST to image transfers).
 const resumeNeedsImage = reply(504, 'A restart needs TYPE I.');
 const complete = reply(226, 'Transfer complete.');
+
+/** As `withPathname`, for commands that write a file: refuses pathnames that can only mean a directory. */
+function withFilePathname(handle: Parameters<typeof withPathname>[0]): LoginCommand['handle'] {
+  const handlePathname = withPathname(handle);
+  return (session, login, argument) =>
+    argument !== '' && namesDirectory(argument) ? fileNameNeeded : handlePathname(session, login, argument);
+}
 
 function retrieve(
   session: Session,
   login: Login,
-  argument: string,
   settings: TransferSettings,
+  pathname: Pathname,
 ): Reply | Promise<Reply> {
-  if (argument === '') return missingPathname;
   const offsetBytes = session.restartOffsetBytes;
   const isAscii = session.representationType === 'A';
   if (isAscii && offsetBytes > 0) return resumeNeedsImage;
-  const pathname = resolvePathname(login.workingDirectory, argument);
   return runTransfer(session, login, { verb: 'RETR', pathname }, settings, async (transfer) => {
     const { signal } = transfer;
     const { sizeBytes, content } = await login.filesystem.openDownload(pathname, { offsetBytes, signal });
     const remainingBytes = sizeBytes - offsetBytes;
-    // Clients read the size from the parentheses; of an ASCII transfer nobody knows it beforehand.
+    // Clients read the size from the parentheses. The size of an ASCII transfer is not known in advance.
     const size = isAscii ? '' : ` (${remainingBytes} bytes)`;
-    session.sendPreliminary(
-      reply(150, `Opening ${modeName(session)} mode data connection for ${argument}${size}.`),
-    );
+    session.sendPreliminary(openingReply(session, pathname, size));
     const socket = await transfer.connect();
     await (isAscii
       ? send(transfer, socket, encodeAscii(content))
@@ -138,17 +133,20 @@ function store(
     const upload = await login.filesystem.openUpload(pathname, {
       offset,
       ifExists: verb === 'STOU' || !can(login.user, 'overwrite') ? 'refuse' : 'replace',
-      ...(announcedBytes !== undefined && { announcedBytes }),
+      announcedBytes,
       signal: transfer.signal,
     });
     transfer.keptBytes = upload.keptBytes ?? 0;
     try {
-      session.sendPreliminary(storePreliminary(session, verb, pathname));
+      // RFC 1123 4.1.2.9 prescribes the text for STOU.
+      session.sendPreliminary(
+        verb === 'STOU' ? reply(150, `FILE: ${nameOf(pathname)}`) : openingReply(session, pathname),
+      );
       const socket = await transfer.connect();
       await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
-      await untilEndIsTrusted(transfer, announcedBytes);
+      await waitForControlClose(transfer, announcedBytes);
       transfer.throwIfAborted();
-      // What ALLO announced in ASCII may count line ends either way; in image it is exact, with or without the kept bytes.
+      // In ASCII, ALLO may count line ends either way. In image it is exact, with or without the kept bytes.
       if (!isAscii) requireAnnouncedSize(transfer.movedBytes, offset, announcedBytes);
       await upload.commit();
     } catch (error) {
@@ -161,13 +159,9 @@ function store(
   });
 }
 
-// RFC 1123 4.1.2.9 gives the text of STOU's reply letter by letter.
-function storePreliminary(session: Session, verb: StoreRequest['verb'], pathname: Pathname): Reply {
-  const name = nameOf(pathname);
-  return reply(
-    150,
-    verb === 'STOU' ? `FILE: ${name}` : `Opening ${modeName(session)} mode data connection for ${name}.`,
-  );
+function openingReply(session: Session, pathname: Pathname, size = ''): Reply {
+  const mode = session.representationType === 'A' ? 'ASCII' : 'BINARY';
+  return reply(150, `Opening ${mode} mode data connection for ${nameOf(pathname)}${size}.`);
 }
 
 async function receiveAscii(
@@ -187,19 +181,19 @@ async function receiveAscii(
   if (held.length > 0) await upload.write(held);
 }
 
-/** What nearly every client hands to its kernel in one write; a file up to this size is not cut in its middle. */
+/** Nearly every client writes this much to its kernel in one call, so a file up to this size is not cut in the middle. */
 const oneWriteBytes = 8 * 1024;
-/** A client that has sent its whole file closes its data connection right behind it. */
+/** A client that has sent its whole file closes its data connection within this time. */
 const promptEndMs = 2;
 
 /**
- * A client that dies closes both of its connections, and nothing in a FIN on the data connection tells that from the end of
- * a file. So before an upload is committed a command must have arrived after that FIN, or the gateway looks whether the
- * control connection ends too, which aborts the transfer: for one whole turn of the event loop (one setImmediate may still
- * belong to the turn in which the data connection ended), and for 20 ms unless the end looks intended.
+ * A client that dies closes both of its connections, and its FIN on the data connection looks like the end of a file. So before
+ * an upload is committed, either a command must have arrived after that FIN, or the gateway checks whether the control
+ * connection ends too, which aborts the transfer. It waits one whole turn of the event loop (one setImmediate may still
+ * belong to the turn in which the data connection ended), and 20 ms more unless the end looks intended.
  * See docs/decisions/0007-end-of-an-upload.md.
  */
-async function untilEndIsTrusted(transfer: Transfer, announcedBytes: number | undefined): Promise<void> {
+async function waitForControlClose(transfer: Transfer, announcedBytes: number | undefined): Promise<void> {
   const isPrompt = performance.now() - transfer.lastReceivedAtMs < promptEndMs;
   await setImmediate();
   await setImmediate();
@@ -214,14 +208,14 @@ function requireAnnouncedSize(
   announcedBytes: number | undefined,
 ): void {
   if (announcedBytes === undefined || announcedBytes === receivedBytes) return;
-  // Some clients announce the size of the whole file when they resume it.
+  // Some clients announce the size of the whole file when they resume an upload.
   if (offset === 'end' || announcedBytes === receivedBytes + offset) return;
   throw new DataConnectionLost(
     `ALLO announced ${announcedBytes} bytes, ${receivedBytes} came; nothing was stored.`,
   );
 }
 
-/** Never the name of a file that exists: 64 random bits, in front of the extension so that the type is kept. */
+/** A name that no existing file has: 64 random bits, in front of the extension so that the content type is kept. */
 function uniquePathname(wanted: Pathname, argument: string): Pathname {
   const unique = randomBytes(8).toString('hex');
   if (argument === '' || namesDirectory(argument)) return resolvePathname(wanted, `stou-${unique}`);
@@ -229,8 +223,4 @@ function uniquePathname(wanted: Pathname, argument: string): Pathname {
   const hasExtension = dot > wanted.lastIndexOf('/') + 1;
   const [stem, extension] = hasExtension ? [wanted.slice(0, dot), wanted.slice(dot)] : [wanted, ''];
   return resolvePathname(wanted, `${stem}-${unique}${extension}`);
-}
-
-function modeName(session: Session): string {
-  return session.representationType === 'A' ? 'ASCII' : 'BINARY';
 }

@@ -7,28 +7,28 @@ import { can } from '../../users/user.ts';
 import { missingPathname, withPathname, type Command, type LoginCommand } from './command.ts';
 import { statForResume } from './resume-size.ts';
 
-/** A pathname between quotes, as 257 has it: quotes in it are doubled (RFC 959 appendix II). */
+/** A quoted pathname for 257; quotes in it are doubled (RFC 959 appendix II). */
 export function quote(pathname: Pathname): string {
   return `"${pathname.replaceAll('"', '""')}"`;
 }
 
 export function fileCommands(): Command[] {
   return [
-    ...inBothForms('CWD', 'XCWD', {
+    ...withOlderVerb('CWD', 'XCWD', {
       syntax: 'CWD <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: withPathname(changeDirectory),
     }),
-    ...inBothForms('CDUP', 'XCUP', {
+    ...withOlderVerb('CDUP', 'XCUP', {
       syntax: 'CDUP',
       argument: 'words',
       source: 'RFC 959 4.1.1',
       access: 'logged-in',
       handle: (session, login) => changeDirectory(session, login, parentOf(login.workingDirectory)),
     }),
-    ...inBothForms('PWD', 'XPWD', {
+    ...withOlderVerb('PWD', 'XPWD', {
       syntax: 'PWD',
       argument: 'words',
       source: 'RFC 959 4.1.3',
@@ -36,23 +36,23 @@ export function fileCommands(): Command[] {
       keepsPending: true,
       handle: (_session, login) => reply(257, `${quote(login.workingDirectory)} is the current directory.`),
     }),
-    ...inBothForms('MKD', 'XMKD', {
+    ...withOlderVerb('MKD', 'XMKD', {
       syntax: 'MKD <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'make-directory',
+      permission: 'make-directory',
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         await filesystem.makeDirectory(pathname, { signal });
         return reply(257, `${quote(pathname)} created.`);
       }),
     }),
-    ...inBothForms('RMD', 'XRMD', {
+    ...withOlderVerb('RMD', 'XRMD', {
       syntax: 'RMD <SP> <pathname>',
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'delete',
+      permission: 'delete',
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         await filesystem.removeDirectory(pathname, { signal });
         return reply(250, 'Directory removed.');
@@ -64,7 +64,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'delete',
+      permission: 'delete',
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         await filesystem.removeFile(pathname, { signal });
         return reply(250, 'File deleted.');
@@ -76,7 +76,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'rename',
+      permission: 'rename',
       keepsPending: true,
       handle: withPathname(async ({ signal }, login, pathname) => {
         await login.filesystem.stat(pathname, { signal });
@@ -90,7 +90,7 @@ export function fileCommands(): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'rename',
+      permission: 'rename',
       handle: async ({ signal }, { filesystem, renameFrom, workingDirectory }, argument) => {
         if (argument === '') return missingPathname;
         if (renameFrom === undefined) return reply(503, 'Send RNFR first.');
@@ -109,10 +109,10 @@ export function fileCommands(): Command[] {
       source: 'RFC 3659 4',
       feature: 'SIZE',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       keepsPending: true,
-      // In TYPE A too: counting the bytes after conversion would mean reading the whole file, and clients that ask
-      // then (Python's ftplib among them) want the stored size.
+      // In TYPE A too: counting converted bytes would mean reading the whole file, and clients that ask for the size in
+      // TYPE A (Python's ftplib among them) want the stored size.
       handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
         const { type, sizeBytes } = await statForResume(filesystem, pathname, signal);
         if (type === 'directory') throw new FilesystemError('is-a-directory', `SIZE of ${pathname}`);
@@ -122,8 +122,8 @@ export function fileCommands(): Command[] {
   ];
 }
 
-/** Commands of RFC 959 that have an older name (RFC 1123 4.1.3.1). */
-function inBothForms(verb: string, olderVerb: string, command: Omit<LoginCommand, 'verb'>): Command[] {
+/** Rows for a command of RFC 959 and for its older name (RFC 1123 4.1.3.1). */
+function withOlderVerb(verb: string, olderVerb: string, command: Omit<LoginCommand, 'verb'>): Command[] {
   const syntax = command.syntax.replace(verb, olderVerb);
   return [
     { ...command, verb },
@@ -134,7 +134,8 @@ function inBothForms(verb: string, olderVerb: string, command: Omit<LoginCommand
 async function changeDirectory({ signal }: Session, login: Login, pathname: Pathname): Promise<Reply> {
   const { type } = await login.filesystem.stat(pathname, { signal });
   if (type !== 'directory') {
-    // Who may not list learns of directories, which they must be able to use, but not of files.
+    // Users without permission to list may learn which directories exist, because they must be able to use them, but not which
+    // files exist.
     const kind = can(login.user, 'list') ? 'not-a-directory' : 'not-found';
     throw new FilesystemError(kind, `CWD to ${pathname}`);
   }

@@ -1,8 +1,8 @@
-/** What a client is told of a filesystem's failure: the one place where kinds become replies. */
+/** Maps the kind of a filesystem error to a reply; the only place that does. */
 import { reply, type Reply } from './reply.ts';
 import type { FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
 
-/** Texts hold nothing of the storage behind; many clients look for 550 to know that a file is missing. */
+/** The texts reveal nothing about the storage. Many clients take 550 as the sign of a missing file. */
 const replies: Readonly<Record<FilesystemErrorKind, Reply>> = {
   'not-found': reply(550, 'No such file or directory.'),
   exists: reply(550, 'The name exists already.'),
@@ -15,11 +15,12 @@ const replies: Readonly<Record<FilesystemErrorKind, Reply>> = {
   'invalid-offset': reply(554, 'The restart offset is beyond the end of the file.'),
   'storage-full': reply(552, 'Exceeded storage allocation.'),
   changed: reply(451, 'The file changed during the transfer; try again.'),
-  // A client that appends, or that must not send a file twice, has to look before it tries again.
+  // A client that appends, or that must not send a file twice, has to check before it retries.
   unconfirmed: reply(451, 'The storage did not confirm the file; check whether it was stored.'),
   unavailable: reply(451, 'The storage is not available; try again later.'),
 };
 
+/** The reply to a filesystem error of this kind. */
 export function filesystemReply(kind: FilesystemErrorKind): Reply {
   return replies[kind];
 }

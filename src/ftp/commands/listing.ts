@@ -1,4 +1,4 @@
-/** The commands that list: LIST, NLST and MLSD over a data connection, MLST over the control connection. */
+/** Listings: LIST, NLST and MLSD over a data connection, MLST over the control connection. */
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { encodeText, type TextEncoding } from './text-encoding.ts';
@@ -22,7 +22,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: (session, login, argument) => sendListing(session, login, settings, 'LIST', argument),
     },
     {
@@ -31,7 +31,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: (session, login, argument) => sendListing(session, login, settings, 'NLST', argument),
     },
     {
@@ -40,7 +40,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       argument: 'pathname',
       source: 'RFC 3659 7',
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: (session, login, argument) => sendFacts(session, login, settings, argument),
     },
     {
@@ -50,7 +50,7 @@ export function listingCommands(settings: TransferSettings): Command[] {
       source: 'RFC 3659 7',
       feature: ({ selectedFacts }) => `MLST ${formatFactFeature(selectedFacts)}`,
       access: 'logged-in',
-      capability: 'list',
+      permission: 'list',
       handle: async (session, login, argument) => {
         const pathname = resolvePathname(login.workingDirectory, argument);
         const entry = await statForResume(login.filesystem, pathname, session.signal);
@@ -62,8 +62,8 @@ export function listingCommands(settings: TransferSettings): Command[] {
 }
 
 /**
- * The lines of `STAT <pathname>` (RFC 959 4.1.3), which are those of LIST, without line ends; at most `maxLines`, because they
- * travel in one reply.
+ * The lines of `STAT <pathname>` (RFC 959 4.1.3), which are those of LIST without line ends; at most `maxLines`, because one
+ * reply carries them all.
  */
 export async function statLines(
   login: Login,
@@ -167,7 +167,7 @@ async function* encodePages(
   }
 }
 
-/** As `ls -R` shows it: the directory itself, then each one below it under a heading. */
+/** As `ls -R`: the entries of the directory, then those of each directory below it under a heading. */
 async function* encodeTree(
   { filesystem }: Login,
   listing: Listing,

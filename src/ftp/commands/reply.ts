@@ -1,4 +1,4 @@
-/** A reply on the control connection (RFC 959 section 4.2), and its form on the wire. Pure. */
+/** Replies on the control connection (RFC 959 section 4.2) and their format on the wire. Pure. */
 
 export type Reply = {
   readonly code: number;
@@ -11,8 +11,8 @@ export function reply(code: number, text: string | readonly string[]): Reply {
 }
 
 /**
- * The reply as it is sent. Of several lines the first carries `code-`, the last `code `, those between begin with a
- * space, so that none of them can be taken for the end (RFC 959 4.2; RFC 2389 3.2 and RFC 3659 7.2 ask for the space).
+ * The text to send. The first of several lines begins with `code-`, the last with `code `, and the lines between with a space,
+ * so that none of them looks like the last one (RFC 959 4.2; RFC 2389 3.2 and RFC 3659 7.2 require the space).
  */
 export function formatReply({ code, text }: Reply): string {
   if (typeof text === 'string') return `${code} ${oneLine(text)}\r\n`;
@@ -25,7 +25,7 @@ export function formatReply({ code, text }: Reply): string {
     .join('');
 }
 
-// A name from a client or a bucket must never end a reply line early and forge the next one.
+// A name from a client or a bucket must not be able to end a reply line and forge the next one.
 function oneLine(text: string): string {
   return text.replace(/[\r\n\0]/g, '?');
 }

@@ -1,11 +1,11 @@
-/** SIZE and MLST as clients use them before a restart (RFC 3659 section 4 and 5.4): how much the server has of a file. */
+/** The size that SIZE and MLST show to a client that wants to resume (RFC 3659 section 4 and 5.4). */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Entry, Filesystem } from '../../filesystem/filesystem.ts';
 import { nameOf, type Pathname } from '../../filesystem/pathname.ts';
 
 /**
- * The entry, with the length of the user's own interrupted upload in place of the file's where there is one: the offset from
- * which STOR and APPE go on. The file itself stays as it is.
+ * The entry of a file. If the user has an abandoned upload of that name, the entry has its size instead of the file's: the
+ * offset at which STOR and APPE resume it. The file itself stays unchanged.
  */
 export async function statForResume(
   filesystem: Filesystem,

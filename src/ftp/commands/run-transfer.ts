@@ -62,7 +62,7 @@ function failureReply(transfer: Transfer, error: unknown, settings: TransferSett
       return reply(426, 'Connection closed; transfer aborted.');
     case 'stall-timeout': {
       const seconds = Math.ceil(settings.stallTimeoutMs / 1000);
-      return reply(426, `No data moved for ${seconds} seconds; transfer aborted.`);
+      return reply(426, `No data moved for ${seconds} s; transfer aborted.`);
     }
     case 'drain':
       return reply(426, 'The gateway is stopping; transfer aborted.');

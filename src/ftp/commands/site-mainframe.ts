@@ -1,14 +1,14 @@
 /**
- * The SITE parameters of z/OS (z/OS Communications Server: IP User's Guide and Commands, "SIte subcommand"). Its clients send
- * them in front of every file they store, unless told otherwise (SENDSITE), and scripts that run with EXIT stop at a refusal.
- * What they say of records, blocks and volumes has no meaning for an object, so they are accepted where ignoring them leaves
- * the meaning of the transfers that follow as it is. Pure.
+ * The SITE parameters of z/OS (z/OS Communications Server: IP User's Guide and Commands, "SIte subcommand"). z/OS clients send
+ * them before every file they store, unless configured otherwise (SENDSITE), and scripts that run with EXIT stop at a
+ * negative reply. Records, blocks and volumes have no meaning for an object, so parameters are accepted as long as ignoring
+ * them does not change the meaning of the transfers that follow. Pure.
  */
 import { reply, type Reply } from './reply.ts';
 
 /**
- * As the guide writes them: the letters in upper case are the shortest abbreviation. CHMOD is a command of its own. Left out
- * are parameters that ask for an answer or an action (QDISK, DEBUG, DUMP), and those of DB2 and JES, which serve no purpose
+ * In the guide's notation: the upper-case letters are the shortest abbreviation. CHMOD is a subcommand of its own. Not listed
+ * are parameters that request information or an action (QDISK, DEBUG, DUMP), and those of DB2 and JES, which have no purpose
  * without FILETYPE=SQL or FILETYPE=JES.
  */
 const ignoredParameters = [
@@ -82,8 +82,8 @@ const ignoredParameters = [
 
 type Parameter = { readonly shortest: string; readonly name: string };
 
-const parametersThatMatter: readonly (Parameter & { readonly accepted: string })[] = [
-  // JES submits the next file as a job, SQL takes it for a query.
+const restrictedParameters: readonly (Parameter & { readonly accepted: string })[] = [
+  // JES submits the next file as a job, SQL runs it as a query.
   { ...parameter('FILEtype'), accepted: 'SEQ' },
   { ...parameter('UNIXFILETYPE'), accepted: 'FILE' },
 ];
@@ -91,14 +91,14 @@ const parameters: readonly Parameter[] = ignoredParameters.map(parameter);
 
 const ignored = reply(200, 'SITE parameters of z/OS have no meaning here; nothing was changed.');
 
-/** The line of SITE HELP about them. */
+/** Their line in SITE HELP. */
 export const mainframeHelp = 'SITE LRECL=80 and other parameters of z/OS: accepted, nothing is changed';
 
 /**
- * The reply to SITE with parameters of z/OS; undefined where the first word is none of them. Unknown words behind it are named
- * and do not make it fail, as on z/OS (message 200-: Unrecognized parameter).
+ * The reply to SITE with parameters of z/OS; undefined if the first word is not one of them. Unknown words after it are named
+ * in the reply and are no error, as on z/OS (message 200-: Unrecognized parameter).
  */
-export function answerMainframe(argument: string): Reply | undefined {
+export function mainframeReply(argument: string): Reply | undefined {
   const words = argument
     .replace(/ *= */g, '=')
     .split(' ')
@@ -107,12 +107,12 @@ export function answerMainframe(argument: string): Reply | undefined {
   for (const [index, word] of words.entries()) {
     const [name = '', ...rest] = word.toUpperCase().split('=');
     const value = rest.join('=');
-    const strict = parametersThatMatter.find((known) => isCalled(known, name));
-    if (strict !== undefined) {
-      if (value === strict.accepted) continue;
-      return reply(504, `${strict.name}=${value} is not available here; nothing was changed.`);
+    const restricted = restrictedParameters.find((known) => matches(known, name));
+    if (restricted !== undefined) {
+      if (value === restricted.accepted) continue;
+      return reply(504, `${restricted.name}=${value} is not available here; nothing was changed.`);
     }
-    // FIXrecfm, VARrecfm and UMask have their number in a word of its own.
+    // FIXrecfm, VARrecfm and UMask have their number in a separate word.
     if (isParameter(name) || (index > 0 && /^\d+$/.test(word))) continue;
     if (index === 0) return undefined;
     unknown.push(word);
@@ -128,9 +128,9 @@ function parameter(written: string): Parameter {
 
 function isParameter(name: string): boolean {
   const positive = name.startsWith('NO') ? name.slice(2) : name;
-  return parameters.some((known) => isCalled(known, name) || isCalled(known, positive));
+  return parameters.some((known) => matches(known, name) || matches(known, positive));
 }
 
-function isCalled({ shortest, name }: Parameter, word: string): boolean {
+function matches({ shortest, name }: Parameter, word: string): boolean {
   return word.length >= shortest.length && name.startsWith(word);
 }

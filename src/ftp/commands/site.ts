@@ -1,12 +1,12 @@
-/** SITE: what clients expect of UNIX servers beyond the standard (RFC 959 4.1.3). */
+/** SITE (RFC 959 4.1.3): the subcommands that clients expect of a UNIX server. */
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
 import { can } from '../../users/user.ts';
-import { missingPathname, type Command } from './command.ts';
+import { missingPathname, permissionDenied, type Command } from './command.ts';
 import { type FileTimeOptions, setTimeBySite } from './file-times.ts';
-import { answerMainframe, mainframeHelp } from './site-mainframe.ts';
+import { mainframeReply, mainframeHelp } from './site-mainframe.ts';
 
 type SiteCommand = {
   readonly syntax: string;
@@ -41,17 +41,17 @@ export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
         const [, name = '', rest = ''] = /^ *([^ ]+)(?: (.*))?$/.exec(argument) ?? [];
         const command = siteCommands.get(name.toUpperCase());
         if (command !== undefined) return command.handle(session, login, rest, fileTimes);
-        return answerMainframe(argument) ?? unknownCommand(name);
+        return mainframeReply(argument) ?? unknownCommand(name);
       },
     },
   ];
 }
 
-// Objects have no modes. Clients that copy the modes of their own files must not fail over it.
+// Objects have no modes, but clients that copy the modes of their own files must not fail because of that.
 async function changeMode({ signal }: Session, login: Login, argument: string): Promise<Reply> {
   const [, , name = ''] = /^ *([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
   if (name === '') return missingPathname;
-  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
+  if (!can(login.user, 'list')) return permissionDenied;
   await login.filesystem.stat(resolvePathname(login.workingDirectory, name), { signal });
   return reply(200, 'Files have no modes here; nothing was changed.');
 }

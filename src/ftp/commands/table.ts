@@ -1,4 +1,7 @@
-/** The command table: every command of every part, by verb. */
+/**
+ * The command table: every command by verb. docs/rfc-compliance.md shows all of them on one page, with their permissions and what
+ * they do during a transfer.
+ */
 import type { PassivePorts } from '../data/passive-ports.ts';
 import type { TransferSettings } from '../data/transfer.ts';
 import { reply } from './reply.ts';
@@ -23,7 +26,7 @@ export type CommandOptions = ArgumentOptions &
   FileTimeOptions &
   TransferSettings & { readonly passivePorts: PassivePorts; readonly runStock: RunStock };
 
-/** In the order in which docs/rfc-compliance.md lists them. Throws where two parts claim one verb. */
+/** Builds the table, in the order of docs/rfc-compliance.md. Throws if two rows have the same verb. */
 export function commandTable(options: CommandOptions): ReadonlyMap<string, Command> {
   const table = new Map<string, Command>();
   const commands = [
@@ -32,7 +35,7 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
     ...statusCommands(options.runStock),
     ...transferParameterCommands(),
     ...dataConnectionCommands(options),
-    ...protectedWhereRequired(options, [...fileTransferCommands(options), ...listingCommands(options)]),
+    ...withRequiredProtection(options, [...fileTransferCommands(options), ...listingCommands(options)]),
     ...fileCommands(),
     ...fileTimeCommands(options),
     ...checksumCommands(),
@@ -47,11 +50,11 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
 }
 
 const protectionFirst = reply(521, 'Data connections must be protected here: send PBSZ 0 and PROT P first.');
-/** Of the commands that move data, those that need no data connection. */
+/** Transfer and listing commands that need no data connection. */
 const withoutData: ReadonlySet<string> = new Set(['REST', 'MLST']);
 
-/** RFC 4217 10.2: 521 where a data connection cannot be made at the protection level in force. */
-function protectedWhereRequired({ tls }: LoginOptions, commands: readonly Command[]): readonly Command[] {
+/** RFC 4217 10.2: 521 if data connections at the current protection level are not allowed. */
+function withRequiredProtection({ tls }: LoginOptions, commands: readonly Command[]): readonly Command[] {
   if (tls !== 'required') return commands;
   return commands.map((command) => {
     if (command.access === 'anyone' || withoutData.has(command.verb)) return command;

@@ -191,7 +191,7 @@ export class CommandLoop {
       if (command.access === 'anyone') return command.handle(session, argument);
       if (session.loginState.step !== 'logged-in') return loginFirst;
       const { login } = session.loginState;
-      if (command.capability !== undefined && !can(login.user, command.capability)) return permissionDenied;
+      if (command.permission !== undefined && !can(login.user, command.permission)) return permissionDenied;
       return command.handle(session, login, argument);
     } catch (error) {
       return this.#failure(error);

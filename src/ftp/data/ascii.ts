@@ -1,13 +1,13 @@
 /**
- * TYPE A (RFC 959 3.1.1.1): lines end in CR LF on the wire and in LF in the file. Both directions work on pieces as they
- * come, with one byte of memory; a piece that needs no change is passed on uncopied. Pure.
+ * TYPE A (RFC 959 3.1.1.1): lines end in CR LF on the wire and in LF in the file. Both directions convert chunk by chunk and
+ * remember one byte between chunks; a chunk that needs no change is returned without a copy. Pure.
  */
 
 const cr = 0x0d;
 const lf = 0x0a;
 const nothing = new Uint8Array(0);
 
-/** Received bytes to file bytes: CR LF becomes LF; a CR that no LF follows is kept. */
+/** Received bytes to file bytes: CR LF becomes LF; a CR without LF is kept. */
 export class AsciiDecoder {
   #heldCr = false;
 
@@ -27,7 +27,7 @@ export class AsciiDecoder {
     return decoded.subarray(0, length);
   }
 
-  /** What was held back at the end of the last piece. */
+  /** A CR at the end of the last chunk, held back until now. */
   end(): Uint8Array {
     const held = this.#heldCr;
     this.#heldCr = false;
@@ -35,7 +35,7 @@ export class AsciiDecoder {
   }
 }
 
-/** File bytes to sent bytes: LF becomes CR LF; an LF that follows a CR already is left alone. */
+/** File bytes to sent bytes: LF becomes CR LF; an LF after a CR stays as it is. */
 export class AsciiEncoder {
   #lastWasCr = false;
 
@@ -66,7 +66,7 @@ export class AsciiEncoder {
   }
 }
 
-/** Encodes a whole stream. */
+/** Encodes a stream of file bytes. */
 export async function* encodeAscii(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const encoder = new AsciiEncoder();
   for await (const bytes of content) yield encoder.encode(bytes);

@@ -1,20 +1,28 @@
 import type { Socket } from 'node:net';
 
 /**
- * Where a session's next data connection comes from: the port lease of its last PASV or EPSV, or the target of its last
- * PORT or EPRT. It serves one transfer.
+ * The origin of a session's next data connection: the port lease of its last PASV or EPSV, or the target of its last PORT or
+ * EPRT. It serves one transfer.
  */
 export type DataConnectionSource = {
   /**
-   * The raw TCP socket, paused, with nothing read from it. For a lease the connection may have come before this call.
-   * Rejects with `DataConnectionError` when none comes in time, and stops when the signal aborts.
+   * Resolves to the raw TCP socket, paused and unread. For a lease the client may have connected before this call.
+   * Rejects with `DataConnectionError` on a timeout, and when the signal aborts.
    */
   open(signal: AbortSignal): Promise<Socket>;
-  /** Gives the lease back, or closes a connection that came and was not opened. Idempotent. */
+  /** Releases the lease, or closes a connection that was accepted and not opened. Idempotent. */
   close(): void;
 };
 
-/** No data connection could be had; the client is told 425 and `message`, which holds nothing private. */
+/** No data connection could be established. The client gets 425 with `message`, which contains nothing private. */
 export class DataConnectionError extends Error {
   override readonly name = 'DataConnectionError';
+}
+
+/**
+ * Listener for errors of data sockets before and after their transfer, which has listeners of its own. Without any listener an
+ * 'error' event would end the process.
+ */
+export function ignoreSocketError(): void {
+  // The socket is closed, or about to be; there is nothing to do.
 }

@@ -1,13 +1,13 @@
 /**
- * TLS on a data connection (RFC 4217 section 9): the server's side of the handshake, with the control connection's own
- * context, so that a client can resume the control connection's session and nobody else's.
+ * TLS on a data connection (RFC 4217 section 9): the server's side of the handshake. It uses the control connection's own
+ * context, so that a client can resume the TLS session of its control connection and no other.
  */
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import type { DataResumption } from '../../tls/context.ts';
 import { DataConnectionError } from './data-connection-source.ts';
 
-/** The client's data connection is not protected as it must be; the client is told 522 and `message`. */
+/** The data connection is not protected as required. The client gets 522 with `message`. */
 export class DataProtectionError extends Error {
   override readonly name = 'DataProtectionError';
 }
@@ -18,10 +18,10 @@ export type ProtectionOptions = {
   readonly handshakeTimeoutMs: number;
 };
 
-/** Bytes of a TLS record's header (RFC 8446 5.1); a peer that sent fewer has not begun a handshake. */
+/** Size of a TLS record header (RFC 8446 5.1). A peer that sent less has not begun a handshake. */
 const recordHeaderBytes = 5;
 
-/** What OpenSSL makes of a first record that is none: other protocols, or the first bytes of a file. */
+/** OpenSSL's errors for first bytes that are no TLS record: another protocol, or the beginning of a file. */
 const clearTextErrors: ReadonlySet<string | undefined> = new Set([
   'ERR_SSL_WRONG_VERSION_NUMBER',
   'ERR_SSL_HTTP_REQUEST',
@@ -29,12 +29,12 @@ const clearTextErrors: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Takes the socket over and resolves when the handshake is done. Called after the 150 reply, because most clients begin
- * their handshake only then. The socket is destroyed when it rejects, with `DataConnectionError` for a handshake that
- * failed or never began, and `DataProtectionError` for a session that was not resumed though it had to be.
+ * Takes over the socket and resolves when the handshake is done. Called after the 150 reply, because most clients begin their
+ * handshake only then. Destroys the socket before it rejects: with `DataConnectionError` if the handshake failed or never
+ * began, with `DataProtectionError` if the session had to be resumed and was not.
  *
- * A client with nothing to send ends its side in one piece with its last handshake record. So the socket this resolves to
- * may have ended (`readableEnded`), or be closed, already: whoever takes it over asks for that before waiting for events.
+ * A client with nothing to send may end its side in the same segment as its last handshake record. So the returned socket may
+ * have ended (`readableEnded`) or closed already: callers check that before they wait for events.
  */
 export function protectDataConnection(
   socket: Socket,
@@ -58,11 +58,11 @@ export function protectDataConnection(
       const isClearText = socket.bytesRead < recordHeaderBytes || clearTextErrors.has(errorCode);
       fail(new DataConnectionError(isClearText ? inClear : handshakeFailed));
     };
-    // The connection is half-open by design, so the end of the client's side closes nothing by itself.
+    // The socket allows half-open connections, so the end of the client's side does not close it.
     const onEnd = onClose;
     const timer = setTimeout(() => {
       const seconds = Math.ceil(handshakeTimeoutMs / 1000);
-      const tooLong = `The TLS handshake of the data connection took over ${seconds} seconds.`;
+      const tooLong = `The TLS handshake of the data connection took over ${seconds} s.`;
       fail(new DataConnectionError(socket.bytesRead === 0 ? inClear : tooLong));
     }, handshakeTimeoutMs);
     // An error is followed by 'close', here and in a transfer.
@@ -78,8 +78,8 @@ export function protectDataConnection(
         );
         return;
       }
-      // 'secure' is emitted in the middle of OpenSSL's last step. Bytes written there overtake the session tickets of
-      // TLS 1.3, and an end() right after them sends no close_notify.
+      // 'secure' is emitted in the middle of OpenSSL's last step. Bytes written there would overtake the session tickets of
+      // TLS 1.3, and an end() right after them would send no close_notify.
       setImmediate(() => {
         if (hidesReset(secured)) fail(new DataConnectionError(handshakeFailed));
         else resolve(secured);
@@ -89,10 +89,10 @@ export function protectDataConnection(
 }
 
 /**
- * Whether the connection was reset under the server's last handshake record: the write that failed has taken the error from
- * the kernel, and what is read next is the end of the stream, which would be that of a whole, empty upload. A reset
- * connection has no peer any more (getpeername(2): ENOTCONN); one that the client has merely ended still has. Only a full
- * handshake of TLS 1.2 ends with a write of the server (RFC 5246 7.3).
+ * Whether the connection was reset while the server wrote its last handshake record. The failed write consumed the kernel's
+ * error, so the next read would return the end of the stream, as for a complete, empty upload. A reset connection has no peer
+ * (getpeername(2): ENOTCONN); one that the client has only ended still has. Only a full handshake of TLS 1.2 ends with a
+ * write of the server (RFC 5246 7.3).
  */
 function hidesReset(secured: TLSSocket): boolean {
   const isServerLast = secured.getProtocol() !== 'TLSv1.3' && !secured.isSessionReused();
@@ -101,5 +101,5 @@ function hidesReset(secured: TLSSocket): boolean {
 
 const handshakeFailed = 'The TLS handshake of the data connection failed.';
 
-/** Clients that speak implicit TLS and never say PROT are the usual case. */
+/** Usually the client uses implicit TLS and never sends PROT. */
 const inClear = 'A data connection came, but in clear; this session protects them with TLS (PROT P).';

@@ -1,15 +1,20 @@
 /**
- * The passive ports. All of them listen from start to stop; a port carries many transfers, because a session needs it
- * only between its 227 or 229 reply and the moment the client's connection is accepted. That claim is a lease.
- * Why leases are kept by client address, and what happens when one address needs more of them than there are ports:
+ * The passive ports. All of them listen from start to stop. One port carries many transfers, because a session needs it only
+ * from its 227 or 229 reply until the client's connection is accepted. That claim is a lease.
+ * Why leases are kept by client address, and what happens when one address needs more leases than there are ports:
  * docs/decisions/0002-passive-port-leases.md.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { getSystemErrorMap } from 'node:util';
 import { takesOperationsReserve } from '../../util/descriptors.ts';
+import { addAbortListener } from 'node:events';
 import type { Observe } from '../../observability/event.ts';
-import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
+import {
+  DataConnectionError,
+  ignoreSocketError,
+  type DataConnectionSource,
+} from './data-connection-source.ts';
 import { foldIpv4Mapped } from '../../net/ip-address.ts';
 import { PortLease, type LeaseHolder } from './port-lease.ts';
 
@@ -19,7 +24,7 @@ export type PassivePortsOptions = {
   readonly ports: readonly number[];
   /** How long a lease waits for its connection, from the PASV or EPSV and again from the transfer command's 150. */
   readonly dataConnectionTimeoutMs: number;
-  /** How long a PASV or EPSV waits in line for a port. */
+  /** How long a PASV or EPSV waits for a free port. */
   readonly leaseWaitMs: number;
   readonly observe: Observe;
 };
@@ -29,15 +34,15 @@ export type PassiveLease = DataConnectionSource & { readonly port: number };
 type PassivePort = {
   readonly number: number;
   readonly server: Server;
-  /** The leases that wait on it, of all addresses. */
+  /** The leases that wait for a connection to it, of all client addresses. */
   readonly leases: Set<PortLease>;
-  /** Order number of its last lease: the port that rested longest is leased next. */
+  /** Sequence number of its last lease. The port with the lowest one is leased next. */
   lastLease: number;
 };
 
 type Waiter = { readonly holder: LeaseHolder; grant(lease: PortLease): void; readonly signal: AbortSignal };
 
-/** What one client address holds and waits for; dropped when both are empty. */
+/** The leases and waiting requests of one client address; removed when both are empty. */
 type Claims = { readonly leases: Map<number, PortLease>; readonly waiting: Set<Waiter> };
 
 // More than the kernel's own bound (4,096 on Linux) has no effect; fewer would drop SYNs when 1,000 clients start at once.
@@ -54,7 +59,7 @@ export class PassivePorts {
     this.#options = options;
   }
 
-  /** Opens every port, or none: rejects with an error that names the port that could not be had. */
+  /** Opens every port or none: rejects with an error that names each port that cannot be opened. */
   static async open(options: PassivePortsOptions): Promise<PassivePorts> {
     const passivePorts = new PassivePorts(options);
     const opened = await Promise.allSettled(options.ports.map((port) => passivePorts.#listen(port)));
@@ -69,12 +74,12 @@ export class PassivePorts {
     return passivePorts;
   }
 
-  /** The ports that listen, in ascending order. */
+  /** The listening ports in ascending order. */
   get ports(): readonly number[] {
     return this.#ports.map(({ number }) => number);
   }
 
-  /** Leases that wait for their connection, and requests that wait for a lease: what a gauge shows. */
+  /** Leases that wait for their connection, and requests that wait for a lease, for gauges. */
   get usage(): { readonly leases: number; readonly waiting: number } {
     let leases = 0;
     let waiting = 0;
@@ -86,9 +91,9 @@ export class PassivePorts {
   }
 
   /**
-   * Leases a port to a session; its previous lease, with any connection that nobody opened, ends first. Where the
-   * client's address holds a lease on every port, waits in line. Rejects with `DataConnectionError` after `leaseWaitMs`,
-   * or when the signal (the session's) aborts; the same signal ends the lease later.
+   * Leases a port to a session, after ending its previous lease together with any connection that was not opened. Queues
+   * while the client's address holds a lease on every port. Rejects with `DataConnectionError` after `leaseWaitMs`, or when
+   * the signal (the session's) aborts; the same signal ends the lease later.
    */
   async lease(holder: LeaseHolder, signal: AbortSignal): Promise<PassiveLease> {
     this.#leaseOfSession.get(holder.id)?.close();
@@ -96,15 +101,15 @@ export class PassivePorts {
     const claims = this.#claimsOf(holder.clientAddress);
     const port = claims.waiting.size === 0 ? this.#freePort(claims) : undefined;
     return port === undefined
-      ? this.#waitInLine(claims, holder, signal)
+      ? this.#queue(claims, holder, signal)
       : this.#grant(claims, port, holder, signal);
   }
 
-  /** Stops listening and ends every lease. Connections already handed to a transfer are its own, and not waited for. */
+  /** Stops listening and ends every lease. Does not wait for connections that transfers have opened. */
   async close(): Promise<void> {
     for (const lease of this.#leaseOfSession.values()) lease.close();
     for (const { server } of this.#ports) server.close();
-    // The listening sockets are closed at the end of this turn; their servers report it only after their connections.
+    // The listening sockets close at the end of this turn; 'close' events come only after those of their connections.
     await setImmediate();
   }
 
@@ -130,13 +135,12 @@ export class PassivePorts {
   }
 
   #accept(port: PassivePort, socket: Socket): void {
-    // Whatever a peer does to this socket later, no error event may go unheard.
-    socket.on('error', ignore);
-    // A peer that has reset the connection already has no address any more (getpeername(2) fails).
+    socket.on('error', ignoreSocketError);
+    // A connection that its peer has reset already has no address (getpeername(2) fails).
     const address = socket.remoteAddress === undefined ? undefined : foldIpv4Mapped(socket.remoteAddress);
     const lease = address === undefined ? undefined : this.#claims.get(address)?.leases.get(port.number);
     if (lease === undefined) {
-      // Among several leases there is no telling whose it was.
+      // With several leases it is unknown which one the connection was meant for.
       const [onlyLease] = port.leases;
       if (address === undefined && port.leases.size === 1) onlyLease?.reportReset();
       this.#options.observe({
@@ -165,7 +169,7 @@ export class PassivePorts {
   }
 
   // The port that was leased longest ago: load spreads, and a connection that comes too late for its own lease is least
-  // likely to meet another one.
+  // likely to be taken for that of another lease.
   #freePort({ leases }: Claims): PassivePort | undefined {
     let free: PassivePort | undefined;
     for (const port of this.#ports) {
@@ -206,11 +210,11 @@ export class PassivePorts {
     if (claims.leases.size === 0 && claims.waiting.size === 0) this.#claims.delete(address);
   }
 
-  #waitInLine(claims: Claims, holder: LeaseHolder, signal: AbortSignal): Promise<PortLease> {
+  #queue(claims: Claims, holder: LeaseHolder, signal: AbortSignal): Promise<PortLease> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         clearTimeout(timer);
-        signal.removeEventListener('abort', leave);
+        abortListener[Symbol.dispose]();
       };
       const giveUp = (error: DataConnectionError): void => {
         settle();
@@ -218,7 +222,6 @@ export class PassivePorts {
         this.#dropIfEmpty(claims, holder.clientAddress);
         reject(error);
       };
-      const leave = (): void => giveUp(new DataConnectionError('The session has ended.'));
       const waiter: Waiter = {
         holder,
         signal,
@@ -236,12 +239,10 @@ export class PassivePorts {
           ),
         );
       }, this.#options.leaseWaitMs);
-      signal.addEventListener('abort', leave);
+      const abortListener = addAbortListener(signal, () => {
+        giveUp(new DataConnectionError('The session has ended.'));
+      });
       claims.waiting.add(waiter);
     });
   }
-}
-
-function ignore(): void {
-  // Errors of a data connection are seen where it is used; before and after, nobody needs them.
 }

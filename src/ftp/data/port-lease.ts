@@ -1,32 +1,35 @@
-/** One session's claim on one passive port, and the connection that fulfilled it until a transfer opens it. */
+/** One session's claim on one passive port, and the accepted connection until a transfer opens it. */
+import { addAbortListener } from 'node:events';
 import type { Socket } from 'node:net';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
 
-/** Who asks for a port. */
+/** The session that leases a port. */
 export type LeaseHolder = {
-  /** The session's. */
+  /** The session's id. */
   readonly id: string;
   /** The address its data connection will come from. */
   readonly clientAddress: string;
-  /** Whether a command is under way: then it is the gateway that keeps the client waiting, and not the other way round. */
+  /** Whether a command is running. Then the client waits for the gateway, not the gateway for the client. */
   readonly isExecuting: boolean;
 };
 
 type LeaseEvents = {
-  /** The port is free again: the connection came, or the lease ended. Called once. */
+  /** The port is free again: its connection was accepted, or the lease ended. Called once. */
   released(): void;
-  /** Nothing is left of the lease: its connection was opened or closed, or none came. Called once. */
+  /** The lease is over: its connection was opened or closed, or none came. Called once. */
   ended(): void;
 };
 
+/** A transfer that waits for the connection. */
 type Opening = {
   readonly resolve: (socket: Socket) => void;
   readonly reject: (error: DataConnectionError) => void;
+  readonly abortListener: Disposable;
 };
 
 /**
- * How long a lease goes on waiting when a connection to its port was reset before it could be accepted. The client's own
- * was it most likely, but a reset connection has no address any more, and a stranger's must not end the lease at once.
+ * How long a lease still waits after a connection to its port was reset before it could be accepted. Most likely it was the
+ * client's own, but a reset connection has no address, and another host's must not end the lease immediately.
  */
 const waitAfterResetMs = 1_000;
 
@@ -59,7 +62,7 @@ export class PortLease implements DataConnectionSource {
     sessionSignal.addEventListener('abort', this.#endWithSession);
   }
 
-  /** Takes the connection that the lease waits for; from now on the port is free for others. */
+  /** Accepts the connection that the lease waits for; the port is then free for other leases. */
   accept(socket: Socket): void {
     this.#state = 'connected';
     clearTimeout(this.#timer);
@@ -71,7 +74,7 @@ export class PortLease implements DataConnectionSource {
   /** A connection, presumably the client's, was reset before it could be accepted. */
   reportReset(): void {
     this.#wasReset = true;
-    if (this.#opening !== undefined) this.#startClock();
+    if (this.#opening !== undefined) this.#startTimer();
   }
 
   open(signal: AbortSignal): Promise<Socket> {
@@ -84,29 +87,21 @@ export class PortLease implements DataConnectionSource {
         reject(new DataConnectionError(this.#failure));
         return;
       }
-      const stop = (): void => this.#end('The transfer was aborted before its data connection came.');
-      signal.addEventListener('abort', stop);
-      this.#opening = {
-        resolve: (socket) => {
-          signal.removeEventListener('abort', stop);
-          resolve(socket);
-        },
-        reject: (error) => {
-          signal.removeEventListener('abort', stop);
-          reject(error);
-        },
-      };
-      // Many clients connect only when they have read the 150, which comes right before this call.
-      this.#startClock();
+      const abortListener = addAbortListener(signal, () => {
+        this.#end('The transfer was aborted before its data connection came.');
+      });
+      this.#opening = { resolve, reject, abortListener };
+      // Many clients connect only when they have read the 150, which was sent right before this call.
+      this.#startTimer();
     });
   }
 
-  /** @param failure what the client is told where it goes on to use the lease. */
+  /** @param failure text of the reply if a transfer command still tries to use the lease. */
   close(failure = 'The data connection has been closed; send PASV or EPSV first.'): void {
     this.#end(failure);
   }
 
-  #startClock(): void {
+  #startTimer(): void {
     clearTimeout(this.#timer);
     const timeoutMs = this.#wasReset ? Math.min(waitAfterResetMs, this.#timeoutMs) : this.#timeoutMs;
     this.#timer = setTimeout(this.#expire, timeoutMs);
@@ -114,7 +109,7 @@ export class PortLease implements DataConnectionSource {
 
   readonly #expire = (): void => {
     if (this.#opening === undefined && this.#holder.isExecuting) {
-      // A transfer waits for the storage, and its client perhaps for the 150.
+      // The command waits for the storage, and its client perhaps for the 150.
       this.#timer.refresh();
       return;
     }
@@ -122,7 +117,7 @@ export class PortLease implements DataConnectionSource {
     this.#end(
       this.#wasReset
         ? 'The data connection was reset before it was accepted; send PASV or EPSV first.'
-        : `No data connection came within ${seconds} seconds; send PASV or EPSV first.`,
+        : `No data connection came within ${seconds} s; send PASV or EPSV first.`,
     );
   };
 
@@ -151,6 +146,7 @@ export class PortLease implements DataConnectionSource {
 
   #finish(): void {
     this.#state = 'over';
+    this.#opening?.abortListener[Symbol.dispose]();
     this.#opening = undefined;
     clearTimeout(this.#timer);
     this.#sessionSignal.removeEventListener('abort', this.#endWithSession);

@@ -1,4 +1,4 @@
-/** From the client to the storage: hands every byte of the data connection on, no faster than the storage takes it. */
+/** From the client to the storage: writes the bytes of the data connection to a sink, no faster than the sink takes them. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { ByteSink } from '../../filesystem/filesystem.ts';
@@ -6,9 +6,8 @@ import { Inflater } from './mode-z.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
 
 /**
- * Receives until the client has closed its side in order, and closes the connection then, before anybody is told 226.
- * Rejects with `DataConnectionLost` for every other end, or with what broke the sink. In MODE Z the sink is given inflated
- * bytes.
+ * Receives until the client has closed its side in order, then closes the connection, before the 226 is sent. Rejects with
+ * `DataConnectionLost` for every other end, or with what broke the sink. In MODE Z the sink gets inflated bytes.
  */
 export function receive(transfer: Transfer, socket: Socket, sink: ByteSink): Promise<void> {
   return transfer.deflateLevel === undefined
@@ -16,7 +15,7 @@ export function receive(transfer: Transfer, socket: Socket, sink: ByteSink): Pro
     : receiveInflated(transfer, socket, sink);
 }
 
-/** MODE Z: the end of the deflate stream is the end of the file, and the data connection must end right behind it. */
+/** MODE Z: the end of the deflate stream is the end of the file, and the data connection must end right after it. */
 async function receiveInflated(transfer: Transfer, socket: Socket, sink: ByteSink): Promise<void> {
   const inflater = new Inflater({
     write: (bytes) => {
@@ -53,7 +52,7 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
         transfer.waitForClient();
         return;
       }
-      // While we do not read, the client's TCP waits; its clock does not run.
+      // While the socket is not read, TCP holds the client back, so it is not stalled.
       transfer.stopWaiting();
       socket.pause();
       room.then(onRoom, reject);
@@ -63,13 +62,13 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       hasEnded = true;
       transfer.stopWaiting();
       transfer.releaseConnection();
-      // A TLS client waits for our close_notify; a plain one is done when it has our FIN, which destroy() sends too.
+      // A TLS client waits for our close_notify; a plain one needs only our FIN, which destroy() sends too.
       if (socket instanceof TLSSocket) closeInOrder(socket);
       else socket.destroy();
       resolve();
     };
     transfer.lastReceivedAtMs = performance.now();
-    // Under TLS the client's end may have come with its last handshake record, before anything here could listen.
+    // Under TLS the client's end may have come with its last handshake record, before any listener was added here.
     if (socket.readableEnded) {
       onEnd();
       return;

@@ -1,4 +1,4 @@
-/** From the storage to the client: writes a stream of bytes to the data connection, no faster than the client takes it. */
+/** From the storage to the client: writes a stream of bytes to the data connection, no faster than the client reads them. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
@@ -8,10 +8,9 @@ import { closeInOrder, type Transfer } from './transfer.ts';
 type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when every byte and the end
- * are with the kernel, so that a 226 sent now comes after them; rejects with `DataConnectionLost`, or with what `content`
- * threw.
- * @param announcedBytes of the content, where the client was told: no download ends as complete that is shorter or longer.
+ * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when the kernel has every byte
+ * and the end, so that a 226 sent then follows them; rejects with `DataConnectionLost`, or with what `content` threw.
+ * @param announcedBytes size of the content as announced in the 150. A download of another size does not end as complete.
  */
 export function send(
   transfer: Transfer,
@@ -38,7 +37,7 @@ async function sendBytes(
   announcedBytes: number | undefined,
 ): Promise<void> {
   const isPayload = transfer.deflateLevel === undefined;
-  let pieces = 0;
+  let chunks = 0;
   let isCorked = false;
   const uncork = (): void => {
     isCorked = false;
@@ -51,7 +50,7 @@ async function sendBytes(
   };
   socket.on('drain', onProgress);
   socket.on('close', onProgress);
-  const clientTakesIt = async (): Promise<void> => {
+  const waitForDrain = async (): Promise<void> => {
     transfer.waitForClient();
     await new Promise<void>((resolve) => (wake = resolve));
     transfer.stopWaiting();
@@ -59,19 +58,19 @@ async function sendBytes(
   for await (const bytes of content) {
     if (socket.destroyed) throw transfer.brokenConnection();
     if (isPayload) transfer.movedBytes += bytes.length;
-    // Pieces come from S3 as small as TLS records; the kernel sends them in full segments, which saves a tenth of the CPU
-    // time. The end of the connection pushes out what is left (RFC 9293 3.7.4 holds back small segments only while more may
-    // follow).
-    if (++pieces === 2 && !(socket instanceof TLSSocket)) socket.setNoDelay(false);
-    // What is written in one turn goes to the kernel, or into TLS records, together.
+    // Chunks from S3 are as small as TLS records. With Nagle's algorithm the kernel sends full segments, which saves a tenth
+    // of the CPU time. The end of the connection flushes the rest (RFC 9293 3.7.4 holds back small segments only while more
+    // may follow).
+    if (++chunks === 2 && !(socket instanceof TLSSocket)) socket.setNoDelay(false);
+    // Writes of one turn go to the kernel, or into TLS records, together.
     if (!isCorked) {
       isCorked = true;
       socket.cork();
       process.nextTick(uncork);
     }
     socket.write(bytes);
-    // Often the kernel has taken everything at once, whatever write() returned; then there is nothing to wait for.
-    if (socket.writableLength >= socket.writableHighWaterMark) await clientTakesIt();
+    // Often the kernel has taken everything already, whatever write() returned; then there is nothing to wait for.
+    if (socket.writableLength >= socket.writableHighWaterMark) await waitForDrain();
   }
   transfer.throwIfAborted();
   if (socket.destroyed) throw transfer.brokenConnection();
@@ -80,8 +79,8 @@ async function sendBytes(
     throw new FilesystemError('unavailable', `a download ended ${missingBytes} bytes early`);
   if (isCorked) uncork();
   if (socket.writableLength === 0 && !(socket instanceof TLSSocket)) {
-    // The kernel has every byte; closing sends the end after them. A reset could only come of bytes the client sent
-    // where it has nothing to send.
+    // The kernel has every byte, and closing sends the end after them. Only bytes that the client sent, where it has nothing
+    // to send, could turn the close into a reset.
     transfer.releaseConnection();
     socket.destroy();
     return;

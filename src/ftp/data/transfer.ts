@@ -11,19 +11,19 @@ import { protectDataConnection } from './data-tls.ts';
 import { UploadEvidence } from './upload-evidence.ts';
 
 export type TransferSettings = {
-  /** How long a client may neither send nor take a byte, while the gateway waits for just that. */
+  /** How long a client may neither send nor read a byte while the gateway waits for that. */
   readonly stallTimeoutMs: number;
-  /** How long a client may take for its data connection, and then for the TLS handshake on it. */
+  /** How long a client may take to open its data connection, and then for the TLS handshake on it. */
   readonly dataConnectionTimeoutMs: number;
   readonly tlsDataResumption: DataResumption;
 };
 
-/** The data connection broke, or ended where it must not; the client is told 426 and `message`. */
+/** The data connection broke, or ended too early. The client gets 426 with `message`. */
 export class DataConnectionLost extends Error {
   override readonly name = 'DataConnectionLost';
 }
 
-// How long a client may take to close its side after ours; after that the connection is dropped.
+// How long a client may take to close its side after ours; then the connection is destroyed.
 const closeTimeoutMs = 5_000;
 
 export type TransferRequest = {
@@ -142,7 +142,7 @@ export class Transfer {
     this.signal.throwIfAborted();
   }
 
-  /** From now on it is the client who must move: starts the stall clock, or starts it anew. */
+  /** The gateway waits for the client now: starts or restarts the stall timer. */
   waitForClient(): void {
     this.#waitsForClient = true;
     this.evidence?.received(this.movedBytes);
@@ -150,13 +150,13 @@ export class Transfer {
     else this.#stallTimer = setTimeout(this.#checkStall, this.#settings.stallTimeoutMs);
   }
 
-  /** It is the storage we wait for, or nobody; a client is not blamed for that. */
+  /** The gateway waits for the storage, or for nothing; the client cannot stall then. */
   stopWaiting(): void {
     this.#waitsForClient = false;
     this.evidence?.readingPaused();
   }
 
-  /** Releases everything. A data connection that was not closed in order is reset, so that no client takes it for complete. */
+  /** Releases everything. A data connection not yet closed in order is reset, so that no client takes the file for complete. */
   end(): void {
     this.#isOver = true;
     clearTimeout(this.#stallTimer);
@@ -165,18 +165,18 @@ export class Transfer {
     this.#drop();
   }
 
-  /** Stops what the storage still does for a transfer that has failed. */
+  /** Cancels requests to the storage that are still in progress for a failed transfer. */
   stopStorage(failure: unknown): void {
     this.#controller.abort(failure);
   }
 
-  /** Why the data connection is gone: what aborted the transfer, or else the client. */
+  /** The error for a data connection that closed too early: the abort's reason, or else the loss of the connection. */
   brokenConnection(): Error {
     if (this.signal.aborted) return this.signal.reason as Error;
     return new DataConnectionLost('The data connection was closed; transfer aborted.');
   }
 
-  /** Tells the transfer that its data connection ended in order and is closed, or closing, by itself. */
+  /** The data connection ended in order and closes by itself: `end()` must not reset it. */
   releaseConnection(): void {
     this.#socket = undefined;
     this.evidence?.dataEnded();
@@ -184,7 +184,7 @@ export class Transfer {
 
   readonly #onSessionEnd = (): void => this.abort('control-connection-lost');
 
-  // One timer serves the whole transfer: while nobody waits for the client it merely runs again.
+  // One timer serves the whole transfer. While the gateway does not wait for the client, it only restarts.
   readonly #checkStall = (): void => {
     if (this.#waitsForClient) this.abort('stall-timeout');
     else this.#stallTimer?.refresh();
@@ -195,20 +195,17 @@ export class Transfer {
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;
-    // Without TLS only a reset tells a cut-off file from a whole one; with TLS the missing close_notify does. A client
-    // that sent ABOR knows, and some take a reset for a failure of the session.
+    // Without TLS only a reset distinguishes a truncated file from a complete one; with TLS the missing close_notify does.
+    // A client that sent ABOR knows already, and some clients take a reset for a failure of the session.
     if (socket instanceof TLSSocket || this.#abortReason === 'client-abort') socket.destroy();
     else socket.resetAndDestroy();
   }
 }
 
-/**
- * Closes our side in order when all that is written has gone, and gives the client a while to close its own; nobody waits
- * for that.
- */
+/** Closes our side in order when all writes are flushed, then lets the client close its own within `closeTimeoutMs`. */
 export function closeInOrder(socket: Socket): void {
   socket.end();
-  // Bytes left unread would make the kernel send a reset, which can overtake what the client has yet to read.
+  // Unread bytes would make the kernel send a reset, which can overtake data that the client has not read yet.
   socket.resume();
   socket.once('finish', () => {
     const timer = setTimeout(() => socket.destroy(), closeTimeoutMs).unref();

@@ -1,49 +1,49 @@
 /**
- * What tells a client that has finished its upload from one that was killed in its middle: to both belongs a data
- * connection that ends in order. A command that arrives behind that end comes from a client that lives. Which came first is
- * known only as far as the event loop shows it; the rules, and why, are in docs/decisions/0007-end-of-an-upload.md.
+ * Distinguishes a client that finished its upload from one that was killed in mid-file: in both cases the data connection ends
+ * in order. A command that arrives after that end comes from a client that is alive. Which of the two came first is known
+ * only as far as the event loop shows it; docs/decisions/0007-end-of-an-upload.md has the rules and the reasons.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** The kernel closes the connections of a process that was killed one after the other, other processes in between. */
+/** The kernel closes the connections of a killed process one after the other, and may run other processes in between. */
 const controlConnectionGraceMs = 20;
-/** For how long no byte may come of an upload whose client has said QUIT and gone. */
+/** Silence on the data connection that ends an upload whose client has sent QUIT and closed the control connection. */
 const departureSilenceMs = 20;
-/** And for how many turns of the event loop, which may take long each: a sender needs one of them to fill its window again. */
+/** And for how many event-loop turns, each of which may be long: a sender needs one turn to fill its TCP window again. */
 const silentTurns = 3;
-/** More than the buffers of both kernels hold (Linux: 4 MB to send, 6 MB to receive) was not sent before the QUIT. */
+/** More bytes than both kernels buffer (Linux: 4 MB to send, 6 MB to receive) cannot have been sent before the QUIT. */
 const maxBytesInFlight = 16 * 1024 * 1024;
 
 type Departure = { readonly startBytes: number; silence: NodeJS.Timeout | undefined };
 
-/** The evidence of one upload. What happens on both connections is reported to it, in the order in which it is read. */
+/** The evidence of one upload. Gets the events of both connections in the order in which they are read. */
 export class UploadEvidence {
   readonly #giveUp: () => void;
   #isAnnounced = false;
   #hasDataEnded = false;
   #isConfirmed = false;
-  /** A command was certainly sent before the end of the data: later ones of this upload count only when read after it. */
+  /** A command was certainly sent before the end of the data, so only commands read after that end count. */
   #isPipelining = false;
-  /** Commands so recent that the end of the data may have arrived before them, unread. */
+  /** Commands so recent that the end of the data may have arrived before them and is not read yet. */
   #recent: { hasQuit: boolean } | undefined;
   /** The client has closed the control connection, and the rest of its data is still being read. */
   #departure: Departure | undefined;
   #receivedBytes = 0;
-  /** How often data was read, whatever MODE Z has made of it yet. */
+  /** How often data was read; in MODE Z, data may not be inflated yet. */
   #receipts = 0;
   #wake: (() => void) | undefined;
 
-  /** `giveUp` aborts the upload of a client that has gone without having sent all of it. */
+  /** @param giveUp aborts the upload; called when the client has gone before it sent the whole file. */
   constructor(giveUp: () => void) {
     this.#giveUp = giveUp;
   }
 
-  /** Whether the client is known to have meant the end of the data: the upload is committed whatever comes of the client. */
+  /** Whether the client is known to have intended the end of the data. Then the upload is committed even if the client goes. */
   get isConfirmed(): boolean {
     return this.#isConfirmed;
   }
 
-  /** 150 was sent. What was sent before it was sent before the data. */
+  /** The 150 was sent. Commands read before it were sent before the data. */
   announced(): void {
     this.#isAnnounced = true;
   }
@@ -60,7 +60,7 @@ export class UploadEvidence {
     }
   }
 
-  /** Bytes of the data connection were read, or its reading begins or goes on; `receivedBytes` came since the start. */
+  /** Data was read, or reading starts or resumes. @param receivedBytes payload bytes since the start. */
   received(receivedBytes: number): void {
     this.#receivedBytes = receivedBytes;
     this.#receipts += 1;
@@ -71,7 +71,7 @@ export class UploadEvidence {
     else departure.silence.refresh();
   }
 
-  /** The data connection is not read for now: that it is silent means nothing. */
+  /** The data connection is not being read, so its silence means nothing. */
   readingPaused(): void {
     clearTimeout(this.#departure?.silence);
     if (this.#departure !== undefined) this.#departure.silence = undefined;
@@ -83,10 +83,10 @@ export class UploadEvidence {
     if (this.#recent?.hasQuit === true || this.#departure !== undefined) this.#confirm();
   }
 
-  /** The control connection has ended. Returns whether the upload goes on without it, at least for now. */
+  /** The control connection has ended. Returns whether the upload continues without it, at least for now. */
   controlConnectionEnded(): boolean {
     if (this.#isConfirmed || this.#departure !== undefined) return true;
-    // Only QUIT says that a client means to leave; others are sent in mid-file, too, to keep the connection alive.
+    // Only QUIT shows that the client intends to leave; clients send other commands in mid-file, too, as keep-alives.
     if (this.#recent?.hasQuit !== true || this.#hasDataEnded) return false;
     this.#departure = { startBytes: this.#receivedBytes, silence: undefined };
     this.#listenForSilence(this.#departure);
@@ -94,8 +94,8 @@ export class UploadEvidence {
   }
 
   /**
-   * Resolves as soon as a command confirms the upload, or after the grace time, and then only when the sockets have been
-   * polled once more: after a delay of the whole process the timer is due before what arrived meanwhile is read.
+   * Resolves when a command confirms the upload, or after the grace time and one more poll of the sockets: after a delay of the
+   * whole process the timer fires before data that arrived in the meantime is read.
    */
   async confirmedInTime(): Promise<void> {
     if (this.#isConfirmed) return;
@@ -109,7 +109,7 @@ export class UploadEvidence {
     if (!this.isConfirmed) await nextTurn();
   }
 
-  /** The upload is over: no timer is left. */
+  /** The upload is over: clears all timers. */
   close(): void {
     this.readingPaused();
     this.#departure = undefined;
@@ -125,7 +125,7 @@ export class UploadEvidence {
     departure.silence = setTimeout(() => void this.#checkSilence(departure), departureSilenceMs);
   }
 
-  /** The verdict on a silence: as above, only when what has arrived meanwhile has been read. */
+  /** Gives up after a silence, but only when data that arrived in the meantime has been read (see `confirmedInTime`). */
   async #checkSilence(departure: Departure): Promise<void> {
     const receipts = this.#receipts;
     for (let turn = 0; turn < silentTurns; turn++) {

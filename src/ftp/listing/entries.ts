@@ -1,21 +1,21 @@
-/** The entries that LIST, NLST and MLSD show, a page at a time from the storage to the wire; nothing is collected. */
+/** The entries that LIST, NLST and MLSD show, streamed page by page; a listing is never collected in memory. */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Entry, Filesystem } from '../../filesystem/filesystem.ts';
 import { nameOf, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { compileGlob, hasWildcard } from './glob.ts';
 
-/** What a listing is of. */
+/** The subject of a listing. */
 export type ListingTarget = {
   readonly filesystem: Filesystem;
   readonly workingDirectory: Pathname;
-  /** As the client wrote it; empty is the working directory. */
+  /** As the client wrote it; empty for the working directory. */
   readonly pathname: string;
   /** Whether the times of the entries are shown. */
   readonly withTimes: boolean;
   readonly signal: AbortSignal;
 };
 
-/** Entries as they arrive, and what stands before their names in the form the client named them (NLST). */
+/** The entries, and the prefix of their names in NLST, which repeats the directory as the client wrote it. */
 export type Listing = {
   readonly prefix: string;
   readonly directory: Pathname;
@@ -23,8 +23,8 @@ export type Listing = {
 };
 
 /**
- * Opens the listing of a directory, of one file, or of what wildcards in the last segment match. A name that exists is taken
- * as it is, wildcards or not. Rejects, before anything is sent, where the directory or file does not exist.
+ * Opens the listing of a directory, of one file, or of the matches of wildcards in the last segment. A name that exists is taken
+ * literally, even with wildcards. Rejects if the directory or file does not exist, before anything is sent.
  */
 export async function openListing(target: ListingTarget): Promise<Listing> {
   const { filesystem, workingDirectory, pathname: written, withTimes, signal } = target;
@@ -47,15 +47,15 @@ export async function openListing(target: ListingTarget): Promise<Listing> {
   }
 }
 
-/** A directory met by a recursive listing: its pathname relative to where the listing began, and its entries. */
+/** A directory in a recursive listing: its pathname relative to the listing's start, and its entries. */
 export type ListedDirectory = {
   readonly relativePathname: string;
   readonly pages: AsyncIterable<readonly Entry[]>;
 };
 
 /**
- * The directories below a listing, depth first (`LIST -R`). Only the names of directories not yet shown are kept. One that
- * vanishes in the meantime is left out.
+ * The directories below a listing, depth first (`LIST -R`). Memory holds only the names of directories not yet shown. A directory
+ * that is deleted in the meantime is skipped.
  */
 export async function* walkBelow(
   filesystem: Filesystem,
@@ -63,8 +63,8 @@ export async function* walkBelow(
   names: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<ListedDirectory> {
-  const ahead = names.map((name) => `./${name}`).reverse();
-  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+  const pending = names.map((name) => `./${name}`).reverse();
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const relativePathname = next;
     const below: string[] = [];
     const pathname = resolvePathname(directory, relativePathname);
@@ -81,11 +81,11 @@ export async function* walkBelow(
         if (entry.type === 'directory') below.push(`${relativePathname}/${entry.name}`);
       }),
     };
-    ahead.push(...below.reverse());
+    pending.push(...below.reverse());
   }
 }
 
-/** Passes pages on and shows every entry to `see`. */
+/** Yields the pages unchanged and calls `see` for every entry. */
 export async function* tapPages(
   pages: AsyncIterable<readonly Entry[]>,
   see: (entry: Entry) => void,
@@ -96,23 +96,23 @@ export async function* tapPages(
   }
 }
 
-// Names in NLST must serve as they are in the commands that follow (RFC 1123 4.1.2.7): `NLST dir` shows `dir/file`.
+// Clients use the names of NLST unchanged in later commands (RFC 1123 4.1.2.7), so `NLST dir` shows `dir/file`.
 function directoryPrefix(written: string): string {
   const path = written.replace(/\/+$/, '');
   if (path === '') return written === '' ? '' : '/';
   return path === '.' ? '' : `${path}/`;
 }
 
-/** Fetches the first page, so that a directory that cannot be listed is known before anything is sent. */
+/** Fetches the first page, so that a directory that cannot be listed fails before anything is sent. */
 export async function openPages(
   pages: AsyncIterable<readonly Entry[]>,
 ): Promise<AsyncIterable<readonly Entry[]>> {
   const iterator = pages[Symbol.asyncIterator]();
   const first = await iterator.next();
-  return resumePages(iterator, first);
+  return continuePages(iterator, first);
 }
 
-async function* resumePages(
+async function* continuePages(
   iterator: AsyncIterator<readonly Entry[]>,
   first: IteratorResult<readonly Entry[]>,
 ): AsyncGenerator<readonly Entry[]> {

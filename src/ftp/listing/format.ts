@@ -1,17 +1,17 @@
-/** The lines of LIST, NLST, MLSD and MLST. Pure; times are GMT, months English, whatever the process's locale is. */
+/** Formats the lines of LIST, NLST, MLSD and MLST. Pure. Times are GMT and months English, independent of the locale. */
 import type { Entry } from '../../filesystem/filesystem.ts';
 import { can, type User } from '../../users/user.ts';
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
-// What POSIX ls calls recent, and what clients that parse LIST assume: about six months, in seconds 365.2425 days / 2.
+// Six months, as POSIX ls and clients that parse LIST define a recent file: half of 365.2425 days.
 const recentMs = 15_778_476_000;
-// A file just uploaded has a time of S3's clock, which may be ahead of ours. It must not be listed by its day now and by its minute
-// later: clients that compare times by LIST would transfer it again.
+// The time of a new file comes from S3's clock, which may be ahead of ours. If the file were listed by day first and by minute later,
+// clients that compare times by LIST would transfer it again.
 const clockDifferenceMs = 60_000;
 
 /**
- * One line of LIST in the form of `ls -l`, which every client can parse: a time of day for the last six months, a year for
- * what is older, or more than a minute in the future. No line end.
+ * One line of LIST in the format of `ls -l`, which every client can parse: with the time of day for the last six months, with the
+ * year for older files and for those more than a minute in the future. No line end.
  */
 export function formatListLine(entry: Entry, user: User, nowMs: number): string {
   const { modifiedAt } = entry;
@@ -26,30 +26,30 @@ export function formatListLine(entry: Entry, user: User, nowMs: number): string 
   return `${modeOf(entry, user)} ${links} ftp      ftp      ${size} ${day} ${timeOrYear} ${printable(entry.name)}`;
 }
 
-/** The facts of MLSD and MLST (RFC 3659 7.5), in the order in which they are sent. */
+/** The facts of MLSD and MLST (RFC 3659 7.5), in sending order. */
 export const mlstFacts = ['type', 'size', 'modify', 'perm'] as const;
 export type MlstFact = (typeof mlstFacts)[number];
 
 /**
- * The facts that OPTS MLST selects (RFC 3659 7.9): those of the list that exist here, names in any case; none is a
- * selection too. The reply names them in the form of `formatFactNames`.
+ * The facts that OPTS MLST selects (RFC 3659 7.9): the supported ones of the list, in upper or lower case. An empty selection is
+ * valid. The reply names them as `formatFactNames` does.
  */
 export function selectFacts(argument: string): readonly MlstFact[] {
   const wanted = new Set(argument.toLowerCase().split(';'));
   return mlstFacts.filter((fact) => wanted.has(fact));
 }
 
-/** `type;size;` as the reply to OPTS MLST has it. */
+/** `type;size;` for the reply to OPTS MLST. */
 export function formatFactNames(facts: readonly MlstFact[]): string {
   return facts.map((fact) => `${fact};`).join('');
 }
 
-/** `type*;size*;modify;perm;` as FEAT has it: a star behind what is sent (RFC 3659 7.8). */
+/** `type*;size*;modify;perm;` for FEAT, with a star after each selected fact (RFC 3659 7.8). */
 export function formatFactFeature(selected: readonly MlstFact[]): string {
   return mlstFacts.map((fact) => `${fact}${selected.includes(fact) ? '*' : ''};`).join('');
 }
 
-/** One entry of MLSD, or the line in the middle of MLST's reply: facts, a space, the name (RFC 3659 7.2). No line end. */
+/** One line of MLSD, or the middle line of MLST's reply: facts, a space, the name (RFC 3659 7.2). No line end. */
 export function formatMlstEntry(entry: Entry, name: string, user: User, facts: readonly MlstFact[]): string {
   let line = '';
   for (const fact of facts) {
@@ -59,12 +59,12 @@ export function formatMlstEntry(entry: Entry, name: string, user: User, facts: r
   return `${line} ${printable(name)}`;
 }
 
-/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), as MDTM and the modify fact have it. Some clients expect no fraction. */
+/** `YYYYMMDDHHMMSS` in GMT (RFC 3659 2.3), for MDTM and the modify fact; no fraction, because some clients expect none. */
 export function formatTimeValue(time: Date): string {
   return time.toISOString().slice(0, 19).replace(/[-:T]/g, '');
 }
 
-/** A name as a listing may show it: what would end its line or hide it becomes `?`, as ls does. */
+/** A name for a listing: control characters, which could end or hide its line, become `?`, as in ls. */
 export function printable(name: string): string {
   return name.replace(/[\x00-\x1f\x7f]/g, '?');
 }

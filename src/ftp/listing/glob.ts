@@ -1,6 +1,6 @@
 /**
- * The wildcards of LIST and NLST: `*`, `?`, `[a-z]`, `[!a-z]`, in the last segment of a pathname. Pure. Matching takes at
- * most pattern times name steps, whatever a client sends; no regular expression is made of it.
+ * The wildcards of LIST and NLST: `*`, `?`, `[a-z]`, `[!a-z]`, in the last segment of a pathname. Pure. Matching takes at most
+ * pattern length times name length steps, whatever a client sends; it uses no regular expression.
  */
 
 type Token =
@@ -11,12 +11,12 @@ type Token =
 
 type Range = { readonly from: string; readonly to: string };
 
-/** Whether the text has a wildcard at all. */
+/** Whether the text contains a wildcard. */
 export function hasWildcard(text: string): boolean {
   return /[*?[]/.test(text);
 }
 
-/** A test for names. */
+/** Compiles a pattern to a predicate for names. */
 export function compileGlob(pattern: string): (name: string) => boolean {
   const tokens = tokenize(Array.from(pattern));
   return (name) => matches(tokens, Array.from(name));
@@ -41,7 +41,7 @@ function tokenize(characters: readonly string[]): Token[] {
   return tokens;
 }
 
-// `[` begins a set that ends at the next `]` after its first member; without one it stands for itself (POSIX 2.13.1).
+// `[` begins a set that ends at the next `]` after its first member; without one, `[` is an ordinary character (POSIX 2.13.1).
 function readSet(characters: readonly string[], start: number): { token: Token; end: number } {
   const negated = characters[start + 1] === '!' || characters[start + 1] === '^';
   const first = start + (negated ? 2 : 1);
@@ -57,24 +57,24 @@ function readSet(characters: readonly string[], start: number): { token: Token; 
   return { token: { kind: 'one-of', ranges, negated }, end };
 }
 
-// Every `*` first takes nothing; when the rest fails, the last `*` takes one character more. Earlier ones need no retry.
+// Every `*` first matches nothing. If the rest fails, the last `*` matches one more character; earlier ones need no backtracking.
 function matches(tokens: readonly Token[], name: readonly string[]): boolean {
   let token = 0;
   let position = 0;
   let lastRun = -1;
-  let takenByRun = 0;
+  let endOfRun = 0;
   while (position < name.length) {
     const current = tokens[token];
     if (current?.kind === 'any-run') {
       lastRun = token;
-      takenByRun = position;
+      endOfRun = position;
       token += 1;
     } else if (current !== undefined && accepts(current, name[position] ?? '')) {
       token += 1;
       position += 1;
     } else if (lastRun !== -1) {
-      takenByRun += 1;
-      position = takenByRun;
+      endOfRun += 1;
+      position = endOfRun;
       token = lastRun + 1;
     } else {
       return false;

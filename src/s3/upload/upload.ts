@@ -37,7 +37,7 @@ export type S3UploadOptions = {
   readonly offset: number | 'end';
   readonly ifExists: 'replace' | 'refuse';
   /** Bytes the client announced, a hint for the part size. */
-  readonly announcedBytes?: number;
+  readonly announcedBytes?: number | undefined;
   /** Of the new object; those of an object that it replaces or continues are not kept. */
   readonly attributes?: ObjectAttributes;
   /** Who may continue the upload if it breaks; where absent, nothing of a broken upload is kept. */

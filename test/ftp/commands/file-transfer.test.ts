@@ -84,7 +84,7 @@ describe('RETR', () => {
     await side.command('EPSV');
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 No data connection came within 1 seconds; send PASV or EPSV first.\r\n',
+      '425 No data connection came within 1 s; send PASV or EPSV first.\r\n',
     );
   });
 
@@ -108,7 +108,7 @@ describe('RETR', () => {
     const filesystem = await start({ stallTimeoutMs: 100 });
     filesystem.putFile('/f', payload(30_000_000));
     const client = await side.connection();
-    assert.equal(await side.command('RETR', 'f'), '426 No data moved for 1 seconds; transfer aborted.\r\n');
+    assert.equal(await side.command('RETR', 'f'), '426 No data moved for 1 s; transfer aborted.\r\n');
     assert.equal((await readAll(client)).end, 'ECONNRESET');
   });
 
@@ -142,6 +142,22 @@ describe('RETR', () => {
       assert.ok(event.event === 'transfer' && event.outcome === 'aborted' && event.reason === reason);
     });
   }
+
+  it('A 150 names the file without its directory, whichever way it moves.', async () => {
+    const filesystem = await start();
+    filesystem.putFile('/d/f', 'content');
+    const download = await side.connection();
+    const retrieved = side.command('RETR', 'd/f');
+    await readAll(download);
+    await retrieved;
+    const upload = await side.connection();
+    upload.end('new content');
+    await side.command('STOR', '/d/./f');
+    assert.deepEqual(side.preliminaries, [
+      '150 Opening BINARY mode data connection for f (7 bytes).\r\n',
+      '150 Opening BINARY mode data connection for f.\r\n',
+    ]);
+  });
 
   it('RETR in TYPE A converts line ends, announces no size and refuses a restart offset', async () => {
     const filesystem = await start();
@@ -245,7 +261,7 @@ describe('STOR', () => {
     filesystem.putFile('/f', 'old');
     const client = await side.connection();
     client.write('new');
-    assert.equal(await side.command('STOR', 'f'), '426 No data moved for 1 seconds; transfer aborted.\r\n');
+    assert.equal(await side.command('STOR', 'f'), '426 No data moved for 1 s; transfer aborted.\r\n');
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 

@@ -1,7 +1,7 @@
 /** SITE: the commands that exist, and the parameters that mainframes send in front of their transfers. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { answerMainframe } from '../../../src/ftp/commands/site-mainframe.ts';
+import { mainframeReply } from '../../../src/ftp/commands/site-mainframe.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 
@@ -90,14 +90,14 @@ describe('SITE', () => {
   });
 });
 
-describe('answerMainframe()', () => {
-  it('answerMainframe() returns nothing for an empty argument', () => {
-    assert.equal(answerMainframe(''), undefined);
-    assert.equal(answerMainframe('   '), undefined);
+describe('mainframeReply()', () => {
+  it('mainframeReply() returns nothing for an empty argument', () => {
+    assert.equal(mainframeReply(''), undefined);
+    assert.equal(mainframeReply('   '), undefined);
   });
 
-  it('answerMainframe() returns nothing for a line of maximal length that begins with no parameter', () => {
-    assert.equal(answerMainframe(`X${' ='.repeat(4000)}`), undefined);
-    assert.equal(answerMainframe(' '.repeat(8000) + 'X'), undefined);
+  it('mainframeReply() returns nothing for a line of maximal length that begins with no parameter', () => {
+    assert.equal(mainframeReply(`X${' ='.repeat(4000)}`), undefined);
+    assert.equal(mainframeReply(' '.repeat(8000) + 'X'), undefined);
   });
 });

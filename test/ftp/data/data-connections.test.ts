@@ -59,7 +59,7 @@ describe('data connections', () => {
   it('A data connection that does not arrive is answered 425 after its own timeout, and the session continues', async () => {
     gateway.filesystem.putFile('/f', 'abc');
     await client.says('PASV', /^227 /);
-    await client.says('RETR f', /^150 /, /^425 No data connection came within 1 seconds/);
+    await client.says('RETR f', /^150 /, /^425 No data connection came within 1 s/);
     assert.equal((await client.download('RETR f')).toString(), 'abc');
     await client.quit();
   });

@@ -208,7 +208,7 @@ describe('a data connection under TLS', () => {
     client.write(tls10ClientHello.subarray(0, 20));
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 The TLS handshake of the data connection took over 1 seconds.\r\n',
+      '425 The TLS handshake of the data connection took over 1 s.\r\n',
     );
   });
 
@@ -231,7 +231,7 @@ describe('a data connection under TLS', () => {
     await side.command('EPSV');
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 No data connection came within 1 seconds; send PASV or EPSV first.\r\n',
+      '425 No data connection came within 1 s; send PASV or EPSV first.\r\n',
     );
   });
 

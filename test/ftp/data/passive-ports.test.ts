@@ -212,7 +212,7 @@ describe('passive ports', () => {
     const lease = await ports.lease(holder('a'), neverAborted);
     await assert.rejects(lease.open(neverAborted), {
       name: 'DataConnectionError',
-      message: 'No data connection came within 1 seconds; send PASV or EPSV first.',
+      message: 'No data connection came within 1 s; send PASV or EPSV first.',
     });
     assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
   });
@@ -310,7 +310,7 @@ describe('passive ports', () => {
     const lease = await ports.lease({ ...holder('a'), isExecuting: true }, neverAborted);
     await assert.rejects(
       lease.open(neverAborted),
-      /^DataConnectionError: No data connection came within 1 seconds/,
+      /^DataConnectionError: No data connection came within 1 s/,
     );
   });
 
