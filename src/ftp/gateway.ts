@@ -3,10 +3,9 @@ import type { SecureVersion, SecureContext } from 'node:tls';
 import type { BackslashMeaning } from './commands/arguments.ts';
 import { commandTable } from './commands/table.ts';
 import { SessionLimiter } from './control/session-limits.ts';
-import type { ClientSession, SessionServices } from './control/client-session.ts';
-import { ControlListener } from './control/listener.ts';
+import type { ControlSession } from './control/control-session.ts';
+import { ControlListener, type SessionServices } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
-import { noteActivity } from './control/session-activity.ts';
 import { createSessionContext, type CertificateHolder } from '../tls/context.ts';
 import type { AdvertisedAddress } from '../net/advertised-address.ts';
 import type { DataResumption } from './data/data-tls.ts';
@@ -80,8 +79,8 @@ export type Gateway = DrainableSessions & {
 
 /** Starts everything, or nothing: rejects with an error that names what could not be had. */
 export async function startGateway(options: GatewayOptions, services: GatewayServices): Promise<Gateway> {
-  const secureContext = secureContexts(options, services);
-  const engine = new FtpSrvServer();
+  const createSecureContext = secureContexts(options, services);
+  const ftpServer = new FtpSrvServer();
   const passivePorts = await PassivePorts.open({
     listenAddress: options.listenAddress,
     ports: options.passivePorts,
@@ -96,15 +95,14 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     passivePorts,
     authenticate: services.authenticate,
     filesystemFor: (user) => services.filesystemFor(user),
-    runStock: (verb, argument) => engine.runStock(verb, argument),
   });
-  const sessions = new Set<ClientSession>();
+  const sessions = new Set<ControlSession>();
   const sessionServices: SessionServices = {
-    engine,
-    commands: noteActivity(commands),
-    admission: new SessionLimiter(options),
+    ftpServer,
+    commands,
+    limiter: new SessionLimiter(options),
     observe: services.observe,
-    secureContext,
+    createSecureContext,
     filenameEncoding: options.filenameEncoding,
     loginTimeoutMs: options.loginTimeoutMs,
     idleTimeoutMs: options.idleTimeoutMs,
@@ -112,7 +110,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   const listeners: ControlListener[] = [];
   const stopListening = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
-    await engine.close();
+    await ftpServer.close();
   };
   const listen = async (port: number, implicitTls: (() => SecureContext) | undefined): Promise<number> => {
     const { listenAddress, proxyProtocol } = options;
@@ -126,7 +124,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   try {
     controlPort = await listen(options.controlPort, undefined);
     if (options.implicitTlsPort !== undefined) {
-      implicitTlsPort = await listen(options.implicitTlsPort, secureContext);
+      implicitTlsPort = await listen(options.implicitTlsPort, createSecureContext);
     }
   } catch (error) {
     await Promise.all([stopListening(), passivePorts.close()]);
@@ -146,7 +144,7 @@ type Parts = {
   readonly controlPort: number;
   readonly implicitTlsPort: number | undefined;
   readonly passivePorts: PassivePorts;
-  readonly sessions: Set<ClientSession>;
+  readonly sessions: Set<ControlSession>;
   readonly listeners: readonly ControlListener[];
   stopListening(): Promise<void>;
 };
@@ -208,7 +206,7 @@ class RunningGateway implements Gateway {
     await this.#parts.stopListening();
     const gone = this.#endSessions((session) => session.drain());
     const { replyMs, farewellMs } = drainGrace;
-    const later = (delayMs: number, end: (session: ClientSession) => void): NodeJS.Timeout =>
+    const later = (delayMs: number, end: (session: ControlSession) => void): NodeJS.Timeout =>
       setTimeout(() => this.#parts.sessions.forEach(end), delayMs);
     const timers = [
       later(timeoutMs, (session) => session.abortTransfer()),
@@ -228,7 +226,7 @@ class RunningGateway implements Gateway {
     await this.#parts.passivePorts.close();
   }
 
-  async #endSessions(end: (session: ClientSession) => void): Promise<void> {
+  async #endSessions(end: (session: ControlSession) => void): Promise<void> {
     const { sessions } = this.#parts;
     const all = [...sessions];
     for (const session of all) end(session);

@@ -8,7 +8,8 @@ import type { Permission } from '../../users/user.ts';
 /**
  * How an argument is read. `words`: words separated by spaces; surplus spaces mean nothing (`TYPE A  N`). `pathname`: a
  * pathname, for some commands behind words or options; kept as it is, because every space behind the first one belongs
- * to the name. `verbatim`: kept as it is, backslashes and blanks included.
+ * to the name. `verbatim`: kept as it is, including backslashes, blanks and control characters, which a password may
+ * contain; in other arguments control characters are refused.
  */
 export type ArgumentKind = 'words' | 'pathname' | 'verbatim';
 
@@ -29,6 +30,8 @@ type Row = {
   readonly feature?: string | ((session: Session) => string | undefined);
   /** Keeps the restart offset, RNFR or ALLO of the command before it in force (TYPE, PASV, ...: clients send them in between). */
   readonly keepsPending?: true;
+  /** Clients send it only to keep their connection open (NOOP): it does not count as activity of the session. */
+  readonly isKeepAlive?: true;
 };
 
 /** A command anybody may send before logging in. */

@@ -10,6 +10,10 @@ export function reply(code: number, text: string | readonly string[]): Reply {
   return { code, text };
 }
 
+/** The replies of every command that needs a login, or a permission that the user does not have. */
+export const loginFirst = reply(530, 'Please log in with USER and PASS.');
+export const permissionDenied = reply(550, 'Permission denied.');
+
 /**
  * The reply as it is sent. Of several lines the first carries `code-`, the last `code `, those between begin with a
  * space, so that none of them can be taken for the end (RFC 959 4.2; RFC 2389 3.2 and RFC 3659 7.2 ask for the space).

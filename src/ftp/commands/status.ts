@@ -1,22 +1,23 @@
 /** The session itself: NOOP, SYST, QUIT, ABOR, STAT, and the parameters of the transfers to come: TYPE, MODE, STRU, ALLO. */
-import { reply, type Reply } from './reply.ts';
+import { loginFirst, permissionDenied, reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
 import { statLines } from './listing.ts';
 
-/** Runs a command of ftp-srv's own that needs nothing of the session. */
-export type RunStock = (verb: string, argument: string) => Promise<Reply>;
-
-/** As many lines as STAT lists of a directory: they all travel in one reply. */
+/** The most lines that STAT lists of a directory: all of them travel in one reply. */
 const maxStatLines = 1000;
+// The texts of NOOP, SYST and STRU are ftp-srv's.
+const done = reply(200, 'The requested action has been successfully completed');
+const systemType = reply(215, 'UNIX Type: L8');
+const parameterNotSupported = reply(504, 'Command parameter not supported');
 const announced = reply(200, 'Noted.');
 const image = reply(200, 'Type is image.');
 const ascii = reply(200, 'Type is ASCII.');
 const streamMode = reply(200, 'Mode is stream.');
 const deflateMode = reply(200, 'Mode is deflate.');
 
-export function statusCommands(runStock: RunStock): Command[] {
+export function statusCommands(): Command[] {
   return [
     {
       verb: 'NOOP',
@@ -25,7 +26,8 @@ export function statusCommands(runStock: RunStock): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
-      handle: () => runStock('NOOP', ''),
+      isKeepAlive: true,
+      handle: () => done,
     },
     {
       verb: 'SYST',
@@ -34,7 +36,7 @@ export function statusCommands(runStock: RunStock): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
-      handle: () => runStock('SYST', ''),
+      handle: () => systemType,
     },
     {
       verb: 'QUIT',
@@ -97,7 +99,7 @@ export function statusCommands(runStock: RunStock): Command[] {
       source: 'RFC 959 3.1.2',
       access: 'logged-in',
       keepsPending: true,
-      handle: (_session, _login, argument) => runStock('STRU', argument),
+      handle: (_session, _login, argument) => (/^F$/i.test(argument) ? done : parameterNotSupported),
     },
     {
       verb: 'ALLO',
@@ -109,9 +111,9 @@ export function statusCommands(runStock: RunStock): Command[] {
       handle: (session, _login, argument) => {
         const [, bytes = ''] = /^(\d{1,15})(?: R \d{1,15})?$/i.exec(argument) ?? [];
         if (bytes === '') return reply(501, 'ALLO needs a number of bytes.');
-        // Zero is what clients say that do not know.
+        // Clients that do not know the size announce zero.
         session.allocatedBytes = Number(bytes) || undefined;
-        // 202 is what RFC 959 suggests, and what makes some cameras hang up.
+        // RFC 959 suggests 202, on which some cameras disconnect.
         return announced;
       },
     },
@@ -171,9 +173,9 @@ function statusOf(session: Session): readonly string[] {
 }
 
 async function statPathname(session: Session, pathname: string): Promise<Reply> {
-  if (session.loginState.step !== 'logged-in') return reply(530, 'Please log in with USER and PASS.');
+  if (session.loginState.step !== 'logged-in') return loginFirst;
   const { login } = session.loginState;
-  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
+  if (!can(login.user, 'list')) return permissionDenied;
   const lines = await statLines(login, pathname, maxStatLines, session.signal);
   return reply(213, [`Status of ${pathname}:`, ...lines, 'End of status.']);
 }

@@ -12,7 +12,7 @@ import { fileCommands } from './files.ts';
 import { listingCommands } from './listing.ts';
 import { loginCommands, type LoginOptions } from './login.ts';
 import { securityCommands } from './security.ts';
-import { statusCommands, type RunStock } from './status.ts';
+import { statusCommands } from './status.ts';
 import { siteCommandRows } from './site.ts';
 import { fileTransferCommands } from './file-transfer.ts';
 
@@ -20,7 +20,7 @@ export type CommandOptions = ArgumentOptions &
   LoginOptions &
   DataConnectionOptions &
   FileTimeOptions &
-  TransferSettings & { readonly passivePorts: PassivePorts; readonly runStock: RunStock };
+  TransferSettings & { readonly passivePorts: PassivePorts };
 
 /** In the order in which docs/rfc-compliance.md lists them. Throws where two parts claim one verb. */
 export function commandTable(options: CommandOptions): ReadonlyMap<string, Command> {
@@ -28,7 +28,7 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
   const commands = [
     ...loginCommands(options),
     ...securityCommands(options),
-    ...statusCommands(options.runStock),
+    ...statusCommands(),
     ...dataConnectionCommands(options),
     ...protectedWhereRequired(options, [...fileTransferCommands(options), ...listingCommands(options)]),
     ...fileCommands(),
