@@ -129,7 +129,7 @@ describe('a PROXY protocol v2 header', () => {
 describe('ProxyHeaderReader', () => {
   const bytes = Buffer.concat([header('21', '11', tcp4 + awsEndpoint), Buffer.from('USER a\r\n')]);
 
-  it('returns the same header and rest wherever the bytes are divided into chunks', () => {
+  it('The PROXY header reader returns the same header and rest wherever the bytes are divided into chunks', () => {
     const expected = { ...ipv4Client, lengthBytes: bytes.length - 8 };
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 40 }), (sizes) => {
@@ -148,7 +148,7 @@ describe('ProxyHeaderReader', () => {
     );
   });
 
-  it('returns all bytes as the rest where they are no header', () => {
+  it('The PROXY header reader returns all bytes as the rest if they are no header', () => {
     const reader = new ProxyHeaderReader();
     assert.equal(reader.push(Buffer.from('\r\n')), undefined);
     assert.deepEqual(reader.push(Buffer.from('USER a\r\n')), {

@@ -3,7 +3,7 @@
  * times of clients. Where it does not, they are refused: a client that believes it has set a time compares with it later, and
  * transfers everything again (docs/decisions/0017-modification-times.md).
  */
-import { permissionDenied, reply, type Reply } from './reply.ts';
+import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { formatTimeValue } from '../listing/format.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
@@ -14,6 +14,7 @@ import type { Command } from './command.ts';
 import { missingPathname, withPathname } from './files.ts';
 
 const timeNotUnderstood = reply(501, 'The time must be YYYYMMDDhhmmss in UTC.');
+const permissionDenied = reply(550, 'Permission denied.');
 /** To what would set a time in a gateway that shows times of uploads. */
 const timesCannotBeSet = reply(502, 'Times of files cannot be set here.');
 

@@ -1,15 +1,15 @@
-/** The reply for each kind of filesystem error. */
-import { permissionDenied, reply, type Reply } from './reply.ts';
+/** What a client is told of a filesystem's failure: the one place where kinds become replies. */
+import { reply, type Reply } from './reply.ts';
 import type { FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
 
-/** Texts disclose nothing about the storage. Many clients take 550 to mean that a file does not exist. */
+/** Texts hold nothing of the storage behind; many clients look for 550 to know that a file is missing. */
 const replies: Readonly<Record<FilesystemErrorKind, Reply>> = {
   'not-found': reply(550, 'No such file or directory.'),
   exists: reply(550, 'The name exists already.'),
   'not-empty': reply(550, 'The directory is not empty.'),
   'is-a-directory': reply(550, 'It is a directory.'),
   'not-a-directory': reply(550, 'It is not a directory.'),
-  'permission-denied': permissionDenied,
+  'permission-denied': reply(550, 'Permission denied.'),
   'name-not-allowed': reply(553, 'The name is not allowed.'),
   // RFC 1123 4.1.3.4.
   'invalid-offset': reply(554, 'The restart offset is beyond the end of the file.'),

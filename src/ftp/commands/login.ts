@@ -28,7 +28,7 @@ const loggedIn = reply(230, 'Logged in.');
 const cannotTell = reply(451, 'The login cannot be checked now; try again later.');
 /** Rounded up to ten seconds, so that the exact lockout is not disclosed. */
 const lockedOut = (ms: number): Reply =>
-  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} seconds.`);
+  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`);
 const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
 
 export function loginCommands(options: LoginOptions): Command[] {

@@ -10,9 +10,8 @@ export function reply(code: number, text: string | readonly string[]): Reply {
   return { code, text };
 }
 
-/** The replies of every command that needs a login, or a permission that the user does not have. */
+/** The reply to a command that needs a login. */
 export const loginFirst = reply(530, 'Please log in with USER and PASS.');
-export const permissionDenied = reply(550, 'Permission denied.');
 
 /**
  * The reply as it is sent. Of several lines the first carries `code-`, the last `code `, those between begin with a

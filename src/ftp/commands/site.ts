@@ -1,5 +1,5 @@
 /** SITE: what clients expect of UNIX servers beyond the standard (RFC 959 4.1.3). */
-import { permissionDenied, reply, type Reply } from './reply.ts';
+import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { FileTimes } from '../../filesystem/filesystem.ts';
 import { resolvePathname } from '../../filesystem/pathname.ts';
@@ -52,7 +52,7 @@ export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
 async function changeMode({ signal }: Session, login: Login, argument: string): Promise<Reply> {
   const [, , name = ''] = /^ *([0-7]{3,4}) (.*)$/.exec(argument) ?? [];
   if (name === '') return missingPathname;
-  if (!can(login.user, 'list')) return permissionDenied;
+  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
   await login.filesystem.stat(resolvePathname(login.workingDirectory, name), { signal });
   return reply(200, 'Files have no modes here; nothing was changed.');
 }

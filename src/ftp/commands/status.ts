@@ -1,5 +1,6 @@
-/** The session itself: NOOP, SYST, QUIT, ABOR, STAT, and the parameters of the transfers to come: TYPE, MODE, STRU, ALLO. */
-import { loginFirst, permissionDenied, reply, type Reply } from './reply.ts';
+/** The session itself: NOOP, SYST, QUIT, ABOR, STAT. */
+import { filesystemReply } from './filesystem-reply.ts';
+import { loginFirst, reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
@@ -7,15 +8,9 @@ import { statLines } from './listing.ts';
 
 /** The most lines that STAT lists of a directory: all of them travel in one reply. */
 const maxStatLines = 1000;
-// The texts of NOOP, SYST and STRU are ftp-srv's.
+// The texts are those of ftp-srv.
 const done = reply(200, 'The requested action has been successfully completed');
 const systemType = reply(215, 'UNIX Type: L8');
-const parameterNotSupported = reply(504, 'Command parameter not supported');
-const announced = reply(200, 'Noted.');
-const image = reply(200, 'Type is image.');
-const ascii = reply(200, 'Type is ASCII.');
-const streamMode = reply(200, 'Mode is stream.');
-const deflateMode = reply(200, 'Mode is deflate.');
 
 export function statusCommands(): Command[] {
   return [
@@ -73,86 +68,7 @@ export function statusCommands(): Command[] {
       handle: (session, pathname) =>
         pathname === '' ? reply(211, statusOf(session)) : statPathname(session, pathname),
     },
-    {
-      verb: 'TYPE',
-      syntax: 'TYPE <SP> A|I|L 8',
-      argument: 'words',
-      source: 'RFC 959 3.1.1',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (session, _login, argument) => setType(session, argument.toUpperCase()),
-    },
-    {
-      verb: 'MODE',
-      syntax: 'MODE <SP> S|Z',
-      argument: 'words',
-      source: 'RFC 959 3.4, draft-preston-ftpext-deflate',
-      feature: 'MODE Z',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (session, _login, argument) => setMode(session, argument.toUpperCase()),
-    },
-    {
-      verb: 'STRU',
-      syntax: 'STRU <SP> F',
-      argument: 'words',
-      source: 'RFC 959 3.1.2',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (_session, _login, argument) => (/^F$/i.test(argument) ? done : parameterNotSupported),
-    },
-    {
-      verb: 'ALLO',
-      syntax: 'ALLO <SP> <bytes> [<SP> R <SP> <bytes>]',
-      argument: 'words',
-      source: 'RFC 959 4.1.3',
-      access: 'logged-in',
-      keepsPending: true,
-      handle: (session, _login, argument) => {
-        const [, bytes = ''] = /^(\d{1,15})(?: R \d{1,15})?$/i.exec(argument) ?? [];
-        if (bytes === '') return reply(501, 'ALLO needs a number of bytes.');
-        // Clients that do not know the size announce zero.
-        session.allocatedBytes = Number(bytes) || undefined;
-        // RFC 959 suggests 202, on which some cameras disconnect.
-        return announced;
-      },
-    },
   ];
-}
-
-function setType(session: Session, argument: string): Reply {
-  switch (argument) {
-    case 'I':
-    case 'L 8':
-    case 'L8':
-    case 'L':
-      session.representationType = 'I';
-      return image;
-    case 'A':
-    case 'A N':
-      session.representationType = 'A';
-      return ascii;
-    default:
-      return /^[AEIL]( |$)/.test(argument)
-        ? reply(504, 'Only TYPE A, I and L 8 are implemented.')
-        : reply(501, 'TYPE needs A, I or L 8.');
-  }
-}
-
-function setMode(session: Session, argument: string): Reply {
-  switch (argument) {
-    case 'S':
-      session.transmissionMode = 'S';
-      return streamMode;
-    case 'Z':
-      session.transmissionMode = 'Z';
-      return deflateMode;
-    case 'B':
-    case 'C':
-      return reply(504, 'Only MODE S and Z are implemented.');
-    default:
-      return reply(501, 'MODE needs S or Z.');
-  }
 }
 
 function statusOf(session: Session): readonly string[] {
@@ -175,7 +91,7 @@ function statusOf(session: Session): readonly string[] {
 async function statPathname(session: Session, pathname: string): Promise<Reply> {
   if (session.loginState.step !== 'logged-in') return loginFirst;
   const { login } = session.loginState;
-  if (!can(login.user, 'list')) return permissionDenied;
+  if (!can(login.user, 'list')) return filesystemReply('permission-denied');
   const lines = await statLines(login, pathname, maxStatLines, session.signal);
   return reply(213, [`Status of ${pathname}:`, ...lines, 'End of status.']);
 }

@@ -15,6 +15,7 @@ import { securityCommands } from './security.ts';
 import { statusCommands } from './status.ts';
 import { siteCommandRows } from './site.ts';
 import { fileTransferCommands } from './file-transfer.ts';
+import { transferParameterCommands } from './transfer-parameters.ts';
 
 export type CommandOptions = ArgumentOptions &
   LoginOptions &
@@ -29,6 +30,7 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
     ...loginCommands(options),
     ...securityCommands(options),
     ...statusCommands(),
+    ...transferParameterCommands(),
     ...dataConnectionCommands(options),
     ...protectedWhereRequired(options, [...fileTransferCommands(options), ...listingCommands(options)]),
     ...fileCommands(),

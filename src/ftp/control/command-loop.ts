@@ -6,7 +6,7 @@ import type { Command } from '../commands/command.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { can } from '../../users/user.ts';
 import { filesystemReply } from '../commands/filesystem-reply.ts';
-import { loginFirst, permissionDenied, reply, type Reply } from '../commands/reply.ts';
+import { loginFirst, reply, type Reply } from '../commands/reply.ts';
 import type { ControlConnection } from './control-connection.ts';
 import type { ControlSession, ReceivedLine } from './control-session.ts';
 
@@ -157,7 +157,9 @@ export class CommandLoop {
       if (command.access === 'anyone') return command.handle(session, argument);
       if (session.loginState.step !== 'logged-in') return loginFirst;
       const { login } = session.loginState;
-      if (command.capability !== undefined && !can(login.user, command.capability)) return permissionDenied;
+      if (command.capability !== undefined && !can(login.user, command.capability)) {
+        return filesystemReply('permission-denied');
+      }
       return command.handle(session, login, argument);
     } catch (error) {
       return this.#failure(error);

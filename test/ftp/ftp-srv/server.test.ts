@@ -50,7 +50,7 @@ describe('FtpSrvServer', () => {
   });
   after(() => server.close());
 
-  it('makes a connection of a socket, greets the client, and resumes the socket', async () => {
+  it('The ftp-srv server turns a socket into a connection, sends the greeting and resumes the socket', async () => {
     const { client, socket, close } = await socketPair();
     const session = server.attach(socket);
     assert.match(session.id, /^[0-9a-f-]{36}$/);
@@ -66,7 +66,7 @@ describe('FtpSrvServer', () => {
     close();
   });
 
-  it('emits the login event of ftp-srv for a login, without its password, and keeps the filesystem', async () => {
+  it('The ftp-srv server emits the login event for a login, without its password, and keeps the filesystem', async () => {
     const { socket, close } = await socketPair();
     const session = server.attach(socket);
     const filesystem = { name: 'a filesystem' };
@@ -91,7 +91,7 @@ describe('FtpSrvServer', () => {
     close();
   });
 
-  it('leaves a connection logged out when the logout comes before ftp-srv has handled the login', async () => {
+  it('The ftp-srv server leaves a connection logged out when the logout precedes its handling of the login', async () => {
     const { socket, close } = await socketPair();
     const session = server.attach(socket);
     session.loggedIn('alice', { name: 'a filesystem' });
@@ -104,7 +104,7 @@ describe('FtpSrvServer', () => {
     close();
   });
 
-  it('knows the last of two logins that follow each other in one tick', async () => {
+  it('The ftp-srv server knows the second of two logins that follow each other in one tick', async () => {
     const { socket, close } = await socketPair();
     const session = server.attach(socket);
     const second = { name: 'the second' };
@@ -119,7 +119,7 @@ describe('FtpSrvServer', () => {
     close();
   });
 
-  it('checks the first connection that it makes, and throws where ftp-srv has changed', async () => {
+  it('The ftp-srv server checks the first connection that it makes and throws if ftp-srv has changed', async () => {
     const { socket, close } = await socketPair();
     const changed = new FtpSrvServer();
     changed.once('connect', ({ connection }: { connection: FtpSrvConnection }) =>
@@ -129,7 +129,7 @@ describe('FtpSrvServer', () => {
     close();
   });
 
-  it('leaves no signal listeners behind and causes no warning when a process has many instances', async () => {
+  it('Many ftp-srv servers in one process leave no signal listeners behind and cause no warning', async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => {
       warnings.push(warning);
@@ -161,7 +161,7 @@ describe('The check of ftp-srv', () => {
     return { connection, socket, close };
   };
 
-  it('passes with the version of ftp-srv that is installed', async () => {
+  it('The start-up check of ftp-srv passes with the installed version', async () => {
     const { connection, socket, close } = await connectionOf();
     checkConnection(connection, socket);
     checkServer(new FtpSrvServer());
@@ -178,7 +178,7 @@ describe('The check of ftp-srv', () => {
     ],
   ];
   for (const [field, change] of fields) {
-    it(`names ${field} where that has changed`, async () => {
+    it(`The start-up check of ftp-srv names ${field} if it has changed`, async () => {
       const { connection, socket, close } = await connectionOf();
       change(connection);
       assert.throws(() => checkConnection(connection, socket), {
@@ -188,13 +188,13 @@ describe('The check of ftp-srv', () => {
     });
   }
 
-  it('names server.connections where that has changed', () => {
+  it('The start-up check of ftp-srv names server.connections if it has changed', () => {
     const server = new FtpSrvServer();
     Object.assign(server, { connections: undefined });
     assert.throws(() => checkServer(server), /: server\.connections has changed\.$/);
   });
 
-  it('goes with an exact version of ftp-srv in package.json', async () => {
+  it('package.json pins the exact version of ftp-srv', async () => {
     const { default: manifest } = (await import('../../../package.json', { with: { type: 'json' } })) as {
       default: { dependencies: Record<string, string> };
     };
