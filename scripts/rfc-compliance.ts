@@ -59,7 +59,6 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     fileTimes: 'client',
     authenticate: () => Promise.resolve(undefined),
     filesystemFor: () => new MemoryFilesystem(),
-    runStock: (verb) => Promise.reject(new Error(`${verb} is not run here.`)),
   });
 }
 

@@ -3,19 +3,11 @@
  * process when it has drained. At first everything is served as before, because load balancers go on sending sessions for
  * minutes. Then idle sessions end, and busy ones may go on for hours.
  */
+import type { DrainableSessions } from './ftp/gateway.ts';
 import type { Observe } from './observability/event.ts';
 
 /** `drained`: no session is left. All three serve whatever connection still comes. */
 export type DrainStage = 'serving' | 'draining' | 'drained';
-
-/** What a drain does to sessions. */
-export type DrainableSessions = {
-  readonly sessionCount: number;
-  /** Ends with 421 the sessions that have executed no command but NOOP for so long; returns how many. */
-  endIdleSessions(idleMs: number): number;
-  /** Ends every session as soon as it moves no data, and aborts transfers that still run after `timeoutMs`. */
-  endSessions(timeoutMs: number): void;
-};
 
 export type DrainTimes = {
   /** How long everything is served as before. */

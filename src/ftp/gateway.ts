@@ -1,28 +1,47 @@
-/** The gateway's FTP side, put together: passive ports, command table, engine, control listeners, sessions. */
+/** Starts the FTP side: passive ports, command table, ftp-srv, control listeners and their sessions. */
 import type { SecureVersion, SecureContext } from 'node:tls';
 import type { BackslashMeaning } from './commands/arguments.ts';
 import { commandTable } from './commands/table.ts';
 import { SessionLimiter } from './control/session-limits.ts';
-import type { ClientSession, SessionServices } from './control/client-session.ts';
-import { ControlListener } from './control/listener.ts';
+import type { ControlSession } from './control/control-session.ts';
+import { ControlListener, type SessionServices } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
-import { noteActivity } from './control/session-activity.ts';
 import { createSessionContext, type CertificateHolder, type DataResumption } from '../tls/context.ts';
 import type { AdvertisedAddress } from '../net/advertised-address.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
 import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
-import type { DrainableSessions } from '../drain-state.ts';
 import type { Observe } from '../observability/event.ts';
 import type { Authenticate, User } from '../users/user.ts';
 
-/** The fields of the configuration that concern the FTP side, by their names there. */
-export type GatewayOptions = {
+/** How the gateway works where its options do not say otherwise: the defaults of the environment variables. */
+export const gatewayDefaults: GatewaySettings = {
+  listenAddress: '0.0.0.0',
+  advertisedAddress: { kind: 'auto' },
+  proxyProtocol: 'off',
+  tls: 'off',
+  tlsMinVersion: 'TLSv1.2',
+  tlsDataResumption: 'optional',
+  filenameEncoding: 'utf-8',
+  pathnameBackslash: 'literal',
+  activeMode: 'on',
+  fileTimes: 'upload',
+  loginTimeoutMs: 60_000,
+  idleTimeoutMs: 900_000,
+  dataConnectionTimeoutMs: 30_000,
+  passivePortWaitMs: 10_000,
+  stallTimeoutMs: 300_000,
+  maxSessions: 2_000,
+  maxSessionsPerAddress: 500,
+  maxSessionsPerUser: 500,
+  maxLoginAttempts: 3,
+  maxLoginFailures: 20,
+  loginRefusalMs: 300_000,
+};
+
+/** Settings with a default. Each has the meaning of the environment variable of that name (docs/configuration.md). */
+export type GatewaySettings = {
   readonly listenAddress: string;
-  /** 0 takes any free port; so does a 0 among the passive ports. */
-  readonly controlPort: number;
-  readonly implicitTlsPort?: number | undefined;
-  readonly passivePorts: readonly number[];
   readonly advertisedAddress: AdvertisedAddress;
   readonly proxyProtocol: 'off' | 'v2';
   readonly tls: 'off' | 'optional' | 'required';
@@ -31,8 +50,7 @@ export type GatewayOptions = {
   readonly filenameEncoding: TextEncoding;
   readonly pathnameBackslash: BackslashMeaning;
   readonly activeMode: 'on' | 'off';
-  readonly activeSourcePort?: number | undefined;
-  /** As the filesystems have it: whether clients may set times. */
+  /** Whose times files show. The filesystems need the same setting. */
   readonly fileTimes: FileTimes;
   readonly loginTimeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -47,75 +65,94 @@ export type GatewayOptions = {
   readonly loginRefusalMs: number;
 };
 
+/** Only the ports have no default. A port 0 takes any free port. */
+export type GatewayOptions = {
+  readonly [Name in keyof GatewaySettings]?: GatewaySettings[Name] | undefined;
+} & {
+  readonly controlPort: number;
+  readonly implicitTlsPort?: number | undefined;
+  readonly passivePorts: readonly number[];
+  readonly activeSourcePort?: number | undefined;
+};
+
 export type GatewayServices = {
+  /** Resolves to the user whose login it is, or to undefined for a wrong name or password. */
   readonly authenticate: Authenticate;
+  /** The filesystem of one session. */
   filesystemFor(user: User): Filesystem;
-  readonly observe: Observe;
-  /** Needed unless TLS is off. */
+  /** Receives every event. Without it, unexpected errors become warnings of the process. */
+  readonly observe?: Observe | undefined;
+  /** Required unless TLS is off. */
   readonly certificates?: CertificateHolder | undefined;
+};
+
+/** The sessions of a gateway, as a drain sees them. */
+export type DrainableSessions = {
+  readonly sessionCount: number;
+  /** Ends with 421 the sessions that have executed no command but NOOP for `idleMs`; returns how many. */
+  endIdleSessions(idleMs: number): number;
+  /** Ends every session as soon as it moves no data, and aborts transfers that still run after `timeoutMs`. */
+  endSessions(timeoutMs: number): void;
 };
 
 export type Gateway = DrainableSessions & {
   readonly controlPort: number;
   readonly implicitTlsPort?: number;
   readonly passivePorts: readonly number[];
-  readonly sessionCount: number;
-  /** When each transfer that runs was started, by `Date.now()`. */
+  /** `Date.now()` at the start of each running transfer. */
   readonly transfersStartedAtMs: readonly number[];
   /** Leases of passive ports, and the requests that wait for one. */
   readonly passivePortUsage: { readonly leases: number; readonly waiting: number };
   /**
-   * Takes no more connections, ends every session as soon as it moves no data (one whose PASV was answered has 2 s more to
-   * say what for), and resolves when all are gone; after
-   * `timeoutMs` the transfers that still run are aborted. Commands whose storage does not answer then are waited for a few
-   * seconds longer (`drainGrace`), and no client longer than that.
+   * Stops listening, ends every session as soon as it moves no data, and resolves when all are closed. A client that has
+   * agreed on a data connection has 2 s for its transfer command. After `timeoutMs` the transfers that still run are
+   * aborted; commands whose storage does not respond then are given up a few seconds later (`drainGrace`).
    */
   drain(timeoutMs: number): Promise<void>;
   /** Answers further control connections with 421. */
   refuseSessions(): void;
-  /** Ends everything at once; resolves when nothing is left. */
+  /** Drops all sessions immediately; resolves when all are closed. */
   close(): Promise<void>;
 };
 
-/** Starts everything, or nothing: rejects with an error that names what could not be had. */
+/** Starts everything or nothing: rejects with an error that names what is missing or cannot be opened. */
 export async function startGateway(options: GatewayOptions, services: GatewayServices): Promise<Gateway> {
-  const secureContext = secureContexts(options, services);
-  const engine = new FtpSrvServer();
+  const settings = withDefaults(options);
+  const { listenAddress, dataConnectionTimeoutMs } = settings;
+  const { authenticate, certificates, observe = warnOfUnexpectedErrors } = services;
+  const createSecureContext = secureContexts(settings, options.implicitTlsPort, certificates);
+  const ftpServer = new FtpSrvServer();
   const passivePorts = await PassivePorts.open({
-    listenAddress: options.listenAddress,
+    listenAddress,
     ports: options.passivePorts,
-    dataConnectionTimeoutMs: options.dataConnectionTimeoutMs,
-    leaseWaitMs: options.passivePortWaitMs,
-    observe: services.observe,
+    dataConnectionTimeoutMs,
+    leaseWaitMs: settings.passivePortWaitMs,
+    observe,
   });
-  const { activeSourcePort, ...rest } = options;
+  const { activeSourcePort } = options;
   const commands = commandTable({
-    ...rest,
+    ...settings,
     ...(activeSourcePort !== undefined && { activeSourcePort }),
     passivePorts,
-    authenticate: services.authenticate,
+    authenticate,
     filesystemFor: (user) => services.filesystemFor(user),
-    runStock: (verb, argument) => engine.runStock(verb, argument),
   });
-  const sessions = new Set<ClientSession>();
+  const sessions = new Set<ControlSession>();
   const sessionServices: SessionServices = {
-    engine,
-    commands: noteActivity(commands),
-    admission: new SessionLimiter(options),
-    observe: services.observe,
-    secureContext,
-    filenameEncoding: options.filenameEncoding,
-    loginTimeoutMs: options.loginTimeoutMs,
-    idleTimeoutMs: options.idleTimeoutMs,
+    ...settings,
+    ftpServer,
+    commands,
+    limiter: new SessionLimiter(settings),
+    observe,
+    createSecureContext,
   };
   const listeners: ControlListener[] = [];
   const stopListening = async (): Promise<void> => {
     for (const listener of listeners) listener.close();
-    await engine.close();
+    await ftpServer.close();
   };
-  const listen = async (port: number, implicitTls: (() => SecureContext) | undefined): Promise<number> => {
-    const { listenAddress, proxyProtocol } = options;
-    const listenerOptions = { listenAddress, port, proxyProtocol, implicitTls };
+  const open = async (port: number, implicitTls: (() => SecureContext) | undefined): Promise<number> => {
+    const listenerOptions = { listenAddress, port, proxyProtocol: settings.proxyProtocol, implicitTls };
     const listener = await ControlListener.open(listenerOptions, sessionServices, sessions);
     listeners.push(listener);
     return listener.port;
@@ -123,9 +160,9 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   let controlPort: number;
   let implicitTlsPort: number | undefined;
   try {
-    controlPort = await listen(options.controlPort, undefined);
+    controlPort = await open(options.controlPort, undefined);
     if (options.implicitTlsPort !== undefined) {
-      implicitTlsPort = await listen(options.implicitTlsPort, secureContext);
+      implicitTlsPort = await open(options.implicitTlsPort, createSecureContext);
     }
   } catch (error) {
     await Promise.all([stopListening(), passivePorts.close()]);
@@ -141,18 +178,29 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   });
 }
 
+/** An option that is undefined has its default, like one that is absent. */
+function withDefaults(options: GatewayOptions): GatewaySettings {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...gatewayDefaults, ...(Object.fromEntries(given) as Partial<GatewaySettings>) };
+}
+
+const warnOfUnexpectedErrors: Observe = (event) => {
+  if (event.event !== 'unexpected-error') return;
+  process.emitWarning(event.error instanceof Error ? event.error : String(event.error));
+};
+
 type Parts = {
   readonly controlPort: number;
   readonly implicitTlsPort: number | undefined;
   readonly passivePorts: PassivePorts;
-  readonly sessions: Set<ClientSession>;
+  readonly sessions: Set<ControlSession>;
   readonly listeners: readonly ControlListener[];
   stopListening(): Promise<void>;
 };
 
 /**
- * What follows the end of a drain's time, in milliseconds: `replyMs` for the replies of what was aborted, then 421 to
- * whoever still has none, and `farewellMs` to read that.
+ * What follows the time of a drain, in milliseconds: `replyMs` for the replies of aborted transfers, then 421 to clients
+ * without a reply, and `farewellMs` to read it.
  */
 export const drainGrace = { replyMs: 3_000, farewellMs: 500 } as const;
 
@@ -205,29 +253,29 @@ class RunningGateway implements Gateway {
 
   async drain(timeoutMs: number): Promise<void> {
     await this.#parts.stopListening();
-    const gone = this.#endSessions((session) => session.drain());
+    const allClosed = this.#endSessions((session) => session.drain());
     const { replyMs, farewellMs } = drainGrace;
-    const later = (delayMs: number, end: (session: ClientSession) => void): NodeJS.Timeout =>
+    const later = (delayMs: number, end: (session: ControlSession) => void): NodeJS.Timeout =>
       setTimeout(() => this.#parts.sessions.forEach(end), delayMs);
     const timers = [
       later(timeoutMs, (session) => session.abortTransfer()),
       later(timeoutMs + replyMs, (session) => session.giveUp()),
       later(timeoutMs + replyMs + farewellMs, (session) => session.destroy('drain')),
     ];
-    await gone;
+    await allClosed;
     timers.forEach(clearTimeout);
     await this.#parts.passivePorts.close();
   }
 
   async close(): Promise<void> {
     await this.#parts.stopListening();
-    const gone = this.#endSessions((session) => session.end('gateway-closed'));
+    const allClosed = this.#endSessions((session) => session.end('gateway-closed'));
     for (const session of this.#parts.sessions) session.destroy('gateway-closed');
-    await gone;
+    await allClosed;
     await this.#parts.passivePorts.close();
   }
 
-  async #endSessions(end: (session: ClientSession) => void): Promise<void> {
+  async #endSessions(end: (session: ControlSession) => void): Promise<void> {
     const { sessions } = this.#parts;
     const all = [...sessions];
     for (const session of all) end(session);
@@ -236,17 +284,18 @@ class RunningGateway implements Gateway {
 }
 
 function secureContexts(
-  options: GatewayOptions,
-  { certificates }: GatewayServices,
+  settings: GatewaySettings,
+  implicitTlsPort: number | undefined,
+  certificates: CertificateHolder | undefined,
 ): (() => SecureContext) | undefined {
-  if (options.tls === 'off') {
-    if (options.implicitTlsPort !== undefined)
-      throw new Error('An implicit-TLS port needs TLS, which is off.');
+  const { tls } = settings;
+  if (tls === 'off') {
+    if (implicitTlsPort !== undefined) throw new Error('An implicit-TLS port needs TLS, which is off.');
     return undefined;
   }
-  if (certificates === undefined) throw new Error(`TLS is ${options.tls}, but there is no certificate.`);
-  const create = (): SecureContext => createSessionContext(certificates.current, options);
-  // A key that does not fit its certificate is to stop the start, not the first client.
+  if (certificates === undefined) throw new Error(`TLS is ${tls}, but there is no certificate.`);
+  const create = (): SecureContext => createSessionContext(certificates.current, settings);
+  // A key that does not match its certificate must stop the start, not the first client.
   create();
   return create;
 }

@@ -1,19 +1,19 @@
 /**
  * PROXY protocol version 2, as a Network Load Balancer puts it in front of a client's first bytes
- * (haproxy.org, proxy-protocol.txt, section 2.2). Pure: takes the bytes that have come so far, and keeps nothing.
+ * (haproxy.org, proxy-protocol.txt, section 2.2). Pure.
  */
 import { canonicalAddress } from './ip-address.ts';
 
 export type Endpoint = { readonly address: string; readonly port: number };
 
 export type ProxyHeader =
-  /** So far it may become a header; ask again when more bytes have come. */
+  /** The bytes may be the beginning of a header; more are needed. */
   | { readonly kind: 'incomplete' }
-  /** It is no header, or one that this gateway cannot accept. The reason is for logs. */
+  /** The bytes are no header, or one that the gateway does not accept. The reason is for logs. */
   | { readonly kind: 'malformed'; readonly reason: string }
-  /** The proxy speaks for itself (a health check); the connection's own addresses hold. */
+  /** The proxy's own connection (a health check): the socket's addresses apply. */
   | { readonly kind: 'local'; readonly lengthBytes: number }
-  /** A client's connection: where it comes from, and the load balancer's address it reached. */
+  /** A client's connection: its address, and the load balancer's address that it reached. */
   | {
       readonly kind: 'proxied';
       readonly source: Endpoint;
@@ -21,17 +21,17 @@ export type ProxyHeader =
       readonly lengthBytes: number;
     };
 
-/** CR LF CR LF NUL CR LF QUIT LF: a line no FTP client begins with, nor a TLS ClientHello. */
+/** CR LF CR LF NUL CR LF QUIT LF: neither an FTP client nor a TLS ClientHello begins with it. */
 const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const fixedBytes = 16;
 
 /**
  * The longest header accepted, in bytes. The specification asks senders to stay within one 536-byte segment; this
- * leaves room for more TLVs than AWS has, and bounds what an unknown peer can make us keep.
+ * leaves room for more TLVs than AWS sends, and limits the memory that an unknown peer can occupy.
  */
 export const maxProxyHeaderBytes = 2048;
 
-/** Reads the header at the beginning of `bytes`. TLVs are skipped; what follows `lengthBytes` is the client's. */
+/** Parses the header at the beginning of `bytes`. TLVs are skipped; the bytes after `lengthBytes` are the client's. */
 export function parseProxyHeader(bytes: Uint8Array): ProxyHeader {
   const known = Math.min(bytes.length, signature.length);
   for (let index = 0; index < known; index += 1) {
@@ -47,7 +47,7 @@ export function parseProxyHeader(bytes: Uint8Array): ProxyHeader {
   if (command > 1) return malformed(`PROXY command ${command}`);
   if (bytes.length < lengthBytes) return { kind: 'incomplete' };
   const familyAndTransport = view.getUint8(13);
-  // A receiver must not look at the addresses of LOCAL, and finds none in UNSPEC (section 2.2).
+  // A receiver must ignore the addresses of LOCAL; UNSPEC has none (section 2.2).
   if (command === 0 || familyAndTransport === 0x00) return { kind: 'local', lengthBytes };
   switch (familyAndTransport) {
     case 0x11:
@@ -58,6 +58,28 @@ export function parseProxyHeader(bytes: Uint8Array): ProxyHeader {
       return malformed(
         `address family and transport 0x${familyAndTransport.toString(16).padStart(2, '0')}, not TCP`,
       );
+  }
+}
+
+export type CompleteProxyHeader = Exclude<ProxyHeader, { readonly kind: 'incomplete' }>;
+
+/** Collects the first bytes of a connection until they hold the header. Keeps at most `maxProxyHeaderBytes` and one chunk. */
+export class ProxyHeaderReader {
+  #bytes: Buffer | undefined;
+
+  /**
+   * Adds a chunk. Returns undefined while the header is incomplete; then the header and the bytes that follow it, which are
+   * all bytes where it is malformed.
+   */
+  push(chunk: Buffer): { readonly header: CompleteProxyHeader; readonly rest: Buffer } | undefined {
+    const bytes = this.#bytes === undefined ? chunk : Buffer.concat([this.#bytes, chunk]);
+    const header = parseProxyHeader(bytes);
+    if (header.kind === 'incomplete') {
+      this.#bytes = bytes;
+      return undefined;
+    }
+    this.#bytes = undefined;
+    return { header, rest: header.kind === 'malformed' ? bytes : bytes.subarray(header.lengthBytes) };
   }
 }
 
@@ -78,7 +100,7 @@ function proxied(bytes: Uint8Array, view: DataView, lengthBytes: number, address
   };
 }
 
-// The text must be the one a socket's remoteAddress has, because leases compare the two: shortest form, IPv4-mapped folded.
+// Leases compare this text with a socket's remoteAddress, so both have the same form: shortest, IPv4-mapped folded.
 function formatAddress(octets: Uint8Array): string {
   if (octets.length === 4) return octets.join('.');
   const groups: string[] = [];

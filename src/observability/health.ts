@@ -5,8 +5,9 @@
  */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { maxProxyHeaderBytes, parseProxyHeader } from '../net/proxy-protocol.ts';
+import { createServer, type Socket } from 'node:net';
+import { listen } from '../net/listen.ts';
+import { ProxyHeaderReader } from '../net/proxy-protocol.ts';
 
 export type HealthServerOptions = {
   readonly listenAddress: string;
@@ -52,9 +53,10 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
     else skipProxyHeader(socket, serve);
   });
   server.maxConnections = maxConnections;
-  await listen(server, options);
+  const { listenAddress: host, port: wanted } = options;
+  const port = await listen(server, { host, port: wanted }, 'Operations port');
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     async close() {
       const closed = once(server, 'close');
       server.close();
@@ -65,28 +67,19 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   };
 }
 
-async function listen(server: Server, { listenAddress, port }: HealthServerOptions): Promise<void> {
-  server.listen(port, listenAddress);
-  await once(server, 'listening');
-}
-
-/** Calls `serve` when the header is read and put away, or when the first byte shows that there is none. */
+/** Calls `serve` after the header, or as soon as the first bytes show that there is none. */
 function skipProxyHeader(socket: Socket, serve: () => void): void {
-  let bytes = Buffer.alloc(0);
-  const take = (): void => {
-    const more = socket.read() as Buffer | null;
-    if (more === null) return;
-    bytes = Buffer.concat([bytes, more]);
-    const header = parseProxyHeader(bytes);
-    if (header.kind === 'incomplete' && bytes.length < maxProxyHeaderBytes) return;
-    socket.off('readable', take);
-    // What is no header is left to HTTP, which answers 400 to what is no request either.
-    const skipped = 'lengthBytes' in header ? header.lengthBytes : 0;
-    const rest = bytes.subarray(skipped);
-    if (rest.length > 0) socket.unshift(rest);
+  const reader = new ProxyHeaderReader();
+  const read = (): void => {
+    const chunk = socket.read() as Buffer | null;
+    const result = chunk === null ? undefined : reader.push(chunk);
+    if (result === undefined) return;
+    socket.off('readable', read);
+    // Without a header the bytes are left to HTTP, which answers 400 where they are no request either.
+    if (result.rest.length > 0) socket.unshift(result.rest);
     serve();
   };
-  socket.on('readable', take);
+  socket.on('readable', read);
 }
 
 async function answer(

@@ -1,6 +1,9 @@
-/** What stock ftp-srv 4.6.3 does to the process it runs in, and what the gateway does instead. */
+/** The gateway as a library: its defaults, and what it leaves alone in the process that it runs in. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { variables, type Variable } from '../../src/config/variables.ts';
+import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
+import { gatewayDefaults, startGateway } from '../../src/ftp/gateway.ts';
 import { Dialogue } from '../support/dialogue.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { LeakCheck } from '../support/leak-check.ts';
@@ -49,5 +52,50 @@ describe('the process', () => {
       process.stderr.write = write;
     }
     assert.deepEqual(written, []);
+  });
+});
+
+describe('The defaults of startGateway', () => {
+  it('The defaults of startGateway are those of the environment variables', () => {
+    const ofVariables = Object.keys(gatewayDefaults).map((field) => {
+      assert.ok(field in variables, `${field} is a field of the configuration`);
+      const variable = variables[field as keyof typeof variables] as Variable<unknown>;
+      assert.ok(typeof variable.presence === 'object', `the variable of ${field} has a default`);
+      return [field, variable.parse(variable.presence.default)];
+    });
+    assert.deepEqual(gatewayDefaults, Object.fromEntries(ofVariables));
+  });
+
+  it('startGateway needs only ports, users and a filesystem, and takes an undefined option for its default', async () => {
+    const filesystem = new MemoryFilesystem();
+    const user = { name: 'alice', home: { bucket: 'b', prefix: '' }, permissions: 'read-write' } as const;
+    const gateway = await startGateway(
+      { controlPort: 0, passivePorts: [0], tls: undefined, maxSessions: undefined },
+      { authenticate: () => Promise.resolve(user), filesystemFor: () => filesystem },
+    );
+    const client = await Dialogue.logIn({ port: gateway.controlPort });
+    await client.says('PWD', /^257 "\/"/);
+    await client.says('AUTH TLS', '502 TLS is not available here.');
+    client.destroy();
+    await gateway.close();
+  });
+
+  it('startGateway without an observer turns an unexpected error into a warning of the process', async () => {
+    const failure = new Error('the users cannot be read');
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const gateway = await startGateway(
+      { controlPort: 0, passivePorts: [0] },
+      { authenticate: () => Promise.reject(failure), filesystemFor: () => new MemoryFilesystem() },
+    );
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('USER alice', '331 Password required.');
+    await client.says('PASS secret', /^451 /);
+    client.destroy();
+    await gateway.close();
+    process.removeListener('warning', onWarning);
+    assert.deepEqual(warnings, [failure]);
   });
 });

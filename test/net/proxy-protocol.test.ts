@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { maxProxyHeaderBytes, parseProxyHeader, type ProxyHeader } from '../../src/net/proxy-protocol.ts';
+import {
+  maxProxyHeaderBytes,
+  parseProxyHeader,
+  type ProxyHeader,
+  ProxyHeaderReader,
+} from '../../src/net/proxy-protocol.ts';
 
 const signature = '0d0a0d0a000d0a515549540a';
 const tcp4 = 'c6336407' + 'c0000201' + 'c350' + '0015'; // 198.51.100.7:50000 to 192.0.2.1:21
@@ -127,6 +132,38 @@ describe('a PROXY protocol v2 header', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('ProxyHeaderReader', () => {
+  const bytes = Buffer.concat([header('21', '11', tcp4 + awsEndpoint), Buffer.from('USER a\r\n')]);
+
+  it('The PROXY header reader returns the same header and rest wherever the bytes are divided into chunks', () => {
+    const expected = { ...ipv4Client, lengthBytes: bytes.length - 8 };
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 40 }), (sizes) => {
+        const reader = new ProxyHeaderReader();
+        let position = 0;
+        for (const size of [...sizes, bytes.length]) {
+          const result = reader.push(bytes.subarray(position, position + size));
+          position = Math.min(position + size, bytes.length);
+          if (result === undefined) continue;
+          assert.deepEqual(result.header, expected);
+          assert.equal(result.rest.toString() + bytes.subarray(position).toString(), 'USER a\r\n');
+          return;
+        }
+        assert.fail('no header was found');
+      }),
+    );
+  });
+
+  it('The PROXY header reader returns all bytes as the rest if they are no header', () => {
+    const reader = new ProxyHeaderReader();
+    assert.equal(reader.push(Buffer.from('\r\n')), undefined);
+    assert.deepEqual(reader.push(Buffer.from('USER a\r\n')), {
+      header: malformed('no PROXY version 2 signature'),
+      rest: Buffer.from('\r\nUSER a\r\n'),
+    });
   });
 });
 

@@ -126,6 +126,8 @@ describe('operations port', () => {
       ...operations,
       metrics: { contentType: '', metrics: () => Promise.resolve('') },
     });
-    await assert.rejects(taken, { code: 'EADDRINUSE', port: server.port });
+    await assert.rejects(taken, {
+      message: `Operations port ${server.port} on 127.0.0.1 cannot be opened: address already in use (EADDRINUSE).`,
+    });
   });
 });

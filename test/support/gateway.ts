@@ -42,20 +42,12 @@ type EventOf<Name extends GatewayEvent['event']> = Extract<GatewayEvent, { event
 
 export const alice: TestUser = { name: 'alice', password: 'secret' };
 
-const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
+/** Where it differs from `gatewayDefaults`: shorter timeouts, and room for many sessions of one user. */
+const testOptions: GatewayOptions = {
   listenAddress: '127.0.0.1',
   controlPort: 0,
   passivePorts: [0, 0],
-  advertisedAddress: { kind: 'auto' },
-  proxyProtocol: 'off',
-  tls: 'off',
-  tlsMinVersion: 'TLSv1.2',
-  tlsDataResumption: 'optional',
-  filenameEncoding: 'utf-8',
-  pathnameBackslash: 'literal',
-  activeMode: 'on',
   fileTimes: 'client',
-  loginTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,
   dataConnectionTimeoutMs: 10_000,
   passivePortWaitMs: 5_000,
@@ -63,9 +55,6 @@ const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
   maxSessions: 20_000,
   maxSessionsPerAddress: 20_000,
   maxSessionsPerUser: 20_000,
-  maxLoginAttempts: 3,
-  maxLoginFailures: 20,
-  loginRefusalMs: 300_000,
 };
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
@@ -83,7 +72,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
   const hasTls = rest.tls !== undefined && rest.tls !== 'off';
   const caFile = hasTls ? await writeCaFile(await testCertificate()) : undefined;
   const gateway = await startGateway(
-    { ...defaults, ...rest, ...(implicitTls === true && { implicitTlsPort: 0 }) },
+    { ...testOptions, ...rest, ...(implicitTls === true && { implicitTlsPort: 0 }) },
     {
       authenticate: authenticate ?? authenticateAmong(users),
       filesystemFor: filesystemFor ?? (() => filesystem),

@@ -10,7 +10,8 @@ import type { Permission } from '../../users/user.ts';
 /**
  * How an argument is parsed. `words`: words separated by spaces; extra spaces are ignored (`TYPE A  N`). `pathname`: a
  * pathname, for some commands after words or options; unchanged, because every space after the first one belongs to the
- * name. `verbatim`: unchanged, backslashes and blank text included.
+ * name. `verbatim`: unchanged, including backslashes, blanks and control characters, which a password may contain; in
+ * other arguments control characters are refused.
  */
 export type ArgumentKind = 'words' | 'pathname' | 'verbatim';
 
@@ -31,6 +32,8 @@ type Row = {
   readonly feature?: string | ((session: Session) => string | undefined) | undefined;
   /** Leaves a pending REST, RNFR or ALLO in force (TYPE, PASV, ...: clients send them before the command it is for). */
   readonly keepsPending?: true;
+  /** Clients send it only to keep their connection open (NOOP): it does not count as activity of the session. */
+  readonly isKeepAlive?: true;
 };
 
 /** A command that needs no login. */

@@ -1,6 +1,5 @@
 /** Who the client is: USER, PASS, ACCT, HOST and REIN. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { TooManySessionsOfUser } from '../control/client-session.ts';
 import { LoginThrottle, type LoginThrottleOptions } from '../../users/login-throttle.ts';
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
@@ -13,9 +12,9 @@ import type { Command } from './command.ts';
 
 export type LoginOptions = LoginThrottleOptions & {
   readonly tls: 'off' | 'optional' | 'required';
-  /** Refused logins after which a connection is closed. */
+  /** Failed logins after which a connection is closed. */
   readonly maxLoginAttempts: number;
-  /** What a session reads and writes at its beginning, and after REIN. */
+  /** The encoding of names at the beginning of a session, and after REIN. */
   readonly filenameEncoding: TextEncoding;
   readonly authenticate: Authenticate;
   filesystemFor(user: User): Filesystem;
@@ -27,9 +26,9 @@ const userFirst = reply(503, 'Send USER first.');
 const wrongLogin = reply(530, 'Login incorrect.');
 const loggedIn = reply(230, 'Logged in.');
 const cannotTell = reply(451, 'The login cannot be checked now; try again later.');
-/** A multiple of ten seconds: how long exactly is nobody's business. */
+/** Rounded up to ten seconds, so that the exact lockout is not disclosed. */
 const lockedOut = (ms: number): Reply =>
-  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} seconds.`);
+  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`);
 const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
 
 export function loginCommands(options: LoginOptions): Command[] {
@@ -123,31 +122,29 @@ async function logIn(
     countFailure(session, options);
     return lockedOut(refusedForMs);
   }
+  let login: Login | undefined;
   try {
-    const isLoggedIn = await session.logIn(username, password, () =>
-      authenticate(session, username, password, options),
-    );
-    observe(session, username, isLoggedIn ? 'accepted' : 'refused');
-    if (isLoggedIn) {
-      throttle.succeeded(clientAddress, username);
-      return loggedIn;
-    }
+    login = await authenticate(session, username, password, options);
   } catch (error) {
-    if (error instanceof TooManySessionsOfUser) {
-      observe(session, username, 'refused');
-      session.endAfterReply('too-many-sessions-of-user');
-      return tooManySessions;
-    }
     observe(session, username, 'failed');
-    if (!signal.aborted) {
-      session.observe({ event: 'unexpected-error', sessionId: session.id, error });
-    }
+    if (!signal.aborted) session.observe({ event: 'unexpected-error', sessionId: session.id, error });
     return cannotTell;
   }
-  countFailure(session, options);
-  // Whoever leaves before the reply has been counted all the same.
-  await delay(throttle.failed(clientAddress, username), undefined, { signal }).catch(() => undefined);
-  return wrongLogin;
+  if (login === undefined || signal.aborted) {
+    observe(session, username, 'refused');
+    countFailure(session, options);
+    // Counted before the delay, so that a client that leaves during it is counted as well.
+    await delay(throttle.failed(clientAddress, username), undefined, { signal }).catch(() => undefined);
+    return wrongLogin;
+  }
+  if (session.logIn(login) === 'too-many-sessions') {
+    observe(session, username, 'refused');
+    session.endAfterReply('too-many-sessions-of-user');
+    return tooManySessions;
+  }
+  observe(session, username, 'accepted');
+  throttle.succeeded(clientAddress, username);
+  return loggedIn;
 }
 
 function countFailure(session: Session, { maxLoginAttempts }: LoginOptions): void {

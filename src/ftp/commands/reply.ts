@@ -10,6 +10,9 @@ export function reply(code: number, text: string | readonly string[]): Reply {
   return { code, text };
 }
 
+/** The reply to a command that needs a login. */
+export const loginFirst = reply(530, 'Please log in with USER and PASS.');
+
 /**
  * The text to send. The first of several lines begins with `code-`, the last with `code `, and the lines between with a space,
  * so that none of them looks like the last one (RFC 959 4.2; RFC 2389 3.2 and RFC 3659 7.2 require the space).

@@ -1,6 +1,6 @@
 /**
- * The state of one control connection, as commands see it. Nothing here knows a socket of the control connection or
- * ftp-srv: replies are returned, and the few things that must be sent earlier go through `sendPreliminary`.
+ * A session as commands see it. Commands know neither the socket of the control connection nor ftp-srv: they return their
+ * final reply, and send a preliminary one with `sendPreliminary`.
  */
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
@@ -40,16 +40,16 @@ export type Session = {
   readonly clientAddress: string;
   /** The address the client reached: the PROXY header's destination, else the control socket's local address; folded likewise. */
   readonly reachedAddress: string;
-  /** Whether `reachedAddress` was told by a PROXY header (a load balancer's node) and is not the socket's own. */
+  /** Whether `reachedAddress` comes from a PROXY header (a load balancer's node) and is not the socket's own. */
   readonly reachedThroughProxy: boolean;
   readonly observe: Observe;
-  /** Aborted when the control connection is gone or the session ends; everything the session started stops with it. */
+  /** Aborted when the control connection closes or the session ends; everything that the session started stops with it. */
   readonly signal: AbortSignal;
-  /** Whether a command is under way whose final reply is still to come. */
+  /** Whether a command is running, whose final reply is pending. */
   readonly isExecuting: boolean;
 
   loginState: LoginState;
-  /** Undefined while the control connection is in clear. */
+  /** Undefined while the control connection is in clear text. */
   readonly tls: ControlTls | undefined;
   /** PROT (RFC 4217): C clear, P private. */
   protectionLevel: 'C' | 'P';
@@ -57,7 +57,7 @@ export type Session = {
   representationType: 'A' | 'I';
   /** MODE: S stream (RFC 959 3.4.1), Z deflate (draft-preston-ftpext-deflate). */
   transmissionMode: 'S' | 'Z';
-  /** How hard MODE Z compresses what is sent, 1 to 9; OPTS MODE Z LEVEL sets it. */
+  /** zlib level of MODE Z output, 1 to 9; OPTS MODE Z LEVEL sets it. */
   deflateLevel: number;
   /** REST (RFC 3659 5): applies to the transfer command right after it, and to no other. */
   restartOffsetBytes: number;
@@ -65,7 +65,7 @@ export type Session = {
   allocatedBytes: number | undefined;
   /** What HASH computes; OPTS HASH selects it (draft-bryan-ftpext-hash 3.2). */
   hashAlgorithm: ChecksumAlgorithm;
-  /** Refused logins of this connection. */
+  /** Failed logins of this connection. */
   failedLogins: number;
   /** The facts that MLSD and MLST show; OPTS MLST selects them (RFC 3659 7.9). Begins with all of `mlstFacts`. */
   selectedFacts: readonly MlstFact[];
@@ -77,18 +77,15 @@ export type Session = {
   /** The transfer that runs now; at most one a session (RFC 959 allows no more). */
   transfer: Transfer | undefined;
 
-  /** Sends a 1xx reply at once; the command's returned reply follows later. */
+  /** Sends a 1xx reply immediately; the reply that the command returns follows. */
   sendPreliminary(reply: Reply): void;
-  /**
-   * Passes a login on. `authenticate` decides, and resolves to the new login or to undefined; resolves to whether the
-   * session is logged in then. Rejects as `authenticate` does.
-   */
-  logIn(username: string, password: string, authenticate: () => Promise<Login | undefined>): Promise<boolean>;
-  /** REIN, or a login that begins anew: nobody is logged in any more. */
+  /** Logs the session in, unless its user has as many sessions as they may. */
+  logIn(login: Login): 'ok' | 'too-many-sessions';
+  /** Ends the login: REIN, AUTH, and USER in a session that is logged in. */
   logOut(): void;
-  /** AUTH: the handshake begins in the very tick in which the command's reply is written. */
+  /** AUTH: the handshake begins in the same tick in which the command's reply is written. */
   startTlsAfterReply(): void;
-  /** Ends the session when the command's reply is sent. The first reason is kept, but for a drain's. */
+  /** Ends the session after the command's reply. The first reason is kept, unless it is a drain. */
   endAfterReply(reason: SessionEnd): void;
 };
 

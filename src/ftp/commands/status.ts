@@ -1,17 +1,18 @@
 /** The session itself: NOOP, SYST, QUIT, ABOR, STAT. */
-import { reply, type Reply } from './reply.ts';
+import { filesystemReply } from './filesystem-reply.ts';
+import { loginFirst, reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { can } from '../../users/user.ts';
 import type { Command } from './command.ts';
 import { statLines } from './listing.ts';
 
-/** Runs a command of ftp-srv's own that needs nothing of the session. */
-export type RunStock = (verb: string, argument: string) => Promise<Reply>;
-
-/** As many lines as STAT lists of a directory: they all travel in one reply. */
+/** The most lines that STAT lists of a directory: all of them travel in one reply. */
 const maxStatLines = 1000;
+// The texts are those of ftp-srv.
+const done = reply(200, 'The requested action has been successfully completed');
+const systemType = reply(215, 'UNIX Type: L8');
 
-export function statusCommands(runStock: RunStock): Command[] {
+export function statusCommands(): Command[] {
   return [
     {
       verb: 'NOOP',
@@ -20,7 +21,8 @@ export function statusCommands(runStock: RunStock): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
-      handle: () => runStock('NOOP', ''),
+      isKeepAlive: true,
+      handle: () => done,
     },
     {
       verb: 'SYST',
@@ -29,7 +31,7 @@ export function statusCommands(runStock: RunStock): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'anyone',
       keepsPending: true,
-      handle: () => runStock('SYST', ''),
+      handle: () => systemType,
     },
     {
       verb: 'QUIT',
@@ -87,9 +89,9 @@ function statusOf(session: Session): readonly string[] {
 }
 
 async function statPathname(session: Session, pathname: string): Promise<Reply> {
-  if (session.loginState.step !== 'logged-in') return reply(530, 'Please log in with USER and PASS.');
+  if (session.loginState.step !== 'logged-in') return loginFirst;
   const { login } = session.loginState;
-  if (!can(login.user, 'list')) return reply(550, 'Permission denied.');
+  if (!can(login.user, 'list')) return filesystemReply('permission-denied');
   const lines = await statLines(login, pathname, maxStatLines, session.signal);
   return reply(213, [`Status of ${pathname}:`, ...lines, 'End of status.']);
 }

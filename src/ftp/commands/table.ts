@@ -15,7 +15,7 @@ import { fileCommands } from './files.ts';
 import { listingCommands } from './listing.ts';
 import { loginCommands, type LoginOptions } from './login.ts';
 import { securityCommands } from './security.ts';
-import { statusCommands, type RunStock } from './status.ts';
+import { statusCommands } from './status.ts';
 import { siteCommandRows } from './site.ts';
 import { fileTransferCommands } from './file-transfer.ts';
 import { transferParameterCommands } from './transfer-parameters.ts';
@@ -24,7 +24,7 @@ export type CommandOptions = ArgumentOptions &
   LoginOptions &
   DataConnectionOptions &
   FileTimeOptions &
-  TransferSettings & { readonly passivePorts: PassivePorts; readonly runStock: RunStock };
+  TransferSettings & { readonly passivePorts: PassivePorts };
 
 /** Builds the table, in the order of docs/rfc-compliance.md. Throws if two rows have the same verb. */
 export function commandTable(options: CommandOptions): ReadonlyMap<string, Command> {
@@ -32,7 +32,7 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
   const commands = [
     ...loginCommands(options),
     ...securityCommands(options),
-    ...statusCommands(options.runStock),
+    ...statusCommands(),
     ...transferParameterCommands(),
     ...dataConnectionCommands(options),
     ...withRequiredProtection(options, [...fileTransferCommands(options), ...listingCommands(options)]),

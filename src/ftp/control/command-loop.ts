@@ -1,127 +1,89 @@
 /**
- * Runs a session's commands strictly one after another, so that replies keep the order of their commands. While a transfer
- * runs, ABOR ends it and STAT without a pathname is answered at once; every other command waits (RFC 959 4.1.3).
+ * Executes the commands of a session one after another, so that replies keep the order of their commands. While a transfer
+ * runs, ABOR aborts it and STAT without a pathname is answered immediately; every other command waits (RFC 959 4.1.3).
  */
 import type { Command } from '../commands/command.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import { filesystemReply } from '../commands/filesystem-reply.ts';
 import { can } from '../../users/user.ts';
-import type { ControlSession } from './control-session.ts';
-import type { Line } from './line-framing.ts';
-import { reply, type Reply } from '../commands/reply.ts';
+import { filesystemReply } from '../commands/filesystem-reply.ts';
+import { loginFirst, reply, type Reply } from '../commands/reply.ts';
+import type { ControlConnection } from './control-connection.ts';
+import type { ControlSession, ReceivedLine } from './control-session.ts';
 
-/** The connection, as far as the dispatcher needs it. */
-export type CommandLines = {
-  nextLine(): Line | undefined;
-  /** False while replies wait to be taken, and when the control connection is gone. */
-  readonly takesReplies: boolean;
-  /** False when the session is to end before another command is executed. */
-  readonly takesCommands: boolean;
-  send(reply: Reply): void;
-  /** A command has been answered; TLS, or the end, may be due now. */
-  answered(): void;
-  overlongLine(): void;
-  /** No command is running, and no line is left. */
-  exhausted(): void;
-};
-
-/** Lines kept behind a running transfer. More stay in the connection's buffer, and then in the client's. */
+/** Lines that wait behind a running transfer. Further ones stay in the connection's buffer, and then in the client's. */
 const maxWaitingLines = 64;
 
-/** Answers that do not depend on anything: made once, sent often. */
 const notUnderstood = reply(500, 'Command not understood.');
 const lineTooLong = reply(500, 'Command line too long.');
-const loginFirst = reply(530, 'Please log in with USER and PASS.');
-const permissionDenied = reply(550, 'Permission denied.');
 const controlCharacters = reply(501, 'Control characters are not allowed.');
 const unexpectedError = reply(451, 'Requested action aborted: local error in processing.');
 
 export class CommandLoop {
   readonly #commands: ReadonlyMap<string, Command>;
   readonly #session: ControlSession;
-  readonly #lines: CommandLines;
-  readonly #waiting: Line[] = [];
-  /** The command whose reply is still to come. */
-  #running: Command | undefined;
-  /** Whether the client has been told 150: what it sends from then on it sends in knowledge of the transfer. */
-  #hasAnnounced = false;
+  readonly #connection: ControlConnection;
   #isPumping = false;
-  /** Whether the lines being taken have only now arrived; after a pause for unsent replies nothing tells when they did. */
+  /** Whether the lines being read have only now arrived. After a pause for unsent replies it is unknown when they did. */
   #isArriving = false;
 
-  constructor(commands: ReadonlyMap<string, Command>, session: ControlSession, lines: CommandLines) {
+  /** Subscribes to the connection; it runs until the connection is closed. */
+  constructor(
+    commands: ReadonlyMap<string, Command>,
+    session: ControlSession,
+    connection: ControlConnection,
+  ) {
     this.#commands = commands;
     this.#session = session;
-    this.#lines = lines;
+    this.#connection = connection;
+    connection.on('readable', () => this.#linesArrived());
+    connection.on('drain', () => this.#pump());
   }
 
-  get isRunning(): boolean {
-    return this.#running !== undefined;
-  }
-
-  /** Lines that were read but not executed: of a client that did not wait for its replies. */
-  get hasWaitingLines(): boolean {
-    return this.#waiting.length > 0;
-  }
-
-  /** Whether a line waits whose client must get its reply even where the session is about to end: ABOR or QUIT. */
-  get hasWaitingFarewell(): boolean {
-    return this.#waiting.some((line) => {
-      const verb = line.kind === 'line' ? this.#find(verbOf(line.text))?.verb : undefined;
-      return verb === 'ABOR' || verb === 'QUIT';
-    });
-  }
-
-  sendPreliminary(preliminary: Reply): void {
-    this.#hasAnnounced = true;
-    this.#lines.send(preliminary);
-  }
-
-  /** Bytes of the client have just arrived. */
-  linesArrived(): void {
+  #linesArrived(): void {
     this.#isArriving = true;
     try {
-      this.pump();
+      this.#pump();
     } finally {
       this.#isArriving = false;
     }
   }
 
   /** Executes what can be executed now. Called whenever there may be lines, or room for replies. */
-  pump(): void {
+  #pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
-      while (this.#lines.takesReplies && this.#step());
+      while (this.#connection.isWritable && this.#step());
     } finally {
       this.#isPumping = false;
     }
   }
 
   #step(): boolean {
-    if (this.#running !== undefined) return this.#stepDuringTransfer();
-    if (!this.#lines.takesCommands) return false;
-    const line = this.#waiting.shift() ?? this.#lines.nextLine();
-    if (line === undefined) {
-      this.#lines.exhausted();
+    const session = this.#session;
+    if (session.runningCommand !== undefined) return this.#stepDuringTransfer();
+    if (!session.acceptsCommands) return false;
+    const received = session.waitingLines.shift() ?? this.#receive();
+    if (received === undefined) {
+      session.inputConsumed();
       return false;
     }
-    this.#execute(line);
+    this.#execute(received);
     return true;
   }
 
-  /** Looks at the next line for one that does not wait; returns whether it makes sense to look at another. */
+  /** Reads the next line and handles one that must not wait. Returns whether another line may be read. */
   #stepDuringTransfer(): boolean {
-    const { transfer } = this.#session;
-    if (transfer === undefined || this.#waiting.length >= maxWaitingLines) return false;
-    const line = this.#lines.nextLine();
-    if (line === undefined) return false;
-    const command = line.kind === 'line' ? this.#find(verbOf(line.text)) : undefined;
-    // Its own reply waits for its turn, right after the transfer's.
+    const { transfer, waitingLines, isTransferAnnounced } = this.#session;
+    if (transfer === undefined || waitingLines.length >= maxWaitingLines) return false;
+    const received = this.#receive();
+    if (received === undefined) return false;
+    const { line, command } = received;
+    // ABOR's own reply waits for its turn, right after the transfer's.
     if (command?.duringTransfer === 'aborts-it') transfer.abort('client-abort');
     else if (line.kind === 'line' && this.#isArriving) transfer.commandArrived(command?.verb === 'QUIT');
     // A client that pipelines expects its replies in order; only what it sends after the 150 is meant for this moment.
-    const isMeantNow = this.#hasAnnounced && this.#waiting.length === 0;
+    const isMeantNow = isTransferAnnounced && waitingLines.length === 0;
     if (
       command?.duringTransfer === 'answered-without-argument' &&
       line.kind === 'line' &&
@@ -131,8 +93,14 @@ export class CommandLoop {
       this.#answerDuringTransfer(command);
       return true;
     }
-    this.#waiting.push(line);
+    waitingLines.push(received);
     return true;
+  }
+
+  #receive(): ReceivedLine | undefined {
+    const line = this.#connection.nextLine();
+    if (line === undefined) return undefined;
+    return { line, command: line.kind === 'line' ? this.#find(verbOf(line.text)) : undefined };
   }
 
   #answerDuringTransfer(command: Command): void {
@@ -142,18 +110,17 @@ export class CommandLoop {
       return;
     }
     outcome.then(
-      (answer) => this.#answer(answer),
+      (final) => this.#answer(final),
       (error: unknown) => this.#answer(this.#failure(error)),
     );
   }
 
-  #execute(line: Line): void {
+  #execute({ line, command }: ReceivedLine): void {
     if (line.kind === 'too-long') {
       this.#answer(lineTooLong);
-      this.#lines.overlongLine();
+      this.#session.overlongLine();
       return;
     }
-    const command = this.#find(verbOf(line.text));
     if (command === undefined) {
       this.#answer(notUnderstood);
       return;
@@ -163,35 +130,36 @@ export class CommandLoop {
       this.#finish(command, outcome);
       return;
     }
-    this.#running = command;
+    this.#session.runningCommand = command;
     outcome.then(
-      (answer) => this.#finish(command, answer),
+      (final) => this.#finish(command, final),
       (error: unknown) => this.#finish(command, this.#failure(error)),
     );
   }
 
-  #finish(command: Command, answer: Reply): void {
-    this.#running = undefined;
-    this.#hasAnnounced = false;
-    if (command.keepsPending !== true) this.#session.forgetPending();
-    this.#answer(answer);
-    this.pump();
+  #finish(command: Command, final: Reply): void {
+    this.#session.runningCommand = undefined;
+    this.#session.commandEnded(command);
+    this.#answer(final);
+    this.#pump();
   }
 
-  #answer(answer: Reply): void {
-    this.#lines.send(answer);
-    this.#lines.answered();
+  #answer(final: Reply): void {
+    this.#connection.send(final);
+    this.#session.answered();
   }
 
   #call(command: Command, argument: string): Reply | Promise<Reply> {
-    // A password may hold anything that fits into a line.
-    if (/[\x00-\x1f\x7f]/.test(argument) && command.verb !== 'PASS') return controlCharacters;
+    if (command.argument !== 'verbatim' && /[\x00-\x1f\x7f]/.test(argument)) return controlCharacters;
     const session = this.#session;
+    session.commandStarted(command);
     try {
       if (command.access === 'anyone') return command.handle(session, argument);
       if (session.loginState.step !== 'logged-in') return loginFirst;
       const { login } = session.loginState;
-      if (command.permission !== undefined && !can(login.user, command.permission)) return permissionDenied;
+      if (command.permission !== undefined && !can(login.user, command.permission)) {
+        return filesystemReply('permission-denied');
+      }
       return command.handle(session, login, argument);
     } catch (error) {
       return this.#failure(error);
@@ -200,7 +168,7 @@ export class CommandLoop {
 
   #failure(error: unknown): Reply {
     if (error instanceof FilesystemError) return filesystemReply(error.kind);
-    // What stops because the session stops is no defect, and nobody is left to be told.
+    // A failure after the end of the session is not a defect: whatever the session started was aborted with it.
     if (!this.#session.signal.aborted) {
       this.#session.observe({ event: 'unexpected-error', sessionId: this.#session.id, error });
     }
@@ -208,11 +176,11 @@ export class CommandLoop {
   }
 
   #find(verb: string): Command | undefined {
-    return this.#commands.get(verb) ?? this.#findBehindDebris(verb);
+    return this.#commands.get(verb) ?? this.#findBehindSynch(verb);
   }
 
-  // What a client's Telnet Synch leaves in front of the command it was meant to announce, when part of it was lost.
-  #findBehindDebris(verb: string): Command | undefined {
+  // Bytes of the Telnet Synch that a client sends before ABOR, STAT and QUIT (RFC 959 4.1.3) can remain when its urgent byte is lost.
+  #findBehindSynch(verb: string): Command | undefined {
     const end = verb.slice(-4);
     const isUrgent = end === 'ABOR' || end === 'STAT' || end === 'QUIT';
     return isUrgent && /^[^A-Z0-9 ]*$/.test(verb.slice(0, -4)) ? this.#commands.get(end) : undefined;

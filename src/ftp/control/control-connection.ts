@@ -1,101 +1,103 @@
 /**
- * The control connection's socket: bytes in, lines out; replies in, bytes out; clear, and TLS after AUTH.
- * What the lines mean is the dispatcher's business.
+ * The socket of a control connection: lines in, replies out, in clear text or under TLS. Knows nothing of what lines mean.
  */
+import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { LineFraming, type Line } from './line-framing.ts';
+import { type CompleteProxyHeader, ProxyHeaderReader } from '../../net/proxy-protocol.ts';
 import { formatReply, type Reply } from '../commands/reply.ts';
 import type { ControlTls } from '../commands/session.ts';
 import { encodeText, type TextEncoding } from '../commands/text-encoding.ts';
+import { LineFraming, type Line } from './line-framing.ts';
 
-export type ControlConnectionEvents = {
-  /** Bytes have arrived: there may be lines to take. */
-  arrived(): void;
-  /** Replies that waited have gone out: there is room for more. */
-  drained(): void;
-  /** The handshake that AUTH asked for is done. */
-  secured(tls: ControlTls): void;
-  /**
-   * The client has closed its side in order. Returns whether what it sent before is still executed and answered; `end` is
-   * called then. Otherwise the connection is closed, and `closed` follows.
-   */
-  ended(): boolean;
-  /** It is gone, by whichever side. Called once. */
-  closed(reason: 'client-closed' | 'connection-broken'): void;
-};
-
-/** Sees the first bytes, where a PROXY header stands in front of them. Returns what follows it, or undefined for "not yet". */
-export type Preamble = (bytes: Buffer) => Buffer | undefined;
-
-/** Unread lines beyond this stop the reading of the socket, so that the client's own TCP waits. */
+/** Reading pauses while more than this is buffered, so that TCP slows the client down. */
 const maxUnreadBytes = 16 * 1024;
-/** Replies the client has not taken beyond this stop the execution of its commands. */
+/** Commands are not executed while more than this of the replies is unsent. */
 const maxUnsentBytes = 16 * 1024;
-/** An NLB forgets a connection that is silent for 350 s (6,000 s at most, as configured); keepalive must come before. */
+/** An NLB drops a connection that is idle for 350 s (at most 6,000 s, as configured); keepalive has to come earlier. */
 const keepAliveMs = 120_000;
 /** How long a client may take to read the last reply and close its side. */
-const closingMs = 5_000;
+const closingTimeoutMs = 5_000;
 
-export class ControlConnection {
+type Events = {
+  /** The PROXY header has arrived. The bytes behind a malformed one are discarded. */
+  proxyHeader: [header: CompleteProxyHeader];
+  /** Bytes have arrived: there may be lines. */
+  readable: [];
+  /** The client has read its replies: commands may be executed again. */
+  drain: [];
+  /** The handshake that `startTls` began has succeeded. */
+  secured: [tls: ControlTls];
+  /**
+   * The client has closed its side, and the connection is still open for replies. The listener calls `endAfterClient`
+   * unless commands that arrived before are still to be answered.
+   */
+  clientEnded: [];
+  /** The connection is closed, by either side. Emitted once. */
+  closed: [reason: 'client-closed' | 'connection-broken'];
+};
+
+export class ControlConnection extends EventEmitter<Events> {
+  /** How lines are read and replies written; OPTS UTF8 changes it. */
+  encoding: TextEncoding;
   #socket: Socket;
-  readonly #events: ControlConnectionEvents;
   readonly #framing = new LineFraming();
   #state: 'open' | 'closing' | 'closed' = 'open';
-  #isReadingStopped = false;
-  #preamble: Preamble | undefined;
+  #isReadingPaused = false;
+  #proxyHeader: ProxyHeaderReader | undefined;
   #closingTimer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, events: ControlConnectionEvents, preamble?: Preamble) {
+  constructor(socket: Socket, encoding: TextEncoding, proxyHeader: 'expected' | 'none') {
+    super();
     this.#socket = socket;
-    this.#events = events;
-    this.#preamble = preamble;
-    // Without it each reply after the first of a transfer waits for the client's delayed ACK: 40 ms a file.
+    this.encoding = encoding;
+    if (proxyHeader === 'expected') this.#proxyHeader = new ProxyHeaderReader();
+    // Otherwise each reply after the first of a transfer waits for the client's delayed ACK: 40 ms a file.
     socket.setNoDelay(true);
     socket.setKeepAlive(true, keepAliveMs);
     this.#listen(socket);
   }
 
-  get socket(): Socket {
-    return this.#socket;
+  /** Whether replies can be sent now: the connection is open, and the client reads its replies. */
+  get isWritable(): boolean {
+    return this.#state === 'open' && !this.isBackedUp;
   }
 
-  get isOpen(): boolean {
-    return this.#state === 'open';
+  /** Whether the client does not read its replies. */
+  get isBackedUp(): boolean {
+    return this.#socket.writableLength > maxUnsentBytes;
   }
 
-  /** Whether the client reads its replies; if not, it gets no more of them for now. */
-  get takesReplies(): boolean {
-    return this.#socket.writableLength <= maxUnsentBytes;
-  }
-
-  /** Whether bytes that came in clear wait to be read. */
+  /** Whether bytes that arrived in clear text are still unread. */
   get hasUnreadBytes(): boolean {
     return this.#framing.bufferedBytes > 0 || this.#socket.readableLength > 0;
   }
 
-  nextLine(encoding: TextEncoding): Line | undefined {
-    return this.#framing.next(encoding);
+  /** The next whole line, or undefined until more bytes arrive. */
+  nextLine(): Line | undefined {
+    return this.#framing.next(this.encoding);
   }
 
-  /** Reads on, or stops, as much as is still unread. To be called when lines have been taken. */
+  /** Pauses or resumes reading, depending on how much is buffered. Call it after lines have been taken. */
   adjustReading(): void {
-    if (this.#framing.bufferedBytes > maxUnreadBytes) this.#stopReading();
-    else if (this.#isReadingStopped && this.#state === 'open') {
-      this.#isReadingStopped = false;
+    if (this.#framing.bufferedBytes > maxUnreadBytes) {
+      this.#isReadingPaused = true;
+      this.#socket.pause();
+    } else if (this.#isReadingPaused && this.#state === 'open') {
+      this.#isReadingPaused = false;
       this.#socket.resume();
     }
   }
 
-  /** Sends a reply in one piece. */
-  send(reply: Reply, encoding: TextEncoding): void {
+  /** Sends a reply in a single write. Does nothing once the connection is closing. */
+  send(reply: Reply): void {
     if (this.#state !== 'open') return;
-    this.#socket.write(encodeText(formatReply(reply), encoding));
+    this.#socket.write(encodeText(formatReply(reply), this.encoding));
   }
 
   /**
-   * Begins the handshake on the socket. Whatever the socket delivers from now on is TLS; bytes read in clear must have
-   * been ruled out by the caller (RFC 4217 does not, and commands were smuggled past the handshake that way).
+   * Begins the handshake: everything that the socket delivers from now on is TLS. The caller must have ruled out that bytes
+   * read in clear text are left. RFC 4217 does not ask for that, but commands were injected ahead of the handshake that way.
    */
   startTls(secureContext: ControlTls['secureContext']): void {
     const raw = this.#socket;
@@ -104,19 +106,26 @@ export class ControlConnection {
     raw.removeListener('drain', this.#onDrain);
     const socket = new TLSSocket(raw, { isServer: true, secureContext });
     this.#socket = socket;
-    this.#isReadingStopped = false;
+    this.#isReadingPaused = false;
     this.#listen(socket);
-    socket.once('secure', () => this.#events.secured({ socket, secureContext }));
+    socket.once('secure', () => this.emit('secured', { socket, secureContext }));
   }
 
-  /** Sends what is left, closes our side in order, and drops the connection if the client does not follow. */
+  /** Sends what is queued, closes our side, and destroys the socket if the client does not close its side. */
   end(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
     this.#socket.end();
-    // Bytes left unread would turn our FIN into a reset, which can overtake the last reply.
+    // Unread bytes would turn our FIN into a reset, which can overtake the last reply.
     this.#socket.resume();
-    this.#dropSoon();
+    this.#startClosingTimer();
+  }
+
+  /** Closes our side after the client has closed its own; `closed` is emitted synchronously. */
+  endAfterClient(): void {
+    this.#socket.destroySoon();
+    this.#startClosingTimer();
+    this.#close('client-closed');
   }
 
   destroy(): void {
@@ -124,7 +133,7 @@ export class ControlConnection {
   }
 
   #listen(socket: Socket): void {
-    // A client that closes its side behind QUIT still reads the replies to what it sent before.
+    // A client that closes its side right behind QUIT still reads the replies to what it sent before.
     socket.allowHalfOpen = true;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
@@ -133,48 +142,46 @@ export class ControlConnection {
     socket.on('close', this.#onClose);
   }
 
-  #stopReading(): void {
-    this.#isReadingStopped = true;
-    this.#socket.pause();
-  }
-
-  // Not the socket's own timeout: that one begins anew with every byte a client sends.
-  #dropSoon(): void {
-    this.#closingTimer ??= setTimeout(() => this.#socket.destroy(), closingMs);
+  // Not socket.setTimeout(), which every byte from the client restarts.
+  #startClosingTimer(): void {
+    this.#closingTimer ??= setTimeout(() => this.#socket.destroy(), closingTimeoutMs);
   }
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#state !== 'open') return;
-    let bytes: Buffer | undefined = chunk;
-    if (this.#preamble !== undefined) {
-      bytes = this.#preamble(chunk);
-      if (bytes === undefined) return;
-      this.#preamble = undefined;
-    }
+    const bytes = this.#proxyHeader === undefined ? chunk : this.#readProxyHeader(this.#proxyHeader, chunk);
+    if (bytes === undefined) return;
     this.#framing.push(bytes);
-    this.#events.arrived();
+    this.emit('readable');
     this.adjustReading();
   };
 
+  /** Returns the bytes behind the header; undefined where it is incomplete or malformed. */
+  #readProxyHeader(reader: ProxyHeaderReader, chunk: Buffer): Buffer | undefined {
+    const result = reader.push(chunk);
+    if (result === undefined) return undefined;
+    this.#proxyHeader = undefined;
+    this.emit('proxyHeader', result.header);
+    return result.header.kind === 'malformed' ? undefined : result.rest;
+  }
+
   readonly #onDrain = (): void => {
     if (this.#state !== 'open') return;
-    this.#events.drained();
+    this.emit('drain');
     this.adjustReading();
   };
 
   readonly #onEnd = (): void => {
-    if (this.#state === 'open' && this.#events.ended()) return;
-    this.#socket.destroySoon();
-    this.#dropSoon();
-    this.#close('client-closed');
+    if (this.#state === 'open') this.emit('clientEnded');
+    else this.endAfterClient();
   };
 
-  // Its 'close' follows, but a phase of the event loop later: too late to be seen together with what was read before it.
+  // 'close' follows one phase of the event loop later: too late to be seen together with what was read before the error.
   readonly #onError = (): void => this.#close('connection-broken');
 
   readonly #onClose = (): void => {
     clearTimeout(this.#closingTimer);
-    // Of a TLS connection either socket may be the one that reports it.
+    // Under TLS either of the two sockets may report it.
     this.#socket.destroy();
     this.#close('connection-broken');
   };
@@ -182,6 +189,6 @@ export class ControlConnection {
   #close(reason: 'client-closed' | 'connection-broken'): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#events.closed(reason);
+    this.emit('closed', reason);
   }
 }

@@ -1,77 +1,123 @@
-/** The session's state, as commands change it; its connection and its end are the dispatcher's. */
-import type { DataConnectionSource } from '../data/data-connection-source.ts';
-import { defaultDeflateLevel } from '../data/mode-z.ts';
-import type { Transfer } from '../data/transfer.ts';
-import { mlstFacts, type MlstFact } from '../listing/format.ts';
-import type { ChecksumAlgorithm } from '../../filesystem/filesystem.ts';
+/** One client's session from greeting to end: what commands, the command loop and the gateway ask of it. */
+import type { SecureContext } from 'node:tls';
+import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
 import type { Observe } from '../../observability/event.ts';
+import { releaseContext } from '../../tls/context.ts';
+import type { Command } from '../commands/command.ts';
 import type { Reply } from '../commands/reply.ts';
-import type { ControlTls, Login, LoginState, Session, SessionEnd } from '../commands/session.ts';
+import type { ControlTls, Login, Session, SessionEnd } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
+import type { FtpSrvSession } from '../ftp-srv/server.ts';
+import type { ControlConnection } from './control-connection.ts';
+import {
+  addressesBehindProxy,
+  type ClientAddresses,
+  type IncomingConnection,
+} from './incoming-connection.ts';
+import type { Line } from './line-framing.ts';
+import { endReply } from './session-end.ts';
+import type { SessionLimiter } from './session-limits.ts';
+import { SessionState } from './session-state.ts';
+import { SessionTimers, type TimeoutOptions } from './session-timers.ts';
 
-/** What a session asks of its connection. */
-export type SessionHost = {
-  readonly isExecuting: boolean;
-  sendPreliminary(reply: Reply): void;
-  startTlsAfterReply(): void;
-  endAfterReply(reason: SessionEnd): void;
-  logIn(
-    username: string,
-    password: string,
-    authenticate: () => Promise<Login | undefined>,
-  ): Promise<Login | undefined>;
-  logOut(): void;
+export type SessionOptions = TimeoutOptions & {
+  readonly limiter: SessionLimiter;
+  readonly observe: Observe;
+  /** Creates a context for one session alone; undefined where TLS is off. */
+  readonly createSecureContext: (() => SecureContext) | undefined;
 };
 
-export type ClientAddresses = Pick<Session, 'clientAddress' | 'reachedAddress' | 'reachedThroughProxy'>;
+/** A line that was read, with the command that it names. */
+export type ReceivedLine = { readonly line: Line; readonly command: Command | undefined };
 
-export class ControlSession implements Session {
+/** A client that keeps sending overlong lines does not speak FTP. */
+const maxOverlongLines = 8;
+
+export class ControlSession extends SessionState implements Session {
   readonly id: string;
   readonly observe: Observe;
-  /** Replaced once, before the first command, where a PROXY header tells them. */
-  addresses: ClientAddresses;
-  loginState: LoginState = { step: 'greeting' };
-  tls: ControlTls | undefined;
-  protectionLevel: 'C' | 'P' = 'C';
-  representationType: 'A' | 'I' = 'A';
-  transmissionMode: 'S' | 'Z' = 'S';
-  deflateLevel = defaultDeflateLevel;
-  restartOffsetBytes = 0;
-  hashAlgorithm: ChecksumAlgorithm = 'SHA-256';
-  failedLogins = 0;
-  allocatedBytes: number | undefined;
-  selectedFacts: readonly MlstFact[] = mlstFacts;
-  filenameEncoding: TextEncoding;
-  epsvAll = false;
-  dataConnectionSource: DataConnectionSource | undefined;
-  transfer: Transfer | undefined;
-  readonly #host: SessionHost;
+  /** Resolves when connection, command and transfer have ended. Never rejects. */
+  readonly closed: Promise<unknown>;
+
+  // State of the command loop, which alone changes it.
+  /** The command whose reply is pending. */
+  runningCommand: Command | undefined;
+  /** Lines that were read while a command ran. */
+  readonly waitingLines: ReceivedLine[] = [];
+
+  readonly #options: SessionOptions;
+  readonly #ftpSrv: FtpSrvSession;
+  readonly #connection: ControlConnection;
   readonly #controller = new AbortController();
+  readonly #startedAtMs = Date.now();
+  readonly #markClosed: () => void;
+  readonly #timers: SessionTimers;
+  #addresses: ClientAddresses;
+  #announcedTransfer: Session['transfer'];
+  /** `performance.now()` when a command other than NOOP last started or ended. */
+  #lastActiveAtMs = performance.now();
+  #end: SessionEnd | undefined;
+  #isOpened = false;
+  #isConnectionClosed = false;
+  #hasInputEnded = false;
+  #isReleased = false;
+  #isGivenUp = false;
+  #startsTls = false;
+  #overlongLines = 0;
+  /** The user whose limit counts this session. */
+  #countedUser: string | undefined;
+  #secureContext: SecureContext | undefined;
 
   constructor(
-    id: string,
-    addresses: ClientAddresses,
-    filenameEncoding: TextEncoding,
-    observe: Observe,
-    host: SessionHost,
+    options: SessionOptions,
+    ftpSrv: FtpSrvSession,
+    connection: ControlConnection,
+    { addresses, proxyHeader, tls }: IncomingConnection,
   ) {
-    this.id = id;
-    this.addresses = addresses;
-    this.filenameEncoding = filenameEncoding;
-    this.observe = observe;
-    this.#host = host;
+    super();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    this.id = ftpSrv.id;
+    this.observe = options.observe;
+    this.closed = promise;
+    this.#markClosed = () => resolve(undefined);
+    this.#options = options;
+    this.#ftpSrv = ftpSrv;
+    this.#connection = connection;
+    this.#addresses = addresses;
+    connection.on('proxyHeader', (header) => this.#proxyHeaderArrived(header));
+    connection.on('secured', (secured) => this.#secured(secured));
+    connection.on('clientEnded', () => this.#clientEnded());
+    connection.on('closed', (reason) => this.#connectionClosed(reason));
+    this.#timers = new SessionTimers(options, (timeout) => this.#timedOut(timeout));
+    if (tls !== undefined) {
+      this.#secureContext = tls.secureContext;
+      this.#secured(tls);
+      // Clients of implicit TLS expect protected data connections, and not all of them send PROT P.
+      this.protectionLevel = 'P';
+    }
+    if (proxyHeader === 'none') this.#open(addresses);
   }
 
+  // For commands.
+
   get clientAddress(): string {
-    return this.addresses.clientAddress;
+    return this.#addresses.clientAddress;
   }
 
   get reachedAddress(): string {
-    return this.addresses.reachedAddress;
+    return this.#addresses.reachedAddress;
   }
 
   get reachedThroughProxy(): boolean {
-    return this.addresses.reachedThroughProxy;
+    return this.#addresses.reachedThroughProxy;
+  }
+
+  get filenameEncoding(): TextEncoding {
+    return this.#connection.encoding;
+  }
+
+  set filenameEncoding(encoding: TextEncoding) {
+    this.#connection.encoding = encoding;
   }
 
   get signal(): AbortSignal {
@@ -79,60 +125,251 @@ export class ControlSession implements Session {
   }
 
   get isExecuting(): boolean {
-    return this.#host.isExecuting;
+    return this.runningCommand !== undefined;
   }
 
-  async logIn(
-    username: string,
-    password: string,
-    authenticate: () => Promise<Login | undefined>,
-  ): Promise<boolean> {
-    const login = await this.#host.logIn(username, password, authenticate);
-    if (login === undefined) return false;
+  sendPreliminary(preliminary: Reply): void {
+    this.#announcedTransfer = this.transfer;
+    this.#connection.send(preliminary);
+  }
+
+  logIn(login: Login): 'ok' | 'too-many-sessions' {
+    const { name } = login.user;
+    if (!this.#options.limiter.users.acquire(name)) return 'too-many-sessions';
+    this.#countedUser = name;
+    this.#timers.stopLogin();
     this.loginState = { step: 'logged-in', login };
-    return true;
+    this.#ftpSrv.loggedIn(name, login.filesystem);
+    return 'ok';
   }
 
   logOut(): void {
     this.loginState = { step: 'greeting' };
-    this.#host.logOut();
-  }
-
-  sendPreliminary(reply: Reply): void {
-    this.#host.sendPreliminary(reply);
+    this.#releaseUser();
+    this.#ftpSrv.loggedOut();
+    this.#timers.startLogin();
   }
 
   startTlsAfterReply(): void {
-    this.#host.startTlsAfterReply();
+    this.#startsTls = true;
   }
 
   endAfterReply(reason: SessionEnd): void {
-    this.#host.endAfterReply(reason);
+    // A client that quits by itself needs no 421.
+    if (this.#end === 'drain') this.#end = reason;
+    this.#end ??= reason;
   }
 
-  /** What REST, ALLO and RNFR announced for the next command is used up (RFC 959 4.1.3, RFC 3659 5). */
-  forgetPending(): void {
-    this.restartOffsetBytes = 0;
-    this.allocatedBytes = undefined;
-    if (this.loginState.step === 'logged-in') this.loginState.login.renameFrom = undefined;
+  // For the command loop.
+
+  /** Whether the client has received the 150 of the running transfer: it sends what follows in knowledge of the transfer. */
+  get isTransferAnnounced(): boolean {
+    return this.transfer !== undefined && this.transfer === this.#announcedTransfer;
   }
 
-  /** Ends everything the session started, and gives back what it held. */
-  close(): void {
+  /** False when the session ends before another command. ABOR and QUIT get their replies even when a drain ends it. */
+  get acceptsCommands(): boolean {
+    return this.#end === undefined || (this.#end === 'drain' && this.waitingLines.some(isFarewell));
+  }
+
+  commandStarted(command: Command): void {
+    if (command.isKeepAlive !== true) this.#lastActiveAtMs = performance.now();
+  }
+
+  commandEnded(command: Command): void {
+    if (command.isKeepAlive !== true) this.#lastActiveAtMs = performance.now();
+    if (command.keepsPending !== true) this.forgetPending();
+  }
+
+  /** A final reply has been sent. TLS, or the end of the session, may be due now. */
+  answered(): void {
+    if (this.#isConnectionClosed) {
+      if (!this.isExecuting) this.#release();
+      return;
+    }
+    this.#timers.restartIdle();
+    if (this.#startsTls) this.#startTls();
+    if (this.#timers.isDraining && !this.expectsTransfer) this.#end ??= 'drain';
+    if (!this.acceptsCommands && !this.isExecuting) this.#finish();
+    this.#connection.adjustReading();
+  }
+
+  overlongLine(): void {
+    this.#overlongLines += 1;
+    if (this.#overlongLines === maxOverlongLines) this.end('too-many-overlong-lines');
+  }
+
+  /** No command is running, and no line is left. */
+  inputConsumed(): void {
+    if (this.#hasInputEnded) this.end('client-closed');
+  }
+
+  // For the gateway.
+
+  /** Whether a command is running, or a data connection is agreed on that the next command will use. */
+  get isBusy(): boolean {
+    return this.isExecuting || this.expectsTransfer;
+  }
+
+  /** `Date.now()` at the start of the running transfer. */
+  get transferStartedAtMs(): number | undefined {
+    return this.transfer?.startedAtMs;
+  }
+
+  /** Milliseconds since the last command other than NOOP, or since the session began. */
+  get idleForMs(): number {
+    return performance.now() - this.#lastActiveAtMs;
+  }
+
+  /** Ends the session now, or, while a command is running, after its reply. */
+  end(reason: SessionEnd): void {
+    this.#end ??= reason;
+    if (!this.isExecuting) this.#finish();
+  }
+
+  /** Ends the session as soon as it moves no data. A transfer that is agreed on is still carried out. */
+  drain(): void {
+    if (this.isExecuting || !this.expectsTransfer) this.end('drain');
+    else this.#timers.startDrain();
+  }
+
+  /** Aborts the running transfer, whose reply still follows, and ends the session. */
+  abortTransfer(): void {
+    this.transfer?.abort('drain');
+    this.end('drain');
+  }
+
+  /**
+   * Ends the session without waiting for the running command, whose reply is 421. RFC 959 5.4 allows 421 for every command
+   * when the service shuts down.
+   */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#end ??= 'drain';
+    if (this.#isConnectionClosed) this.#release();
+    else this.#finish();
+  }
+
+  /** Drops the connection without a reply, and aborts whatever runs, confirmed uploads included. */
+  destroy(reason: SessionEnd): void {
+    this.#end ??= reason;
+    this.#abort();
+    this.#connection.destroy();
+  }
+
+  #proxyHeaderArrived(header: CompleteProxyHeader): void {
+    if (header.kind === 'malformed') {
+      this.#observeRefusal(`bad PROXY header: ${header.reason}`);
+      this.destroy('bad-proxy-header');
+      return;
+    }
+    this.#open(addressesBehindProxy(header, this.#addresses));
+  }
+
+  #open(addresses: ClientAddresses): void {
+    this.#addresses = addresses;
+    const { clientAddress } = addresses;
+    if (!this.#options.limiter.addresses.acquire(clientAddress)) {
+      this.#observeRefusal('too-many-sessions');
+      this.end('too-many-sessions');
+      return;
+    }
+    this.#isOpened = true;
+    const tls = this.tls !== undefined;
+    this.observe({ event: 'session-opened', sessionId: this.id, clientAddress, tls });
+  }
+
+  #observeRefusal(reason: string): void {
+    this.observe({ event: 'session-refused', clientAddress: this.clientAddress, reason });
+  }
+
+  #startTls(): void {
+    this.#startsTls = false;
+    const { createSecureContext } = this.#options;
+    if (createSecureContext === undefined) throw new Error('TLS is off.');
+    // Commands that were sent in clear text behind AUTH would otherwise be executed as if they had come under TLS.
+    if (this.waitingLines.length > 0 || this.#connection.hasUnreadBytes) {
+      this.destroy('clear-text-after-auth');
+      return;
+    }
+    this.#secureContext = createSecureContext();
+    this.#connection.startTls(this.#secureContext);
+  }
+
+  #secured(tls: ControlTls): void {
+    this.tls = tls;
+    this.#ftpSrv.secured(tls.socket);
+  }
+
+  #timedOut(timeout: 'login' | 'idle' | 'drain'): void {
+    if (timeout === 'login') this.end('login-timeout');
+    else if (timeout === 'drain') this.end('drain');
+    else if (this.isExecuting) this.#timers.restartIdle();
+    else if (this.#connection.isBackedUp) this.destroy('replies-not-read');
+    else this.end('idle-timeout');
+  }
+
+  #finish(): void {
+    const farewell = endReply(this.#end);
+    if (farewell !== undefined) this.#connection.send(farewell);
+    this.#abort();
+    this.#connection.end();
+  }
+
+  /** Commands of a client that has closed its side are executed only behind a confirmed upload. */
+  #clientEnded(): void {
+    this.#hasInputEnded = this.#outlivesConnection();
+    if (!this.#hasInputEnded) this.#connection.endAfterClient();
+  }
+
+  #connectionClosed(reason: SessionEnd): void {
+    this.#end ??= reason;
+    this.#isConnectionClosed = true;
+    this.#timers.close();
+    // A session that outlives its connection still counts, so that clients that leave early get no more than others.
+    if (this.#isGivenUp || !this.#outlivesConnection()) this.#release();
+  }
+
+  #outlivesConnection(): boolean {
+    return this.transfer?.outlivesControlConnection() === true;
+  }
+
+  /** Aborts what commands have started. */
+  #abort(): void {
     this.#controller.abort();
-    this.dataConnectionSource?.close();
-    this.dataConnectionSource = undefined;
+    this.closeDataConnectionSource();
+  }
+
+  /** Releases everything that the session holds; resolves `closed` as soon as no command is running. */
+  #release(): void {
+    if (!this.#isReleased) {
+      this.#isReleased = true;
+      this.#abort();
+      this.#releaseUser();
+      if (this.#isOpened) this.#releaseAddress();
+    }
+    if (this.isExecuting && !this.#isGivenUp) return;
+    if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
+    this.#secureContext = undefined;
+    this.#markClosed();
+  }
+
+  #releaseUser(): void {
+    if (this.#countedUser !== undefined) this.#options.limiter.users.release(this.#countedUser);
+    this.#countedUser = undefined;
+  }
+
+  #releaseAddress(): void {
+    this.#options.limiter.addresses.release(this.clientAddress);
+    this.observe({
+      event: 'session-closed',
+      sessionId: this.id,
+      reason: this.#end ?? 'connection-broken',
+      durationMs: Date.now() - this.#startedAtMs,
+    });
   }
 }
 
-/** Who a proxied connection comes from, and which of the load balancer's addresses it reached. */
-export function proxiedAddresses(header: {
-  readonly source: { readonly address: string };
-  readonly destination: { readonly address: string };
-}): ClientAddresses {
-  return {
-    clientAddress: header.source.address,
-    reachedAddress: header.destination.address,
-    reachedThroughProxy: true,
-  };
+function isFarewell({ command }: ReceivedLine): boolean {
+  return command?.verb === 'ABOR' || command?.verb === 'QUIT';
 }

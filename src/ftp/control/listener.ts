@@ -1,37 +1,53 @@
 /**
- * A control port: takes connections in, within the limits, and makes sessions of them. On an implicit-TLS port the
- * handshake comes before the session, and a PROXY header before the handshake.
+ * A control port: accepts connections within the limits, and starts a session on each. On an implicit-TLS port the
+ * handshake precedes the session, and a PROXY header precedes the handshake.
  */
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
-import { getSystemErrorMap } from 'node:util';
 import { canonicalAddress } from '../../net/ip-address.ts';
-import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
-import { ClientSession, type IncomingConnection, type SessionServices } from './client-session.ts';
-import { proxiedAddresses, type ClientAddresses } from './control-session.ts';
-import { parseProxyHeader } from '../../net/proxy-protocol.ts';
-import { formatReply, reply } from '../commands/reply.ts';
+import { listen } from '../../net/listen.ts';
+import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
 import { releaseContext } from '../../tls/context.ts';
+import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
+import type { Command } from '../commands/command.ts';
+import { formatReply, reply } from '../commands/reply.ts';
+import type { TextEncoding } from '../commands/text-encoding.ts';
+import type { FtpSrvServer } from '../ftp-srv/server.ts';
+import { CommandLoop } from './command-loop.ts';
+import { ControlConnection } from './control-connection.ts';
+import { ControlSession, type SessionOptions } from './control-session.ts';
+import {
+  addressesBehindProxy,
+  type ClientAddresses,
+  type IncomingConnection,
+} from './incoming-connection.ts';
+import type { SessionLimiter } from './session-limits.ts';
+
+/** What all sessions of a gateway share. */
+export type SessionServices = SessionOptions & {
+  readonly ftpServer: FtpSrvServer;
+  readonly commands: ReadonlyMap<string, Command>;
+  /** What a session reads and writes until OPTS UTF8 changes it. */
+  readonly filenameEncoding: TextEncoding;
+};
 
 export type ControlListenerOptions = {
   readonly listenAddress: string;
   /** 0 takes any free port. */
   readonly port: number;
   readonly proxyProtocol: 'off' | 'v2';
-  /** Makes the context of a session on an implicit-TLS port; undefined on a port that begins in clear. */
+  /** Creates the context of a session on an implicit-TLS port; undefined on a port that begins in clear text. */
   readonly implicitTls: (() => SecureContext) | undefined;
 };
 
-// More than the kernel's own bound (4,096 on Linux) has no effect; fewer would drop SYNs when many clients start at once.
-const listenBacklog = 4096;
-/** Connections beyond a limit that are still told so; more of them are dropped without a word. */
+/** How many connections beyond a limit are answered 421 at the same time; further ones are reset without a reply. */
 const maxRefusals = 256;
-/** How long a client that is refused may take to read why. */
-const refusalMs = 5_000;
+/** How long a client may take to read the 421. */
+const refusalTimeoutMs = 5_000;
 const stopping = formatReply(reply(421, 'The gateway is stopping; try again.'));
 const full = formatReply(reply(421, 'Too many sessions; try again later.'));
 
-/** Why a connection is answered 421; a label of the metric of refused sessions. */
+/** Why a connection is refused; a label of the metric of refused sessions. */
 type Refusal = 'too-many-sessions' | 'too-few-descriptors' | 'draining';
 
 export class ControlListener {
@@ -39,75 +55,65 @@ export class ControlListener {
   readonly #server: Server;
   readonly #options: ControlListenerOptions;
   readonly #services: SessionServices;
-  readonly #sessions: Set<ClientSession>;
-  /** Connections that are no sessions yet: in their handshake, or being refused. */
-  readonly #arriving = new Set<Socket>();
+  readonly #sessions: Set<ControlSession>;
+  /** Connections without a session: in their TLS handshake, or being refused. */
+  readonly #pending = new Set<Socket>();
   #refusals = 0;
   #refusesAll = false;
 
   private constructor(
     server: Server,
+    port: number,
     options: ControlListenerOptions,
     services: SessionServices,
-    sessions: Set<ClientSession>,
+    sessions: Set<ControlSession>,
   ) {
     this.#server = server;
     this.#options = options;
     this.#services = services;
     this.#sessions = sessions;
-    this.port = (server.address() as AddressInfo).port;
+    this.port = port;
     server.on('error', (error) => services.observe({ event: 'unexpected-error', error }));
     server.on('connection', (socket) => this.#accept(socket));
   }
 
-  /** Listens; sessions that come of it are kept in `sessions`. Rejects with an error that names address and port. */
+  /** Listens, and adds its sessions to `sessions`. Rejects with an error that names address and port. */
   static async open(
     options: ControlListenerOptions,
     services: SessionServices,
-    sessions: Set<ClientSession>,
+    sessions: Set<ControlSession>,
   ): Promise<ControlListener> {
     const server = createServer({ pauseOnConnect: true, noDelay: true });
     const { listenAddress: host, port } = options;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        const reason = getSystemErrorMap().get(error.errno ?? 0)?.[1] ?? error.message;
-        reject(
-          new Error(
-            `Control port ${port} on ${host} cannot be opened: ${reason} (${error.code ?? error.name}).`,
-            {
-              cause: error,
-            },
-          ),
-        );
-      });
-      server.listen({ host, port, backlog: listenBacklog }, resolve);
-    });
-    server.removeAllListeners('error');
-    return new ControlListener(server, options, services, sessions);
+    const openedPort = await listen(server, { host, port }, 'Control port');
+    return new ControlListener(server, openedPort, options, services, sessions);
   }
 
-  /** Answers further connections with 421: a load balancer may still send them, and one that is not answered hangs for minutes. */
+  /**
+   * Answers further connections with 421. A load balancer may still send them, and a client whose connection is neither
+   * accepted nor answered waits for minutes.
+   */
   refuseAll(): void {
     this.#refusesAll = true;
   }
 
-  /** Takes no more connections, and drops those that are no sessions yet. */
+  /** Stops listening, and drops the connections that have no session yet. */
   close(): void {
     this.#server.close();
-    for (const socket of this.#arriving) socket.destroy();
+    for (const socket of this.#pending) socket.destroy();
   }
 
   #accept(socket: Socket): void {
-    // Whatever a peer does to this socket later, no error event may go unheard.
+    // An error event without a listener would end the process.
     socket.on('error', ignore);
     const { remoteAddress, localAddress } = socket;
-    // A peer that has reset the connection already has no address any more.
+    // A connection that the peer has already reset has no addresses.
     if (remoteAddress === undefined || localAddress === undefined) {
       socket.destroy();
       return;
     }
-    const { admission } = this.#services;
-    const refusal = this.#refusesAll ? 'draining' : refusalOf(socket, admission);
+    const { limiter } = this.#services;
+    const refusal = this.#refusesAll ? 'draining' : refusalOf(socket, limiter);
     if (refusal !== undefined && (this.#refusals >= maxRefusals || takesOperationsReserve(socket))) {
       socket.resetAndDestroy();
       return;
@@ -117,39 +123,44 @@ export class ControlListener {
       reachedAddress: canonicalAddress(localAddress),
       reachedThroughProxy: false,
     };
-    // A session may outlive its connection: what it still does holds its place.
-    let sessionGone: Promise<unknown> = Promise.resolve();
+    // A session that outlives its connection still counts.
+    let sessionClosed: Promise<unknown> = Promise.resolve();
     if (refusal !== undefined) this.#countRefusal(socket, addresses, refusal);
     else {
-      admission.enter();
-      socket.once('close', () => void sessionGone.then(() => admission.leave()));
+      limiter.enter();
+      socket.once('close', () => void sessionClosed.then(() => limiter.leave()));
     }
-    const welcome = (ready: Socket, arrival: IncomingConnection): void => {
-      if (refusal !== undefined) this.#refuse(ready, arrival);
-      else sessionGone = this.#startSession(ready, arrival);
+    const onReady = (ready: Socket, incoming: IncomingConnection): void => {
+      if (refusal !== undefined) this.#refuse(ready, incoming);
+      else sessionClosed = this.#startSession(ready, incoming);
     };
     const { proxyProtocol, implicitTls } = this.#options;
     if (implicitTls === undefined) {
       const proxyHeader = proxyProtocol === 'off' ? 'none' : 'expected';
-      welcome(socket, { addresses, proxyHeader, tls: undefined });
+      onReady(socket, { addresses, proxyHeader, tls: undefined });
       return;
     }
-    this.#arriveUnderTls(socket, addresses, implicitTls, welcome);
+    this.#startImplicitTls(socket, addresses, implicitTls, onReady);
   }
 
-  /** Resolves when the session is gone. */
-  #startSession(socket: Socket, arrival: IncomingConnection): Promise<unknown> {
-    const session = new ClientSession(this.#services, socket, arrival);
+  /** Resolves when the session is closed. */
+  #startSession(socket: Socket, incoming: IncomingConnection): Promise<unknown> {
+    const { ftpServer, commands, filenameEncoding } = this.#services;
+    // First, because it removes the socket's `data` listeners.
+    const ftpSrv = ftpServer.attach(socket);
+    const connection = new ControlConnection(socket, filenameEncoding, incoming.proxyHeader);
+    const session = new ControlSession(this.#services, ftpSrv, connection, incoming);
+    new CommandLoop(commands, session, connection);
     this.#sessions.add(session);
     return session.closed.then(() => this.#sessions.delete(session));
   }
 
   #countRefusal(socket: Socket, { clientAddress }: ClientAddresses, reason: Refusal): void {
     this.#refusals += 1;
-    this.#arriving.add(socket);
+    this.#pending.add(socket);
     socket.once('close', () => {
       this.#refusals -= 1;
-      this.#arriving.delete(socket);
+      this.#pending.delete(socket);
     });
     this.#services.observe({ event: 'session-refused', clientAddress, reason });
   }
@@ -159,37 +170,37 @@ export class ControlListener {
     socket.end(this.#refusesAll ? stopping : full);
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
-    const timer = setTimeout(() => socket.destroy(), refusalMs);
+    const timer = setTimeout(() => socket.destroy(), refusalTimeoutMs);
     socket.once('close', () => clearTimeout(timer));
   }
 
-  #arriveUnderTls(
+  #startImplicitTls(
     socket: Socket,
     addresses: ClientAddresses,
     implicitTls: () => SecureContext,
-    welcome: (ready: Socket, arrival: IncomingConnection) => void,
+    onReady: (ready: Socket, incoming: IncomingConnection) => void,
   ): void {
-    this.#arriving.add(socket);
-    const clock = setTimeout(() => socket.destroy(), this.#services.loginTimeoutMs);
+    this.#pending.add(socket);
+    const timer = setTimeout(() => socket.destroy(), this.#services.loginTimeoutMs);
     socket.once('close', () => {
-      clearTimeout(clock);
-      this.#arriving.delete(socket);
+      clearTimeout(timer);
+      this.#pending.delete(socket);
     });
     const handshake = (known: ClientAddresses): void => {
       const secureContext = implicitTls();
       const release = (): void => releaseContext(secureContext);
       socket.once('close', release);
       const secured = new TLSSocket(socket, { isServer: true, secureContext });
-      // An error is followed by the close of the socket below.
+      // The socket below closes after an error.
       secured.on('error', ignore);
       secured.once('secure', () => {
-        clearTimeout(clock);
-        this.#arriving.delete(socket);
-        // From now on it is the session's: its data connections may outlive the control connection by a moment.
+        clearTimeout(timer);
+        this.#pending.delete(socket);
+        // The session releases it from now on: its data connections may end a little later than the control connection.
         socket.off('close', release);
         secured.pause();
         const tls = { socket: secured, secureContext };
-        welcome(secured, { addresses: known, proxyHeader: 'none', tls });
+        onReady(secured, { addresses: known, proxyHeader: 'none', tls });
       });
     };
     if (this.#options.proxyProtocol === 'off') handshake(addresses);
@@ -201,11 +212,11 @@ export class ControlListener {
     addresses: ClientAddresses,
     proceed: (known: ClientAddresses) => void,
   ): void {
-    let collected: Buffer = Buffer.alloc(0);
-    const onData = (bytes: Buffer): void => {
-      collected = Buffer.concat([collected, bytes]);
-      const header = parseProxyHeader(collected);
-      if (header.kind === 'incomplete') return;
+    const reader = new ProxyHeaderReader();
+    const onData = (chunk: Buffer): void => {
+      const result = reader.push(chunk);
+      if (result === undefined) return;
+      const { header, rest } = result;
       socket.off('data', onData);
       if (header.kind === 'malformed') {
         const reason = `bad PROXY header: ${header.reason}`;
@@ -215,19 +226,19 @@ export class ControlListener {
         return;
       }
       socket.pause();
-      socket.unshift(collected.subarray(header.lengthBytes));
-      proceed(header.kind === 'local' ? addresses : proxiedAddresses(header));
+      socket.unshift(rest);
+      proceed(addressesBehindProxy(header, addresses));
     };
     socket.on('data', onData);
     socket.resume();
   }
 }
 
-function refusalOf(socket: Socket, admission: SessionServices['admission']): Refusal | undefined {
-  if (admission.isFull) return 'too-many-sessions';
+function refusalOf(socket: Socket, limiter: SessionLimiter): Refusal | undefined {
+  if (limiter.isFull) return 'too-many-sessions';
   return takesSessionReserve(socket) ? 'too-few-descriptors' : undefined;
 }
 
 function ignore(): void {
-  // What an error means for a connection, its 'close' tells.
+  // 'close' follows, and is handled.
 }

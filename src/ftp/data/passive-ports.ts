@@ -4,9 +4,8 @@
  * Why leases are kept by client address, and what happens when one address needs more leases than there are ports:
  * docs/decisions/0002-passive-port-leases.md.
  */
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { getSystemErrorMap } from 'node:util';
 import { takesOperationsReserve } from '../../util/descriptors.ts';
 import { addAbortListener } from 'node:events';
 import type { Observe } from '../../observability/event.ts';
@@ -16,6 +15,7 @@ import {
   type DataConnectionSource,
 } from './data-connection-source.ts';
 import { foldIpv4Mapped } from '../../net/ip-address.ts';
+import { listen } from '../../net/listen.ts';
 import { PortLease, type LeaseHolder } from './port-lease.ts';
 
 export type PassivePortsOptions = {
@@ -44,9 +44,6 @@ type Waiter = { readonly holder: LeaseHolder; grant(lease: PortLease): void; rea
 
 /** The leases and waiting requests of one client address; removed when both are empty. */
 type Claims = { readonly leases: Map<number, PortLease>; readonly waiting: Set<Waiter> };
-
-// More than the kernel's own bound (4,096 on Linux) has no effect; fewer would drop SYNs when 1,000 clients start at once.
-const listenBacklog = 4096;
 
 export class PassivePorts {
   readonly #options: PassivePortsOptions;
@@ -115,23 +112,12 @@ export class PassivePorts {
 
   async #listen(number: number): Promise<void> {
     const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new Error(this.#listenFailure(number, error), { cause: error }));
-      });
-      server.listen({ host: this.#options.listenAddress, port: number, backlog: listenBacklog }, resolve);
-    });
-    const { port: boundPort } = server.address() as AddressInfo;
+    const { listenAddress: host, observe } = this.#options;
+    const boundPort = await listen(server, { host, port: number }, 'Passive port');
     const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLease: 0 };
-    server.removeAllListeners('error');
-    server.on('error', (error) => this.#options.observe({ event: 'unexpected-error', error }));
+    server.on('error', (error) => observe({ event: 'unexpected-error', error }));
     server.on('connection', (socket) => this.#accept(port, socket));
     this.#ports.push(port);
-  }
-
-  #listenFailure(number: number, error: NodeJS.ErrnoException): string {
-    const reason = getSystemErrorMap().get(error.errno ?? 0)?.[1] ?? error.message;
-    return `Passive port ${number} on ${this.#options.listenAddress} cannot be opened: ${reason} (${error.code ?? error.name}).`;
   }
 
   #accept(port: PassivePort, socket: Socket): void {

@@ -1,16 +1,16 @@
 /**
- * What the adapter touches inside ftp-srv 4.6.3, of which its own types show little, and the check that all of it is
- * where it was. See docs/decisions/0001-ftp-srv-behind-one-adapter.md.
+ * The internals of ftp-srv 4.6.3 that the adapter uses, of which ftp-srv's own types show few, and the check that they are
+ * unchanged. See docs/decisions/0001-ftp-srv-behind-one-adapter.md.
  */
 import type { EventEmitter } from 'node:events';
 import type { Server, Socket } from 'node:net';
 import ftpSrv from 'ftp-srv';
 import ftpSrvPackage from 'ftp-srv/package.json' with { type: 'json' };
 
-/** The one version whose inside is known. */
+/** The only version whose internals are known. */
 export const ftpSrvVersion = '4.6.3';
 
-/** Everything ftp-srv writes to; bunyan is loaded by it, but not used. */
+/** ftp-srv's log. ftp-srv loads bunyan, which is not used. */
 export type FtpSrvLog = {
   child(): FtpSrvLog;
   trace(): void;
@@ -21,25 +21,12 @@ export type FtpSrvLog = {
   fatal(): void;
 };
 
-export type FtpSrvCommand = {
-  readonly directive: string;
-  readonly arg: string | null;
-  readonly flags: readonly string[];
-  readonly raw: string;
-};
-
-export type FtpSrvCommands = {
-  /** Looks the directive up in ftp-srv's registry and runs its handler; `parse`, which mangles arguments, is passed by. */
-  handle(command: FtpSrvCommand): PromiseLike<unknown>;
-};
-
-/** What is used of its emitters. */
+/** The methods that are used of its emitters. */
 type Emitter = Pick<EventEmitter, 'on' | 'once' | 'emit'>;
 
 export type FtpSrvConnection = {
   readonly id: string;
   commandSocket: Socket;
-  readonly commands: FtpSrvCommands;
   authenticated: boolean | undefined;
   username: string | undefined;
   fs: unknown;
@@ -48,7 +35,7 @@ export type FtpSrvConnection = {
 };
 
 export type FtpSrvServer = Emitter & {
-  /** Never listens: sockets are handed to it by its own `connection` event. */
+  /** Never listens: it receives sockets through its own `connection` event. */
   readonly server: Server;
   readonly connections: Record<string, FtpSrvConnection>;
 };
@@ -66,23 +53,23 @@ export type FtpSrvConstructor = new (options: FtpSrvOptions) => FtpSrvServer & {
   disconnectClient(id: string): PromiseLike<unknown>;
 };
 
-/** Hands out ftp-srv, which is imported so that the image's bundle holds it. Throws where another version is installed. */
+/** Returns ftp-srv; a static import, so that the image's bundle contains it. Throws where another version is installed. */
 export function loadFtpSrv(): FtpSrvConstructor {
   const { version } = ftpSrvPackage;
   if (version !== ftpSrvVersion) {
     throw new Error(
-      `ftp-srv ${version} is installed, but the engine adapter knows the inside of ${ftpSrvVersion} only; install that version.`,
+      `ftp-srv ${version} is installed, but the gateway works with ${ftpSrvVersion} only; install that version.`,
     );
   }
   return ftpSrv as unknown as FtpSrvConstructor;
 }
 
-type Place = readonly [name: string, isThere: boolean];
+type Field = readonly [name: string, isUnchanged: boolean];
 
-/** Throws an error that names the first server field that is not what it was in 4.6.3. */
+/** Throws an error that names the first field of the server that differs from 4.6.3. */
 export function checkServer(server: FtpSrvServer): void {
   const prototype = Object.getPrototypeOf(Object.getPrototypeOf(server)) as Record<string, unknown>;
-  checkPlaces([
+  checkFields([
     ['server.server', typeof server.server.emit === 'function' && !server.server.listening],
     ['server.server "connection" listener', server.server.listenerCount('connection') === 1],
     ['server.connections', isObject(server.connections)],
@@ -92,21 +79,20 @@ export function checkServer(server: FtpSrvServer): void {
   ]);
 }
 
-/** Throws an error that names the first connection field that is not what it was in 4.6.3. */
+/** Throws an error that names the first field of the connection that differs from 4.6.3. */
 export function checkConnection(connection: FtpSrvConnection, socket: Socket): void {
-  checkPlaces([
+  checkFields([
     ['connection.id', typeof connection.id === 'string'],
     ['connection.commandSocket', connection.commandSocket === socket],
     ['connection.commandSocket "data" listener', socket.listenerCount('data') === 1],
-    ['connection.commands.handle', typeof connection.commands.handle === 'function'],
     ['connection.login', typeof connection.login === 'function'],
     ['connection.secure', 'secure' in connection],
   ]);
 }
 
-function checkPlaces(places: readonly Place[]): void {
-  for (const [name, isThere] of places) {
-    if (!isThere) throw new Error(`ftp-srv is not as the engine adapter knows it: ${name} has changed.`);
+function checkFields(fields: readonly Field[]): void {
+  for (const [name, isUnchanged] of fields) {
+    if (!isUnchanged) throw new Error(`ftp-srv is not as the gateway knows it: ${name} has changed.`);
   }
 }
 

@@ -208,7 +208,7 @@ describe('nobody can stay without logging in:', () => {
       await client.says('PASS wrong', '530 Login incorrect.');
     }
     await client.says('USER alice', '331 Password required.');
-    await client.says('PASS secret', /^530 Too many failed logins; try again in \d+0 seconds\.$/);
+    await client.says('PASS secret', /^530 Too many failed logins; try again in \d+0 s\.$/);
     client.destroy();
     await gateway.close();
   });

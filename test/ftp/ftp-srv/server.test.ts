@@ -1,8 +1,9 @@
-/** The contract with ftp-srv 4.6.3: every place the adapter touches is there, and does what it is touched for. */
+/** The contract with ftp-srv 4.6.3: each field that the gateway uses exists, and does what it is used for. */
 import assert from 'node:assert/strict';
 import { once, type EventEmitter } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { FtpSrvServer } from '../../../src/ftp/ftp-srv/server.ts';
 import {
   checkConnection,
@@ -10,6 +11,12 @@ import {
   ftpSrvVersion,
   type FtpSrvConnection,
 } from '../../../src/ftp/ftp-srv/internals.ts';
+
+type LoginEvent = {
+  readonly connection: FtpSrvConnection;
+  readonly username: string;
+  readonly password: string;
+};
 
 /** Both ends of a connection; the server's is paused, as a listener of the gateway hands it over. */
 type SocketPair = { readonly client: Socket; readonly socket: Socket; readonly close: () => void };
@@ -36,85 +43,90 @@ async function readLine(client: Socket): Promise<string> {
   return bytes.toString();
 }
 
-describe('the engine adapter', () => {
-  let engine: FtpSrvServer;
+describe('FtpSrvServer', () => {
+  let server: FtpSrvServer;
   before(() => {
-    engine = new FtpSrvServer();
+    server = new FtpSrvServer();
   });
-  after(() => engine.close());
+  after(() => server.close());
 
   it('The ftp-srv server turns a socket into a connection, sends the greeting and resumes the socket', async () => {
     const { client, socket, close } = await socketPair();
-    const connection = engine.adopt(socket);
-    assert.match(connection.id, /^[0-9a-f-]{36}$/);
+    const session = server.attach(socket);
+    assert.match(session.id, /^[0-9a-f-]{36}$/);
     assert.equal(await readLine(client), '220 Ready\r\n');
-    assert.deepEqual(Object.keys(engine.connections), [connection.id]);
+    assert.deepEqual(Object.keys(server.connections), [session.id]);
     const received = once(socket, 'data');
     client.write('NOOP\r\n');
-    assert.equal(String((await received)[0]), 'NOOP\r\n', 'bytes are ours, and nothing answers them');
-    const gone = once(socket, 'close');
+    assert.equal(String((await received)[0]), 'NOOP\r\n', 'ftp-srv reads and answers nothing itself');
+    const socketClosed = once(socket, 'close');
     client.destroy();
-    await gone;
-    assert.deepEqual(Object.keys(engine.connections), [], 'ftp-srv forgets a connection that is closed');
+    await socketClosed;
+    assert.deepEqual(Object.keys(server.connections), [], 'ftp-srv forgets a connection that is closed');
     close();
   });
 
-  it('The ftp-srv server passes logins through the login event and keeps what they grant', async () => {
+  it('The ftp-srv server emits the login event for a login, without its password, and keeps the filesystem', async () => {
     const { socket, close } = await socketPair();
-    const connection = engine.adopt(socket);
+    const session = server.attach(socket);
     const filesystem = { name: 'a filesystem' };
-    const asked: string[] = [];
-    const observer = ({ username, password }: { username: string; password: string }): void => {
-      asked.push(`${username} ${password}`);
+    const logins: unknown[] = [];
+    const observer = ({ connection, username, password }: LoginEvent): void => {
+      logins.push([connection.id, username, password]);
     };
-    const emitter = engine as unknown as EventEmitter;
+    const emitter = server as unknown as EventEmitter;
     emitter.on('login', observer);
-    const refused = await connection.login<object>('alice', 'wrong', () => Promise.resolve(undefined));
-    assert.equal(refused, undefined);
-    const known = engine.connections[connection.id];
-    assert.ok(known);
-    assert.equal(known.authenticated, undefined);
-    assert.equal(await connection.login('alice', 'right', () => Promise.resolve(filesystem)), filesystem);
-    assert.equal(known.authenticated, true);
-    assert.equal(known.username, 'alice');
-    assert.equal(known.fs, filesystem);
-    connection.logout();
-    assert.equal(known.authenticated, false);
-    assert.deepEqual(asked, ['alice wrong', 'alice right']);
+    session.loggedIn('alice', filesystem);
+    await setImmediate();
+    const connection = server.connections[session.id];
+    assert.ok(connection);
+    assert.deepEqual(logins, [[session.id, 'alice', '']]);
+    assert.equal(connection.authenticated, true);
+    assert.equal(connection.username, 'alice');
+    assert.equal(connection.fs, filesystem);
+    session.loggedOut();
+    assert.equal(connection.authenticated, false);
+    assert.equal(connection.fs, undefined);
     emitter.removeListener('login', observer);
     close();
   });
 
-  it('The ftp-srv server rejects a login with the error of the authenticator', async () => {
+  it('The ftp-srv server leaves a connection logged out when the logout precedes its handling of the login', async () => {
     const { socket, close } = await socketPair();
-    const connection = engine.adopt(socket);
-    const failure = new Error('no users');
-    await assert.rejects(
-      connection.login('alice', 'right', () => Promise.reject(failure)),
-      (error) => error === failure,
-    );
+    const session = server.attach(socket);
+    session.loggedIn('alice', { name: 'a filesystem' });
+    session.loggedOut();
+    await setImmediate();
+    const connection = server.connections[session.id];
+    assert.equal(connection?.authenticated, false);
+    assert.equal(connection.username, undefined);
+    assert.equal(connection.fs, undefined);
     close();
   });
 
-  const stock: readonly (readonly [verb: string, argument: string, code: number, text: string])[] = [
-    ['NOOP', '', 200, 'The requested action has been successfully completed'],
-    ['SYST', '', 215, 'UNIX Type: L8'],
-    ['STRU', 'F', 200, 'The requested action has been successfully completed'],
-    ['STRU', 'R', 504, 'Command parameter not supported'],
-  ];
-  for (const [verb, argument, code, text] of stock) {
-    it(`ftp-srv itself answers ${verb} ${argument}`, async () => {
-      assert.deepEqual(await engine.runStock(verb, argument), { code, text });
-    });
-  }
+  it('The ftp-srv server knows the second of two logins that follow each other in one tick', async () => {
+    const { socket, close } = await socketPair();
+    const session = server.attach(socket);
+    const second = { name: 'the second' };
+    session.loggedIn('alice', { name: 'the first' });
+    session.loggedOut();
+    session.loggedIn('bob', second);
+    await setImmediate();
+    const connection = server.connections[session.id];
+    assert.equal(connection?.authenticated, true);
+    assert.equal(connection.username, 'bob');
+    assert.equal(connection.fs, second);
+    close();
+  });
 
-  it('ftp-srv answers many commands in parallel, each with its own reply', async () => {
-    const verbs = Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? 'NOOP' : 'SYST'));
-    const replies = await Promise.all(verbs.map((verb) => engine.runStock(verb, '')));
-    assert.deepEqual(
-      replies.map(({ code }) => code),
-      verbs.map((verb) => (verb === 'NOOP' ? 200 : 215)),
+  it('The ftp-srv server checks the first connection that it makes and throws if ftp-srv has changed', async () => {
+    const { socket, close } = await socketPair();
+    const changed = new FtpSrvServer();
+    changed.once('connect', ({ connection }: { connection: FtpSrvConnection }) =>
+      Object.assign(connection, { login: undefined }),
     );
+    assert.throws(() => changed.attach(socket), /: connection\.login has changed\.$/);
+    close();
   });
 
   it('Many ftp-srv servers in one process leave no signal listeners behind and cause no warning', async () => {
@@ -124,27 +136,27 @@ describe('the engine adapter', () => {
     };
     process.on('warning', onWarning);
     const before = process.listenerCount('SIGTERM');
-    const engines = Array.from({ length: 20 }, () => new FtpSrvServer());
+    const servers = Array.from({ length: 20 }, () => new FtpSrvServer());
     assert.equal(process.listenerCount('SIGTERM'), before);
     assert.equal(process.listenerCount('SIGINT'), 0);
     assert.equal(process.listenerCount('SIGQUIT'), 0);
-    await Promise.all(engines.map((each) => each.quit()));
+    await Promise.all(servers.map((each) => each.quit()));
     process.removeListener('warning', onWarning);
     assert.deepEqual(warnings, []);
   });
 });
 
-describe('the start-up check names what has moved:', () => {
+describe('The check of ftp-srv', () => {
   const connectionOf = async (): Promise<{
     connection: FtpSrvConnection;
     socket: Socket;
     close: () => void;
   }> => {
     const { socket, close } = await socketPair();
-    const engine = new FtpSrvServer();
+    const server = new FtpSrvServer();
     let connection: FtpSrvConnection | undefined;
-    engine.once('connect', (event: { connection: FtpSrvConnection }) => (connection = event.connection));
-    engine.server.emit('connection', socket);
+    server.once('connect', (event: { connection: FtpSrvConnection }) => (connection = event.connection));
+    server.server.emit('connection', socket);
     assert.ok(connection);
     return { connection, socket, close };
   };
@@ -156,34 +168,33 @@ describe('the start-up check names what has moved:', () => {
     close();
   });
 
-  const places: readonly (readonly [place: string, move: (connection: FtpSrvConnection) => void])[] = [
+  const fields: readonly (readonly [field: string, change: (connection: FtpSrvConnection) => void])[] = [
     ['connection.id', (connection) => Object.assign(connection, { id: 1 })],
     ['connection.commandSocket', (connection) => Object.assign(connection, { commandSocket: undefined })],
-    ['connection.commands.handle', (connection) => Object.assign(connection, { commands: {} })],
     ['connection.login', (connection) => Object.assign(connection, { login: undefined })],
     [
       'connection.commandSocket "data" listener',
       (connection) => connection.commandSocket.removeAllListeners('data'),
     ],
   ];
-  for (const [place, move] of places) {
-    it(`The start-up check of ftp-srv fails when ${place} has changed`, async () => {
+  for (const [field, change] of fields) {
+    it(`The start-up check of ftp-srv names ${field} if it has changed`, async () => {
       const { connection, socket, close } = await connectionOf();
-      move(connection);
+      change(connection);
       assert.throws(() => checkConnection(connection, socket), {
-        message: `ftp-srv is not as the engine adapter knows it: ${place} has changed.`,
+        message: `ftp-srv is not as the gateway knows it: ${field} has changed.`,
       });
       close();
     });
   }
 
-  it('The start-up check of ftp-srv fails when server.connections has changed', () => {
-    const engine = new FtpSrvServer();
-    Object.assign(engine, { connections: undefined });
-    assert.throws(() => checkServer(engine), /: server\.connections has changed\.$/);
+  it('The start-up check of ftp-srv names server.connections if it has changed', () => {
+    const server = new FtpSrvServer();
+    Object.assign(server, { connections: undefined });
+    assert.throws(() => checkServer(server), /: server\.connections has changed\.$/);
   });
 
-  it('package.json pins the version of ftp-srv exactly', async () => {
+  it('package.json pins the exact version of ftp-srv', async () => {
     const { default: manifest } = (await import('../../../package.json', { with: { type: 'json' } })) as {
       default: { dependencies: Record<string, string> };
     };

@@ -1,6 +1,7 @@
 /** The package as those who install it get it: packed, unpacked into a project of its own, imported, synthesised, compiled. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   mkdirSync,
   mkdtempSync,
@@ -12,8 +13,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { PassThrough, Readable } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { CreateBucketCommand, GetObjectCommand } from '@aws-sdk/client-s3';
+import { Client } from 'basic-ftp';
+import { startS3Server } from '../../support/s3-server.ts';
 
 type PackageJson = { readonly name: string; readonly exports: Readonly<Record<string, unknown>> };
 type Assets = {
@@ -66,7 +73,7 @@ describe('The package', () => {
       'FtpGateway',
       'PassivePortRange',
       'S3Filesystem',
-      'StockFilesystem',
+      'FtpSrvFileSystem',
       'createS3Client',
       'TransferMemory',
       'startGateway',
@@ -94,8 +101,8 @@ describe('The package', () => {
     }
   });
 
-  it('synthesises the construct of the README, whose image has all that its Dockerfile copies', () => {
-    const [example] = readmeExamples();
+  it('synthesises the construct of docs/package.md, whose image has all that its Dockerfile copies', () => {
+    const [example] = examples();
     assert.ok(example !== undefined);
     writeFileSync(join(project, 'app.js'), example);
     const output = join(work, 'cdk.out');
@@ -114,27 +121,19 @@ describe('The package', () => {
     assert.match(runNode([join(context, 'gateway/gateway.js'), '--version']), /^\d+\.\d+\.\d+\n$/);
   });
 
-  it('type-checks the examples of the README against its declarations', () => {
-    const examples = readmeExamples();
-    assert.equal(examples.length, 2);
-    examples.forEach((example, index) => {
+  it('type-checks the examples of docs/package.md against its declarations', () => {
+    examples().forEach((example, index) => {
       writeFileSync(join(project, `example${index}.ts`), example);
     });
     writeFileSync(
-      join(project, 'gateway.ts'),
+      join(project, 'wrong.ts'),
       [
-        "import { type Gateway, type GatewayOptions, startGateway } from 'ftp-object-gateway/gateway';",
         "import type { FtpGatewayProps } from 'ftp-object-gateway/ftp-gateway-props';",
-        "import { S3Filesystem } from 'ftp-object-gateway/s3-filesystem';",
-        'declare const options: GatewayOptions;',
-        'declare const storage: ConstructorParameters<typeof S3Filesystem>[0];',
-        'export const gateway: Promise<Gateway> = startGateway(options, {',
-        '  authenticate: async () => undefined,',
-        '  filesystemFor: (user) => new S3Filesystem(storage, user.home),',
-        '  observe: (event) => console.log(event.event),',
-        '});',
+        "import { type Gateway, startGateway } from 'ftp-object-gateway/gateway';",
         '// @ts-expect-error -- proves that the types are there, and not any',
-        "export const wrong: FtpGatewayProps = { slots: 'two' };",
+        "export const props: FtpGatewayProps = { slots: 'two' };",
+        '// @ts-expect-error -- the same for the gateway: it needs its ports',
+        'export const gateway: Promise<Gateway> = startGateway({}, {});',
       ].join('\n'),
     );
     const compilerOptions = {
@@ -152,12 +151,59 @@ describe('The package', () => {
       assert.fail((error as { stdout: string }).stdout);
     }
   });
+
+  it('runs the gateway of docs/package.md: a client uploads a file to S3 and downloads it', async () => {
+    const s3 = await startS3Server();
+    await s3.client.send(new CreateBucketCommand({ Bucket: 'partner-files' }));
+    const [, example = ''] = examples();
+    // Free ports in place of those of the example, which may be taken on this machine.
+    writeFileSync(join(project, 'run.js'), example.replace('2121', '0').replace('[50000, 50001]', '[0, 0]'));
+    const child = spawn(process.execPath, ['run.js'], {
+      cwd: project,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        PATH: process.env['PATH'],
+        AWS_ENDPOINT_URL: s3.endpoint,
+        AWS_ACCESS_KEY_ID: 'S3RVER',
+        AWS_SECRET_ACCESS_KEY: 'S3RVER',
+      },
+    });
+    const ended = once(child, 'exit');
+    try {
+      const client = new Client();
+      await client.access({ port: await listeningPort(child.stdout), user: 'demo', password: 'demo' });
+      await client.uploadFrom(Readable.from([Buffer.from('content')]), 'file.txt');
+      const object = await s3.client.send(
+        new GetObjectCommand({ Bucket: 'partner-files', Key: 'demo/file.txt' }),
+      );
+      assert.equal(await object.Body?.transformToString(), 'content');
+      const downloaded = new PassThrough();
+      const [text] = await Promise.all([readAll(downloaded), client.downloadTo(downloaded, 'file.txt')]);
+      assert.equal(text, 'content');
+      client.close();
+      child.kill('SIGTERM');
+      assert.deepEqual(await ended, [0, null], 'the drain of the example ends the process');
+    } finally {
+      child.kill('SIGKILL');
+      await ended;
+      await s3.close();
+    }
+  });
 });
 
-/** The examples of "As a package", in their order. */
-function readmeExamples(): readonly string[] {
-  const readme = readFileSync(join(repository, 'README.md'), 'utf8');
-  const [section] = /^## As a package\n[^]*?(?=^## )/m.exec(readme) ?? [];
-  assert.ok(section !== undefined);
-  return [...section.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code);
+/** The port that the example names on its standard output. */
+async function listeningPort(output: Readable): Promise<number> {
+  for await (const line of createInterface({ input: output })) {
+    const [, port] = /^The gateway listens on port (\d+)\.$/.exec(line) ?? [];
+    if (port !== undefined) return Number(port);
+  }
+  throw new Error('The example ended before it listened.');
+}
+
+/** The three examples of docs/package.md in their order: construct, gateway, stock ftp-srv. */
+function examples(): readonly string[] {
+  const page = readFileSync(join(repository, 'docs/package.md'), 'utf8');
+  const found = [...page.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code);
+  assert.equal(found.length, 3);
+  return found;
 }

@@ -1,0 +1,29 @@
+/** What is known of a control connection before its first command. */
+import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
+import type { ControlTls, Session } from '../commands/session.ts';
+
+export type ClientAddresses = Pick<Session, 'clientAddress' | 'reachedAddress' | 'reachedThroughProxy'>;
+
+export type IncomingConnection = {
+  readonly addresses: ClientAddresses;
+  /** Whether a PROXY header with the client's address precedes the first command. */
+  readonly proxyHeader: 'expected' | 'none';
+  /** Set where the handshake came first (implicit TLS). */
+  readonly tls: ControlTls | undefined;
+};
+
+/**
+ * The addresses that the PROXY header names: the client's, and the load balancer's address that it reached. A proxy's own
+ * connection (LOCAL) has those of its socket.
+ */
+export function addressesBehindProxy(
+  header: Exclude<CompleteProxyHeader, { readonly kind: 'malformed' }>,
+  socketAddresses: ClientAddresses,
+): ClientAddresses {
+  if (header.kind === 'local') return socketAddresses;
+  return {
+    clientAddress: header.source.address,
+    reachedAddress: header.destination.address,
+    reachedThroughProxy: true,
+  };
+}

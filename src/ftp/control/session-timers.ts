@@ -1,0 +1,55 @@
+/** The timeouts of one session. */
+
+/** How long a drain waits for the transfer command of a client that has agreed on a data connection. */
+const pendingTransferMs = 2_000;
+
+export type TimeoutOptions = {
+  /** From the connection, or the end of a login, to the next login. */
+  readonly loginTimeoutMs: number;
+  /** Between two commands. */
+  readonly idleTimeoutMs: number;
+};
+
+export class SessionTimers {
+  readonly #options: TimeoutOptions;
+  readonly #onTimeout: (timeout: 'login' | 'idle' | 'drain') => void;
+  readonly #idle: NodeJS.Timeout;
+  #login: NodeJS.Timeout | undefined;
+  #drain: NodeJS.Timeout | undefined;
+
+  /** Starts the idle timer and the login timer. */
+  constructor(options: TimeoutOptions, onTimeout: (timeout: 'login' | 'idle' | 'drain') => void) {
+    this.#options = options;
+    this.#onTimeout = onTimeout;
+    this.#idle = setTimeout(() => onTimeout('idle'), options.idleTimeoutMs);
+    this.startLogin();
+  }
+
+  restartIdle(): void {
+    this.#idle.refresh();
+  }
+
+  startLogin(): void {
+    clearTimeout(this.#login);
+    this.#login = setTimeout(() => this.#onTimeout('login'), this.#options.loginTimeoutMs);
+  }
+
+  stopLogin(): void {
+    clearTimeout(this.#login);
+  }
+
+  /** Starts the wait of a drain, unless it has started. */
+  startDrain(): void {
+    this.#drain ??= setTimeout(() => this.#onTimeout('drain'), pendingTransferMs);
+  }
+
+  get isDraining(): boolean {
+    return this.#drain !== undefined;
+  }
+
+  close(): void {
+    clearTimeout(this.#idle);
+    clearTimeout(this.#login);
+    clearTimeout(this.#drain);
+  }
+}
