@@ -5,7 +5,7 @@ import {
   toFilesystemError,
   isNotFound,
   isPreconditionFailed,
-  storageErrorEvent,
+  operatorErrorOf,
 } from '../../../src/s3/client/errors.ts';
 
 function s3Error(name: string, httpStatusCode?: number): Error {
@@ -51,44 +51,34 @@ describe('An S3 error', () => {
     const status = '$metadata' in error ? JSON.stringify(error.$metadata) : '';
     it(`${error.name} ${error.message} ${status} is ${kind}${isReported ? ', reported' : ''}`, () => {
       const mapped = toFilesystemError(error, 'stat');
+      assert.ok(mapped instanceof FilesystemError);
       assert.equal(mapped.kind, kind);
       assert.equal(mapped.cause, error);
-      assert.equal(storageErrorEvent(error, 'stat', 'bucket') !== undefined, isReported);
+      assert.equal(operatorErrorOf(error) !== undefined, isReported);
+      assert.deepEqual(operatorErrorOf(mapped), operatorErrorOf(error));
     });
   }
 
-  it('that nothing describes is thrown on as it came', () => {
-    const unknown = [s3Error('NeverHeardOf', 400), new TypeError('a defect'), 'a string', undefined];
-    for (const error of unknown) {
-      let thrown: unknown = 'nothing';
-      try {
-        toFilesystemError(error, 'stat');
-      } catch (caught) {
-        thrown = caught;
-      }
-      assert.equal(thrown, error);
-      assert.equal(storageErrorEvent(error, 'stat', 'bucket'), undefined);
-    }
+  it('An error that is not of S3 is neither mapped nor reported.', () => {
     const argumentError = Object.assign(new TypeError(), { code: 'ERR_INVALID_ARG_TYPE' });
-    assert.throws(() => toFilesystemError(argumentError, 'stat'), argumentError);
+    const unknown = [s3Error('NeverHeardOf', 400), new TypeError('a defect'), 'a string', undefined];
+    for (const error of [...unknown, argumentError]) {
+      assert.equal(toFilesystemError(error, 'stat'), error);
+      assert.equal(operatorErrorOf(error), undefined);
+    }
   });
 
-  it('that is a FilesystemError already is thrown on as it is', () => {
+  it('A FilesystemError is not mapped again.', () => {
     const error = new FilesystemError('not-empty', 'x');
-    assert.throws(() => toFilesystemError(error, 'stat'), error);
+    assert.equal(toFilesystemError(error, 'stat'), error);
   });
 
-  it('is reported with the bucket it names, and with nothing of what it says', () => {
-    assert.deepEqual(storageErrorEvent(s3Error('NoSuchBucket', 404), 'list', 'gone'), {
-      event: 'storage-error',
-      operation: 'list',
-      bucket: 'gone',
-      errorName: 'NoSuchBucket',
-      httpStatus: 404,
-    });
+  it('An S3 error is reported by name and status, without its message.', () => {
+    const reported = operatorErrorOf(s3Error('NoSuchBucket', 404));
+    assert.deepEqual(reported, { errorName: 'NoSuchBucket', httpStatus: 404 });
   });
 
-  it('of a missing object is told from that of a missing bucket', () => {
+  it('The error of a missing object differs from that of a missing bucket.', () => {
     assert.ok(isNotFound(s3Error('NotFound', 404)));
     assert.ok(!isNotFound(s3Error('NoSuchBucket', 404)));
     assert.ok(isPreconditionFailed(s3Error('PreconditionFailed', 412)));

@@ -35,7 +35,7 @@ function listed(pages: readonly ListingPage[]): { names: string[]; unlisted: str
   const unlisted: string[] = [];
   const entries = new DirectoryEntries('d/', (key, reason) => unlisted.push(`${key} ${reason}`));
   const names = pages.flatMap((page) =>
-    entries.take(page).map(({ name, type }) => (type === 'file' ? name : `${name}/`)),
+    entries.read(page).map(({ name, type }) => (type === 'file' ? name : `${name}/`)),
   );
   return { names, unlisted };
 }

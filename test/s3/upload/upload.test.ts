@@ -170,9 +170,12 @@ describe('uploads to S3', () => {
   describe('where the name must not be taken', () => {
     const refuse = { ifExists: 'refuse' } as const;
 
-    it('refuses a name that is taken, even by an empty object', async () => {
+    it('An upload that must not replace is refused at its commit where the key is taken, even by an empty object.', async () => {
       await putObject(s3.client, s3.bucket, 'taken', new Uint8Array());
-      await rejectsWith('exists', () => open('taken', refuse));
+      const upload = await open('taken', refuse);
+      await upload.write(bytesOf(1));
+      await rejectsWith('exists', () => upload.commit());
+      assert.equal((await objectAt('taken'))?.byteLength, 0);
     });
 
     for (const sizeBytes of [10, 9 * mib]) {
