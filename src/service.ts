@@ -8,7 +8,6 @@ import type { Config } from './config/variables.ts';
 import { CertificateFromFiles } from './tls/certificate.ts';
 import { openCertificateSecret } from './tls/certificate-secret.ts';
 import type { CertificateHolder } from './tls/context.ts';
-import { FilesystemError } from './filesystem/filesystem-error.ts';
 import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
@@ -18,15 +17,14 @@ import type { Observe } from './observability/event.ts';
 import { type HealthServer, startHealthServer } from './observability/health.ts';
 import { createMetrics, type Gauges } from './observability/metrics.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
-import { abortAbandonedUploads } from './s3/upload/abandoned-uploads.ts';
-import { maxRanges } from './s3/download/download.ts';
+import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
 import { maxPartsInFlight } from './s3/upload/part-uploader.ts';
 import { createS3Client } from './s3/client/s3-client.ts';
-import { storageErrorEvent } from './s3/client/errors.ts';
-import type { S3Storage } from './s3/s3-storage.ts';
+import { S3Storage } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
 import { openUserStore, passwordAuthenticator } from './users/user-store.ts';
 import { version } from './version.ts';
+import { maxRanges } from './s3/download/prefetcher.ts';
 
 export type Service = {
   readonly controlPort: number;
@@ -165,7 +163,13 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   const { s3Bucket } = config;
   if (config.leftoverUploadMs > 0 && s3Bucket !== undefined) {
     const sweep = new AbortController();
-    const swept = sweepAtStart(storage, s3Bucket, config, sweep.signal);
+    const swept = sweepAtStart(storage, {
+      bucket: s3Bucket,
+      prefix: config.s3Prefix,
+      // Uploads that can still be resumed are not abandoned.
+      silentForMs: Math.max(config.leftoverUploadMs, config.resumeWindowMs),
+      signal: sweep.signal,
+    });
     closers.push(async () => {
       sweep.abort();
       await swept;
@@ -255,35 +259,10 @@ function daysLeft(chain: string | Buffer): number {
 function openStorage(config: Config, memory: TransferMemory, observe: Observe): S3Storage {
   const { s3Endpoint, s3ForcePathStyle } = config;
   const client = createS3Client({
-    ...(s3Endpoint !== undefined && { endpoint: s3Endpoint }),
+    endpoint: s3Endpoint,
     forcePathStyle: s3ForcePathStyle,
   });
-  return { client, memory, observe };
-}
-
-/** Runs beside the sessions. Whatever comes of it, the gateway goes on. */
-async function sweepAtStart(
-  storage: S3Storage,
-  bucket: string,
-  config: Config,
-  signal: AbortSignal,
-): Promise<void> {
-  const prefix = config.s3Prefix;
-  try {
-    const uploads = await abortAbandonedUploads(storage, {
-      bucket,
-      prefix,
-      // What may still be continued is not left over.
-      silentForMs: Math.max(config.leftoverUploadMs, config.resumeWindowMs),
-      signal,
-    });
-    storage.observe({ event: 'leftover-uploads-removed', bucket, prefix, uploads });
-  } catch (error) {
-    if (signal.aborted) return;
-    const cause = error instanceof FilesystemError ? error.cause : error;
-    const event = storageErrorEvent(cause, 'sweep', bucket);
-    storage.observe(event ?? { event: 'unexpected-error', error });
-  }
+  return new S3Storage({ client, memory, observe });
 }
 
 async function openCertificates(

@@ -6,10 +6,11 @@ import { FtpSrv } from 'ftp-srv';
 import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
 import { FtpSrvFileSystem } from '../../src/ftp/ftp-srv/file-system.ts';
 import { createS3Client } from '../../src/s3/client/s3-client.ts';
+import { S3Storage } from '../../src/s3/s3-storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 
 const [port = '', bucket = '', endpoint = ''] = process.argv.slice(2);
-const storage = {
+const storage = new S3Storage({
   client: createS3Client({
     endpoint,
     forcePathStyle: true,
@@ -17,7 +18,7 @@ const storage = {
   }),
   memory: new TransferMemory(256 * 1024 * 1024),
   observe: () => undefined,
-};
+});
 const server = new FtpSrv({
   url: `ftp://127.0.0.1:${port}`,
   pasv_url: '127.0.0.1',

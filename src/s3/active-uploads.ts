@@ -2,8 +2,6 @@
  * The uploads that this process is writing: which of them are the newest of their name, and how to end one that a client has
  * come back to. Other processes are reached through S3 alone (`superseded-uploads.ts`).
  */
-import type { S3Storage } from './s3-storage.ts';
-
 /** Ends an upload that is still open in this process, and resolves when it is over. */
 type Interrupt = (reason: unknown) => Promise<void>;
 
@@ -22,7 +20,7 @@ export class UploadClaim {
   }
 }
 
-export class LiveUploads {
+export class ActiveUploads {
   readonly #claims = new Map<string, Set<UploadClaim>>();
   readonly #written = new Map<string, Interrupt>();
 
@@ -63,7 +61,7 @@ export class LiveUploads {
   }
 
   /** Whether this process is writing the multipart upload. */
-  isBeingWritten(uploadId: string): boolean {
+  has(uploadId: string): boolean {
     return this.#written.has(uploadId);
   }
 
@@ -76,13 +74,4 @@ export class LiveUploads {
 // A bucket's name has no slash.
 function nameOf(bucket: string, key: string): string {
   return `${bucket}/${key}`;
-}
-
-const known = new WeakMap<S3Storage, LiveUploads>();
-
-/** Those of all sessions that share the storage. */
-export function liveUploadsOf(storage: S3Storage): LiveUploads {
-  let uploads = known.get(storage);
-  if (!uploads) known.set(storage, (uploads = new LiveUploads()));
-  return uploads;
 }

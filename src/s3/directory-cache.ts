@@ -4,7 +4,8 @@
  * in whichever session, for as long as an answer may be old.
  */
 import { type ListObjectsResponse, compareKeys, listPage } from './client/list-objects.ts';
-import type { S3Storage } from './s3-storage.ts';
+import type { GatewayS3Client } from './client/s3-client.ts';
+import { BoundedMap } from '../util/bounded-map.ts';
 
 /**
  * For so long a page is believed. Without it, too, somebody may make a directory between the question and the end of the
@@ -65,10 +66,10 @@ export class ListingWindow {
 
 /** What is known of one directory. */
 class UploadDirectory {
-  readonly #storage: S3Storage;
+  readonly #client: GatewayS3Client;
   readonly #bucket: string;
   readonly #prefix: string;
-  #stretch: ListingWindow | undefined;
+  #window: ListingWindow | undefined;
   #reading: Promise<void> | undefined;
   /** While a page is on its way, which may not show them yet. */
   #addedMeanwhile = new Set<string>();
@@ -76,38 +77,38 @@ class UploadDirectory {
   #uploadedAtMs = Number.NEGATIVE_INFINITY;
   /** More than a page of entries. */
   #isLarge = false;
-  #spared = 0;
+  #hits = 0;
   #pause = 0;
 
-  constructor(storage: S3Storage, bucket: string, prefix: string) {
-    this.#storage = storage;
+  constructor(client: GatewayS3Client, bucket: string, prefix: string) {
+    this.#client = client;
     this.#bucket = bucket;
     this.#prefix = prefix;
   }
 
-  async mayHave(subdirectory: string, nowMs: number): Promise<boolean> {
+  async mightContain(subdirectory: string, nowMs: number): Promise<boolean> {
     const isFirst = nowMs - this.#uploadedAtMs > freshMs;
     this.#uploadedAtMs = nowMs;
-    if (nowMs - this.#readAtMs > freshMs) this.#stretch = undefined;
-    if (!this.#stretch?.covers(subdirectory) && !isFirst) {
+    if (nowMs - this.#readAtMs > freshMs) this.#window = undefined;
+    if (!this.#window?.covers(subdirectory) && !isFirst) {
       if (!this.#reading && this.#isWorthReading()) this.#reading = this.#read(subdirectory, nowMs);
       await this.#reading;
     }
-    if (!this.#stretch?.covers(subdirectory)) return true;
-    this.#spared++;
-    return this.#stretch.has(subdirectory);
+    if (!this.#window?.covers(subdirectory)) return true;
+    this.#hits++;
+    return this.#window.has(subdirectory);
   }
 
   add(subdirectory: string, nowMs: number): void {
     // What is not asked for any more must not grow for ever.
-    if (nowMs - this.#readAtMs > freshMs) this.#stretch = undefined;
-    this.#stretch?.add(subdirectory);
+    if (nowMs - this.#readAtMs > freshMs) this.#window = undefined;
+    this.#window?.add(subdirectory);
     if (this.#reading) this.#addedMeanwhile.add(subdirectory);
   }
 
   /** A page that was read for neighbours that did not come is not followed by another one at once. */
   #isWorthReading(): boolean {
-    if (this.#stretch?.isTargeted === true && this.#spared < minHits && this.#pause === 0) {
+    if (this.#window?.isTargeted === true && this.#hits < minHits && this.#pause === 0) {
       this.#pause = pauseUploads;
     }
     if (this.#pause === 0) return true;
@@ -120,18 +121,18 @@ class UploadDirectory {
     // Most directories fit into one page; in those that do not, names mostly come in their order.
     const startAfter = this.#isLarge ? subdirectory.slice(0, -1) : '';
     try {
-      const answer = await listPage(this.#storage.client, {
+      const response = await listPage(this.#client, {
         bucket: this.#bucket,
         prefix: this.#prefix,
         delimiter: '/',
-        ...(startAfter !== '' && { startAfter }),
+        startAfter: startAfter === '' ? undefined : startAfter,
       });
-      this.#stretch = new ListingWindow(startAfter, answer);
-      for (const added of this.#addedMeanwhile) this.#stretch.add(added);
-      this.#isLarge ||= !this.#stretch.isWhole;
+      this.#window = new ListingWindow(startAfter, response);
+      for (const added of this.#addedMeanwhile) this.#window.add(added);
+      this.#isLarge ||= !this.#window.isWhole;
       // From the question on: what others made while it was answered need not be in it.
       this.#readAtMs = nowMs;
-      this.#spared = 0;
+      this.#hits = 0;
     } catch {
       this.#pause = pauseUploads;
     } finally {
@@ -143,12 +144,12 @@ class UploadDirectory {
 
 /** What is known of the directories that are uploaded into. */
 export class DirectoryCache {
-  readonly #storage: S3Storage;
+  readonly #client: GatewayS3Client;
   readonly #nowMs: () => number;
-  readonly #directories = new Map<string, UploadDirectory>();
+  readonly #directories = new BoundedMap<string, UploadDirectory>(maxDirectories);
 
-  constructor(storage: S3Storage, nowMs: () => number = () => performance.now()) {
-    this.#storage = storage;
+  constructor(client: GatewayS3Client, nowMs: () => number = () => performance.now()) {
+    this.#client = client;
     this.#nowMs = nowMs;
   }
 
@@ -158,13 +159,10 @@ export class DirectoryCache {
    */
   async mightContain(bucket: string, parent: string, prefix: string): Promise<boolean> {
     const name = `${bucket}/${parent}`;
-    const directory = this.#directories.get(name) ?? new UploadDirectory(this.#storage, bucket, parent);
-    // The one that was used last is forgotten last.
-    this.#directories.delete(name);
+    const directory = this.#directories.get(name) ?? new UploadDirectory(this.#client, bucket, parent);
+    // Set again at each use, so that the least recently used one is evicted.
     this.#directories.set(name, directory);
-    const [oldest] = this.#directories.keys();
-    if (this.#directories.size > maxDirectories && oldest !== undefined) this.#directories.delete(oldest);
-    return await directory.mayHave(prefix, this.#nowMs());
+    return await directory.mightContain(prefix, this.#nowMs());
   }
 
   /** To be called for each key that the gateway puts: the directories that it lies in are there now, in every home. */
@@ -178,17 +176,8 @@ export class DirectoryCache {
     }
   }
 
-  /** To be called after the gateway has moved things about. */
-  forget(): void {
+  /** Call it after the gateway has renamed anything. */
+  clear(): void {
     this.#directories.clear();
   }
-}
-
-const known = new WeakMap<S3Storage, DirectoryCache>();
-
-/** What all sessions on this storage know together. */
-export function directoryCacheOf(storage: S3Storage): DirectoryCache {
-  let subdirectories = known.get(storage);
-  if (!subdirectories) known.set(storage, (subdirectories = new DirectoryCache(storage)));
-  return subdirectories;
 }

@@ -3,6 +3,7 @@
  * logins are refused unchecked for a while, by client address and by user name. In bounded memory.
  */
 import { createHash } from 'node:crypto';
+import { BoundedMap } from '../util/bounded-map.ts';
 
 export type LoginThrottleOptions = {
   /** Failures of one address, or of one user name, after which logins are refused. */
@@ -20,10 +21,10 @@ type Failures = { readonly count: number; readonly expiresAtMs: number };
 
 export class LoginThrottle {
   readonly #options: LoginThrottleOptions;
-  readonly #addresses = new Remembered<Failures>();
-  readonly #users = new Remembered<Failures>();
+  readonly #addresses = new BoundedMap<string, Failures>(maxEntries);
+  readonly #users = new BoundedMap<string, Failures>(maxEntries);
   /** Users and the addresses they have logged in from: nobody else's guesses lock them out there. */
-  readonly #knownPairs = new Remembered<true>();
+  readonly #knownPairs = new BoundedMap<string, true>(maxEntries);
 
   constructor(options: LoginThrottleOptions) {
     this.#options = options;
@@ -50,7 +51,7 @@ export class LoginThrottle {
     this.#knownPairs.set(pairKey(address, username), true);
   }
 
-  #count(remembered: Remembered<Failures>, key: string): number {
+  #count(remembered: BoundedMap<string, Failures>, key: string): number {
     const nowMs = Date.now();
     const before = remembered.get(key);
     const count = (before !== undefined && before.expiresAtMs > nowMs ? before.count : 0) + 1;
@@ -62,27 +63,6 @@ export class LoginThrottle {
     return failures !== undefined && failures.count >= this.#options.maxLoginFailures
       ? failures.expiresAtMs
       : 0;
-  }
-}
-
-/** The latest values, by key; the oldest goes where there would be too many. */
-class Remembered<Value> {
-  readonly #values = new Map<string, Value>();
-
-  get(key: string): Value | undefined {
-    return this.#values.get(key);
-  }
-
-  set(key: string, value: Value): void {
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    if (this.#values.size <= maxEntries) return;
-    const [oldest] = this.#values.keys();
-    if (oldest !== undefined) this.#values.delete(oldest);
-  }
-
-  delete(key: string): void {
-    this.#values.delete(key);
   }
 }
 

@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import type { Pathname } from '../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
-import { ListingWindow, DirectoryCache, directoryCacheOf } from '../../src/s3/directory-cache.ts';
+import { ListingWindow, DirectoryCache } from '../../src/s3/directory-cache.ts';
 import type { ListObjectsResponse } from '../../src/s3/client/list-objects.ts';
 import { interceptRequests } from '../support/s3-requests.ts';
 import { openTestStorage, type TestStorage } from '../support/s3-storage.ts';
@@ -83,7 +83,7 @@ describe('Uploads that follow one another', () => {
   let nowMs: number;
   let requests: number;
   let fails: boolean;
-  let subdirectories: DirectoryCache;
+  let cache: DirectoryCache;
   const { signal } = new AbortController();
 
   before(async () => {
@@ -100,12 +100,11 @@ describe('Uploads that follow one another', () => {
     nowMs = 1_000_000;
     requests = 0;
     fails = false;
-    subdirectories = new DirectoryCache(test.storage, () => nowMs);
+    cache = new DirectoryCache(test.storage.client, () => nowMs);
   });
 
-  const mayHave = (name: string) =>
-    subdirectories.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
-  const add = (name: string) => subdirectories.add(test.server.bucket, `${prefix}${name}/file`);
+  const mayHave = (name: string) => cache.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
+  const add = (name: string) => cache.add(test.server.bucket, `${prefix}${name}/file`);
   const put = async (name: string): Promise<void> => {
     const { client, bucket } = test.server;
     await client.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body: '' }));
@@ -147,7 +146,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(await mayHave('meanwhile'), true);
     add('later');
     assert.equal(await mayHave('later'), true);
-    subdirectories.forget();
+    cache.clear();
     assert.equal(await mayHave('c'), true);
   });
 
@@ -158,7 +157,7 @@ describe('Uploads that follow one another', () => {
       ifExists: 'replace',
       signal,
     });
-    const known = directoryCacheOf(test.storage);
+    const known = test.storage.directoryCache;
     const may = (name: string) => known.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
     await may('a');
     assert.equal(await may('b'), false, 'a page is read that does not show it');

@@ -4,7 +4,7 @@ import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } 
 import type { Upload } from '../../src/filesystem/filesystem.ts';
 import type { GatewayEvent } from '../../src/observability/event.ts';
 import { createS3Client } from '../../src/s3/client/s3-client.ts';
-import type { S3Storage } from '../../src/s3/s3-storage.ts';
+import { S3Storage } from '../../src/s3/s3-storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload/upload.ts';
 import { onEmulator, type S3Server } from '../support/s3-server.ts';
@@ -20,23 +20,23 @@ export function storageOn(
   options: {
     readonly budgetBytes?: number;
     readonly idleTimeoutMs?: number;
-    readonly patienceMs?: number;
+    readonly retryTimeoutMs?: number;
   } = {},
 ): TestStorage {
   const events: GatewayEvent[] = [];
-  return {
+  const storage = new S3Storage({
     client: createS3Client({
       endpoint,
       forcePathStyle: true,
       region: process.env['AWS_REGION'] ?? 'us-east-1',
       ...(onEmulator && { credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } }),
-      ...(options.idleTimeoutMs !== undefined && { idleTimeoutMs: options.idleTimeoutMs }),
+      idleTimeoutMs: options.idleTimeoutMs,
+      retryTimeoutMs: options.retryTimeoutMs,
     }),
-    ...(options.patienceMs !== undefined && { retryTimeoutMs: options.patienceMs }),
     memory: new TransferMemory(options.budgetBytes ?? 128 * mib),
     observe: (event) => events.push(event),
-    events,
-  };
+  });
+  return Object.assign(storage, { events });
 }
 
 /** Opens an upload that replaces the whole object, unless the options say otherwise. */
@@ -69,7 +69,7 @@ export function bytesOf(sizeBytes: number, seed = 1): Buffer {
   return Buffer.from(words.buffer, 0, sizeBytes);
 }
 
-/** Bytes as a socket delivers them: pieces of the given length, each with a buffer of its own. */
+/** Bytes as a socket delivers them: chunks of the given length, each with a buffer of its own. */
 export function* chunksOf(bytes: Uint8Array, chunkBytes = 65536): Generator<Uint8Array> {
   for (let start = 0; start < bytes.byteLength; start += chunkBytes) {
     yield Uint8Array.from(bytes.subarray(start, start + chunkBytes));

@@ -15,13 +15,13 @@ import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
 import { clockErrorName, retryTypeOf } from './errors.ts';
 import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } from './sigv4.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
-import { fieldOf, hasElement } from './xml.ts';
+import { elementText, hasElement } from './xml.ts';
 
 /** Bytes to send; the same ones are sent again where a request has to be repeated. */
 export type RequestBody = {
-  readonly pieces: readonly Uint8Array[];
+  readonly chunks: readonly Uint8Array[];
   readonly sizeBytes: number;
-  /** Told of the last attempt to send several pieces. */
+  /** Told of the last attempt to send several chunks. */
   readonly sending?: BodySending;
 };
 
@@ -86,7 +86,7 @@ export class DirectS3Client {
   }
 
   /**
-   * Sends a request, and again where S3 did not take it. The body of the answer is to be taken, or destroyed.
+   * Sends a request, and again where S3 did not take it. The body of the response is to be taken, or destroyed.
    * @throws S3ServiceException where S3 refuses, the signal's reason, or what broke the connection.
    */
   send(request: DirectRequest): Promise<S3Response> {
@@ -94,19 +94,19 @@ export class DirectS3Client {
   }
 
   /**
-   * Sends a request whose answer is XML, and resolves to that. Nothing else is taken for a success: S3 may answer 200 before
+   * Sends a request whose response is XML, and resolves to that. Nothing else is taken for a success: S3 may response 200 before
    * it knows what will come of it (Amazon S3 API Reference, CopyObject: "a 200 OK response can contain either a success or
-   * an error"), and what stands in between may answer anything.
+   * an error"), and what stands in between may response anything.
    * @param element the root of the XML that tells of a success.
    * @throws as `send` does.
    */
   sendForResult(request: DirectRequest, element: string): Promise<string> {
     return this.#repeatedly(request, async () => {
-      const answer = await this.#attempt(request);
-      const xml = await answer.text();
+      const response = await this.#attempt(request);
+      const xml = await response.text();
       if (hasElement(xml, element)) return xml;
       // What fails behind a 200 has failed inside S3.
-      throw refusalOf(xml, 500, answer.headers, false);
+      throw refusalOf(xml, 500, response.headers, false);
     });
   }
 
@@ -163,10 +163,10 @@ export class DirectS3Client {
       credentials,
       signedAt.s3TimeMs,
     );
-    // While the address and the credentials were fetched; an exchange hears only of what comes.
+    // While the address and the credentials were fetched; an handler hears only of what comes.
     request.signal?.throwIfAborted();
     this.#underWay++;
-    const exchange = new ResponseHandler(request.signal, () => this.#underWay--);
+    const handler = new ResponseHandler(request.signal, () => this.#underWay--);
     this.#agent.dispatch(
       {
         origin: address.origin,
@@ -178,15 +178,15 @@ export class DirectS3Client {
           ...(request.body && { 'content-length': String(request.body.sizeBytes) }),
         },
         body: wireBodyOf(request.body),
-        // undici would close the connection after each HEAD, for servers that answer it with a body.
+        // undici would close the connection after each HEAD, for servers that response it with a body.
         reset: false,
       },
-      exchange,
+      handler,
     );
-    const answer = await exchange.response;
-    if (answer.status >= 200 && answer.status < 300) return answer;
-    const isOffTime = this.#correctClock(answer.status, answer.headers, signedAt);
-    throw refusalOf(await answer.text(), answer.status, answer.headers, isOffTime);
+    const response = await handler.response;
+    if (response.status >= 200 && response.status < 300) return response;
+    const isOffTime = this.#correctClock(response.status, response.headers, signedAt);
+    throw refusalOf(await response.text(), response.status, response.headers, isOffTime);
   }
 
   #bucket(bucket: string): Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }> {
@@ -208,7 +208,7 @@ export class DirectS3Client {
    * time this request was signed with: by now another refusal may have corrected the offset, or the clock been set.
    */
   #correctClock(status: number, headers: S3Response['headers'], signedAt: SigningTime): boolean {
-    // The answer to a HEAD does not say why. With an Age it comes from a cache, and its date is that of another answer.
+    // The response to a HEAD does not say why. With an Age it comes from a cache, and its date is that of another response.
     if (status !== 403 || headers['age'] !== undefined) return false;
     const s3TimeMs = Date.parse(headers['date'] ?? '');
     const expectedMs = signedAt.s3TimeMs + performance.now() - signedAt.monotonicMs;
@@ -222,10 +222,10 @@ export class DirectS3Client {
 type SigningTime = { readonly s3TimeMs: number; readonly monotonicMs: number };
 
 function refusalOf(xml: string, status: number, headers: S3Response['headers'], isOffTime: boolean): Error {
-  const name = isOffTime ? clockErrorName : fieldOf(xml, 'Code') || nameOfStatus(status);
+  const name = isOffTime ? clockErrorName : elementText(xml, 'Code') || nameOfStatus(status);
   return new S3ServiceException({
     name,
-    message: fieldOf(xml, 'Message') || name,
+    message: elementText(xml, 'Message') || name,
     $fault: status >= 500 ? 'server' : 'client',
     $metadata: {
       httpStatusCode: status,
@@ -269,22 +269,22 @@ function payloadHashOf(body: RequestBody | undefined, isEncrypted: boolean): str
   if (!body || body.sizeBytes === 0) return emptyPayloadHash;
   if (isEncrypted) return unsignedPayload;
   const sha256 = createHash('sha256');
-  for (const bytes of body.pieces) sha256.update(bytes);
+  for (const bytes of body.chunks) sha256.update(bytes);
   return sha256.digest('hex');
 }
 
 function wireBodyOf(body: RequestBody | undefined): NonNullable<Dispatcher.DispatchOptions['body']> | null {
   if (!body) return null;
-  if (body.pieces.length === 1 && body.pieces[0]) return body.pieces[0];
-  if (body.sizeBytes <= maxHashedBytes) return Buffer.concat(body.pieces, body.sizeBytes);
+  if (body.chunks.length === 1 && body.chunks[0]) return body.chunks[0];
+  if (body.sizeBytes <= maxHashedBytes) return Buffer.concat(body.chunks, body.sizeBytes);
   // Documented for `dispatch` ("Dispatcher", body: Iterable), and missing from its types.
-  return piecesOf(body) as Iterable<Uint8Array> as Uint8Array;
+  return chunksOf(body) as Iterable<Uint8Array> as Uint8Array;
 }
 
 // The HTTP client asks for the next piece when the socket has taken the one before.
-function* piecesOf({ pieces, sending }: RequestBody): Generator<Uint8Array> {
+function* chunksOf({ chunks, sending }: RequestBody): Generator<Uint8Array> {
   if (sending) sending.isTaken = false;
-  yield* pieces;
+  yield* chunks;
   if (sending) sending.isTaken = true;
 }
 
@@ -292,7 +292,7 @@ function bucketPath({ pathPrefix }: BucketEndpoint): string {
   return pathPrefix === '/' ? pathPrefix : pathPrefix.slice(0, -1);
 }
 
-// The answer to a HEAD has no body to name its error in; these are the names that the SDK gives them.
+// The response to a HEAD has no body to name its error in; these are the names that the SDK gives them.
 function nameOfStatus(status: number): string {
   if (status === 404) return 'NotFound';
   return status === 412 ? 'PreconditionFailed' : `HTTP ${status}`;

@@ -4,7 +4,6 @@
  * HTTP status for answers without a name: a HEAD has no body to carry one.
  */
 import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
-import type { GatewayEvent } from '../../observability/event.ts';
 
 const throttlingNames = [
   'BandwidthLimitExceeded',
@@ -104,23 +103,34 @@ const connectionErrorCode =
   /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_|HPE_|UND_ERR_(SOCKET|CONNECT_|HEADERS_|BODY_|RES|CLOSED|DESTROYED))/;
 
 /**
- * The failure of an S3 operation as a `FilesystemError`, the S3 error kept as its cause.
- * @throws the error itself where no entry describes it, and where it is a `FilesystemError` already.
+ * The failure of an S3 operation as a `FilesystemError` with the S3 error as its cause; the error itself where it is a
+ * `FilesystemError` already, and where it is not an error of S3.
  */
-export function toFilesystemError(error: unknown, operation: string): FilesystemError {
-  const kind = error instanceof FilesystemError ? undefined : kindOf(error);
-  if (!kind) throw error;
+export function toFilesystemError(error: unknown, operation: string): unknown {
+  if (error instanceof FilesystemError) return error;
+  const kind = classify(error);
+  if (!kind) return error;
   return new FilesystemError(kind, `${operation}: ${errorNameOf(error)}`, { cause: error });
+}
+
+/** A response that does not carry what was asked for: the request may succeed when it is sent again. */
+export class IncompleteResponse extends Error {
+  override readonly name = 'IncompleteBody';
 }
 
 /** Whether S3 says that there is no such object. */
 export function isNotFound(error: unknown): boolean {
-  return kindOf(error) === 'not-found' && errorNameOf(error) !== 'NoSuchBucket';
+  return classify(error) === 'not-found' && errorNameOf(s3ErrorOf(error)) !== 'NoSuchBucket';
+}
+
+/** The multipart upload was completed, aborted or cleaned up: no later attempt can succeed. */
+export function isNoSuchUpload(error: unknown): boolean {
+  return errorNameOf(s3ErrorOf(error)) === 'NoSuchUpload';
 }
 
 /** Whether a conditional request (If-Match, If-None-Match) was refused for its condition. */
 export function isPreconditionFailed(error: unknown): boolean {
-  return kindOf(error) === 'changed';
+  return classify(error) === 'changed';
 }
 
 // Not 501, which says what the server will never do.
@@ -131,39 +141,35 @@ export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefi
   const name = errorNameOf(error);
   const status = statusOf(error);
   if (status === 429 || throttlingNames.includes(name)) return 'THROTTLING';
-  const isPassing =
+  const isTransientError =
     name === clockErrorName || name === 'RequestTimeout' || retryableStatuses.includes(status ?? 0);
-  return isPassing || isConnectionError(error) ? 'TRANSIENT' : undefined;
+  return isTransientError || isConnectionError(error) ? 'TRANSIENT' : undefined;
 }
 
+/** An S3 error as the `storage-error` event shows it. */
+export type OperatorError = { readonly errorName: string; readonly httpStatus?: number };
+
 /**
- * What an operator has to hear of a failed operation, or undefined for failures that only concern the client: a missing
- * file is daily business, a missing bucket is not.
+ * The error as operators need it; undefined for failures that only concern the client: a missing file is routine, a missing
+ * bucket is not. Of a `FilesystemError` its cause is looked at, S3's own error.
  */
-export function storageErrorEvent(
-  error: unknown,
-  operation: string,
-  bucket: string,
-): Extract<GatewayEvent, { event: 'storage-error' }> | undefined {
-  const errorName = errorNameOf(error);
-  const kind = kindOf(error);
+export function operatorErrorOf(error: unknown): OperatorError | undefined {
+  const s3Error = s3ErrorOf(error);
+  const errorName = errorNameOf(s3Error);
+  const kind = classify(s3Error);
   const concernsOperator =
     kind === 'unavailable' ||
     kind === 'permission-denied' ||
     kind === 'storage-full' ||
     errorName === 'NoSuchBucket';
   if (!concernsOperator) return undefined;
-  const httpStatus = statusOf(error);
-  return {
-    event: 'storage-error',
-    operation,
-    bucket,
-    errorName,
-    ...(httpStatus !== undefined && { httpStatus }),
-  };
+  const httpStatus = statusOf(s3Error);
+  return { errorName, ...(httpStatus !== undefined && { httpStatus }) };
 }
 
-function kindOf(error: unknown): FilesystemErrorKind | undefined {
+/** The kind of failure that an error of S3, of the SDK or of a connection means; undefined for any other error. */
+export function classify(error: unknown): FilesystemErrorKind | undefined {
+  if (error instanceof FilesystemError) return error.kind;
   const byName = kindByName.get(errorNameOf(error));
   if (byName) return byName;
   const status = statusOf(error);
@@ -172,20 +178,26 @@ function kindOf(error: unknown): FilesystemErrorKind | undefined {
 }
 
 function isConnectionError(error: unknown): boolean {
-  const code = fieldOf(error, 'code');
+  const code = propertyOf(error, 'code');
   return typeof code === 'string' && connectionErrorCode.test(code);
 }
 
-function errorNameOf(error: unknown): string {
-  const name = fieldOf(error, 'name');
+/** The name of an S3 error as the API Reference lists it; `Unknown` for what has none. */
+export function errorNameOf(error: unknown): string {
+  const name = propertyOf(error, 'name');
   return typeof name === 'string' ? name : 'Unknown';
 }
 
 function statusOf(error: unknown): number | undefined {
-  const status = fieldOf(fieldOf(error, '$metadata'), 'httpStatusCode');
+  const status = propertyOf(propertyOf(error, '$metadata'), 'httpStatusCode');
   return typeof status === 'number' ? status : undefined;
 }
 
-function fieldOf(value: unknown, name: string): unknown {
+/** S3's own error behind a `FilesystemError`. */
+function s3ErrorOf(error: unknown): unknown {
+  return error instanceof FilesystemError ? error.cause : error;
+}
+
+function propertyOf(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }

@@ -1,6 +1,6 @@
 /** ListObjectsV2: page by page, with the next page requested while one is used, and never more than two held. */
 import type { GatewayS3Client } from './s3-client.ts';
-import { fieldOf } from './xml.ts';
+import { elementText } from './xml.ts';
 
 /** What a listing tells of an object. */
 export type ListedObject = {
@@ -21,8 +21,8 @@ export type ListingOptions = {
   readonly bucket: string;
   readonly prefix: string;
   /** `/` folds what is below a directory into a common prefix; without it everything below the prefix is listed. */
-  readonly delimiter?: '/';
-  readonly signal?: AbortSignal;
+  readonly delimiter?: '/' | undefined;
+  readonly signal?: AbortSignal | undefined;
 };
 
 export type ListObjectsResponse = {
@@ -41,13 +41,13 @@ export async function* listPages(
   try {
     let next: Promise<ListObjectsResponse> | undefined = listPage(client, { ...options, signal });
     while (next) {
-      const answer: ListObjectsResponse = await next;
-      const token = answer.continuationToken;
+      const response: ListObjectsResponse = await next;
+      const token = response.continuationToken;
       next =
         token === undefined ? undefined : listPage(client, { ...options, continuationToken: token, signal });
       // Its failure is thrown when its turn comes; until then it must not count as unhandled.
       next?.catch(() => undefined);
-      yield answer.page;
+      yield response.page;
     }
   } finally {
     left.abort();
@@ -63,10 +63,10 @@ export async function listFirst(
 }
 
 type PageOptions = ListingOptions & {
-  readonly firstEntries?: number;
+  readonly firstEntries?: number | undefined;
   readonly continuationToken?: string | undefined;
   /** The key behind which the page begins. */
-  readonly startAfter?: string;
+  readonly startAfter?: string | undefined;
 };
 
 /** One page, of up to 1,000 entries, from the beginning or from where the options say. */
@@ -107,20 +107,21 @@ export function parseListObjects(xml: string): ListObjectsResponse {
     throw new Error('a listing in XML of another form than S3 writes');
   }
   // Servers that do not know the encoding say so by not repeating it.
-  const keyOf = fieldOf(xml, 'EncodingType') === 'url' ? decodeKey : unchanged;
+  const keyOf = elementText(xml, 'EncodingType') === 'url' ? decodeKey : unchanged;
   const objects: ListedObject[] = [];
   for (const block of blocksOf(xml, 'Contents')) {
     objects.push({
-      key: keyOf(fieldOf(block, 'Key')),
-      sizeBytes: Number(fieldOf(block, 'Size')),
-      lastModified: new Date(fieldOf(block, 'LastModified')),
-      etag: fieldOf(block, 'ETag'),
+      key: keyOf(elementText(block, 'Key')),
+      sizeBytes: Number(elementText(block, 'Size')),
+      lastModified: new Date(elementText(block, 'LastModified')),
+      etag: elementText(block, 'ETag'),
     });
   }
   const commonPrefixes: string[] = [];
-  for (const block of blocksOf(xml, 'CommonPrefixes')) commonPrefixes.push(keyOf(fieldOf(block, 'Prefix')));
-  const isTruncated = fieldOf(xml, 'IsTruncated') === 'true';
-  const continuationToken = isTruncated ? fieldOf(xml, 'NextContinuationToken') : undefined;
+  for (const block of blocksOf(xml, 'CommonPrefixes'))
+    commonPrefixes.push(keyOf(elementText(block, 'Prefix')));
+  const isTruncated = elementText(xml, 'IsTruncated') === 'true';
+  const continuationToken = isTruncated ? elementText(xml, 'NextContinuationToken') : undefined;
   if (continuationToken === '') throw new Error('a listing that goes on, and does not say where');
   return { page: { objects, commonPrefixes }, continuationToken };
 }
@@ -139,8 +140,8 @@ function unchanged(key: string): string {
   return key;
 }
 
-/** S3 encodes as forms do: a space arrives as `+`, a plus as `%2B`. */
-function decodeKey(encoded: string): string {
+/** A key from a response with `encoding-type=url`, the encoding of HTML forms: a space is `+`, a plus `%2B`. */
+export function decodeKey(encoded: string): string {
   if (!/[%+]/.test(encoded)) return encoded;
   try {
     return decodeURIComponent(encoded.replaceAll('+', ' '));

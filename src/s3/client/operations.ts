@@ -1,4 +1,4 @@
-/** The requests that come by the thousand: GetObject, PutObject, UploadPart, HeadObject, CopyObject. */
+/** The frequent requests, sent directly: GetObject, PutObject, UploadPart, HeadObject, CopyObject. */
 import type { S3Response } from './response.ts';
 import type { RequestBody } from './direct-client.ts';
 import {
@@ -8,14 +8,17 @@ import {
   type ObjectAttributes,
 } from './object-headers.ts';
 import type { GatewayS3Client } from './s3-client.ts';
+import { isNotFound } from './errors.ts';
+import { withRetries } from './retry.ts';
 import { encodePath } from './sigv4.ts';
-import { fieldOf } from './xml.ts';
+import { elementText } from './xml.ts';
+import { crc32ToBase64, emptyCrc32 } from '../../util/crc32.ts';
 
 type ObjectName = { readonly bucket: string; readonly key: string };
 
 export type GetObject = ObjectName & {
   readonly firstByte: number;
-  /** The last one wanted, inclusive as in HTTP; what is missing at the end of the object is no error. */
+  /** The last byte, inclusive as in HTTP; a range that ends beyond the object is no error. */
   readonly lastByte: number;
   /** Any version where absent. */
   readonly etag?: string;
@@ -34,17 +37,47 @@ export function getObject(client: GatewayS3Client, request: GetObject): Promise<
   });
 }
 
-/** @throws S3ServiceException named `NotFound` where there is no such object. */
-export async function headObject(
+export type HeadObject = ObjectName &
+  (
+    | { readonly retry?: false; readonly signal?: AbortSignal }
+    | { readonly retry: true; readonly signal: AbortSignal }
+  );
+
+/**
+ * What S3 has of an object. With `retry` transient failures are retried for as long as a transfer waits for S3.
+ * @throws S3ServiceException named `NotFound` where there is no such object, or what else S3 responded, with `retry` as
+ * FilesystemError; the signal's reason.
+ */
+export function headObject(client: GatewayS3Client, request: HeadObject): Promise<ObjectHead> {
+  if (request.retry !== true) return sendHead(client, request);
+  const { signal } = request;
+  const { retryTimeoutMs } = client;
+  return withRetries(() => sendHead(client, request), { signal, operation: 'HeadObject', retryTimeoutMs });
+}
+
+/** The same, but undefined where there is no such object. */
+export async function findObject(
+  client: GatewayS3Client,
+  request: HeadObject,
+): Promise<ObjectHead | undefined> {
+  try {
+    return await headObject(client, request);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+async function sendHead(
   client: GatewayS3Client,
   { bucket, key, signal }: ObjectName & { readonly signal?: AbortSignal },
 ): Promise<ObjectHead> {
   const headers = { 'x-amz-checksum-mode': 'ENABLED' };
-  const answer = await client.direct.send({ method: 'HEAD', bucket, key, headers, signal });
-  return objectHeadOf(answer.headers);
+  const response = await client.direct.send({ method: 'HEAD', bucket, key, headers, signal });
+  return objectHeadOf(response.headers);
 }
 
-/** What S3 compares the body with before it takes it; at least one of them. */
+/** What S3 compares the body with before it stores it; at least one of them. */
 export type BodyChecksum = { readonly ChecksumCRC32?: string; readonly ContentMD5?: string };
 
 export type PutObject = ObjectName & {
@@ -52,17 +85,21 @@ export type PutObject = ObjectName & {
   readonly attributes: ObjectAttributes;
   readonly checksum: BodyChecksum;
   readonly conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string };
-  /** Leaves open whether S3 has the object, or will have it. */
-  readonly signal: AbortSignal;
+  /** After an abort it is unknown whether S3 has stored the object or will store it. */
+  readonly signal?: AbortSignal | undefined;
 };
 
-/**
- * Resolves when S3 has the object, to the CRC32 that S3 names for it.
- */
+/** The object without bytes, as directory markers are. */
+export const emptyObject = {
+  body: { chunks: [], sizeBytes: 0 },
+  checksum: { ChecksumCRC32: crc32ToBase64(emptyCrc32) },
+} as const;
+
+/** Resolves when S3 has stored the object, to its ETag and the CRC32 that S3 names for it. */
 export async function putObject(
   client: GatewayS3Client,
   request: PutObject,
-): Promise<Pick<ObjectHead, 'ChecksumCRC32'>> {
+): Promise<Pick<ObjectHead, 'ChecksumCRC32' | 'ETag'>> {
   const { bucket, key, body, attributes, checksum, conditions, signal } = request;
   const headers = {
     ...headersOfAttributes(attributes),
@@ -70,8 +107,8 @@ export async function putObject(
     'if-none-match': conditions.IfNoneMatch,
     'if-match': conditions.IfMatch,
   };
-  const answer = await client.direct.send({ method: 'PUT', bucket, key, headers, body, signal });
-  return { ChecksumCRC32: answer.headers['x-amz-checksum-crc32'] };
+  const response = await client.direct.send({ method: 'PUT', bucket, key, headers, body, signal });
+  return { ChecksumCRC32: response.headers['x-amz-checksum-crc32'], ETag: response.headers['etag'] };
 }
 
 export type UploadPart = ObjectName & {
@@ -82,16 +119,16 @@ export type UploadPart = ObjectName & {
   readonly signal: AbortSignal;
 };
 
-/** Resolves to the part's ETag when S3 has it. */
+/** Resolves to the part's ETag when S3 has stored it. */
 export async function uploadPart(client: GatewayS3Client, request: UploadPart): Promise<string | undefined> {
   const { bucket, key, uploadId, partNumber, body, checksum, signal } = request;
   const query = { partNumber: String(partNumber), uploadId };
   const headers = headersOfChecksum(checksum);
-  const answer = await client.direct.send({ method: 'PUT', bucket, key, query, headers, body, signal });
-  return answer.headers['etag'];
+  const response = await client.direct.send({ method: 'PUT', bucket, key, query, headers, body, signal });
+  return response.headers['etag'];
 }
 
-/** As `CopySource` and the header `x-amz-copy-source` name an object: percent-encoded but for the slashes. */
+/** An object as `CopySource` and the header `x-amz-copy-source` name it: percent-encoded except for slashes. */
 export function copySourceOf(bucket: string, key: string): string {
   return encodePath(`${bucket}/${key}`);
 }
@@ -103,19 +140,19 @@ export type CopyObject = ObjectName & {
   readonly attributes: ObjectAttributes;
 };
 
-/** Resolves to the copy's ETag when S3 has it. @throws S3ServiceException named `PreconditionFailed` for another version. */
+/** Resolves to the copy's ETag when S3 has made it. @throws S3ServiceException named `PreconditionFailed` for another version. */
 export async function copyObjectDirectly(client: GatewayS3Client, request: CopyObject): Promise<string> {
   const { bucket, key, source, attributes } = request;
   const headers = {
     ...headersOfAttributes(attributes),
     'x-amz-copy-source': copySourceOf(bucket, source.key),
     'x-amz-copy-source-if-match': source.etag,
-    // The attributes are sent again, with the time in them; tags, which were not read, are left to S3.
+    // The attributes, which include the modification time, are sent again; S3 itself copies the tags, which were not read.
     'x-amz-metadata-directive': 'REPLACE',
     'x-amz-tagging-directive': 'COPY',
   };
   const put = { method: 'PUT', bucket, key, headers } as const;
-  return fieldOf(await client.direct.sendForResult(put, 'CopyObjectResult'), 'ETag');
+  return elementText(await client.direct.sendForResult(put, 'CopyObjectResult'), 'ETag');
 }
 
 function headersOfChecksum({ ChecksumCRC32, ContentMD5 }: BodyChecksum): Record<string, string | undefined> {

@@ -1,66 +1,66 @@
 /**
- * S3's answer to one request: status and headers, then the body as it comes in, held in a queue of bounded length that
- * stops the connection when nobody takes from it.
+ * S3's response to one request: status and headers, then the body as it arrives, in a queue of bounded length that pauses the
+ * connection when it is not read.
  */
 import type { Dispatcher } from 'undici';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
-/** Read from the socket before anybody asks; the kernel holds as much again. */
-const minQueueBytes = 256 * 1024;
+/** Read from the socket before it is asked for; the kernel buffers as much again. */
+const maxQueuedBytes = 256 * 1024;
 
-/** More than any answer that is wanted whole: a page of a listing, a head of a file that is read back, an error. */
+/** More than any response that is buffered whole: a page of a listing, the prefix of a file, an error. */
 const maxBufferedBytes = 32 * 1024 * 1024;
 
-// Made once: an error costs more than many an answer, for its stack.
-const notWanted = new Error('the rest of the answer is not wanted');
+// Preallocated: capturing a stack costs more than many a response.
+const notNeeded = new Error('the rest of the response is not needed');
 
 export class S3Response {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly #exchange: ResponseHandler;
+  readonly #handler: ResponseHandler;
 
-  constructor(exchange: ResponseHandler, status: number, headers: Record<string, string | undefined>) {
-    this.#exchange = exchange;
+  constructor(handler: ResponseHandler, status: number, headers: Record<string, string | undefined>) {
+    this.#handler = handler;
     this.status = status;
     this.headers = headers;
   }
 
-  /** What has come of the body since the last call; undefined after its end. Rejects with what broke the connection. */
+  /** The chunks of the body received since the last call; undefined after its end. Rejects with the connection's error. */
   read(): Promise<Uint8Array[] | undefined> {
-    return this.#exchange.take();
+    return this.#handler.read();
   }
 
-  /** Whether `take` would have to wait. */
+  /** Whether `read` would wait. */
   get isEmpty(): boolean {
-    return this.#exchange.isDry;
+    return this.#handler.isEmpty;
   }
 
-  /** From now on the body comes in whether it is taken or not. */
+  /** Receives the body from now on whether it is read or not. */
   bufferAll(): void {
-    this.#exchange.holdAll();
+    this.#handler.bufferAll();
   }
 
-  /** Ends a request whose body nobody wants. */
+  /** Ends a request whose body is not needed. */
   destroy(): void {
-    this.#exchange.abort(notWanted);
+    this.#handler.abort(notNeeded);
   }
 
-  /** The whole body. Rejects also where it is absurdly long. */
+  /** The whole body. @throws FilesystemError `unavailable` where it is longer than 32 MiB. */
   async bytes(): Promise<Buffer> {
-    const pieces: Uint8Array[] = [];
+    const chunks: Uint8Array[] = [];
     let sizeBytes = 0;
     for (let batch = await this.read(); batch; batch = await this.read()) {
       for (const bytes of batch) {
-        pieces.push(bytes);
+        chunks.push(bytes);
         sizeBytes += bytes.byteLength;
       }
       if (sizeBytes > maxBufferedBytes) {
         this.destroy();
-        throw new FilesystemError('unavailable', `an answer of more than ${maxBufferedBytes} bytes`);
+        throw new FilesystemError('unavailable', `a response of more than ${maxBufferedBytes} bytes`);
       }
     }
-    return Buffer.concat(pieces, sizeBytes);
+    return Buffer.concat(chunks, sizeBytes);
   }
 
   /** The whole body in UTF-8. */
@@ -69,32 +69,30 @@ export class S3Response {
   }
 }
 
-/** The HTTP client's side of an answer. */
+/** The HTTP client's side of a response. */
 export class ResponseHandler implements Dispatcher.DispatchHandler {
-  /** Rejects where no answer came. */
-  readonly response: Promise<S3Response>;
+  readonly #response = Promise.withResolvers<S3Response>();
   readonly #signal: AbortSignal | undefined;
   readonly #onClosed: () => void;
   #controller: Dispatcher.DispatchController | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
-  #limitBytes = minQueueBytes;
+  #limitBytes = maxQueuedBytes;
   #isOver = false;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
-  #turn: NodeJS.Immediate | undefined;
-  #resolveAnswered!: (answer: S3Response) => void;
-  #rejectAnswered!: (error: unknown) => void;
+  #batch: NodeJS.Immediate | undefined;
 
-  /** @param onClosed called when the request is over, whichever way: nothing more comes of it. */
+  /** @param onClosed called once, when the request is over, successful or not. */
   constructor(signal: AbortSignal | undefined, onClosed: () => void) {
     this.#signal = signal;
     this.#onClosed = onClosed;
-    this.response = new Promise((resolve, reject) => {
-      this.#resolveAnswered = resolve;
-      this.#rejectAnswered = reject;
-    });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** Rejects where no response comes. */
+  get response(): Promise<S3Response> {
+    return this.#response.promise;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -107,24 +105,24 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
-    // Preliminary ones say nothing that matters here.
+    // Informational responses carry nothing that matters here.
     if (status < 200) return;
     for (const [name, value] of Object.entries(headers)) {
       if (Array.isArray(value)) headers[name] = value.join(', ');
     }
-    this.#resolveAnswered(new S3Response(this, status, headers as Record<string, string | undefined>));
+    this.#response.resolve(new S3Response(this, status, headers as Record<string, string | undefined>));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, bytes: Uint8Array): void {
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.byteLength;
     if (this.#queuedBytes >= this.#limitBytes) controller.pause();
-    // Servers may send TLS records of 4 KiB, each a call of its own. Those that one look at the socket brings are taken
-    // together, and then written together.
-    if (this.#turn) return;
-    this.#turn = setImmediate(() => {
-      this.#turn = undefined;
-      this.#wakeTaker();
+    // Chunks read in one event-loop turn are batched, and then written together: servers may send TLS records of 4 KiB, each of
+    // which is a call.
+    if (this.#batch) return;
+    this.#batch = setImmediate(() => {
+      this.#batch = undefined;
+      this.#wakeReader();
     });
   }
 
@@ -137,24 +135,24 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#end();
   }
 
-  async take(): Promise<Uint8Array[] | undefined> {
+  async read(): Promise<Uint8Array[] | undefined> {
     while (this.#queue.length === 0) {
       if (this.#failure) throw this.#failure.error;
       if (this.#isOver) return undefined;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
-    const taken = this.#queue;
+    const chunks = this.#queue;
     this.#queue = [];
     this.#queuedBytes = 0;
     if (!this.#isOver) this.#controller?.resume();
-    return taken;
+    return chunks;
   }
 
-  get isDry(): boolean {
+  get isEmpty(): boolean {
     return this.#queue.length === 0 && !this.#isOver;
   }
 
-  holdAll(): void {
+  bufferAll(): void {
     this.#limitBytes = Number.POSITIVE_INFINITY;
     if (!this.#isOver) this.#controller?.resume();
   }
@@ -163,7 +161,7 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     if (this.#isOver) return;
     this.#failure ??= { error: reason };
     this.#queue = [];
-    // Before it has a connection there is nothing to abort; it will be as soon as it gets one.
+    // A request that has no connection yet is aborted as soon as it gets one (`onRequestStart`).
     if (this.#controller) this.#controller.abort(this.#failure.error as Error);
     this.#end();
   }
@@ -176,13 +174,13 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#signal?.removeEventListener('abort', this.#onAbort);
-    // After an answer this has no effect.
-    if (this.#failure) this.#rejectAnswered(this.#failure.error);
-    this.#wakeTaker();
+    // After a response this has no effect.
+    if (this.#failure) this.#response.reject(this.#failure.error);
+    this.#wakeReader();
     this.#onClosed();
   }
 
-  #wakeTaker(): void {
+  #wakeReader(): void {
     this.#wake?.();
     this.#wake = undefined;
   }

@@ -1,67 +1,75 @@
 /**
- * Patience with S3: requests that failed for a passing reason are sent again, for longer than the SDK would, because a
- * client's hour of uploading hangs on each of them. What a request sends must be the same each time.
+ * Retries transient failures of S3 for longer than the SDK does, because hours of a client's upload can depend on one request.
+ * A request must send the same bytes in each attempt.
+ *
+ * Two retry policies multiply: each attempt here is up to three requests of the SDK's adaptive strategy (`s3-client.ts`), which slows
+ * all requests down when S3 says SlowDown and gives up within seconds. The timeout counts from the first failed attempt and is
+ * checked between attempts, so the last failure is thrown at most one attempt (three times the idle timeout) after it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { toFilesystemError } from './errors.ts';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { isNoSuchUpload, toFilesystemError } from './errors.ts';
 
 export type RetryOptions = {
-  /** Ends the waiting, and, handed to the request by the operation itself, the request. */
+  /** Ends the retries. The operation itself passes it to its request. */
   readonly signal: AbortSignal;
   /** For the mapped error's message: `UploadPart`. */
   readonly operation: string;
-  /** How long a fault may last, from the first failure on; then the last failure is thrown. */
-  readonly retryTimeoutMs?: number | undefined;
+  /** How long an operation may keep failing, in milliseconds from its first failure on. */
+  readonly retryTimeoutMs: number;
 };
-
-/** A restart or a failover of S3 or of the network in front of it lasts seconds; a minute is an outage. */
-export const defaultRetryTimeoutMs = 60_000;
 
 const firstDelayMs = 100;
 const maxDelayMs = 5_000;
 
 /**
- * Runs the operation until it succeeds, fails for good, or has failed for longer than the patience.
- * @throws FilesystemError for what S3 answered; the signal's reason after it aborted; anything else as it is.
+ * Runs the operation until it succeeds, fails permanently, or has been failing for `retryTimeoutMs`. A `FilesystemError` that it
+ * throws is a decision and permanent; errors of S3 are retried if they are transient.
+ * @throws FilesystemError for errors of S3; the signal's reason after it aborted; any other error unchanged.
  */
 export async function withRetries<Result>(
   run: () => Promise<Result>,
-  { signal, operation, retryTimeoutMs: patienceMs = defaultRetryTimeoutMs }: RetryOptions,
+  options: RetryOptions,
 ): Promise<Result> {
-  let giveUpAtMs: number | undefined;
+  options.signal.throwIfAborted();
+  try {
+    return await run();
+  } catch (error) {
+    return await retryAfter(error, run, options);
+  }
+}
+
+/** The same for an operation whose first attempt the caller has made itself, and which failed with `error`. */
+export async function retryAfter<Result>(
+  error: unknown,
+  run: () => Promise<Result>,
+  { signal, operation, retryTimeoutMs }: RetryOptions,
+): Promise<Result> {
+  const giveUpAtMs = Date.now() + retryTimeoutMs;
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
+    if (error instanceof FilesystemError) throw error;
+    const failure = toFilesystemError(error, operation);
+    if (!isTransient(failure) || Date.now() >= giveUpAtMs) throw failure;
+    await pause(attempt, signal);
     try {
       return await run();
-    } catch (error) {
-      signal.throwIfAborted();
-      const failure = toFilesystemError(error, operation);
-      giveUpAtMs ??= Date.now() + patienceMs;
-      if (!isTransient(failure) || Date.now() >= giveUpAtMs) throw failure;
-      await pause(attempt, signal);
+    } catch (caught) {
+      error = caught;
     }
   }
 }
 
 /** Whether the same request may succeed later. */
-export function isTransient(failure: { readonly kind: string; readonly cause?: unknown }): boolean {
-  return failure.kind === 'unavailable' && !isNoSuchUpload(failure.cause);
+function isTransient(failure: unknown): boolean {
+  return failure instanceof FilesystemError && failure.kind === 'unavailable' && !isNoSuchUpload(failure);
 }
 
-/** The multipart upload was completed, aborted or cleaned up: for this upload there is no later. */
-export function isNoSuchUpload(error: unknown): boolean {
-  return error instanceof Error && error.name === 'NoSuchUpload';
-}
-
-/** Grows with each attempt, and is random, so that transfers that failed together do not come back together. */
-export function retryDelayMs(attempt: number): number {
-  const ceilingMs = Math.min(maxDelayMs, firstDelayMs * 2 ** attempt);
-  return ceilingMs * (0.5 + Math.random() / 2);
-}
-
+// Exponential backoff with jitter, so that transfers that failed together do not retry together.
 async function pause(attempt: number, signal: AbortSignal): Promise<void> {
+  const ceilingMs = Math.min(maxDelayMs, firstDelayMs * 2 ** attempt);
   try {
-    await delay(retryDelayMs(attempt), undefined, { signal });
+    await delay(ceilingMs * (0.5 + Math.random() / 2), undefined, { signal });
   } catch {
     signal.throwIfAborted();
   }

@@ -1,7 +1,7 @@
 /**
- * The one S3 client of the process: keep-alive connections without a limit of their own (transfers and sessions are
- * bounded elsewhere, and a queue for sockets would let slow downloads hold up everybody), and timeouts for servers that have
- * gone silent. What carries files goes the short way (`direct`), everything else through the SDK.
+ * The one S3 client of the process: keep-alive connections without a limit of their own (transfers and sessions are limited
+ * elsewhere, and a queue for sockets would let slow downloads block all other requests), and timeouts for servers that stop
+ * responding. Frequent requests are sent directly (`direct`), all others through the SDK.
  */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
@@ -13,27 +13,34 @@ import { Settling } from './settling.ts';
 
 export type S3ClientOptions = {
   /** An S3-compatible server's URL; Amazon S3 of the region where absent. */
-  readonly endpoint?: string;
-  /** By the AWS default chain where absent. */
-  readonly region?: string;
-  /** Puts the bucket into the path and not into the host name, as most servers other than Amazon's want it. */
+  readonly endpoint?: string | undefined;
+  /** Defaults to the region of the AWS configuration (environment, shared config file). */
+  readonly region?: string | undefined;
+  /** Puts the bucket into the path and not into the host name, as most servers other than Amazon's require. */
   readonly forcePathStyle: boolean;
-  /** By the AWS default chain where absent. */
-  readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
-  /** A connection that takes longer to be made is given up. */
-  readonly connectionTimeoutMs?: number;
-  /** A connection on which nothing moved for so long in the middle of a request is given up. */
-  readonly idleTimeoutMs?: number;
+  /** Defaults to the AWS credential provider chain. */
+  readonly credentials?: NonNullable<S3ClientConfig['credentials']> | undefined;
+  /** Limit for making a connection; 10 s by default. */
+  readonly connectionTimeoutMs?: number | undefined;
+  /** Limit for a connection on which no byte moves during a request; 60 s by default. */
+  readonly idleTimeoutMs?: number | undefined;
+  /**
+   * How long a transfer retries a request that keeps failing (`retry.ts`). 60 s by default: a restart or a failover of S3, or of the
+   * network in front of it, takes seconds; a minute is an outage.
+   */
+  readonly retryTimeoutMs?: number | undefined;
 };
 
-/** The SDK's client, and the short way beside it, which shares its configuration, its patience and its end. */
+/** The SDK's client and, beside it, direct requests, which share its configuration, its retry strategy and its end. */
 export class GatewayS3Client extends S3Client {
   readonly direct: DirectS3Client;
   readonly settling = new Settling();
+  readonly retryTimeoutMs: number;
 
-  constructor(config: S3ClientConfig, limits: ConnectionLimits) {
+  constructor(config: S3ClientConfig, limits: ConnectionLimits, retryTimeoutMs: number) {
     super(config);
     this.direct = new DirectS3Client(this, limits);
+    this.retryTimeoutMs = retryTimeoutMs;
   }
 
   override destroy(): void {
@@ -47,7 +54,7 @@ const keepAliveMs = 15_000;
 const ignore = (): void => undefined;
 const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore };
 
-/** Makes the client; whoever made it calls `destroy()` when every transfer is over. */
+/** Makes the client. The caller calls `destroy()` when every transfer is over. */
 export function createS3Client(options: S3ClientOptions): GatewayS3Client {
   const limits = {
     connectionTimeoutMs: options.connectionTimeoutMs ?? 10_000,
@@ -59,25 +66,25 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
     ...(options.region !== undefined && { region: options.region }),
     ...(options.credentials !== undefined && { credentials: options.credentials }),
-    // Slows every request down when S3 says SlowDown; transfers add their own, longer patience (retry.ts).
+    // Slows every request down when S3 says SlowDown; transfers retry for longer (retry.ts).
     retryMode: 'adaptive',
     maxAttempts: 3,
-    // The SDK would add a checksum of its own in a trailer (aws-chunked) and read answers through a hash of its own.
+    // By default the SDK adds its own checksum in a trailer (aws-chunked) and hashes each response body.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     // `Expect: 100-continue` costs a round trip for each part, and a connection, as the SDK uses no keep-alive with it.
     expectContinueHeader: false,
-    // Failures are reported by whoever asked; without a logger the SDK would write some of them to the console.
+    // The caller of a request reports its failure; without a logger the SDK would write some of them to the console.
     logger: silent,
     requestHandler: {
       httpAgent: leavingReserve(new HttpAgent(agentOptions)),
-      // More sessions to resume than the default 100 hosts would ever need; TLS 1.2 and 1.3 alike.
+      // Its default cache of 100 TLS sessions is enough, for TLS 1.2 and 1.3.
       httpsAgent: leavingReserve(new HttpsAgent(agentOptions)),
       connectionTimeout: limits.connectionTimeoutMs,
       socketTimeout: limits.idleTimeoutMs,
     },
   };
-  return new GatewayS3Client(config, limits);
+  return new GatewayS3Client(config, limits, options.retryTimeoutMs ?? 60_000);
 }
 
 /** The same agent, whose connections leave the last descriptors of the process alone. */

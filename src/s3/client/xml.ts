@@ -1,13 +1,13 @@
-/** As much of XML as S3's answers need: elements with text in them. */
+/** The part of XML that S3's responses use: elements that contain text. */
 
-/** Whether there is such an element, from its beginning to its end. */
+/** Whether the document contains such an element, complete. */
 export function hasElement(xml: string, name: string): boolean {
   const start = xml.search(new RegExp(`<${name}[\\s>]`));
   return start >= 0 && xml.includes(`</${name}>`, start);
 }
 
 /** The text of the first element of this name; empty where there is none. */
-export function fieldOf(xml: string, name: string): string {
+export function elementText(xml: string, name: string): string {
   const start = xml.indexOf(`<${name}>`);
   if (start < 0) return '';
   const textStart = start + name.length + 2;

@@ -1,13 +1,12 @@
 /**
- * A range of one version of an object, fetched in order. A request that breaks is taken up at the byte where it broke. Little
- * is read before somebody takes it, so that a slow client holds little, until the range is told to come in whole.
+ * Reads a range of one version of an object, in order. A request that breaks is repeated from the byte where it broke. Little is
+ * received before it is read, so that a slow client holds little memory, unless the whole range is to be buffered.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { S3Response } from '../client/response.ts';
 import { getObject } from '../client/operations.ts';
-import { isTransient, defaultRetryTimeoutMs, retryDelayMs } from '../client/retry.ts';
-import { toFilesystemError, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { IncompleteResponse, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { retryAfter } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 export type ObjectVersion = { readonly bucket: string; readonly key: string; readonly etag: string };
@@ -18,14 +17,14 @@ export class RangeReader {
   readonly #endBytes: number;
   readonly #signal: AbortSignal;
   #positionBytes: number;
-  /** Of the request under way, which began at `#positionBytes` or before. */
-  #asked: Promise<S3Response> | undefined;
-  #answer: S3Response | undefined;
+  /** Of the current request, which began at `#positionBytes` or before. */
+  #opening: Promise<S3Response> | undefined;
+  #response: S3Response | undefined;
   #release: (() => void) | undefined;
 
   /**
    * Starts to fetch the bytes from `startBytes` up to, not including, `endBytes`.
-   * @param opened the answer to a request for the beginning of the range, where one was made already.
+   * @param opened the response to a request for the beginning of the range, where one was made already.
    */
   constructor(
     storage: S3Storage,
@@ -39,80 +38,95 @@ export class RangeReader {
     this.#positionBytes = range.startBytes;
     this.#endBytes = range.endBytes;
     this.#signal = signal;
-    this.#answer = opened;
-    if (!opened) void this.#ask();
+    this.#response = opened;
+    if (!opened) void this.#request();
   }
 
-  /** Lets the whole range be held; `release` is called in `close`. */
+  /** Buffers the whole range; `release` is called in `close`. */
   bufferAll(release: () => void): void {
     this.#release = release;
-    this.#answer?.bufferAll();
+    this.#response?.bufferAll();
   }
 
   get isBuffered(): boolean {
     return this.#release !== undefined;
   }
 
-  /** What has come since the last call, in order; undefined after the last byte. Throws what broke the range for good. */
+  /** The chunks received since the last call, in order; undefined after the last byte. Throws permanent failures. */
   async read(): Promise<readonly Uint8Array[] | undefined> {
     if (this.#positionBytes >= this.#endBytes) return undefined;
-    let giveUpAtMs: number | undefined;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        this.#answer ??= await this.#ask();
-        const batch = await this.#answer.read();
-        // A connection may also end too early in order; that is a break like any other.
-        if (!batch) throw new FilesystemError('unavailable', 'GetObject ended early');
-        return this.#advance(batch);
-      } catch (error) {
-        this.#signal.throwIfAborted();
-        this.#forget();
-        const failure = failureOf(error);
-        if (!isTransient(failure)) throw failure;
-        giveUpAtMs ??= Date.now() + (this.#storage.retryTimeoutMs ?? defaultRetryTimeoutMs);
-        if (Date.now() >= giveUpAtMs) throw failure;
-        await delay(retryDelayMs(attempt), undefined, { signal: this.#signal }).catch(() => undefined);
-        this.#signal.throwIfAborted();
-      }
+    try {
+      const response = this.#response ?? (await this.#request());
+      return this.#advance(await response.read());
+    } catch (error) {
+      return await this.#readAgain(error);
     }
   }
 
-  /** Whether `take` would have to wait. */
+  /** Not part of `read`, because `withRetries` costs a closure and a promise for each batch. */
+  #readAgain(firstError: unknown): Promise<readonly Uint8Array[]> {
+    const readOnce = async (): Promise<readonly Uint8Array[]> => {
+      try {
+        return this.#advance(await (await this.#request()).read());
+      } catch (error) {
+        throw this.#failed(error);
+      }
+    };
+    return retryAfter(this.#failed(firstError), readOnce, {
+      signal: this.#signal,
+      operation: 'GetObject',
+      retryTimeoutMs: this.#storage.client.retryTimeoutMs,
+    });
+  }
+
+  /** Ends the request that failed, so that the next one starts at the byte where it broke. */
+  #failed(error: unknown): unknown {
+    this.#forget();
+    // The version that the download began with no longer exists.
+    if (!(error instanceof FilesystemError) && (isPreconditionFailed(error) || isNotFound(error))) {
+      return new FilesystemError('changed', 'the object changed', { cause: error });
+    }
+    return error;
+  }
+
+  /** Whether `read` would wait. */
   get isEmpty(): boolean {
-    return this.#positionBytes < this.#endBytes && (this.#answer?.isEmpty ?? true);
+    return this.#positionBytes < this.#endBytes && (this.#response?.isEmpty ?? true);
   }
 
-  /** After the signal aborted: resolves when no request of it is under way. Never rejects. */
+  /** After the signal aborted: resolves when no request is in flight. Never rejects. */
   async settled(): Promise<void> {
-    await this.#asked?.catch(() => undefined);
+    await this.#opening?.catch(() => undefined);
   }
 
-  /** Gives its memory back and ends its request. */
+  /** Releases the memory and ends the request. */
   close(): void {
     this.#forget();
     this.#release?.();
     this.#release = undefined;
   }
 
-  #ask(): Promise<S3Response> {
-    this.#asked ??= this.#request().then((answer) => {
-      this.#answer = answer;
-      if (this.isBuffered) answer.bufferAll();
-      return answer;
+  #request(): Promise<S3Response> {
+    this.#opening ??= this.#open().then((response) => {
+      this.#response = response;
+      if (this.isBuffered) response.bufferAll();
+      return response;
     });
-    // Of a range that is fetched ahead, the failure is thrown when its turn comes.
-    this.#asked.catch(() => undefined);
-    return this.#asked;
+    // The failure of a prefetched range is thrown when it is read.
+    this.#opening.catch(() => undefined);
+    return this.#opening;
   }
 
   #forget(): void {
-    this.#answer?.destroy();
-    this.#answer = undefined;
-    this.#asked = undefined;
+    this.#response?.destroy();
+    this.#response = undefined;
+    this.#opening = undefined;
   }
 
-  /** Servers that do not know ranges send what is behind its end as well. */
-  #advance(batch: readonly Uint8Array[]): readonly Uint8Array[] {
+  /** Cuts what lies after the range, which servers without support for ranges send as well. */
+  #advance(batch: readonly Uint8Array[] | undefined): readonly Uint8Array[] {
+    // The body may also end too early without an error.
+    if (!batch) throw new IncompleteResponse('GetObject ended early');
     const wanted: Uint8Array[] = [];
     for (const bytes of batch) {
       const missingBytes = this.#endBytes - this.#positionBytes;
@@ -124,23 +138,23 @@ export class RangeReader {
     return wanted;
   }
 
-  async #request(): Promise<S3Response> {
-    const answer = await getObject(this.#storage.client, {
+  async #open(): Promise<S3Response> {
+    const response = await getObject(this.#storage.client, {
       ...this.#version,
       firstByte: this.#positionBytes,
       lastByte: this.#endBytes - 1,
       signal: this.#signal,
     });
-    // Not every server knows If-Match.
-    if (answer.headers['etag'] !== this.#version.etag) {
-      answer.destroy();
+    // Not every server supports If-Match.
+    if (response.headers['etag'] !== this.#version.etag) {
+      response.destroy();
       throw new FilesystemError('changed', 'the object changed');
     }
-    if (contentRangeOf(answer)?.startBytes !== this.#positionBytes) {
-      answer.destroy();
-      throw new FilesystemError('unavailable', 'GetObject answered with another range');
+    if (contentRangeOf(response)?.startBytes !== this.#positionBytes) {
+      response.destroy();
+      throw new IncompleteResponse('GetObject responded with another range');
     }
-    return answer;
+    return response;
   }
 }
 
@@ -150,13 +164,4 @@ export function contentRangeOf({
 }: S3Response): { readonly startBytes: number; readonly sizeBytes: number } | undefined {
   const match = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers['content-range'] ?? '');
   return match ? { startBytes: Number(match[1]), sizeBytes: Number(match[2]) } : undefined;
-}
-
-function failureOf(error: unknown): FilesystemError {
-  if (error instanceof FilesystemError) return error;
-  // The version that the download began with is gone.
-  if (isPreconditionFailed(error) || isNotFound(error)) {
-    return new FilesystemError('changed', 'the object changed', { cause: error });
-  }
-  return toFilesystemError(error, 'GetObject');
 }

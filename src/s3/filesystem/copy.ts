@@ -1,6 +1,6 @@
 /**
- * One object copied inside S3, with everything it carries: media type, metadata, tags, encryption, storage class, and the
- * time that FTP shows. The bytes never come through the gateway.
+ * Copies one object inside S3, with all its attributes: media type, metadata, tags, encryption, storage class, and the time that
+ * FTP shows. The bytes never pass through the gateway.
  */
 import {
   AbortMultipartUploadCommand,
@@ -8,13 +8,19 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   GetObjectTaggingCommand,
-  PutObjectCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { attributesOfCopy, modifiedAtOf, mtimeMetadata, taggingHeader } from './object-attributes.ts';
 import type { ObjectHead, ObjectAttributes } from '../client/object-headers.ts';
-import { copyObjectDirectly, copySourceOf, headObject } from '../client/operations.ts';
+import {
+  copyObjectDirectly,
+  copySourceOf,
+  emptyObject,
+  headObject,
+  putObject,
+} from '../client/operations.ts';
+import { type ByteRange, maxParts, splitEvenly } from '../upload/part-size.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 
 const mebibyte = 1024 ** 2;
@@ -25,7 +31,7 @@ export type CopyLimits = {
    * parallel are faster long before that.
    */
   readonly singleCopyBytes: number;
-  /** Smallest part of a copy in parts; grows where 10,000 of them would not do. */
+  /** Minimum size of a part; larger for objects that would otherwise need more than 10,000 parts. */
   readonly partBytes: number;
   readonly partsInParallel: number;
 };
@@ -36,27 +42,25 @@ export const copyLimits: CopyLimits = {
   partsInParallel: 16,
 };
 
-const maxParts = 10_000;
-
 export type CopyOptions = {
   readonly bucket: string;
   readonly from: string;
   /** May be `from` itself: the object is then rewritten with the attributes that changed. */
   readonly to: string;
-  /** What HeadObject said of the source where the caller has asked already. */
-  readonly source?: ObjectHead;
-  /** The time that the copy is to show; that of the source by default. */
-  readonly modifiedAt?: Date;
-  readonly limits?: CopyLimits;
+  /** The source's HeadObject where the caller has it already. */
+  readonly source?: ObjectHead | undefined;
+  /** The time of the copy; that of the source by default. */
+  readonly modifiedAt?: Date | undefined;
+  readonly limits?: CopyLimits | undefined;
 };
 
-/** The exact versions copied from and made, so that a caller later deletes these and no others. */
+/** The exact versions of source and copy, so that a caller later deletes these and no others. */
 export type Copied = { readonly sourceEtag: string; readonly copyEtag: string };
 
 /**
- * Copies one object; resolves after S3 has confirmed it. Pinned to the version that HeadObject saw: a source that changes
- * under the copy is a failed condition, never a mixture. It takes no signal: a copy that is given up half-way may still
- * come into being, and nobody would know.
+ * Copies one object; resolves after S3 has confirmed it. The copy is pinned to the version of the HeadObject: if the source
+ * changes meanwhile, a condition fails and nothing is mixed. There is no signal: S3 may complete a copy whose request was
+ * aborted, and its result would be unknown.
  */
 export async function copyObject(client: GatewayS3Client, options: CopyOptions): Promise<Copied> {
   const { bucket, from, limits = copyLimits } = options;
@@ -69,21 +73,19 @@ export async function copyObject(client: GatewayS3Client, options: CopyOptions):
   return { sourceEtag: source.ETag ?? '', copyEtag };
 }
 
-/** Directory markers are put anew: servers that keep objects as files (VersityGW) do not copy folders. */
+/** Puts a new directory marker: servers that keep objects as files (VersityGW) do not copy folders. */
 async function putMarkerLike(
   client: GatewayS3Client,
   options: CopyOptions,
   source: ObjectHead,
 ): Promise<string> {
-  const { ETag } = await client.send(
-    new PutObjectCommand({
-      Bucket: options.bucket,
-      Key: options.to,
-      Body: new Uint8Array(),
-      ...copyAttributes(options, source),
-      Tagging: await taggingOf(client, options, source),
-    }),
-  );
+  const { ETag } = await putObject(client, {
+    bucket: options.bucket,
+    key: options.to,
+    ...emptyObject,
+    attributes: { ...copyAttributes(options, source), Tagging: await taggingOf(client, options, source) },
+    conditions: {},
+  });
   return ETag ?? '';
 }
 
@@ -118,7 +120,7 @@ async function copyInParts(
     );
     return ETag ?? '';
   } catch (error) {
-    // What was to be told is the first failure; an upload that stays is the lifecycle rule's.
+    // The first failure is thrown. If the abort fails, the bucket's lifecycle rule removes the upload.
     await client.send(new AbortMultipartUploadCommand({ ...target, UploadId })).catch(() => undefined);
     throw error;
   }
@@ -132,42 +134,34 @@ async function copyParts(
   limits: CopyLimits,
 ): Promise<CompletedPart[]> {
   const parts: CompletedPart[] = [];
-  const ranges = partRanges(source.ContentLength ?? 0, limits.partBytes);
-  await forEachConcurrent(ranges, limits.partsInParallel, async ({ partNumber, firstByte, lastByte }) => {
+  const ranges = copyRanges(source.ContentLength ?? 0, limits.partBytes);
+  let started = 0;
+  await forEachConcurrent(ranges, limits.partsInParallel, async ({ firstByte, lastByte }) => {
+    const index = started++;
     const { CopyPartResult } = await client.send(
       new UploadPartCopyCommand({
         ...upload,
-        PartNumber: partNumber,
+        PartNumber: index + 1,
         CopySource: copySourceOf(bucket, from),
         CopySourceRange: `bytes=${firstByte}-${lastByte}`,
         CopySourceIfMatch: source.ETag,
       }),
     );
-    parts[partNumber - 1] = { ...CopyPartResult, PartNumber: partNumber };
+    parts[index] = { ...CopyPartResult, PartNumber: index + 1 };
   });
   return parts;
 }
 
-export type PartRange = {
-  readonly partNumber: number;
-  readonly firstByte: number;
-  readonly lastByte: number;
-};
-
-/** Equal parts that cover an object: as small as allowed, and never more than 10,000 (Amazon S3 multipart upload limits). */
-export function* partRanges(sizeBytes: number, smallestPartBytes: number): Generator<PartRange> {
-  const fewest = Math.ceil(sizeBytes / maxParts / mebibyte) * mebibyte;
-  const partBytes = Math.max(smallestPartBytes, fewest);
-  for (let firstByte = 0, partNumber = 1; firstByte < sizeBytes; firstByte += partBytes, partNumber++) {
-    yield { partNumber, firstByte, lastByte: Math.min(firstByte + partBytes, sizeBytes) - 1 };
-  }
+/** The parts of a copy: each at least `minBytes` long, except for a smaller object, and never more than S3 allows. */
+export function copyRanges(sizeBytes: number, minBytes: number): Generator<ByteRange> {
+  return splitEvenly(sizeBytes, Math.min(Math.max(1, Math.floor(sizeBytes / minBytes)), maxParts));
 }
 
 function copyAttributes(options: CopyOptions, source: ObjectHead): ObjectAttributes {
   const modifiedAt = options.modifiedAt ?? modifiedAtOf(source);
-  // A time that is there already stays as it was written, to the last digit.
-  const kept = options.modifiedAt === undefined && source.Metadata?.['mtime'] !== undefined;
-  const metadata = kept ? source.Metadata : { ...source.Metadata, ...mtimeMetadata(modifiedAt) };
+  // An mtime that the source has is copied as text: a number would lose digits.
+  const hasTime = options.modifiedAt === undefined && source.Metadata?.['mtime'] !== undefined;
+  const metadata = hasTime ? source.Metadata : { ...source.Metadata, ...mtimeMetadata(modifiedAt) };
   return { ...attributesOfCopy(source), Metadata: metadata };
 }
 

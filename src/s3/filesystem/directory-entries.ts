@@ -31,7 +31,7 @@ export class DirectoryEntries {
   }
 
   /** The entries of the next page, ordered by name. */
-  take({ objects, commonPrefixes }: ListingPage): Entry[] {
+  read({ objects, commonPrefixes }: ListingPage): Entry[] {
     const entries: Entry[] = [];
     for (const item of inOrderOfKey(objects, commonPrefixes)) {
       const entry = typeof item === 'string' ? this.#directory(item) : this.#file(item);

@@ -1,14 +1,15 @@
 /**
- * What keeps a directory there when its last file goes. S3 knows no directories: one is there as long as an object is
- * below it. A client that empties `/outbound` and finds it gone is a broken client, so the last object to go leaves a
- * marker behind: an empty object `outbound/`, as MKD and the consoles of S3 make it.
+ * Keeps a directory when its last file is removed. S3 has no directories: one exists as long as an object is below it. Clients
+ * that empty `/outbound` expect it to remain, so removing the last object first puts a marker: an empty object `outbound/`, as
+ * MKD and the S3 console make it.
  *
- * One of these belongs to one session, and remembers what it has seen, so that most deletes ask nothing.
+ * Per session. It remembers the markers it has seen, so that most deletes need no extra request.
  */
-import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { attributesOfMarker } from './object-attributes.ts';
 import { directoryPrefixOf } from './keys.ts';
 import { isPreconditionFailed } from '../client/errors.ts';
+import { emptyObject, putObject } from '../client/operations.ts';
+import { BoundedMap } from '../../util/bounded-map.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { Home } from '../../users/user.ts';
 import { isWithin, type Pathname } from '../../filesystem/pathname.ts';
@@ -19,38 +20,36 @@ const maxRememberedMarkers = 1000;
 export class DirectoryMarkers {
   readonly #storage: S3Storage;
   readonly #home: Home;
-  readonly #marked = new Set<Pathname>();
+  readonly #marked = new BoundedMap<Pathname, true>(maxRememberedMarkers);
 
   constructor(storage: S3Storage, home: Home) {
     this.#storage = storage;
     this.#home = home;
   }
 
-  /** Puts the marker; false where there is one already. */
+  /** Puts the marker; false where it exists already. */
   async put(directory: Pathname): Promise<boolean> {
     const { bucket, prefix, storage } = this.#home;
     try {
-      await this.#storage.client.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: directoryPrefixOf(prefix, directory),
-          Body: new Uint8Array(),
-          IfNoneMatch: '*',
-          ...attributesOfMarker(storage),
-        }),
-      );
+      await putObject(this.#storage.client, {
+        bucket,
+        key: directoryPrefixOf(prefix, directory),
+        ...emptyObject,
+        attributes: attributesOfMarker(storage),
+        conditions: { IfNoneMatch: '*' },
+      });
     } catch (error) {
       if (!isPreconditionFailed(error)) throw error;
-      this.#remember(directory);
+      this.#marked.set(directory, true);
       return false;
     }
-    this.#remember(directory);
+    this.#marked.set(directory, true);
     return true;
   }
 
   /**
-   * Whether the directory would be gone together with one of its entries: no marker, and nothing else in it. One request,
-   * and none for directories whose marker was seen.
+   * Whether the directory would disappear with one of its entries: it has no marker and no other entry. Costs one request, or none
+   * for directories whose marker was seen.
    */
   async isLastEntry(directory: Pathname, departingKey: string, signal: AbortSignal): Promise<boolean> {
     if (directory === '/' || this.#marked.has(directory)) return false;
@@ -64,17 +63,12 @@ export class DirectoryMarkers {
       signal,
     });
     const keys = [...objects.map(({ key }) => key), ...commonPrefixes];
-    if (keys.includes(prefix)) this.#remember(directory);
+    if (keys.includes(prefix)) this.#marked.set(directory, true);
     return keys.every((key) => key === departingKey);
   }
 
-  /** To be called when the directory, with what is below it, was removed or moved away. */
+  /** Call it when the directory, with everything below it, was removed or renamed. */
   forget(directory: Pathname): void {
-    for (const marked of this.#marked) if (isWithin(directory, marked)) this.#marked.delete(marked);
-  }
-
-  #remember(directory: Pathname): void {
-    if (this.#marked.size >= maxRememberedMarkers) this.#marked.clear();
-    this.#marked.add(directory);
+    for (const marked of this.#marked.keys()) if (isWithin(directory, marked)) this.#marked.delete(marked);
   }
 }

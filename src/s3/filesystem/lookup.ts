@@ -1,10 +1,11 @@
 /**
- * What is at a pathname, asked of S3 with as few requests as the answer needs: HeadObject for a file, ListObjectsV2 with
- * one key for a directory. One of these belongs to one session.
+ * Finds out what exists at a pathname, with as few requests as possible: HeadObject for a file, ListObjectsV2 with one key for a
+ * directory. Per session.
  */
 import type { ObjectHead } from '../client/object-headers.ts';
 import { directoryPrefixOf, fileKeyOf } from './keys.ts';
-import { findObjectAtOnce } from '../client/object-lookup.ts';
+import { findObject } from '../client/operations.ts';
+import { BoundedMap } from '../../util/bounded-map.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import type { Home } from '../../users/user.ts';
@@ -16,23 +17,20 @@ import {
   notFound,
 } from '../../filesystem/filesystem-error.ts';
 import { parentOf, type Pathname, maxNameBytes } from '../../filesystem/pathname.ts';
-import { type DirectoryCache, directoryCacheOf } from '../directory-cache.ts';
 import { listFirst } from '../client/list-objects.ts';
 
-const maxRememberedKeys = 1000;
+const maxRememberedDirectories = 1000;
 
-/** Rejections are S3's own errors, or a `FilesystemError` where the answer itself is one. */
+/** Its methods reject with S3's own errors, or with a `FilesystemError` where the result of the lookup is one. */
 export class Lookup {
   readonly #storage: S3Storage;
   readonly #home: Home;
-  /** Directories that were seen not to be files as well. */
-  readonly #notFiles = new Set<Pathname>();
-  readonly #subdirectories: DirectoryCache;
+  /** Directories for which there is no file of the same name. */
+  readonly #notFiles = new BoundedMap<Pathname, true>(maxRememberedDirectories);
 
   constructor(storage: S3Storage, home: Home) {
     this.#storage = storage;
     this.#home = home;
-    this.#subdirectories = directoryCacheOf(storage);
   }
 
   async assertNothingExists(pathname: Pathname, signal: AbortSignal): Promise<void> {
@@ -51,25 +49,15 @@ export class Lookup {
     if (await this.isDirectory(pathname, signal)) throw errorOf(pathname);
   }
 
-  /** The same for uploads, which come many at a time: a directory that was made within the last seconds may be missed. */
+  /** The same for uploads, through the directory cache: a directory that another program has just made may be missed. */
   async assertNotDirectoryForUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
-    const { parent, prefix } = this.#placeOf(pathname);
-    const answer = this.#subdirectories.mightContain(this.#home.bucket, parent, prefix);
-    if (!(await untilAborted(answer, signal))) return;
+    const { parent, prefix } = this.#prefixesOf(pathname);
+    const mightExist = this.#storage.directoryCache.mightContain(this.#home.bucket, parent, prefix);
+    if (!(await untilAborted(mightExist, signal))) return;
     await this.assertNotDirectory(pathname, signal, isADirectory);
   }
 
-  /** To be called when the session puts a file, or the marker of a directory. */
-  rememberKey(key: string): void {
-    this.#subdirectories.add(this.#home.bucket, key);
-  }
-
-  /** To be called after the session has moved things about. */
-  forgetDirectories(): void {
-    this.#subdirectories.forget();
-  }
-
-  /** S3 lets `a` and `a/b` both be; here a file has nothing below it. One request for a directory and session. */
+  /** In S3 `a` and `a/b` can both exist; here a file has nothing below it. One request for each directory and session. */
   async assertNoFileAbove(pathname: Pathname, signal: AbortSignal): Promise<void> {
     const unknown: Pathname[] = [];
     for (let above = parentOf(pathname); above !== '/'; above = parentOf(above)) {
@@ -80,13 +68,13 @@ export class Lookup {
         if (await this.head(directory, signal)) {
           throw isAFile(directory);
         }
-        this.#rememberNotFile(directory);
+        this.#notFiles.set(directory, true);
       }),
     );
   }
 
   async head(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead | undefined> {
-    return await findObjectAtOnce(this.#storage, { ...this.object(pathname), signal });
+    return await findObject(this.#storage.client, { ...this.object(pathname), signal });
   }
 
   async getFile(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead> {
@@ -99,7 +87,7 @@ export class Lookup {
   async isDirectory(pathname: Pathname, signal: AbortSignal): Promise<boolean> {
     const { bucket, key } = this.object(pathname);
     const prefix = `${key}/`;
-    // A file's name may be so long that no directory can have it.
+    // A file's name may be too long for a directory.
     if (Buffer.byteLength(prefix) > maxNameBytes) return false;
     const { objects } = await listFirst(this.#storage.client, { bucket, prefix, firstEntries: 1, signal });
     return objects.length > 0;
@@ -117,14 +105,9 @@ export class Lookup {
     return { bucket: this.#home.bucket, key: fileKeyOf(this.#home.prefix, pathname) };
   }
 
-  /** Of a directory by this name, and of the directory that it would be in. */
-  #placeOf(pathname: Pathname): { readonly parent: string; readonly prefix: string } {
+  /** The prefixes of a directory by this name and of its parent. */
+  #prefixesOf(pathname: Pathname): { readonly parent: string; readonly prefix: string } {
     const { prefix: home } = this.#home;
     return { parent: directoryPrefixOf(home, parentOf(pathname)), prefix: `${fileKeyOf(home, pathname)}/` };
-  }
-
-  #rememberNotFile(directory: Pathname): void {
-    if (this.#notFiles.size >= maxRememberedKeys) this.#notFiles.clear();
-    this.#notFiles.add(directory);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Rename: S3 has none, so it is copies, and deletes once every copy is confirmed. A file that fails to copy leaves the
- * source whole. Who may rename what to what is the filesystem's question (`s3-filesystem.ts`).
+ * Renames by copying and then deleting, because S3 has no rename: sources are deleted once every copy is confirmed, so a copy that
+ * fails leaves the source complete. `s3-filesystem.ts` decides which renames are allowed.
  */
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { type CopyLimits, copyObject } from './copy.ts';
@@ -16,10 +16,10 @@ export type RenameFileOptions = {
   readonly from: string;
   readonly to: string;
   readonly source: ObjectHead;
-  readonly limits?: CopyLimits;
+  readonly limits?: CopyLimits | undefined;
 };
 
-/** Copies, then deletes exactly the version that was copied. */
+/** Copies the object, then deletes exactly the version that was copied. */
 export async function renameObject(client: GatewayS3Client, options: RenameFileOptions): Promise<void> {
   const { sourceEtag } = await copyObject(client, options);
   await client.send(
@@ -32,19 +32,19 @@ export type RenameDirectoryOptions = {
   /** Prefixes that end in `/`; neither begins the other, and nothing is below `to`. */
   readonly from: string;
   readonly to: string;
-  /** Heeded between copies, and no longer once the first object has been deleted. */
+  /** Checked between copies, and ignored once the first object has been deleted. */
   readonly signal: AbortSignal;
-  readonly limits?: CopyLimits;
+  readonly limits?: CopyLimits | undefined;
 };
 
 /**
- * Files copied at a time. S3 takes 3,500 copies a second for a prefix (Amazon S3 User Guide, "Best practices design
- * patterns"), and one takes tens of milliseconds.
+ * Files copied at a time. S3 allows 3,500 copies per second and prefix (Amazon S3 User Guide, "Best practices design patterns"),
+ * and one takes tens of milliseconds.
  */
 const copiesInParallel = 64;
 const deletesInParallel = 4;
 
-/** Tells which object of a directory could not be copied, and so why none was renamed. */
+/** Names the object of a directory that could not be copied, because of which none was renamed. */
 export class RenameFailure extends Error {
   override readonly name = 'RenameFailure';
   readonly key: string;
@@ -57,8 +57,8 @@ export class RenameFailure extends Error {
 
 /**
  * Moves everything below a prefix. When a copy fails or the signal aborts, the copies made so far are removed, the source
- * is as it was, and the promise rejects (`RenameFailure` for a copy). Objects that others write below `from` meanwhile
- * are not copied and not deleted.
+ * is unchanged, and the promise rejects (`RenameFailure` for a copy). Objects that are written below `from` meanwhile are
+ * never deleted without a copy.
  */
 export async function renameDirectory(
   client: GatewayS3Client,
@@ -88,9 +88,9 @@ async function copyAll(
     copiesInParallel,
     async ({ key }) => {
       const target = to + key.slice(from.length);
-      const options = { bucket, from: key, to: target, ...(limits && { limits }) };
+      const options = { bucket, from: key, to: target, limits };
       const copied = await copyObject(client, options).catch((error: unknown) => {
-        // Somebody else has deleted it since it was listed.
+        // It was deleted after it was listed.
         if (isNotFound(error)) return undefined;
         throw new RenameFailure(key, error);
       });
@@ -110,7 +110,7 @@ async function* objectsBelow(
   for await (const { objects } of listPages(client, { bucket, prefix })) yield* objects;
 }
 
-/** Deletes what is listed below a prefix and was fingerprinted, in batches of a page: 1,000, as many as S3 takes. */
+/** Deletes the listed objects that were fingerprinted, in batches of one page: 1,000, the limit of DeleteObjects. */
 async function deleteListed(
   client: GatewayS3Client,
   bucket: string,
@@ -124,8 +124,8 @@ async function deleteListed(
 }
 
 /**
- * Deletes up to 1,000 objects; rejects with the first that S3 would not delete.
- * A batch is XML 1.0, which cannot hold control characters, and whose readers may trim: such keys go one by one.
+ * Deletes up to 1,000 objects; rejects for the first that S3 refuses to delete. A batch is XML 1.0, which cannot hold control
+ * characters and whose parsers may trim text, so such keys are deleted one by one.
  */
 async function deleteObjects(
   client: GatewayS3Client,
@@ -140,8 +140,8 @@ async function deleteObjects(
         Delete: { Quiet: true, Objects: batched.map((Key) => ({ Key })) },
       }),
     );
-    const [refused] = Errors;
-    if (refused) throw deleteRefused(refused.Key ?? '', refused.Code ?? 'Unknown');
+    const [refusal] = Errors;
+    if (refusal) throw deleteRefused(refusal.Key ?? '', refusal.Code ?? 'Unknown');
   }
   await forEachConcurrent(keys.filter(needsOwnRequest), copiesInParallel, async (key) => {
     await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));

@@ -1,24 +1,25 @@
 /**
- * A user's home in S3 as FTP sees it: files are objects, directories are prefixes. It decides what may be done; how it is
- * done in S3 is in `src/s3/`. What each call costs in requests: docs/decisions/0005-names-and-trees.md.
+ * A user's home in S3 as a filesystem: files are objects, directories are prefixes. It decides what is allowed and which requests it
+ * takes; docs/decisions/0005-names-and-trees.md lists the requests of each call.
  */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { copyObject } from './copy.ts';
 import { openS3Download } from '../download/download.ts';
 import type { ResumePolicy } from '../upload/resumable-upload.ts';
-import { keptTimesOf } from './file-times.ts';
-import { DirectoryEntries, directoryModifiedAt } from './directory-entries.ts';
+import { findObject } from '../client/operations.ts';
+import { FileTimeLookup } from './file-times.ts';
+import { listDirectory } from './list-directory.ts';
+import { directoryModifiedAt } from './directory-entries.ts';
 import { attributesOfUpload, modifiedAtOf } from './object-attributes.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { directoryPrefixOf } from './keys.ts';
 import { renameDirectory, RenameFailure, renameObject } from './rename.ts';
 import { withRetries } from '../client/retry.ts';
-import { toFilesystemError, storageErrorEvent } from '../client/errors.ts';
+import { toFilesystemError } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { storedChecksum } from './stored-checksum.ts';
 import { openS3Upload } from '../upload/upload.ts';
 import type { Home } from '../../users/user.ts';
-import { CheckedUpload } from '../upload/checked-upload.ts';
 import { digestOf, firstBytesOf } from '../../filesystem/digest.ts';
 import { DirectoryMarkers } from './directory-markers.ts';
 import type {
@@ -37,38 +38,44 @@ import { exists, FilesystemError, isADirectory, notFound } from '../../filesyste
 import { Lookup } from './lookup.ts';
 import { ResumeOffers } from '../upload/resume-offers.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
-import { listFirst, listPages, type ListedObject } from '../client/list-objects.ts';
+import { listFirst } from '../client/list-objects.ts';
 
-/** The filesystem of one session: it remembers directories it has seen, to spare requests. */
+/** Per session: it remembers directories it has seen, to save requests. */
 export class S3Filesystem implements Filesystem {
   readonly #storage: S3Storage;
   readonly #home: Home;
-  readonly #lookups: Lookup;
+  readonly #lookup: Lookup;
   readonly #markers: DirectoryMarkers;
-
-  readonly #restarts: ResumeOffers | undefined;
-  readonly #fileTimes: FileTimes;
+  readonly #resumeOffers: ResumeOffers | undefined;
+  /** Undefined where files show the time of their upload. */
+  readonly #fileTimes: FileTimeLookup | undefined;
 
   /**
-   * @param resumption who may continue interrupted uploads, and for how long; nobody where absent.
+   * @param resumePolicy who may resume broken uploads, and for how long; no upload can be resumed where absent.
    * @param fileTimes where it is `client`, a listing that shows times costs a HeadObject for each file.
    */
-  constructor(storage: S3Storage, home: Home, resumption?: ResumePolicy, fileTimes: FileTimes = 'upload') {
+  constructor(storage: S3Storage, home: Home, resumePolicy?: ResumePolicy, fileTimes: FileTimes = 'upload') {
     this.#storage = storage;
     this.#home = home;
-    this.#fileTimes = fileTimes;
-    this.#restarts =
-      resumption && resumption.windowMs > 0 ? new ResumeOffers(storage, resumption) : undefined;
-    this.#lookups = new Lookup(storage, home);
+    this.#fileTimes =
+      fileTimes === 'client'
+        ? new FileTimeLookup(
+            (object) => findObject(storage.client, { ...object, retry: true }),
+            storage.fileTimeCache,
+          )
+        : undefined;
+    this.#resumeOffers =
+      resumePolicy && resumePolicy.windowMs > 0 ? new ResumeOffers(storage, resumePolicy) : undefined;
+    this.#lookup = new Lookup(storage, home);
     this.#markers = new DirectoryMarkers(storage, home);
   }
 
   async stat(pathname: Pathname, { signal }: CallOptions): Promise<Entry> {
     return await this.#run('stat', signal, async () => {
       if (pathname === '/') return directoryEntry(pathname);
-      const object = await this.#lookups.head(pathname, signal);
+      const object = await this.#lookup.head(pathname, signal);
       if (object) return this.#fileEntry(pathname, object);
-      if (await this.#lookups.isDirectory(pathname, signal)) return directoryEntry(pathname);
+      if (await this.#lookup.isDirectory(pathname, signal)) return directoryEntry(pathname);
       throw notFound(pathname);
     });
   }
@@ -76,7 +83,16 @@ export class S3Filesystem implements Filesystem {
   async *list(directory: Pathname, options: ListOptions): AsyncGenerator<readonly Entry[]> {
     const { signal } = options;
     try {
-      yield* this.#pages(directory, options);
+      yield* listDirectory(
+        {
+          storage: this.#storage,
+          home: this.#home,
+          lookup: this.#lookup,
+          fileTimes: this.#fileTimes,
+        },
+        directory,
+        options,
+      );
     } catch (error) {
       throw this.#failureOf('list', error, signal);
     }
@@ -86,44 +102,49 @@ export class S3Filesystem implements Filesystem {
     return await this.#run('download', signal, async () => {
       try {
         return await openS3Download(this.#storage, {
-          ...this.#lookups.object(pathname),
+          ...this.#lookup.object(pathname),
           offsetBytes,
           signal,
         });
       } catch (error) {
         if (!(error instanceof FilesystemError && error.kind === 'not-found')) throw error;
-        throw await this.#lookups.fileNotFoundError(pathname, signal);
+        throw await this.#lookup.fileNotFoundError(pathname, signal);
       }
     });
   }
 
   async resumableBytes(pathname: Pathname, { signal }: CallOptions): Promise<number | undefined> {
-    const restarts = this.#restarts;
-    if (!restarts || pathname === '/') return undefined;
-    return await this.#run('stat', signal, () => restarts.advertise(this.#lookups.object(pathname), signal));
+    const resumeOffers = this.#resumeOffers;
+    if (!resumeOffers || pathname === '/') return undefined;
+    return await this.#run('stat', signal, () =>
+      resumeOffers.advertise(this.#lookup.object(pathname), signal),
+    );
   }
 
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
     return await this.#run('upload', options.signal, async () => {
       if (pathname === '/') throw isADirectory(pathname);
-      const object = this.#lookups.object(pathname);
-      // Asked while the data connection is being made; nothing is published before the answer is there.
-      const check = this.#checkUpload(pathname, options);
-      // Now, because the first part of it may already be on its way; and at its end, because that may be long after.
-      this.#lookups.rememberKey(object.key);
-      // Its failure is the upload's, thrown by whoever needs the answer first.
-      check.catch(() => undefined);
-      if (options.ifExists === 'refuse') await check;
+      const object = this.#lookup.object(pathname);
+      // Checked while the data connection is being opened; nothing is committed before the result is known.
+      const precondition = this.#checkUpload(pathname, options);
+      // The upload makes the directories above it; its commit, which may be long after, adds them again.
+      this.#storage.directoryCache.add(object.bucket, object.key);
+      // The commit throws its failure.
+      precondition.catch(() => undefined);
+      // The one lookup for a name that must be free, before the client sends anything; the commit itself is conditional.
+      if (options.ifExists === 'refuse') await precondition;
       const attributes = attributesOfUpload(this.#home.storage, object.key);
-      const restart = await this.#restarts?.forUpload(object, options);
+      const resume = await this.#resumeOffers?.forUpload(object, options);
       try {
-        return new CheckedUpload(
-          await openS3Upload(this.#storage, { ...object, ...options, attributes, ...restart }),
-          check,
-          () => this.#lookups.rememberKey(object.key),
-        );
+        return await openS3Upload(this.#storage, {
+          ...object,
+          ...options,
+          attributes,
+          precondition,
+          ...resume,
+        });
       } catch (error) {
-        restart?.claim?.release();
+        resume?.claim?.release();
         throw error;
       }
     });
@@ -133,11 +154,11 @@ export class S3Filesystem implements Filesystem {
     await this.#run('make-directory', signal, async () => {
       const marker = pathname === '/' ? '' : directoryPrefixOf(this.#home.prefix, pathname);
       await Promise.all([
-        this.#lookups.assertNothingExists(pathname, signal),
-        this.#lookups.assertNoFileAbove(pathname, signal),
+        this.#lookup.assertNothingExists(pathname, signal),
+        this.#lookup.assertNoFileAbove(pathname, signal),
       ]);
       if (!(await this.#markers.put(pathname))) throw exists(pathname);
-      this.#lookups.rememberKey(marker);
+      this.#storage.directoryCache.add(this.#home.bucket, marker);
     });
   }
 
@@ -155,12 +176,12 @@ export class S3Filesystem implements Filesystem {
         }),
         this.#markers.isLastEntry(parent, marker, signal),
       ]);
-      if (objects.length === 0) throw await this.#lookups.directoryNotFoundError(pathname, signal);
+      if (objects.length === 0) throw await this.#lookup.directoryNotFoundError(pathname, signal);
       if (objects.some(({ key }) => key !== marker)) {
         throw new FilesystemError('not-empty', `${pathname} has entries`);
       }
       if (leavesNothing) await this.#markers.put(parent);
-      await this.#restarts?.supersedeBelow(this.#home.bucket, marker, signal);
+      await this.#resumeOffers?.supersedeBelow(this.#home.bucket, marker, signal);
       this.#markers.forget(pathname);
       await this.#delete(marker);
     });
@@ -169,17 +190,17 @@ export class S3Filesystem implements Filesystem {
   async removeFile(pathname: Pathname, { signal }: CallOptions): Promise<void> {
     await this.#run('remove-file', signal, async () => {
       if (pathname === '/') throw isADirectory(pathname);
-      const object = this.#lookups.object(pathname);
+      const object = this.#lookup.object(pathname);
       const parent = parentOf(pathname);
-      // SIZE shows an interrupted upload, so DELE can delete it, with a file of its name or without one.
+      // SIZE shows a resumable upload, so DELE can delete it, whether a file of its name exists or not.
       const [superseded, file, leavesNothing] = await Promise.all([
-        this.#restarts?.supersede(object, signal),
-        this.#lookups.head(pathname, signal),
+        this.#resumeOffers?.supersede(object, signal),
+        this.#lookup.head(pathname, signal),
         this.#markers.isLastEntry(parent, object.key, signal),
       ]);
       if (!file) {
         if (superseded) return;
-        throw await this.#lookups.fileNotFoundError(pathname, signal);
+        throw await this.#lookup.fileNotFoundError(pathname, signal);
       }
       if (leavesNothing) await this.#markers.put(parent);
       await this.#delete(object.key);
@@ -189,35 +210,35 @@ export class S3Filesystem implements Filesystem {
   async rename(from: Pathname, to: Pathname, { signal }: CallOptions): Promise<void> {
     await this.#run('rename', signal, async () => {
       if (from === '/') throw new FilesystemError('permission-denied', 'the root cannot be renamed');
-      const source = await this.#lookups.head(from, signal);
-      if (!source && !(await this.#lookups.isDirectory(from, signal))) throw notFound(from);
+      const source = await this.#lookup.head(from, signal);
+      if (!source && !(await this.#lookup.isDirectory(from, signal))) throw notFound(from);
       if (from === to) return;
       if (to === '/') throw exists(to);
       try {
         await (source ? this.#renameFile(from, to, source, signal) : this.#renameDirectory(from, to, signal));
       } finally {
-        this.#lookups.forgetDirectories();
+        this.#storage.directoryCache.clear();
       }
     });
   }
 
   async setModifiedAt(pathname: Pathname, modifiedAt: Date, { signal }: CallOptions): Promise<void> {
     await this.#run('set-modified-at', signal, async () => {
-      if (this.#fileTimes === 'upload') {
+      if (!this.#fileTimes) {
         throw new FilesystemError('permission-denied', 'files show the time of their upload');
       }
-      const source = await this.#lookups.getFile(pathname, signal);
+      const source = await this.#lookup.getFile(pathname, signal);
       if (modifiedAtOf(source).getTime() === modifiedAt.getTime()) return;
-      const { bucket, key } = this.#lookups.object(pathname);
+      const { bucket, key } = this.#lookup.object(pathname);
       await copyObject(this.#storage.client, { bucket, from: key, to: key, source, modifiedAt });
-      keptTimesOf(this.#storage).forget(bucket, key);
+      this.#storage.fileTimeCache.delete(bucket, key);
     });
   }
 
   async checksum(pathname: Pathname, options: ChecksumOptions): Promise<string> {
     const { algorithm, signal } = options;
     return await this.#run('checksum', signal, async () => {
-      const object = await this.#lookups.getFile(pathname, signal);
+      const object = await this.#lookup.getFile(pathname, signal);
       const sizeBytes = object.ContentLength ?? 0;
       const { startBytes = 0, endBytes = sizeBytes } = options;
       if (startBytes > endBytes || endBytes > sizeBytes) {
@@ -226,7 +247,7 @@ export class S3Filesystem implements Filesystem {
       const stored = endBytes - startBytes === sizeBytes ? storedChecksum(object, algorithm) : undefined;
       if (stored !== undefined) return stored;
       const { content } = await openS3Download(this.#storage, {
-        ...this.#lookups.object(pathname),
+        ...this.#lookup.object(pathname),
         offsetBytes: startBytes,
         signal,
       });
@@ -234,68 +255,16 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async *#pages(
-    directory: Pathname,
-    { signal, isWanted, withTimes = true }: ListOptions,
-  ): AsyncGenerator<readonly Entry[]> {
-    const { bucket, prefix: homePrefix } = this.#home;
-    const prefix = directoryPrefixOf(homePrefix, directory);
-    const unlisted = new Set<string>();
-    const entries = new DirectoryEntries(prefix, (key, reason) => {
-      // A line for each of a million such keys helps nobody; the first of its kind in a listing tells enough.
-      if (!unlisted.has(reason)) this.#storage.observe({ event: 'unlisted-object', bucket, key, reason });
-      unlisted.add(reason);
-    });
-    let found = directory === '/';
-    for await (const page of listPages(this.#storage.client, { bucket, prefix, delimiter: '/', signal })) {
-      found ||= page.objects.length + page.commonPrefixes.length > 0;
-      if (!found) throw await this.#lookups.directoryNotFoundError(directory, signal);
-      const taken = entries.take(page);
-      const wanted = isWanted ? taken.filter(({ name }) => isWanted(name)) : taken;
-      const shown =
-        withTimes && this.#fileTimes === 'client'
-          ? await this.#withKeptTimes(prefix, wanted, page.objects, signal)
-          : wanted;
-      if (shown.length > 0) yield shown;
-    }
-  }
-
-  /** The same entries with the times that `stat` has for them; those that are gone by now are left out. */
-  async #withKeptTimes(
-    prefix: string,
-    entries: readonly Entry[],
-    objects: readonly ListedObject[],
-    signal: AbortSignal,
-  ): Promise<readonly Entry[]> {
-    const { bucket } = this.#home;
-    const keys = new Set(entries.flatMap(({ name, type }) => (type === 'file' ? [prefix + name] : [])));
-    const wanted = objects.filter(({ key }) => keys.has(key));
-    let isReported = false;
-    const times = await keptTimesOf(this.#storage).of(wanted, {
-      bucket,
-      signal,
-      onRefused: (error) => {
-        if (!isReported) this.#failureOf('list-times', error, signal);
-        isReported = true;
-      },
-    });
-    return entries.flatMap((entry) => {
-      if (entry.type === 'directory') return [entry];
-      const time = times.get(prefix + entry.name);
-      return time ? [{ ...entry, ...time }] : [];
-    });
-  }
-
   async #renameFile(from: Pathname, to: Pathname, source: ObjectHead, signal: AbortSignal) {
-    const { bucket, key: toKey } = this.#lookups.object(to);
-    const { key: fromKey } = this.#lookups.object(from);
+    const { bucket, key: toKey } = this.#lookup.object(to);
+    const { key: fromKey } = this.#lookup.object(from);
     const [leavesNothing] = await Promise.all([
       this.#isLeftEmptyBy(from, to, fromKey, signal),
-      this.#lookups.assertNotDirectory(to, signal, exists),
-      this.#lookups.assertNoFileAbove(to, signal),
+      this.#lookup.assertNotDirectory(to, signal, exists),
+      this.#lookup.assertNoFileAbove(to, signal),
     ]);
     if (leavesNothing) await this.#markers.put(parentOf(from));
-    await this.#restarts?.supersede({ bucket, key: toKey }, signal);
+    await this.#resumeOffers?.supersede({ bucket, key: toKey }, signal);
     await renameObject(this.#storage.client, { bucket, from: fromKey, to: toKey, source });
   }
 
@@ -307,11 +276,11 @@ export class S3Filesystem implements Filesystem {
     const [fromPrefix, toPrefix] = [directoryPrefixOf(prefix, from), directoryPrefixOf(prefix, to)];
     const [leavesNothing] = await Promise.all([
       this.#isLeftEmptyBy(from, to, fromPrefix, signal),
-      this.#lookups.assertNothingExists(to, signal),
-      this.#lookups.assertNoFileAbove(to, signal),
+      this.#lookup.assertNothingExists(to, signal),
+      this.#lookup.assertNoFileAbove(to, signal),
     ]);
     if (leavesNothing) await this.#markers.put(parentOf(from));
-    await this.#restarts?.supersedeBelow(bucket, toPrefix, signal);
+    await this.#resumeOffers?.supersedeBelow(bucket, toPrefix, signal);
     this.#markers.forget(from);
     await renameDirectory(this.#storage.client, { bucket, from: fromPrefix, to: toPrefix, signal });
   }
@@ -321,8 +290,7 @@ export class S3Filesystem implements Filesystem {
       name: nameOf(pathname),
       type: 'file',
       sizeBytes: object.ContentLength ?? 0,
-      modifiedAt:
-        this.#fileTimes === 'client' ? modifiedAtOf(object) : (object.LastModified ?? directoryModifiedAt),
+      modifiedAt: this.#fileTimes ? modifiedAtOf(object) : (object.LastModified ?? directoryModifiedAt),
     };
   }
 
@@ -332,17 +300,21 @@ export class S3Filesystem implements Filesystem {
   }
 
   async #checkUpload(pathname: Pathname, { ifExists, signal }: UploadOptions): Promise<void> {
-    const look = async (): Promise<void> => {
+    const check = async (): Promise<void> => {
       await Promise.all([
         ifExists === 'refuse'
-          ? this.#lookups.assertNothingExists(pathname, signal)
-          : this.#lookups.assertNotDirectoryForUpload(pathname, signal),
-        this.#lookups.assertNoFileAbove(pathname, signal),
+          ? this.#lookup.assertNothingExists(pathname, signal)
+          : this.#lookup.assertNotDirectoryForUpload(pathname, signal),
+        this.#lookup.assertNoFileAbove(pathname, signal),
       ]);
     };
-    // With the patience of the upload itself: what a client has sent meanwhile must not be lost for want of this answer.
+    // Retried as long as the upload itself, so that a transient failure does not lose what the client has sent meanwhile.
     await this.#run('upload', signal, () =>
-      withRetries(look, { signal, operation: 'upload', retryTimeoutMs: this.#storage.retryTimeoutMs }),
+      withRetries(check, {
+        signal,
+        operation: 'upload',
+        retryTimeoutMs: this.#storage.client.retryTimeoutMs,
+      }),
     );
   }
 
@@ -359,16 +331,13 @@ export class S3Filesystem implements Filesystem {
     }
   }
 
-  /** What the caller is to catch: its own reason for aborting, a `FilesystemError`, or a defect as it came. */
+  /** What is thrown to the caller: its own abort reason, a `FilesystemError`, or the unchanged error of a defect. */
   #failureOf(operation: string, error: unknown, signal: AbortSignal): unknown {
     if (signal.aborted) return signal.reason;
     if (error instanceof RenameFailure)
       return this.#failureOf(`${operation}, ${error.message}`, error.cause, signal);
-    // What was tried for long comes here as a `FilesystemError` already, S3's own error behind it.
-    const answer = error instanceof FilesystemError ? error.cause : error;
-    const event = storageErrorEvent(answer, operation, this.#home.bucket);
-    if (event) this.#storage.observe(event);
-    return error instanceof FilesystemError ? error : toFilesystemError(error, operation);
+    this.#storage.reportError(error, operation, { bucket: this.#home.bucket });
+    return toFilesystemError(error, operation);
   }
 }
 

@@ -1,28 +1,29 @@
 /**
- * The one request that makes an upload visible, and the truth about it: S3 may have done what it never got to answer.
- * Each upload carries a mark of its own in the object's metadata, so that a look at the object tells.
+ * Commits an upload: sends the one request that makes its object visible. If the response is lost, reads the object back to find
+ * out whether the commit succeeded: each upload has an id in the object's metadata. See docs/decisions/0019-commit-without-a-response.md.
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
-import { findObject, findObjectAtOnce } from '../client/object-lookup.ts';
-import { isNoSuchUpload, withRetries } from '../client/retry.ts';
-import { toFilesystemError, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { findObject } from '../client/operations.ts';
+import { classify, errorNameOf, isNoSuchUpload, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
-/** What must be true of the name at the moment of publishing. */
+/** What must be true of the key at the moment of the commit. */
 export type Condition =
   | { readonly require: 'nothing' }
   /** No object of this key (`If-None-Match: *`). */
   | { readonly require: 'absence' }
-  /** The object that this upload continues, unchanged (`If-Match`). */
+  /** The object that this upload appends to, unchanged (`If-Match`). */
   | { readonly require: 'version'; readonly etag: string };
 
 /**
- * What the object is known by: the mark in its metadata under `uploadMarkName`; or, of an upload that an earlier session
- * began, whose mark nobody remembers, its length and checksum.
+ * How the committed object is recognized: by the upload's id in its metadata (`uploadIdMetadata`); or, for an upload that an
+ * earlier session began and whose id is unknown, by length and checksum.
  */
-export type UploadIdentity =
-  { readonly mark: string } | { readonly sizeBytes: number; readonly crc32: string };
+export type UploadIdentity = { readonly id: string } | { readonly sizeBytes: number; readonly crc32: string };
+
+export type ConditionHeaders = { readonly IfNoneMatch?: string; readonly IfMatch?: string };
 
 export type Commit = {
   readonly bucket: string;
@@ -30,149 +31,134 @@ export type Commit = {
   readonly identity: UploadIdentity;
   readonly condition: Condition;
   readonly operation: 'PutObject' | 'CompleteMultipartUpload';
-  /** One attempt. The signal is not the transfer's: a cancelled attempt leaves open what S3 does, so it may take its time. */
-  send(
-    conditions: { readonly IfNoneMatch?: string; readonly IfMatch?: string },
-    signal: AbortSignal,
-  ): Promise<unknown>;
+  /**
+   * One attempt. The signal is not the transfer's: after a cancelled attempt it is unknown what S3 does, so the attempt gets more
+   * time.
+   */
+  send(conditions: ConditionHeaders, signal: AbortSignal): Promise<unknown>;
 };
 
-/** The metadata entry (`x-amz-meta-ftp-upload`) that tells one upload from all others. */
+/** The metadata entry (`x-amz-meta-ftp-upload`) that holds an upload's id. */
 export const uploadIdMetadata = 'ftp-upload';
 
 /**
- * Publishes, and resolves only when the object is in S3. The signal stops further attempts; one under way, and the question
- * what became of it, get some more time (`settling.ts`).
- * @throws FilesystemError `exists` or `changed` where the condition is not met, `unconfirmed` where S3 may have published or
- * may still publish and does not tell, or what S3 answered; the signal's reason.
+ * Commits, and resolves only when the object is in S3. The signal stops further attempts; a running attempt, and the lookup of its
+ * outcome, get some more time (`settling.ts`).
+ * @throws FilesystemError `exists` or `changed` where the condition is not met, `unconfirmed` where it cannot be found out
+ * whether S3 has committed or will commit, or what S3 responded; the signal's reason.
  */
-export async function commitUpload(
-  storage: S3Storage,
-  publication: Commit,
-  signal: AbortSignal,
-): Promise<void> {
-  // Servers without conditional writes ignore the header, so a name that is taken already is found here.
-  if (
-    publication.condition.require === 'absence' &&
-    (await findObject(storage, { ...publication, signal })) !== undefined
-  )
-    throw nameTaken();
+export async function commitUpload(storage: S3Storage, commit: Commit, signal: AbortSignal): Promise<void> {
   const requests = storage.client.settling.after(signal);
   try {
-    await publishWithin(storage, publication, signal, requests.signal);
+    await commitWithin(storage, commit, signal, requests.signal);
   } finally {
     requests.release();
   }
 }
 
-/** @param settling aborts some time after `signal`: what becomes of an attempt is to be found out until then. */
-async function publishWithin(
+/** @param settling aborts some time after `signal`: the limit for finding out the outcome of an attempt. */
+async function commitWithin(
   storage: S3Storage,
-  publication: Commit,
+  commit: Commit,
   signal: AbortSignal,
   settling: AbortSignal,
 ): Promise<void> {
-  const { operation } = publication;
-  const header = headerOf(publication.condition);
-  /** Set while an attempt may have published, and the object could not be looked at since. */
-  let openQuestion: unknown;
+  const { operation } = commit;
+  const headers = headersOf(commit.condition);
+  /** The failure of an attempt that may have committed, as long as the lookup of its outcome has not succeeded. */
+  let unresolved: unknown;
   try {
     await withRetries(
       async () => {
         try {
-          await publication.send(header, settling);
+          await commit.send(headers, settling);
         } catch (error) {
-          if (!isDecided(error, operation)) {
-            openQuestion = error;
-            const isThere = await isCommitted(storage, publication, settling);
-            openQuestion = undefined;
-            if (isThere) return;
+          if (!isDecided(error)) {
+            unresolved = error;
+            const committed = await findCommitted(storage, commit, settling);
+            unresolved = undefined;
+            if (committed) return;
           }
-          throw failureOf(error, publication);
+          throw failureOf(error, commit);
         }
       },
-      { signal, operation, retryTimeoutMs: storage.retryTimeoutMs },
+      { signal, operation, retryTimeoutMs: storage.client.retryTimeoutMs },
     );
   } catch (error) {
-    if (openQuestion === undefined) throw error;
-    if (await isPublishedAtLast(storage, publication, signal, settling, openQuestion)) return;
+    if (unresolved === undefined) throw error;
+    if (await findCommittedFinally(storage, commit, signal, settling, unresolved)) return;
     throw error;
   }
 }
 
 function failureOf(error: unknown, { operation, condition }: Commit): unknown {
-  if (operation === 'CompleteMultipartUpload' && isBadDigest(error)) return mismatch(error);
-  if (condition.require === 'absence' && isPreconditionFailed(error)) return nameTaken(error);
-  if (condition.require === 'version' && isNotFound(error)) return gone(error);
+  if (operation === 'CompleteMultipartUpload' && isBadDigest(error)) {
+    return new FilesystemError('changed', 'S3 assembled other bytes than were sent', { cause: error });
+  }
+  if (condition.require === 'absence' && isPreconditionFailed(error)) {
+    return new FilesystemError('exists', 'another object took the name', { cause: error });
+  }
+  if (condition.require === 'version' && isNotFound(error)) {
+    return new FilesystemError('changed', 'the object to append to was deleted', { cause: error });
+  }
   return error;
 }
 
-/** Whether S3 has refused without doing anything, so that there is no need to look. */
-function isDecided(error: unknown, operation: Commit['operation']): boolean {
-  // Not among them: 412 and NoSuchUpload. A first attempt whose answer was lost makes the second one fail like that.
+/** Whether S3 has certainly refused without doing anything, so that no lookup is needed. */
+function isDecided(error: unknown): boolean {
+  // Not decided: 412 and NoSuchUpload. If the response of a first attempt was lost, the second attempt fails like that.
   if (isPreconditionFailed(error) || isNoSuchUpload(error)) return false;
   if (isBadDigest(error)) return true;
-  try {
-    return toFilesystemError(error, operation).kind !== 'unavailable';
-  } catch {
-    return false;
-  }
+  const kind = classify(error);
+  return kind !== undefined && kind !== 'unavailable';
 }
 
 function isBadDigest(error: unknown): boolean {
-  return error instanceof Error && error.name === 'BadDigest';
+  return errorNameOf(error) === 'BadDigest';
 }
 
-/** Looks once. @throws where S3 does not tell. */
-async function isCommitted(storage: S3Storage, publication: Commit, signal: AbortSignal): Promise<boolean> {
-  return isOwn(await findObjectAtOnce(storage, { ...publication, signal }), publication);
+/** Looks once. @throws where S3 does not respond. */
+async function findCommitted(
+  { client }: S3Storage,
+  { bucket, key, identity }: Commit,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return isIdentified(await findObject(client, { bucket, key, signal }), identity);
 }
 
 /**
- * Looks for as long as there is time, where an abort has ended the attempts before their outcome was known.
- * @throws FilesystemError `unconfirmed` where S3 does not tell.
+ * Looks with retries, where an abort has ended the attempts before their outcome was known.
+ * @throws FilesystemError `unconfirmed` where S3 does not respond.
  */
-async function isPublishedAtLast(
+async function findCommittedFinally(
   storage: S3Storage,
-  publication: Commit,
+  { bucket, key, operation, identity }: Commit,
   signal: AbortSignal,
   settling: AbortSignal,
-  openQuestion: unknown,
+  unresolved: unknown,
 ): Promise<boolean> {
-  const { bucket, key, operation } = publication;
   try {
-    // Without an abort the attempts, and the looks between them, have used up the patience already.
-    if (signal.aborted)
-      return isOwn(await findObject(storage, { bucket, key, signal: settling }), publication);
+    // Without an abort the attempts, and the lookups between them, have used up the retry timeout already.
+    if (signal.aborted) {
+      const head = await findObject(storage.client, { bucket, key, signal: settling, retry: true });
+      return isIdentified(head, identity);
+    }
   } catch {
-    // The question stays open.
+    // The outcome remains unknown.
   }
-  const errorName = openQuestion instanceof Error ? openQuestion.name : 'Unknown';
   storage.observe({ event: 'storage-error', operation, bucket, key, errorName: 'Unconfirmed' });
   throw new FilesystemError(
     'unconfirmed',
-    `${operation}: no answer (${errorName}), and whether the object was published could not be found out`,
+    `${operation}: no response (${errorNameOf(unresolved)}), and it is unknown whether the object was committed`,
   );
 }
 
-function isOwn(head: ObjectHead | undefined, { identity }: Commit): boolean {
-  if ('mark' in identity) return head?.Metadata?.[uploadIdMetadata] === identity.mark;
+function isIdentified(head: ObjectHead | undefined, identity: UploadIdentity): boolean {
+  if ('id' in identity) return head?.Metadata?.[uploadIdMetadata] === identity.id;
   return head?.ContentLength === identity.sizeBytes && head.ChecksumCRC32 === identity.crc32;
 }
 
-function headerOf(condition: Condition): { readonly IfNoneMatch?: string; readonly IfMatch?: string } {
+function headersOf(condition: Condition): ConditionHeaders {
   if (condition.require === 'absence') return { IfNoneMatch: '*' };
   return condition.require === 'version' ? { IfMatch: condition.etag } : {};
-}
-
-function nameTaken(cause?: unknown): FilesystemError {
-  return new FilesystemError('exists', 'another object took the name', { cause });
-}
-
-function gone(cause: unknown): FilesystemError {
-  return new FilesystemError('changed', 'the object to continue is gone', { cause });
-}
-
-function mismatch(cause: unknown): FilesystemError {
-  return new FilesystemError('changed', 'S3 put together other bytes than were sent', { cause });
 }

@@ -1,16 +1,15 @@
 /**
- * REST n + STOR and APPE: what becomes of the bytes that are there already. S3 copies them into the new object; only a
- * head too short to be a part is read back.
+ * REST n + STOR and APPE: the bytes that the object has already become the beginning of the new one. S3 copies them; only a prefix
+ * too short to be a part is downloaded and sent again.
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { CopiedRange } from './multipart-upload.ts';
-import { findObject } from '../client/object-lookup.ts';
-import { getObject } from '../client/operations.ts';
-import { maxPartBytes, partBytesOf } from './part-size.ts';
+import { findObject, getObject } from '../client/operations.ts';
+import { maxPartBytes, partBytesOf, splitEvenly } from './part-size.ts';
 import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
-/** The first `sizeBytes` bytes of the object as it was when the upload was opened. */
+/** The first `sizeBytes` bytes of the version that existed when the upload was opened. */
 export type ExistingPrefix = {
   readonly sizeBytes: number;
   readonly sourceBytes: number;
@@ -25,7 +24,7 @@ type Source = {
 };
 
 /**
- * What the new object begins with; undefined where it begins empty.
+ * The existing bytes that the new object begins with; undefined where it begins empty.
  * @throws FilesystemError `invalid-offset` where the object is shorter than the offset, or missing.
  */
 export async function findExistingPrefix(
@@ -34,7 +33,7 @@ export async function findExistingPrefix(
 ): Promise<ExistingPrefix | undefined> {
   const { offset } = source;
   if (offset === 0) return undefined;
-  const head = await findObject(storage, source);
+  const head = await findObject(storage.client, { ...source, retry: true });
   const sourceBytes = head?.ContentLength ?? 0;
   if (offset !== 'end' && offset > sourceBytes) {
     throw new FilesystemError('invalid-offset', `offset ${offset} in an object of ${sourceBytes} bytes`);
@@ -44,43 +43,38 @@ export async function findExistingPrefix(
   return { sizeBytes: offset === 'end' ? sourceBytes : offset, sourceBytes, etag: head.ETag };
 }
 
-/** Whether S3 can copy them: as a part that others follow, they must have the smallest size, 5 MiB. */
-export function isCopyable(storage: S3Storage, kept: ExistingPrefix): boolean {
-  return kept.sizeBytes >= partBytesOf(storage).smallest;
+/** Whether S3 can copy the prefix: a part that others follow has at least 5 MiB. */
+export function isCopyable(storage: S3Storage, prefix: ExistingPrefix): boolean {
+  return prefix.sizeBytes >= partBytesOf(storage).smallest;
 }
 
-/** The ranges to copy, each a legal part even when others follow: as few as 5 GiB allow, of nearly equal length. */
-export function copyRanges(kept: ExistingPrefix): CopiedRange[] {
-  const count = Math.ceil(kept.sizeBytes / maxPartBytes);
-  return Array.from({ length: count }, (_unused, index) => ({
-    etag: kept.etag,
-    sourceBytes: kept.sourceBytes,
-    firstByte: Math.floor((kept.sizeBytes * index) / count),
-    lastByte: Math.floor((kept.sizeBytes * (index + 1)) / count) - 1,
-  }));
+/** The ranges to copy, each of a legal size even though other parts follow: as few as the 5 GiB limit of a part allows. */
+export function* prefixRanges({ sizeBytes, sourceBytes, etag }: ExistingPrefix): Generator<CopiedRange> {
+  const count = Math.ceil(sizeBytes / maxPartBytes);
+  for (const range of splitEvenly(sizeBytes, count)) yield { ...range, sourceBytes, etag };
 }
 
-/** Reads them back: less than 5 MiB. `changed` where the object is not what it was. */
+/** Downloads a prefix of less than 5 MiB. @throws FilesystemError `changed` where the object has changed. */
 export async function downloadPrefix(
   storage: S3Storage,
   { bucket, key, signal }: Omit<Source, 'offset'>,
-  kept: ExistingPrefix,
+  prefix: ExistingPrefix,
 ): Promise<Uint8Array> {
-  if (kept.sizeBytes === 0) return new Uint8Array();
+  if (prefix.sizeBytes === 0) return new Uint8Array();
   const bytes = await withRetries(
     async () => {
-      const range = { firstByte: 0, lastByte: kept.sizeBytes - 1, etag: kept.etag };
-      const answer = await getObject(storage.client, { bucket, key, ...range, signal });
-      // Not every server knows If-Match.
-      if (answer.headers['etag'] !== kept.etag) {
-        answer.destroy();
+      const range = { firstByte: 0, lastByte: prefix.sizeBytes - 1, etag: prefix.etag };
+      const response = await getObject(storage.client, { bucket, key, ...range, signal });
+      // Not every server supports If-Match.
+      if (response.headers['etag'] !== prefix.etag) {
+        response.destroy();
         throw new FilesystemError('changed', 'the object changed');
       }
-      return await answer.bytes();
+      return await response.bytes();
     },
-    { signal, operation: 'GetObject', retryTimeoutMs: storage.retryTimeoutMs },
+    { signal, operation: 'GetObject', retryTimeoutMs: storage.client.retryTimeoutMs },
   );
-  if (bytes.byteLength !== kept.sizeBytes)
+  if (bytes.byteLength !== prefix.sizeBytes)
     throw new FilesystemError('changed', 'the object changed its size');
   return bytes;
 }

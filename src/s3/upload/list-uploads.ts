@@ -1,41 +1,40 @@
-/** Multipart uploads as S3 lists them: those of a prefix, and the parts of one. */
+/** Requests for multipart uploads that are not finished: lists those of a prefix, lists the parts of one, aborts one. */
 import {
+  AbortMultipartUploadCommand,
   ListMultipartUploadsCommand,
   ListPartsCommand,
   type ListPartsCommandOutput,
   type MultipartUpload as ListedUpload,
   type Part as ListedPart,
 } from '@aws-sdk/client-s3';
-import type { S3Storage } from '../s3-storage.ts';
+import { decodeKey } from '../client/list-objects.ts';
+import type { GatewayS3Client } from '../client/s3-client.ts';
 
 /** A multipart upload that is neither completed nor aborted. */
 export type UnfinishedUpload = { readonly key: string; readonly uploadId: string; readonly initiated: Date };
 
-/** The open uploads whose keys begin with the prefix, by key, then the oldest first. */
+type Marker = { readonly KeyMarker?: string; readonly UploadIdMarker?: string | undefined };
+
+/** The unfinished uploads whose keys begin with the prefix, in order of key, then of age, oldest first. */
 export async function* listUploads(
-  { client }: S3Storage,
+  client: GatewayS3Client,
   bucket: string,
   prefix: string,
   signal: AbortSignal,
 ): AsyncGenerator<UnfinishedUpload> {
   // The SDK has no paginator for it.
-  for (let marker: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}; marker;) {
+  for (let marker: Marker | undefined = {}; marker;) {
     const page: Awaited<ReturnType<typeof list>> = await list(marker);
     for (const upload of page.Uploads ?? []) {
       const found = parseUpload(upload);
       if (found) yield found;
     }
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page;
-    marker =
-      IsTruncated && NextKeyMarker !== undefined
-        ? {
-            KeyMarker: NextKeyMarker,
-            ...(NextUploadIdMarker !== undefined && { UploadIdMarker: NextUploadIdMarker }),
-          }
-        : undefined;
+    const hasMore = IsTruncated === true && NextKeyMarker !== undefined;
+    marker = hasMore ? { KeyMarker: NextKeyMarker, UploadIdMarker: NextUploadIdMarker } : undefined;
   }
 
-  function list(marker: { KeyMarker?: string; UploadIdMarker?: string }) {
+  function list(marker: Marker) {
     const request = { Bucket: bucket, Prefix: prefix, EncodingType: 'url', ...marker } as const;
     return client.send(new ListMultipartUploadsCommand(request), { abortSignal: signal });
   }
@@ -46,28 +45,19 @@ function parseUpload({ Key, UploadId, Initiated }: ListedUpload): UnfinishedUplo
   return { key: decodeKey(Key), uploadId: UploadId, initiated: Initiated };
 }
 
-// `encoding-type=url` is the encoding of forms, where a space may be `+`.
-function decodeKey(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded.replaceAll('+', ' '));
-  } catch {
-    return encoded;
-  }
-}
-
 /** All parts of an upload, by number. */
 export async function listParts(
-  { client }: S3Storage,
+  client: GatewayS3Client,
   bucket: string,
   { key, uploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>,
   signal: AbortSignal,
 ): Promise<ListedPart[]> {
   const parts: ListedPart[] = [];
   const request = { Bucket: bucket, Key: key, UploadId: uploadId };
-  // Not the SDK's paginator: servers name a next marker on the last page too, and it would ask for ever.
+  // Not the SDK's paginator: some servers name a next marker on the last page too, and it would never end.
   for (let marker: string | undefined = ''; marker !== undefined;) {
     const page: ListPartsCommandOutput = await client.send(
-      new ListPartsCommand({ ...request, ...(marker !== '' && { PartNumberMarker: marker }) }),
+      new ListPartsCommand({ ...request, PartNumberMarker: marker === '' ? undefined : marker }),
       { abortSignal: signal },
     );
     parts.push(...(page.Parts ?? []));
@@ -79,10 +69,22 @@ export async function listParts(
   return parts.sort((one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0));
 }
 
-/** When something last came in. */
-export function newestUpload(upload: UnfinishedUpload, parts: readonly ListedPart[]): Date {
+/** When S3 last received something of the upload. */
+export function lastActivity(upload: UnfinishedUpload, parts: readonly ListedPart[]): Date {
   return parts.reduce(
     (newest, { LastModified }) => (LastModified && LastModified > newest ? LastModified : newest),
     upload.initiated,
   );
+}
+
+/** Aborts an upload in a single attempt. @throws S3's own error. */
+export async function abortUpload(
+  client: GatewayS3Client,
+  bucket: string,
+  { key, uploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>,
+  signal: AbortSignal,
+): Promise<void> {
+  await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }), {
+    abortSignal: signal,
+  });
 }

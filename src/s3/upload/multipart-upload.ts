@@ -1,6 +1,6 @@
 /**
- * One multipart upload in S3: its parts, and its two ends. Knows nothing of where bytes come from; `upload.ts` decides what
- * becomes a part. Every request is sent again after a passing fault, with the same bytes.
+ * One multipart upload in S3: its parts, its completion and its abort. `upload.ts` decides which bytes become a part. Every request
+ * is retried after transient failures, with the same bytes.
  */
 import {
   AbortMultipartUploadCommand,
@@ -19,7 +19,9 @@ import type { RequestBody } from '../client/direct-client.ts';
 import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';
 import type { Part } from './part.ts';
 import { commitUpload, type Condition, type Commit } from './commit.ts';
-import { isNoSuchUpload, withRetries } from '../client/retry.ts';
+import { errorNameOf, isNoSuchUpload } from '../client/errors.ts';
+import { withRetries } from '../client/retry.ts';
+import type { ByteRange } from './part-size.ts';
 import type { TagPart } from './owner-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
@@ -30,33 +32,30 @@ export type MultipartTarget = {
   readonly attributes: ObjectAttributes;
   /**
    * `whole`: S3 verifies a CRC32 of every part and of the whole object. `parts`: an MD5 of every part, the whole left to
-   * S3's own checksum. That is for uploads with copied ranges, whose CRC32 nobody can tell without reading them, and for
-   * servers that do not know whole-object checksums.
+   * S3's own checksum. That is for uploads with copied ranges, whose CRC32 is unknown without reading them, and for servers
+   * without whole-object checksums.
    */
   readonly integrity: 'whole' | 'parts';
 };
 
-/** Bytes of an existing object, both ends included, pinned to one version of it. */
-export type CopiedRange = {
+/** A range of an existing object, pinned to one version of it. */
+export type CopiedRange = ByteRange & {
   readonly etag: string;
-  readonly firstByte: number;
-  readonly lastByte: number;
-  /** Left out when the whole object is copied: a range of an object of 5 MiB or less is refused. */
+  /** The object's length. For the whole object no range is sent: S3 refuses a range of an object of 5 MiB or less. */
   readonly sourceBytes: number;
 };
 
 /** A part that S3 has confirmed. */
 export type UploadedPart = CompletedPart & { readonly sizeBytes: number; readonly crc32: number };
 
-/** How long an abort is tried before its upload is left to the sweep and the bucket's lifecycle rule. */
+/** How long an abort is retried before the upload is left to the sweep and the bucket's lifecycle rule. */
 const abortRetryTimeoutMs = 15_000;
 
 /**
- * A part that was still on its way may bring an aborted upload back: "it might be necessary to abort a given multipart upload
- * multiple times" (Amazon S3 API Reference, AbortMultipartUpload). So the abort is repeated until S3 knows no such
- * upload, so many times at most.
+ * A part that was still in flight may survive an abort: "it might be necessary to abort a given multipart upload multiple times"
+ * (Amazon S3 API Reference, AbortMultipartUpload). So the abort is repeated until S3 knows no such upload.
  */
-const abortsAfterCancelledPart = 3;
+const maxAbortsAfterCancelledPart = 3;
 const abortIntervalMs = 100;
 
 export class MultipartUpload {
@@ -73,9 +72,9 @@ export class MultipartUpload {
   }
 
   /**
-   * Begins it. Falls back to `parts` integrity where the server refuses, or does not name, a whole-object checksum. The signal
-   * stops further attempts; a request under way is waited for all the same, because S3 may carry out what was cancelled,
-   * and an upload whose id is unknown cannot be aborted.
+   * Begins a multipart upload. Falls back to `parts` integrity where the server refuses, or does not name, a whole-object checksum.
+   * The signal stops further attempts; a request in flight is awaited all the same, because S3 may carry out a cancelled
+   * request, and an upload whose id is unknown cannot be aborted.
    */
   static async create(
     storage: S3Storage,
@@ -89,7 +88,7 @@ export class MultipartUpload {
     return new MultipartUpload(storage, { ...target, integrity }, UploadId);
   }
 
-  /** An upload that was begun earlier, here or elsewhere, with parts that S3 has. */
+  /** Adopts an upload that was begun earlier, in this process or another, with parts that S3 has. */
   static adopt(
     storage: S3Storage,
     target: MultipartTarget,
@@ -100,49 +99,49 @@ export class MultipartUpload {
     return upload;
   }
 
-  /** Sends one part; of equal numbers the last one counts. Stops when the signal aborts. */
+  /** Sends one part; it replaces an earlier part of the same number. Stops when the signal aborts. */
   async uploadPart(partNumber: number, part: Part, signal: AbortSignal): Promise<void> {
-    const pieces = part.finish();
+    const chunks = part.finish();
     const crc = crc32ToBase64(part.crc32);
     const integrity =
-      this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(pieces) };
+      this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(chunks) };
     const { sizeBytes, crc32 } = part;
     const sending = { isTaken: false };
     const ETag = await withRetries(
-      () => this.#sendBytes(partNumber, { pieces, sizeBytes, sending }, integrity, signal),
-      { signal, operation: 'UploadPart', retryTimeoutMs: this.#storage.retryTimeoutMs },
+      () => this.#sendBytes(partNumber, { chunks, sizeBytes, sending }, integrity, signal),
+      { signal, operation: 'UploadPart', retryTimeoutMs: this.#storage.client.retryTimeoutMs },
     );
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
     if (sending.isTaken) part.free();
   }
 
-  /** Sends a part that says whose the upload is and never becomes bytes of the object. A single attempt. */
-  async uploadTagPart(mark: TagPart, signal: AbortSignal): Promise<void> {
-    const { bytes, partNumber } = mark;
+  /** Sends a tag part (`owner-parts.ts`) in a single attempt. */
+  async uploadTagPart(tagPart: TagPart, signal: AbortSignal): Promise<void> {
+    const { bytes, partNumber } = tagPart;
     const checksum =
       this.#target.integrity === 'whole'
         ? { ChecksumCRC32: crc32ToBase64(crc32(bytes)) }
         : { ContentMD5: md5Of([bytes]) };
-    const body = { pieces: [bytes], sizeBytes: bytes.byteLength };
+    const body = { chunks: [bytes], sizeBytes: bytes.byteLength };
     await this.#sendBytes(partNumber, body, checksum, signal);
   }
 
-  /** Replaces a part of an earlier attempt, so that it can never be taken for bytes behind those that come now. */
+  /** Replaces a part of an earlier attempt, so that it can never be mistaken for bytes after those that follow now. */
   async voidPart(partNumber: number, signal: AbortSignal): Promise<void> {
-    const mark = { partNumber, bytes: Buffer.alloc(1) };
-    await withRetries(() => this.uploadTagPart(mark, signal), {
+    const voided = { partNumber, bytes: Buffer.alloc(1) };
+    await withRetries(() => this.uploadTagPart(voided, signal), {
       signal,
       operation: 'UploadPart',
-      retryTimeoutMs: this.#storage.retryTimeoutMs,
+      retryTimeoutMs: this.#storage.client.retryTimeoutMs,
     });
   }
 
-  /** Whether S3 has the beginning, with a checksum for every part of it: enough for somebody else to go on. */
+  /** Whether S3 has the beginning, with a checksum for every part of it: enough for another session to resume. */
   get isResumable(): boolean {
     return this.#target.integrity === 'whole' && this.#parts.has(1);
   }
 
-  /** Makes a part of bytes that S3 has already. `changed` where the source is not what it was. */
+  /** Makes a part of bytes that S3 has already. @throws FilesystemError `changed` where the source has changed. */
   async copyPart(partNumber: number, range: CopiedRange, signal: AbortSignal): Promise<void> {
     const sizeBytes = range.lastByte - range.firstByte + 1;
     const { CopyPartResult } = await withRetries(
@@ -159,24 +158,27 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         ),
-      { signal, operation: 'UploadPartCopy', retryTimeoutMs: this.#storage.retryTimeoutMs },
+      { signal, operation: 'UploadPartCopy', retryTimeoutMs: this.#storage.client.retryTimeoutMs },
     );
     const ETag = CopyPartResult?.ETag;
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32: emptyCrc32 });
   }
 
-  /** Publishes the object out of all parts sent. What happens to an answer that is lost: see `publish`. */
-  async complete(condition: Condition, mark: string | undefined, signal: AbortSignal): Promise<void> {
+  /**
+   * Commits the object that consists of all parts sent (`commit.ts`).
+   * @param id of an upload that this session has begun; undefined for a resumed one.
+   */
+  async complete(condition: Condition, id: string | undefined, signal: AbortSignal): Promise<void> {
     const parts = [...this.#parts.values()].sort(
       (one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0),
     );
     const { bucket, key, integrity } = this.#target;
     const crc = parts.reduce((whole, part) => combineCrc32(whole, part.crc32, part.sizeBytes), emptyCrc32);
     const sizeBytes = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
-    const publication: Commit = {
+    const commit: Commit = {
       bucket,
       key,
-      identity: mark === undefined ? { sizeBytes, crc32: crc32ToBase64(crc) } : { mark },
+      identity: id === undefined ? { sizeBytes, crc32: crc32ToBase64(crc) } : { id },
       condition,
       operation: 'CompleteMultipartUpload',
       send: (conditions, signal) =>
@@ -190,7 +192,7 @@ export class MultipartUpload {
                 ChecksumCRC32,
               })),
             },
-            // S3 compares it with what it has put together (`x-amz-mp-object-size`).
+            // S3 compares it with the assembled object (`x-amz-mp-object-size`).
             MpuObjectSize: sizeBytes,
             ...(integrity === 'whole' && { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32ToBase64(crc) }),
             ...conditions,
@@ -198,19 +200,19 @@ export class MultipartUpload {
           { abortSignal: signal },
         ),
     };
-    await commitUpload(this.#storage, publication, signal);
+    await commitUpload(this.#storage, commit, signal);
   }
 
-  /** Gives it up. No part may be in flight. Never rejects: what cannot be aborted is reported with its upload id. */
+  /** Aborts the upload. No part may be in flight. Never rejects: an upload that cannot be aborted is reported with its id. */
   async abort(): Promise<void> {
     const { deadline } = this.#storage.client.settling;
-    for (let left = this.#hasCancelledPart ? abortsAfterCancelledPart : 1; left > 0; left--) {
+    for (let left = this.#hasCancelledPart ? maxAbortsAfterCancelledPart : 1; left > 0; left--) {
       if ((await this.#abortOnce()) === 'over') return;
       if (left > 1) await delay(abortIntervalMs, undefined, { signal: deadline }).catch(() => undefined);
     }
   }
 
-  /** Resolves to `over` where there is nothing more to do: no such upload, or a failure that was reported. */
+  /** Resolves to `over` where nothing is left to do: there is no such upload, or the failure was reported. */
   async #abortOnce(): Promise<'aborted' | 'over'> {
     const { client } = this.#storage;
     const { deadline } = client.settling;
@@ -220,18 +222,18 @@ export class MultipartUpload {
         // The transfer's own signal has aborted already.
         signal: deadline,
         operation: 'AbortMultipartUpload',
-        retryTimeoutMs: Math.min(abortRetryTimeoutMs, this.#storage.retryTimeoutMs ?? abortRetryTimeoutMs),
+        retryTimeoutMs: Math.min(abortRetryTimeoutMs, client.retryTimeoutMs),
       });
       return 'aborted';
     } catch (error) {
+      if (isNoSuchUpload(error)) return 'over';
       const cause = error instanceof FilesystemError ? error.cause : error;
-      if (isNoSuchUpload(cause)) return 'over';
       this.#storage.observe({
         event: 'storage-error',
         operation: 'AbortMultipartUpload',
         bucket: this.#target.bucket,
         key: this.#target.key,
-        errorName: cause instanceof Error ? cause.name : 'Unknown',
+        errorName: errorNameOf(cause),
         uploadId: this.uploadId,
       });
       return 'over';
@@ -250,7 +252,7 @@ export class MultipartUpload {
     try {
       return await uploadPart(this.#storage.client, request);
     } finally {
-      // Also where it arrived in spite of that: S3 may see an abort before the end of the part.
+      // Even if it arrived all the same: S3 may process the abort before the end of the part.
       if (signal.aborted) this.#hasCancelledPart = true;
     }
   }
@@ -274,13 +276,13 @@ async function createWithChecksum(
           new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
           { abortSignal: deadline },
         ),
-      { signal, operation: 'CreateMultipartUpload', retryTimeoutMs: storage.retryTimeoutMs },
+      { signal, operation: 'CreateMultipartUpload', retryTimeoutMs: storage.client.retryTimeoutMs },
     );
   try {
     if (integrity === 'parts') return await create({});
-    return await createAsFarAsKnown(create, checksum);
+    return await createWithOrWithout(create, checksum);
   } catch (error) {
-    // Cancelled with the process: S3 may have begun an upload that is left to the bucket's lifecycle rule.
+    // Cancelled by the end of the process: S3 may have begun an upload that only the bucket's lifecycle rule removes.
     if (deadline.aborted) {
       const errorName = 'Unconfirmed';
       storage.observe({ event: 'storage-error', operation: 'CreateMultipartUpload', bucket, key, errorName });
@@ -289,7 +291,7 @@ async function createWithChecksum(
   }
 }
 
-async function createAsFarAsKnown<Checksum extends object>(
+async function createWithOrWithout<Checksum extends object>(
   create: (extra: Checksum | object) => Promise<CreateMultipartUploadCommandOutput>,
   checksum: Checksum,
 ): Promise<CreateMultipartUploadCommandOutput> {
@@ -301,7 +303,7 @@ async function createAsFarAsKnown<Checksum extends object>(
   }
 }
 
-// Servers that do not know a header either ignore it or say 400 or 501, each with a name of its own.
+// Servers that do not support a header ignore it or respond with 400 or 501, each with its own error name.
 function isUnknownParameter(error: unknown): boolean {
   if (error instanceof FilesystemError) return false;
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;

@@ -1,39 +1,36 @@
 /**
- * How large the next part of an upload of unknown length has to be. Pure.
+ * The size of the next part of an upload of unknown length. Pure.
  *
- * S3 takes 10,000 parts of 5 MiB to 5 GiB (Amazon S3 User Guide, "Multipart upload limits"). Parts begin small, so that
- * many uploads fit into memory and little is sent again after a break, and grow as part numbers are used up. A part must
- * be held until S3 has confirmed it, so the transfer memory bounds its size, and with it the largest upload.
+ * S3 accepts 10,000 parts of 5 MiB to 5 GiB (Amazon S3 User Guide, "Multipart upload limits"). Parts start small, so that many
+ * uploads fit into memory and little is sent again after an upload broke, and grow as part numbers are used up. A part is held
+ * until S3 has confirmed it, so the transfer memory limits its size, and with it the largest upload.
  */
+import type { PartBytes } from '../s3-storage.ts';
 
 const mib = 1024 * 1024;
 const gib = 1024 * mib;
 
 export const maxParts = 10_000;
-/** Every part but the last has at least so many bytes. */
+/** The minimum of every part but the last. */
 export const minPartBytes = 5 * mib;
 export const maxPartBytes = 5 * gib;
 /** The largest object: 10,000 parts of 5 GiB, 48.8 TiB (Amazon S3 User Guide, "Multipart upload limits"). */
 export const maxObjectBytes = maxParts * maxPartBytes;
 
-/** The first parts of an upload whose length nobody knows. */
+/** The first parts of an upload of unknown length. */
 export const firstPartBytes = 8 * mib;
 
-/** After so many parts of one size the size doubles, as far as memory allows. */
+/** Parts of one size after which the size doubles, as far as memory allows. */
 export const partsBeforeDoubling = 50;
-
-/** The limits that scale with the files: those of Amazon S3, or smaller ones in models of long uploads. */
-export type PartBytes = {
-  /** Of every part but the last. */
-  readonly smallest: number;
-  /** Of the first parts of an upload whose length nobody knows. */
-  readonly first: number;
-};
 
 const amazonPartBytes: PartBytes = { smallest: minPartBytes, first: firstPartBytes };
 
 /** The part sizes of a storage. */
-export function partBytesOf({ partBytes = amazonPartBytes }: { readonly partBytes?: PartBytes }): PartBytes {
+export function partBytesOf({
+  partBytes = amazonPartBytes,
+}: {
+  readonly partBytes?: PartBytes | undefined;
+}): PartBytes {
   return partBytes;
 }
 
@@ -42,12 +39,12 @@ export type PartSizeOptions = {
   readonly partNumber: number;
   /** Transfer memory of the process. */
   readonly budgetBytes: number;
-  /** Bytes still to come, where the client has announced them (ALLO). */
-  readonly announcedBytesLeft?: number;
-  readonly partBytes?: PartBytes;
+  /** Bytes not received yet, where the client has announced the length (ALLO). */
+  readonly announcedBytesLeft?: number | undefined;
+  readonly partBytes?: PartBytes | undefined;
 };
 
-/** Bytes after which the part is sent when memory is at hand: between 5 MiB and 5 GiB, a multiple of 1 MiB. */
+/** Bytes after which the part is sent when memory is available: between 5 MiB and 5 GiB, a multiple of 1 MiB. */
 export function partSizeBytes(options: PartSizeOptions): number {
   const { partNumber, budgetBytes, announcedBytesLeft = 0 } = options;
   const { first } = partBytesOf(options);
@@ -60,14 +57,14 @@ export function partSizeBytes(options: PartSizeOptions): number {
 }
 
 /**
- * Bytes with which a part may be sent early, when memory is short. A quarter of the full size, so that an upload under
- * pressure still reaches a quarter of what it could reach.
+ * Bytes with which a part may be sent early, when memory is short: a quarter of the full size, so that such an upload can still
+ * reach a quarter of its maximum length.
  */
 export function minPartBytesAt(options: PartSizeOptions): number {
   return clamp(Math.floor(partSizeBytes(options) / 4), options);
 }
 
-/** The longest upload of unannounced length that a budget can take, in bytes. */
+/** The longest upload of unannounced length that a budget allows, in bytes. */
 export function maxUploadBytes(budgetBytes: number): number {
   let bytes = 0;
   for (let partNumber = 1; partNumber <= maxParts; partNumber++)
@@ -83,4 +80,15 @@ function boundByMemory(partNumber: number, budgetBytes: number): number {
 
 function clamp(bytes: number, options: PartSizeOptions): number {
   return Math.min(Math.max(bytes, partBytesOf(options).smallest), maxPartBytes);
+}
+
+/** The first and the last byte of a range, inclusive as in HTTP. */
+export type ByteRange = { readonly firstByte: number; readonly lastByte: number };
+
+/** Divides bytes that S3 copies into at most `count` ranges of equal length; the last one may be shorter by up to `count` bytes. */
+export function* splitEvenly(sizeBytes: number, count: number): Generator<ByteRange> {
+  const rangeBytes = Math.ceil(sizeBytes / count);
+  for (let firstByte = 0; firstByte < sizeBytes; firstByte += rangeBytes) {
+    yield { firstByte, lastByte: Math.min(firstByte + rangeBytes, sizeBytes) - 1 };
+  }
 }

@@ -1,39 +1,50 @@
 /**
- * Sends the parts of one upload: begins the multipart upload with the first of them, numbers them, and keeps a bounded
- * number in flight. Nothing is in flight after `settled`.
+ * The parts of one upload in S3: begins or adopts the multipart upload, numbers the parts, keeps a bounded number of them in
+ * flight, and in the end completes the upload, leaves it to be resumed, or aborts it. The first failure ends it all.
  */
+import { addAbortListener } from 'node:events';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import type { CopiedRange, MultipartUpload } from './multipart-upload.ts';
-import type { Part } from './part.ts';
+import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
-import { gatewayTagPart, maxDataParts, type TagPart } from './owner-parts.ts';
+import type { UploadClaim } from '../active-uploads.ts';
+import type { S3Storage } from '../s3-storage.ts';
+import { type CopiedRange, MultipartUpload, type MultipartTarget } from './multipart-upload.ts';
+import { gatewayTagPart, maxDataParts, ownerTagPart, resumableTagPart, type TagPart } from './owner-parts.ts';
+import type { Part } from './part.ts';
+import type { ResumableUpload } from './resumable-upload.ts';
+import { removeIfSuperseded } from './superseded-uploads.ts';
 
-/** Enough for some 300 MB/s at S3's 85 to 90 MB/s a request (Amazon S3, "Performance design patterns"). */
+/** Enough for some 300 MB/s at S3's 85 to 90 MB/s per request (Amazon S3, "Performance design patterns"). */
 export const maxPartsInFlight = 4;
 
+/** How long parts in flight may still arrive after the client has disconnected, so that it need not send them again. */
+const arrivalMs = 10_000;
+/** How long a client waits at most until S3 knows that its upload can be resumed. */
+const leaveMs = 3_000;
+
 export type PartUploaderOptions = {
-  /**
-   * Begins the multipart upload, or hands out one that was begun before. Called once, for the first part. The signal stops
-   * further attempts; a request under way must be waited for, as S3 may carry it out.
-   */
-  open(signal: AbortSignal): Promise<MultipartUpload>;
-  readonly firstPartNumber: number;
-  /** Says whose upload it is, beside the gateway's own mark; asked when the multipart upload has been begun. */
-  ownerMark(): TagPart | undefined;
-  /** Called for every part that failed, before its memory is given back. */
-  onFailure(error: unknown): void;
+  readonly target: MultipartTarget;
+  /** An upload that broke earlier, to be resumed; a new one is begun where absent. */
+  readonly resumable: ResumableUpload | undefined;
+  /** Who may resume the upload if it breaks; undefined where it must not be resumed. */
+  readonly resumeBy: { readonly owner: string; readonly claim: UploadClaim | undefined } | undefined;
 };
 
 export class PartUploader {
+  readonly #storage: S3Storage;
   readonly #options: PartUploaderOptions;
   readonly #inFlight = new Set<Promise<void>>();
+  /** Aborted by the first failure, which is its reason. */
+  readonly #failure = new AbortController();
+  /** Ends the requests: with the first failure, or later where parts in flight are worth waiting for. */
   readonly #requests = new AbortController();
   #multipart: Promise<MultipartUpload> | undefined;
   #nextPartNumber: number;
 
-  constructor(options: PartUploaderOptions) {
+  constructor(storage: S3Storage, options: PartUploaderOptions) {
+    this.#storage = storage;
     this.#options = options;
-    this.#nextPartNumber = options.firstPartNumber;
+    this.#nextPartNumber = (options.resumable?.parts.length ?? 0) + 1;
   }
 
   /** The number of the next part; stays at the last one. */
@@ -41,16 +52,35 @@ export class PartUploader {
     return Math.min(this.#nextPartNumber, maxDataParts);
   }
 
-  /** Undefined as long as no part was sent. Not cancelled with the parts: it is what the upload is aborted by. */
-  get multipart(): Promise<MultipartUpload> | undefined {
-    return this.#multipart;
+  /** Whether a multipart upload was begun. */
+  get isOpen(): boolean {
+    return this.#multipart !== undefined;
   }
 
   get isFull(): boolean {
     return this.#inFlight.size >= maxPartsInFlight;
   }
 
-  /** `release` is called when the part has arrived, or has failed. */
+  /** Aborts with the upload's first failure as its reason. */
+  get signal(): AbortSignal {
+    return this.#failure.signal;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure.signal.aborted;
+  }
+
+  throwIfFailed(): void {
+    this.#failure.signal.throwIfAborted();
+  }
+
+  /** Fails the upload; only the first failure counts. */
+  fail(error: unknown): void {
+    this.#failure.abort(error);
+    if (!this.#isWorthKeeping) this.#cancelRequests();
+  }
+
+  /** `release` is called when S3 has confirmed the part, or the part has failed. */
   send(part: Part, release: () => void): void {
     const partNumber = this.#nextPartNumber++;
     this.#start((multipart, signal) => multipart.uploadPart(partNumber, part, signal), partNumber, release);
@@ -61,34 +91,94 @@ export class PartUploader {
     this.#start((multipart, signal) => multipart.copyPart(partNumber, range, signal), partNumber);
   }
 
-  /** Begins the multipart upload if no part has yet. */
+  /** Begins or adopts the multipart upload, once. */
   open(): Promise<MultipartUpload> {
     if (this.#multipart) return this.#multipart;
-    this.#multipart = this.#options.open(this.#requests.signal);
-    for (const markOf of [() => gatewayTagPart, () => this.#options.ownerMark()]) {
-      // An upload without its mark is as good; only what it leaves behind after a crash is not found.
-      this.#track(this.#opened().then((multipart) => this.#sendMark(multipart, markOf())));
-    }
+    this.#multipart = this.#beginOrAdopt();
+    // Without a tag part the upload is as good; it is only not found if a crash abandons it.
+    this.#track(this.#sendTagPart(() => gatewayTagPart));
+    this.#track(this.#sendTagPart(() => this.#ownerTagPart));
     return this.#multipart;
   }
 
-  /** Resolves when one more may start. Never rejects. */
+  /** Resolves when another part may start. Never rejects. */
   async room(): Promise<void> {
     while (this.isFull) await Promise.race(this.#inFlight);
   }
 
-  /** Ends every request under way. */
-  cancel(reason: unknown): void {
-    this.#requests.abort(reason);
-  }
-
-  /** Resolves when nothing is in flight. Never rejects. */
+  /** Resolves when no request is in flight. Never rejects. */
   async settled(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
 
-  async #sendMark(multipart: MultipartUpload, mark: TagPart | undefined): Promise<void> {
-    if (mark) await multipart.uploadTagPart(mark, this.#requests.signal);
+  /** After a failure: waits for parts in flight that are worth keeping, for a limited time. Never rejects. */
+  async settledAfterFailure(): Promise<void> {
+    const timer = setTimeout(() => this.#cancelRequests(), arrivalMs);
+    const listener = addAbortListener(this.#storage.client.settling.deadline, () => this.#cancelRequests());
+    await this.settled();
+    listener[Symbol.dispose]();
+    clearTimeout(timer);
+  }
+
+  /** After a failure, with no request in flight: leaves the upload to be resumed, or aborts it. Never rejects. */
+  async leaveOrAbort(): Promise<void> {
+    const multipart = await this.#multipart?.catch(() => undefined);
+    if (!multipart) return;
+    if (this.#isWorthKeeping && multipart.isResumable) await this.#leave(multipart);
+    else await multipart.abort();
+  }
+
+  async #beginOrAdopt(): Promise<MultipartUpload> {
+    const { target, resumable } = this.#options;
+    const { signal } = this.#requests;
+    if (!resumable) return await MultipartUpload.create(this.#storage, target, signal);
+    const multipart = MultipartUpload.adopt(this.#storage, target, resumable);
+    // Before the first new part: a mixture of old and new parts could be assembled into a file that never existed.
+    const stale = [...resumable.staleParts, resumableTagPart.partNumber];
+    await forEachConcurrent(stale, maxPartsInFlight, (number) => multipart.voidPart(number, signal), signal);
+    return multipart;
+  }
+
+  /**
+   * Leaves the upload to be resumed, unless another task has begun a newer one. Each side writes its tag part first and then
+   * looks, so that of two that coincide at least one sees the other's. If the tag part fails, the upload can be
+   * resumed all the same; only its removal is left to the sweep.
+   */
+  async #leave(multipart: MultipartUpload): Promise<void> {
+    const signal = AbortSignal.timeout(leaveMs);
+    const { bucket, key } = this.#options.target;
+    await multipart.uploadTagPart(resumableTagPart, signal).catch(() => undefined);
+    await removeIfSuperseded(this.#storage, bucket, { key, uploadId: multipart.uploadId }, signal);
+  }
+
+  get #mayBeResumed(): boolean {
+    const { resumeBy } = this.#options;
+    return resumeBy !== undefined && resumeBy.claim?.isSuperseded !== true;
+  }
+
+  /** Whether the client could resume after this failure: not where S3 has refused the upload. */
+  get #isWorthKeeping(): boolean {
+    const failure: unknown = this.#failure.signal.reason;
+    const isRefused =
+      failure instanceof FilesystemError && failure.kind !== 'unavailable' && failure.kind !== 'unconfirmed';
+    return this.#mayBeResumed && this.isOpen && !isRefused;
+  }
+
+  get #ownerTagPart(): TagPart | undefined {
+    const { resumeBy, target } = this.#options;
+    return resumeBy && this.#mayBeResumed
+      ? ownerTagPart(resumeBy.owner, target.bucket, target.key)
+      : undefined;
+  }
+
+  async #sendTagPart(choose: () => TagPart | undefined): Promise<void> {
+    const multipart = await this.#opened();
+    const tagPart = choose();
+    if (tagPart) await multipart.uploadTagPart(tagPart, this.#requests.signal);
+  }
+
+  #cancelRequests(): void {
+    this.#requests.abort(this.#failure.signal.reason);
   }
 
   #start(
@@ -103,7 +193,7 @@ export class PartUploader {
         }
         await send(await this.#opened(), this.#requests.signal);
       } catch (error) {
-        this.#options.onFailure(error);
+        this.fail(error);
       } finally {
         release();
       }
@@ -111,7 +201,7 @@ export class PartUploader {
     this.#track(sending());
   }
 
-  // `open` goes on after a cancellation, because the id that it brings is needed to abort the upload.
+  // `open` continues after a cancellation, because the upload id that it brings is needed for the abort.
   #opened(): Promise<MultipartUpload> {
     return untilAborted(this.open(), this.#requests.signal);
   }

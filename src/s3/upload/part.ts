@@ -1,13 +1,13 @@
 /**
- * The bytes of one part while they are collected: a list of what the socket delivered, never joined, with their CRC.
- * Only crumbs are copied: bytes that would pin a much larger buffer, or that are so few that each costs more than it holds.
+ * The bytes of one part while they are collected: a list of the chunks that the socket delivered, never joined, with their CRC.
+ * Only small chunks are copied: those that would pin a much larger buffer, or whose object costs more memory than their bytes.
  */
 import { crc32 } from 'node:zlib';
 import { emptyCrc32 } from '../../util/crc32.ts';
 
 const smallChunkBytes = 8 * 1024;
 const slabBytes = 64 * 1024;
-/** Most a part grows by at once, so that memory is granted in small steps. */
+/** The maximum of one `append`, so that memory is granted in small steps. */
 export const maxChunkBytes = slabBytes;
 
 export class Part {
@@ -25,13 +25,13 @@ export class Part {
     return this.#crc32;
   }
 
-  /** Memory that `append` of these bytes will take: what they pin if they are kept, a new slab if they are copied. */
+  /** Memory in bytes that `append` will need: what the chunk pins if it is kept, a new slab if it is copied. */
   memoryFor(bytes: Uint8Array): number {
     if (isWorthKeeping(bytes)) return bytes.byteLength;
     return this.#fitsSlab(bytes) ? 0 : slabSizeFor(bytes, this.#sizeBytes);
   }
 
-  /** Takes the bytes over; nobody else may change them. At most `largestPieceBytes`. */
+  /** Takes ownership of the bytes, at most `maxChunkBytes`: they must not change afterwards. */
   append(bytes: Uint8Array): void {
     this.#crc32 = crc32(bytes, this.#crc32);
     this.#sizeBytes += bytes.byteLength;
@@ -49,15 +49,15 @@ export class Part {
     this.#slabUsedBytes += bytes.byteLength;
   }
 
-  /** The pieces, complete; nothing is appended any more. */
+  /** The chunks. Nothing may be appended afterwards. */
   finish(): readonly Uint8Array[] {
     this.#closeSlab();
     return this.chunks;
   }
 
   /**
-   * Frees the bytes at once. Left to the garbage collector they would pile up beside the budget: to V8 a buffer of 64 KiB is
-   * an object of a hundred bytes. Only for pieces whose buffer is theirs alone and that no write may still read from.
+   * Frees the bytes immediately. Left to the garbage collector they would accumulate beside the budget: to V8 a buffer of 64 KiB
+   * is an object of a hundred bytes. Only chunks that own their whole buffer are freed, and no write may still read from them.
    */
   free(): void {
     for (const { buffer, byteLength } of this.chunks) {
@@ -78,7 +78,7 @@ export class Part {
   }
 }
 
-/** The same bytes in pieces no larger than memory is granted at once. */
+/** The same bytes in chunks of at most `maxChunkBytes`. */
 export function* inChunks(bytes: Uint8Array): Generator<Uint8Array> {
   if (bytes.byteLength <= maxChunkBytes) {
     if (bytes.byteLength > 0) yield bytes;
@@ -89,13 +89,13 @@ export function* inChunks(bytes: Uint8Array): Generator<Uint8Array> {
   }
 }
 
-// A piece of a large buffer is charged for itself, as its neighbours are charged for themselves.
+// A full-size chunk of a large buffer is charged for itself only, as its neighbours are charged for themselves.
 function isWorthKeeping(bytes: Uint8Array): boolean {
   if (bytes.byteLength < smallChunkBytes) return false;
   return bytes.byteLength >= bytes.buffer.byteLength * 0.875 || bytes.byteLength === maxChunkBytes;
 }
 
-// A small file must not cost a large slab.
+// A small file must not need a large slab.
 function slabSizeFor(bytes: Uint8Array, sizeSoFarBytes: number): number {
   return sizeSoFarBytes === 0 && bytes.byteLength <= slabBytes / 4 ? slabBytes / 4 : slabBytes;
 }

@@ -1,6 +1,6 @@
 /**
- * What a session was told of its user's interrupted uploads. Only an offset that it was told, or that can mean nothing else,
- * lands in one: an APPE to a published file never does by chance. One of these belongs to one session.
+ * The resumable uploads that a session has advertised to its client. An upload is resumed only at an offset that was advertised, or
+ * that can mean nothing else: an APPE to an existing file never resumes one by accident. Per session.
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import {
@@ -10,106 +10,111 @@ import {
   type ResumableUpload,
   type ResumePolicy,
 } from './resumable-upload.ts';
-import { liveUploadsOf } from '../active-uploads.ts';
-import { findObjectAtOnce } from '../client/object-lookup.ts';
-import { storageErrorEvent } from '../client/errors.ts';
+import type { UploadClaim } from '../active-uploads.ts';
+import { findObject } from '../client/operations.ts';
+import { BoundedMap } from '../../util/bounded-map.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { supersedeUploads } from './superseded-uploads.ts';
-import type { S3UploadOptions } from './upload.ts';
 import type { UploadOptions } from '../../filesystem/filesystem.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
 type ObjectName = { readonly bucket: string; readonly key: string };
 
-/** Options of the upload to be opened; the claim is released when that is over, or was not opened. */
-export type UploadRestart = Pick<S3UploadOptions, 'resumePolicy' | 'resumable' | 'claim'>;
+/** What an upload needs to know for resuming; to be spread into its options. */
+export type ResumeDecision = {
+  readonly resumePolicy: ResumePolicy;
+  readonly resumable?: ResumableUpload | undefined;
+  /** Must be released when the upload is over, or was not opened. */
+  readonly claim?: UploadClaim | undefined;
+};
 
 const maxOffers = 1000;
 
 export class ResumeOffers {
   readonly #storage: S3Storage;
-  readonly #resumption: ResumePolicy;
-  readonly #told = new Map<string, ResumableUpload>();
+  readonly #resumePolicy: ResumePolicy;
+  readonly #advertised = new BoundedMap<string, ResumableUpload>(maxOffers);
 
-  constructor(storage: S3Storage, resumption: ResumePolicy) {
+  constructor(storage: S3Storage, resumePolicy: ResumePolicy) {
     this.#storage = storage;
-    this.#resumption = resumption;
+    this.#resumePolicy = resumePolicy;
   }
 
-  /** Looks for an interrupted upload and remembers that the session was told of it. Undefined where S3 cannot tell. */
+  /** Looks for a resumable upload, remembers it as advertised, and resolves to its length in bytes. Undefined where there is none. */
   async advertise(object: ObjectName, signal: AbortSignal): Promise<number | undefined> {
-    this.#told.delete(object.key);
+    this.#advertised.delete(object.key);
     const newest = await this.#find(object, signal);
     const found = newest && withoutLastPart(newest);
     if (!found || (await this.#isOutOfDate(object, found, signal))) return undefined;
-    const [oldest] = this.#told.keys();
-    if (this.#told.size >= maxOffers && oldest !== undefined) this.#told.delete(oldest);
-    this.#told.set(object.key, found);
+    this.#advertised.set(object.key, found);
     return found.sizeBytes;
   }
 
   /**
-   * What an upload has to know: who may continue it, and which interrupted one it continues. One that continues nothing
-   * begins a new version: when this resolves, no older upload of the name can be resumed, in any task.
-   * @throws FilesystemError `invalid-offset` where what the session was told of is not to be continued any more.
+   * Decides who may resume the new upload, and which upload it resumes itself. One that resumes nothing begins a new version: when
+   * this resolves, no older upload of the key can be resumed, in any task.
+   * @throws FilesystemError `invalid-offset` where the advertised upload cannot be resumed any more.
    */
-  async forUpload(object: ObjectName, { offset, ifExists, signal }: UploadOptions): Promise<UploadRestart> {
-    const told = this.#told.get(object.key);
-    this.#told.delete(object.key);
-    const resumePolicy = this.#resumption;
+  async forUpload(object: ObjectName, { offset, ifExists, signal }: UploadOptions): Promise<ResumeDecision> {
+    const advertised = this.#advertised.get(object.key);
+    this.#advertised.delete(object.key);
+    const resumePolicy = this.#resumePolicy;
     if (ifExists === 'refuse' || offset === 0) return await this.#beginVersion(object, signal);
-    if (told && (offset === 'end' || offset === told.sizeBytes)) {
-      return this.#continue(object, await this.#confirmed(object, told, signal));
+    if (advertised && (offset === 'end' || offset === advertised.sizeBytes)) {
+      return this.#resume(object, await this.#confirmed(object, advertised, signal));
     }
-    if (await this.#publishedAt(object, signal)) return { resumePolicy };
+    if (await this.#modifiedAt(object, signal)) return { resumePolicy };
     if (offset === 'end') return await this.#beginVersion(object, signal);
-    // Nothing is published, so the offset can only mean an upload that broke.
+    // There is no object, so the offset can only mean an upload that broke.
     const found = await this.#find(object, signal);
-    const interrupted = found && truncateTo(found, offset);
-    return interrupted ? this.#continue(object, interrupted) : { resumePolicy };
+    const resumable = found && truncateTo(found, offset);
+    return resumable ? this.#resume(object, resumable) : { resumePolicy };
   }
 
   /**
-   * Ends the right to resume every upload of this name. Resolves to the number of those that could be resumed.
+   * Makes every upload of this key impossible to resume. Resolves to the number of those that could be resumed.
    * @throws FilesystemError where S3 does not confirm it.
    */
   async supersede({ bucket, key }: ObjectName, signal: AbortSignal): Promise<number> {
-    this.#told.delete(key);
+    this.#advertised.delete(key);
     return await supersedeUploads(this.#storage, { bucket, key, signal });
   }
 
-  /** The same for every name that begins with the prefix. */
+  /** The same for every key that begins with the prefix. */
   async supersedeBelow(bucket: string, prefix: string, signal: AbortSignal): Promise<void> {
     await supersedeUploads(this.#storage, { bucket, prefix, signal });
   }
 
-  async #beginVersion({ bucket, key }: ObjectName, signal: AbortSignal): Promise<UploadRestart> {
-    const live = liveUploadsOf(this.#storage);
-    // Claimed before S3 is asked, so that of two that begin at once the second one supersedes the first.
-    const claim = live.claim(bucket, key);
+  async #beginVersion({ bucket, key }: ObjectName, signal: AbortSignal): Promise<ResumeDecision> {
+    // Claimed before the request to S3, so that of two that begin at the same time the second supersedes the first.
+    const claim = this.#storage.activeUploads.claim(bucket, key);
     try {
       await supersedeUploads(this.#storage, { bucket, key, signal, except: claim });
-      return { resumePolicy: this.#resumption, claim };
+      return { resumePolicy: this.#resumePolicy, claim };
     } catch (error) {
       claim.release();
       throw error;
     }
   }
 
-  #continue({ bucket, key }: ObjectName, interrupted: ResumableUpload): UploadRestart {
-    const claim = liveUploadsOf(this.#storage).claim(bucket, key);
-    return { resumePolicy: this.#resumption, resumable: interrupted, claim };
+  #resume({ bucket, key }: ObjectName, resumable: ResumableUpload): ResumeDecision {
+    const claim = this.#storage.activeUploads.claim(bucket, key);
+    return { resumePolicy: this.#resumePolicy, resumable, claim };
   }
 
-  /** The upload that the session was told of, as it is now: it may have been superseded, or continued by another session. */
-  async #confirmed(object: ObjectName, told: ResumableUpload, signal: AbortSignal): Promise<ResumableUpload> {
+  /** The advertised upload in its current state: it may have been superseded, or resumed by another session. */
+  async #confirmed(
+    object: ObjectName,
+    advertised: ResumableUpload,
+    signal: AbortSignal,
+  ): Promise<ResumableUpload> {
     const found = await this.#find(object, signal);
-    const now = found && truncateTo(found, told.sizeBytes);
+    const now = found && truncateTo(found, advertised.sizeBytes);
     const isSame =
-      now?.uploadId === told.uploadId &&
-      now.parts.every(({ ETag }, index) => ETag === told.parts[index]?.ETag);
+      now?.uploadId === advertised.uploadId &&
+      now.parts.every(({ ETag }, index) => ETag === advertised.parts[index]?.ETag);
     if (!isSame) {
-      throw new FilesystemError('invalid-offset', 'the interrupted upload has been superseded or continued');
+      throw new FilesystemError('invalid-offset', 'the resumable upload has been superseded or resumed');
     }
     return now;
   }
@@ -119,35 +124,34 @@ export class ResumeOffers {
       return await findResumableUpload(this.#storage, {
         bucket,
         key,
-        resumption: this.#resumption,
+        resumePolicy: this.#resumePolicy,
         signal,
       });
     } catch (error) {
       signal.throwIfAborted();
-      // A server without these operations, or a role that may not use them: the client begins again.
-      const event = storageErrorEvent(error, 'ListMultipartUploads', bucket);
-      if (event) this.#storage.observe(event);
+      // A server without these operations, or a role without the permission: the client sends the whole file again.
+      this.#storage.reportError(error, 'ListMultipartUploads', { bucket });
       return undefined;
     }
   }
 
   /**
-   * Whether a file was published after the upload had begun: the client has sent it anew, and the length that counts is the
-   * file's. S3 tells both times in whole seconds; within one of them the published file is believed.
+   * Whether the object was written after the upload had begun: the client has sent the file again, and the object's length counts.
+   * S3 gives both times in whole seconds; within the same second the object counts.
    */
   async #isOutOfDate(
     object: ObjectName,
     { initiatedAt }: ResumableUpload,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const publishedAt = await this.#publishedAt(object, signal);
-    return publishedAt !== undefined && wholeSeconds(publishedAt) >= wholeSeconds(initiatedAt);
+    const modifiedAt = await this.#modifiedAt(object, signal);
+    return modifiedAt !== undefined && wholeSeconds(modifiedAt) >= wholeSeconds(initiatedAt);
   }
 
   /** Undefined where there is no object. */
-  async #publishedAt({ bucket, key }: ObjectName, signal: AbortSignal): Promise<Date | undefined> {
-    const published = await findObjectAtOnce(this.#storage, { bucket, key, signal });
-    return published && (published.LastModified ?? new Date());
+  async #modifiedAt({ bucket, key }: ObjectName, signal: AbortSignal): Promise<Date | undefined> {
+    const head = await findObject(this.#storage.client, { bucket, key, signal });
+    return head && (head.LastModified ?? new Date());
   }
 }
 

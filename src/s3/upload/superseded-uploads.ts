@@ -1,31 +1,31 @@
 /**
- * What a new version of a file, or its end, does to interrupted uploads of its name: none of them may be resumed any more.
- * S3 is the only state that tasks share, so this is written there before the client gets its answer: an interrupted upload
- * is aborted; one that another session is still writing gets a part under a number of its own that says so, and can be
- * published all the same. See docs/decisions/0008-resume-interrupted-uploads.md.
+ * Supersedes resumable uploads: after a new version of a file, or its deletion, no older upload of its key may be resumed. S3 is
+ * the only state that tasks share, so this is written there before the client gets its reply: a broken upload is aborted; one that
+ * another session is still writing gets a tag part that says so, and can be committed all the same.
+ * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
-import { AbortMultipartUploadCommand, type Part as ListedPart } from '@aws-sdk/client-s3';
+import type { Part as ListedPart } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
-import { liveUploadsOf, type UploadClaim } from '../active-uploads.ts';
+import type { UploadClaim } from '../active-uploads.ts';
 import { MultipartUpload } from './multipart-upload.ts';
-import { listUploads, listParts, type UnfinishedUpload } from './list-uploads.ts';
-import { isNoSuchUpload, withRetries } from '../client/retry.ts';
-import { storageErrorEvent } from '../client/errors.ts';
+import { abortUpload, listParts, listUploads, type UnfinishedUpload } from './list-uploads.ts';
+import { isNoSuchUpload } from '../client/errors.ts';
+import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import {
   gatewayTagPart,
-  hasMark,
+  hasTagPart,
   hasPart,
-  interruptedMark,
+  resumableTagPart,
   ownerPartNumber,
-  supersededMark,
+  supersededTagPart,
 } from './owner-parts.ts';
 
 type Names = {
   readonly bucket: string;
   /** The upload that supersedes the others. */
-  readonly except?: UploadClaim;
+  readonly except?: UploadClaim | undefined;
   readonly signal: AbortSignal;
 } & (
   | { readonly key: string }
@@ -33,20 +33,19 @@ type Names = {
   | { readonly prefix: string }
 );
 
-const requestsAtOnce = 8;
+const maxConcurrentRequests = 8;
 
 /**
- * Resolves when no upload of these names can be resumed, to the number of those that could be. One ListMultipartUploads
- * where there is none.
- * @throws FilesystemError `unavailable` where S3 does not answer; the signal's reason.
+ * Resolves when no upload of these keys can be resumed any more, to the number of those that could be. Costs one
+ * ListMultipartUploads where there is none.
+ * @throws FilesystemError `unavailable` where S3 does not respond; the signal's reason.
  */
 export async function supersedeUploads(storage: S3Storage, names: Names): Promise<number> {
   const { bucket, signal } = names;
-  const live = liveUploadsOf(storage);
-  if ('key' in names) live.supersede(bucket, names.key, names.except);
-  else live.supersedeBelow(bucket, names.prefix);
+  if ('key' in names) storage.activeUploads.supersede(bucket, names.key, names.except);
+  else storage.activeUploads.supersedeBelow(bucket, names.prefix);
   let resumable = 0;
-  await forEachConcurrent(await uploadsOf(storage, names), requestsAtOnce, async (upload) => {
+  await forEachConcurrent(await uploadsOf(storage, names), maxConcurrentRequests, async (upload) => {
     if (await supersede(storage, bucket, upload, signal)) resumable++;
   });
   return resumable;
@@ -57,7 +56,7 @@ async function uploadsOf(storage: S3Storage, names: Names): Promise<UnfinishedUp
   const list = async (): Promise<UnfinishedUpload[]> => {
     const uploads: UnfinishedUpload[] = [];
     const prefix = 'key' in names ? names.key : names.prefix;
-    for await (const upload of listUploads(storage, bucket, prefix, signal)) {
+    for await (const upload of listUploads(storage.client, bucket, prefix, signal)) {
       // Keys come in order, and the shortest that begins with the key is the key itself.
       if ('key' in names && upload.key !== names.key) break;
       uploads.push(upload);
@@ -69,15 +68,13 @@ async function uploadsOf(storage: S3Storage, names: Names): Promise<UnfinishedUp
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof FilesystemError && error.kind === 'unavailable') throw error;
-    // A server without this operation, or a role that may not use it: such uploads are never offered either.
-    const cause = error instanceof FilesystemError ? error.cause : error;
-    const event = storageErrorEvent(cause, 'ListMultipartUploads', bucket);
-    if (event) storage.observe(event);
+    // A server without this operation, or a role without the permission for it: then no upload can be resumed either.
+    storage.reportError(error, 'ListMultipartUploads', { bucket });
     return [];
   }
 }
 
-/** Whether it could be resumed until now. */
+/** Whether the upload could be resumed until now. */
 async function supersede(
   storage: S3Storage,
   bucket: string,
@@ -86,35 +83,35 @@ async function supersede(
 ): Promise<boolean> {
   try {
     const parts = await retried(storage, 'ListParts', signal, () =>
-      listParts(storage, bucket, upload, signal),
+      listParts(storage.client, bucket, upload, signal),
     );
-    if (!isGateways(parts) || hasMark(supersededMark, parts)) return false;
-    if (hasMark(interruptedMark, parts) && !liveUploadsOf(storage).isBeingWritten(upload.uploadId)) {
+    if (!isResumable(parts) || hasTagPart(supersededTagPart, parts)) return false;
+    if (hasTagPart(resumableTagPart, parts) && !storage.activeUploads.has(upload.uploadId)) {
       if (await isAborted(storage, bucket, upload, signal)) return true;
     }
     const target = { bucket, key: upload.key, attributes: {}, integrity: 'whole' } as const;
     const multipart = MultipartUpload.adopt(storage, target, { uploadId: upload.uploadId, parts: [] });
-    await retried(storage, 'UploadPart', signal, () => multipart.uploadTagPart(supersededMark, signal));
-    // It may have broken meanwhile, in another task, which looked for the mark before it was there.
+    await retried(storage, 'UploadPart', signal, () => multipart.uploadTagPart(supersededTagPart, signal));
+    // It may have broken meanwhile, in another task, which looked for the tag part before it was written.
     void removeIfSuperseded(storage, bucket, upload);
     return true;
   } catch (error) {
     signal.throwIfAborted();
-    if (isNoSuchUpload(error instanceof FilesystemError ? error.cause : error)) return false;
+    if (isNoSuchUpload(error)) return false;
     throw error;
   }
 }
 
-/** Whether a session could resume it: an upload of this gateway with its owner's mark, and checksums of its parts. */
-function isGateways(parts: readonly ListedPart[]): boolean {
+/** Whether a session could resume it: an upload of this gateway with an owner, and checksums of all parts. */
+function isResumable(parts: readonly ListedPart[]): boolean {
   return (
-    hasMark(gatewayTagPart, parts) &&
+    hasTagPart(gatewayTagPart, parts) &&
     hasPart(ownerPartNumber, parts) &&
     parts.every(({ ChecksumCRC32 }) => ChecksumCRC32 !== undefined)
   );
 }
 
-/** Aborts an upload that has both broken and been superseded. Never rejects: what stays is left to the sweep. */
+/** Aborts an upload that has both broken and been superseded. Never rejects: what remains is left to the sweep. */
 export async function removeIfSuperseded(
   storage: S3Storage,
   bucket: string,
@@ -122,20 +119,20 @@ export async function removeIfSuperseded(
   signal: AbortSignal = AbortSignal.timeout(removalMs),
 ): Promise<void> {
   try {
-    const parts = await listParts(storage, bucket, upload, signal);
-    if (hasMark(supersededMark, parts) && hasMark(interruptedMark, parts)) {
-      await abort(storage, bucket, upload, signal);
+    const parts = await listParts(storage.client, bucket, upload, signal);
+    if (hasTagPart(supersededTagPart, parts) && hasTagPart(resumableTagPart, parts)) {
+      await abortUpload(storage.client, bucket, upload, signal);
     }
   } catch (error) {
     if (signal.aborted || isNoSuchUpload(error)) return;
-    const event = storageErrorEvent(error, 'AbortMultipartUpload', bucket);
-    if (event) storage.observe({ ...event, key: upload.key, uploadId: upload.uploadId });
+    const { key, uploadId } = upload;
+    storage.reportError(error, 'AbortMultipartUpload', { bucket, key, uploadId });
   }
 }
 
 const removalMs = 15_000;
 
-/** False where S3 refuses: a role may write parts without the right to abort. */
+/** False where S3 refuses: a role may be allowed to write parts but not to abort. */
 async function isAborted(
   storage: S3Storage,
   bucket: string,
@@ -143,33 +140,24 @@ async function isAborted(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    await retried(storage, 'AbortMultipartUpload', signal, () => abort(storage, bucket, upload, signal));
+    await retried(storage, 'AbortMultipartUpload', signal, () =>
+      abortUpload(storage.client, bucket, upload, signal),
+    );
     return true;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof FilesystemError) || error.kind === 'unavailable') throw error;
-    const event = storageErrorEvent(error.cause, 'AbortMultipartUpload', bucket);
-    if (event) storage.observe({ ...event, key: upload.key, uploadId: upload.uploadId });
+    const { key, uploadId } = upload;
+    storage.reportError(error, 'AbortMultipartUpload', { bucket, key, uploadId });
     return false;
   }
 }
 
-async function abort(
-  { client }: S3Storage,
-  bucket: string,
-  { key, uploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>,
-  signal: AbortSignal,
-): Promise<void> {
-  await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }), {
-    abortSignal: signal,
-  });
-}
-
 function retried<Result>(
-  { retryTimeoutMs: patienceMs }: S3Storage,
+  { client }: S3Storage,
   operation: string,
   signal: AbortSignal,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  return withRetries(run, { signal, operation, retryTimeoutMs: patienceMs });
+  return withRetries(run, { signal, operation, retryTimeoutMs: client.retryTimeoutMs });
 }

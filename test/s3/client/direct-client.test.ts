@@ -67,7 +67,7 @@ describe('The short way to S3', () => {
     const count = () => connections++;
     server.on('connection', count);
     handlers = [ok];
-    const body = { pieces: [Buffer.from('x')], sizeBytes: 1 };
+    const body = { chunks: [Buffer.from('x')], sizeBytes: 1 };
     await (await get()).bytes();
     const before = connections;
     for (const more of [{ method: 'HEAD' }, {}, { method: 'PUT', body }, { method: 'HEAD' }, {}] as const) {
@@ -126,7 +126,7 @@ describe('The short way to S3', () => {
         };
       handlers = [takeThen(handle), takeThen(ok)];
       const bytes = bytesOf(mib);
-      const body = { pieces: [bytes.subarray(0, 300_000), bytes.subarray(300_000)], sizeBytes: mib };
+      const body = { chunks: [bytes.subarray(0, 300_000), bytes.subarray(300_000)], sizeBytes: mib };
       await client.direct.send({ method: 'PUT', bucket: 'bucket', key: 'key', body });
       assert.equal(received.length, 2);
       assert.equal(digest(Buffer.concat(received[1] ?? [])), digest(bytes));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { FilesystemError, type FilesystemErrorKind } from '../../../src/filesystem/filesystem-error.ts';
-import { openS3Download, rangeBytes } from '../../../src/s3/download/download.ts';
+import { openS3Download } from '../../../src/s3/download/download.ts';
 import { interceptRequests } from '../../support/s3-requests.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import { bytesOf, digest, mib, putObject, readAll, storageOn, type TestStorage } from '../transfer.ts';
+import { rangeBytes } from '../../../src/s3/download/prefetcher.ts';
 
 describe('downloads from S3', () => {
   let s3: S3Server;

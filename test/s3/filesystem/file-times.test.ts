@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
-import { KeptTimes } from '../../../src/s3/filesystem/file-times.ts';
+import { FileTimeLookup } from '../../../src/s3/filesystem/file-times.ts';
+import { FileTimeCache } from '../../../src/s3/file-time-cache.ts';
 import type { ObjectHead } from '../../../src/s3/client/object-headers.ts';
 import type { ListedObject } from '../../../src/s3/client/list-objects.ts';
 
@@ -12,6 +13,10 @@ const kept = '1000000000';
 const keptDate = new Date(1_000_000_000_000);
 const signal = new AbortController().signal;
 const onRefused = (error: unknown): never => assert.fail(String(error));
+
+function fileTimes(lookUp: ConstructorParameters<typeof FileTimeLookup>[0]): FileTimeLookup {
+  return new FileTimeLookup(lookUp, new FileTimeCache());
+}
 
 function listed(key: string, changes: Partial<ListedObject> = {}): ListedObject {
   return { key, sizeBytes: 7, lastModified: written, etag: '"a"', ...changes };
@@ -34,11 +39,11 @@ async function lookupsOf(
   listings: readonly (readonly ListedObject[])[],
 ): Promise<number[]> {
   let asked = 0;
-  const times = new KeptTimes(() => Promise.resolve(heads[Math.min(asked++, heads.length - 1)]));
+  const times = fileTimes(() => Promise.resolve(heads[Math.min(asked++, heads.length - 1)]));
   const counts: number[] = [];
   for (const objects of listings) {
     const before = asked;
-    await times.of(objects, { bucket: 'b', signal, onRefused });
+    await times.timesOf(objects, { bucket: 'b', signal, onRefused });
     counts.push(asked - before);
   }
   return counts;
@@ -46,8 +51,8 @@ async function lookupsOf(
 
 describe('The times of a listing', () => {
   it('The times of a listing are taken from the metadata, and a deleted object has none', async () => {
-    const times = new KeptTimes(({ key }) => Promise.resolve(key === 'gone' ? undefined : headOf()));
-    const found = await times.of([listed('a'), listed('gone')], { bucket: 'b', signal, onRefused });
+    const times = fileTimes(({ key }) => Promise.resolve(key === 'gone' ? undefined : headOf()));
+    const found = await times.timesOf([listed('a'), listed('gone')], { bucket: 'b', signal, onRefused });
     assert.deepEqual([...found], [['a', { sizeBytes: 7, modifiedAt: keptDate }]]);
   });
 
@@ -80,19 +85,21 @@ describe('The times of a listing', () => {
 
   it('The times of a listing are looked up again after a time was set', async () => {
     let asked = 0;
-    const times = new KeptTimes(() =>
-      Promise.resolve(asked++ === 0 ? headOf() : headOf({ Metadata: { mtime: '5' } })),
+    const cache = new FileTimeCache();
+    const times = new FileTimeLookup(
+      () => Promise.resolve(asked++ === 0 ? headOf() : headOf({ Metadata: { mtime: '5' } })),
+      cache,
     );
-    await times.of([listed('a')], { bucket: 'b', signal, onRefused });
-    times.forget('b', 'a');
-    const found = await times.of([listed('a')], { bucket: 'b', signal, onRefused });
+    await times.timesOf([listed('a')], { bucket: 'b', signal, onRefused });
+    cache.delete('b', 'a');
+    const found = await times.timesOf([listed('a')], { bucket: 'b', signal, onRefused });
     assert.deepEqual(found.get('a')?.modifiedAt, new Date(5000));
   });
 
   it('The times of a listing are looked up 32 at a time per listing, and 128 for all listings together', async () => {
     let [underWay, most] = [0, 0];
     const release: (() => void)[] = [];
-    const times = new KeptTimes(async () => {
+    const times = fileTimes(async () => {
       most = Math.max(most, ++underWay);
       await new Promise<void>((resolve) => release.push(resolve));
       underWay--;
@@ -100,7 +107,7 @@ describe('The times of a listing', () => {
     });
     const list = async (bucket: string) => {
       const objects = Array.from({ length: 300 }, (_, index) => listed(`${index}`));
-      return (await times.of(objects, { bucket, signal, onRefused })).size;
+      return (await times.timesOf(objects, { bucket, signal, onRefused })).size;
     };
     const settle = async (...listings: readonly Promise<number>[]): Promise<number[]> => {
       const all = Promise.all(listings);
@@ -123,9 +130,9 @@ describe('The times of a listing', () => {
 
   it('The times of a listing are the upload times where S3 refuses the lookup, which is reported', async () => {
     const refusal = new FilesystemError('permission-denied', 'AccessDenied');
-    const times = new KeptTimes(() => Promise.reject(refusal));
+    const times = fileTimes(() => Promise.reject(refusal));
     const refused: unknown[] = [];
-    const found = await times.of([listed('a')], {
+    const found = await times.timesOf([listed('a')], {
       bucket: 'b',
       signal,
       onRefused: (error) => refused.push(error),
@@ -135,18 +142,21 @@ describe('The times of a listing', () => {
 
   it('A listing fails when S3 fails to look up its times', async () => {
     const failure = new FilesystemError('unavailable', 'SlowDown');
-    const times = new KeptTimes(() => Promise.reject(failure));
-    await assert.rejects(times.of([listed('a')], { bucket: 'b', signal, onRefused }), failure);
+    const times = fileTimes(() => Promise.reject(failure));
+    await assert.rejects(times.timesOf([listed('a')], { bucket: 'b', signal, onRefused }), failure);
   });
 
   it('The lookup of the times of a listing stops when the client disconnects', async () => {
     const controller = new AbortController();
     const reason = new Error('the client went away');
-    const times = new KeptTimes(({ signal: given }) => {
+    const times = fileTimes(({ signal: given }) => {
       queueMicrotask(() => controller.abort(reason));
       return new Promise((_, reject) => given.addEventListener('abort', () => reject(reason)));
     });
     const objects = Array.from({ length: 100 }, (_, index) => listed(`${index}`));
-    await assert.rejects(times.of(objects, { bucket: 'b', signal: controller.signal, onRefused }), reason);
+    await assert.rejects(
+      times.timesOf(objects, { bucket: 'b', signal: controller.signal, onRefused }),
+      reason,
+    );
   });
 });

@@ -47,7 +47,7 @@ describe('interrupted uploads', () => {
     findResumableUpload(storage, {
       bucket: s3.bucket,
       key,
-      resumption: { ...resumption, ...by },
+      resumePolicy: { ...resumption, ...by },
       signal: neverAborted,
     });
   const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);

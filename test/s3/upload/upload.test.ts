@@ -176,7 +176,10 @@ describe('uploads to S3', () => {
 
     it('An upload that must not replace anything is refused for an existing name, even of an empty object', async () => {
       await putObject(s3.client, s3.bucket, 'taken', new Uint8Array());
-      await rejectsWith('exists', () => open('taken', refuse));
+      const upload = await open('taken', refuse);
+      await upload.write(bytesOf(1));
+      await rejectsWith('exists', () => upload.commit());
+      assert.equal((await objectAt('taken'))?.byteLength, 0);
     });
 
     for (const sizeBytes of [10, 9 * mib]) {

@@ -157,7 +157,11 @@ describe('transfers while S3 fails', () => {
   }
 
   it('ends as unavailable when S3 is down for good, and the old object stays', async () => {
-    const impatient = storageOn(proxy.endpoint, { budgetBytes: 64 * mib, idleTimeoutMs, patienceMs: 1_500 });
+    const impatient = storageOn(proxy.endpoint, {
+      budgetBytes: 64 * mib,
+      idleTimeoutMs,
+      retryTimeoutMs: 1_500,
+    });
     await putObject(s3.client, s3.bucket, 'down', old);
     const upload = await openUpload(impatient, s3.bucket, 'down');
     // The first part goes out only after S3 has answered that the upload is begun.
@@ -257,7 +261,7 @@ describe('transfers while S3 fails', () => {
     const impatient = storageOn(proxy.endpoint, {
       budgetBytes: 32 * mib,
       idleTimeoutMs: 300,
-      patienceMs: 3_000,
+      retryTimeoutMs: 3_000,
     });
     for (let seed = firstSeed; seed < firstSeed + runs; seed++) await randomRun(impatient, seed);
     assert.equal(impatient.memory.heldBytes, 0);

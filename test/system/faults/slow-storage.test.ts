@@ -23,7 +23,11 @@ describe('transfers while S3 is silent', () => {
   before(async () => {
     s3 = await startS3Server();
     proxy = await startFaultProxy(s3.endpoint);
-    storage = storageOn(proxy.endpoint, { budgetBytes: 64 * mib, idleTimeoutMs: silenceMs, patienceMs: 0 });
+    storage = storageOn(proxy.endpoint, {
+      budgetBytes: 64 * mib,
+      idleTimeoutMs: silenceMs,
+      retryTimeoutMs: 0,
+    });
     const home = { bucket: s3.bucket, prefix: 'slow/' };
     gateway = await startTestGateway({
       users: [{ name: 'alice', password: 'secret', home }],

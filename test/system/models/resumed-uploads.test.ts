@@ -11,8 +11,7 @@ import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Upload } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
-import type { PartBytes } from '../../../src/s3/upload/part-size.ts';
-import type { S3Storage } from '../../../src/s3/s3-storage.ts';
+import { S3Storage, type PartBytes } from '../../../src/s3/s3-storage.ts';
 import { bytesOf, mib, neverAborted as signal, storageOn, type TestStorage } from '../../s3/transfer.ts';
 import { TransferMemory } from '../../../src/s3/transfer-memory.ts';
 import { Random } from '../../support/random.ts';
@@ -47,7 +46,8 @@ class Task {
   /** The storage object is what the sessions of a task share; connections to S3 may outlive it. */
   constructor(s3: S3Server, prefix: string, connections: S3Storage) {
     const memory = new TransferMemory(64 * mib);
-    this.storage = { client: connections.client, observe: connections.observe, memory, partBytes };
+    const { client, observe } = connections;
+    this.storage = new S3Storage({ client, observe, memory, partBytes });
     const resumption = { owner: 'alice', windowMs: 3_600_000 };
     this.sessions = [0, 1].map(
       () => new S3Filesystem(this.storage, { bucket: s3.bucket, prefix }, resumption),
