@@ -15,8 +15,8 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `${event.clientAddress}: refused (${event.reason})`;
     case 'users-loaded':
       return event.problems.length === 0 ? undefined : event.problems.join('\n');
-    case 'document-unusable':
-      return `${event.document}: ${event.reason}`;
+    case 'config-reload-failed':
+      return `${event.config}: ${event.reason}`;
     case 'storage-error':
       return `S3: ${event.operation} failed with ${event.errorName}`;
     case 'passive-ports-exhausted':
@@ -37,9 +37,9 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'drain-requested':
     case 'drain-cancelled':
     case 'session-while-draining':
-    case 'never-ready':
+    case 'readiness-timeout':
     case 'certificate-loaded':
-    case 'leftover-uploads-removed':
+    case 'abandoned-uploads-aborted':
       return undefined;
   }
 }

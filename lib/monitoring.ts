@@ -117,13 +117,13 @@ export class Monitoring extends Construct {
       minutes: 5,
       meaning: 'S3 has answered with errors for 5 minutes: throttling, permissions, or an outage.',
     });
-    const unusable = this.counted('DocumentsUnusable');
-    this.alarm('DocumentsUnusable', {
-      metric: unusable,
+    const reloadFailures = this.counted('ConfigReloadFailures');
+    this.alarm('ConfigReloadFailures', {
+      metric: reloadFailures,
       threshold: 1,
       comparison: atLeast,
       minutes: 1,
-      meaning: 'The users or the certificate could not be read again; the last good ones are in force.',
+      meaning: 'The users or the certificate could not be reloaded; the last valid version stays in use.',
     });
     const unexpected = this.counted('UnexpectedErrors');
     this.alarm('UnexpectedErrors', {
@@ -131,9 +131,9 @@ export class Monitoring extends Construct {
       threshold: 1,
       comparison: atLeast,
       minutes: 1,
-      meaning: 'The gateway met an error it has no name for: a defect. The log line holds the stack.',
+      meaning: 'The gateway met an unexpected error, a defect. The log line has the stack.',
     });
-    return [exhausted, storageErrors, unusable, unexpected];
+    return [exhausted, storageErrors, reloadFailures, unexpected];
   }
 
   private counted(metricName: string): Metric {

@@ -76,7 +76,7 @@ export async function startService(config: Config, log: Log): Promise<Service> {
 
 async function start(config: Config, log: Log, closers: Closers): Promise<Service> {
   let gateway: Gateway | undefined = undefined;
-  const memory = new TransferMemory(config.uploadMemoryBytes);
+  const memory = new TransferMemory(config.transferMemoryBytes);
   let certificates: CertificateHolder | undefined = undefined;
   const currentGauges = (): Gauges => gauges(gateway, memory, certificates);
   const metrics = createMetrics(currentGauges);
@@ -100,7 +100,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   const users = await openUserStore({
     source: config.users,
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
-    refreshMs: config.usersRefreshMs,
+    refreshMs: config.reloadIntervalMs,
     observe,
   });
   closers.push(() => users.close());
@@ -163,7 +163,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
 
   const { s3Bucket } = config;
-  if (config.leftoverUploadMs > 0 && s3Bucket !== undefined) {
+  if (config.abandonedUploadMs > 0 && s3Bucket !== undefined) {
     const sweep = new AbortController();
     const swept = sweepAtStart(storage, s3Bucket, config, sweep.signal);
     closers.push(async () => {
@@ -274,10 +274,10 @@ async function sweepAtStart(
       bucket,
       prefix,
       // What may still be continued is not left over.
-      silentForMs: Math.max(config.leftoverUploadMs, config.resumeWindowMs),
+      silentForMs: Math.max(config.abandonedUploadMs, config.resumeWindowMs),
       signal,
     });
-    storage.observe({ event: 'leftover-uploads-removed', bucket, prefix, uploads });
+    storage.observe({ event: 'abandoned-uploads-aborted', bucket, prefix, uploads });
   } catch (error) {
     if (signal.aborted) return;
     const cause = error instanceof FilesystemError ? error.cause : error;
@@ -287,7 +287,7 @@ async function sweepAtStart(
 }
 
 async function openCertificates(
-  { tlsCertificate, usersRefreshMs }: Config,
+  { tlsCertificate, reloadIntervalMs }: Config,
   observe: Observe,
 ): Promise<(CertificateHolder & { close(): void }) | undefined> {
   switch (tlsCertificate?.kind) {
@@ -296,7 +296,7 @@ async function openCertificates(
     case 'file':
       return await CertificateFromFiles.open(tlsCertificate, observe);
     case 'secretsmanager':
-      return await openCertificateSecret(tlsCertificate.arn, { refreshMs: usersRefreshMs, observe });
+      return await openCertificateSecret(tlsCertificate.arn, { refreshMs: reloadIntervalMs, observe });
   }
 }
 

@@ -31,7 +31,7 @@ await startGateway(
     maxSessionsPerUser: 20_000,
     maxLoginAttempts: 3,
     maxLoginFailures: 20,
-    loginRefusalMs: 300_000,
+    loginLockoutMs: 300_000,
   },
   {
     authenticate: ({ username, password }) =>

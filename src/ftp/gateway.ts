@@ -45,7 +45,7 @@ export type GatewayOptions = {
   readonly maxSessionsPerUser: number;
   readonly maxLoginAttempts: number;
   readonly maxLoginFailures: number;
-  readonly loginRefusalMs: number;
+  readonly loginLockoutMs: number;
 };
 
 export type GatewayServices = {

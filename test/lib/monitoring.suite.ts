@@ -51,7 +51,7 @@ describe('the alarms', () => {
     const { namespace, names } = embeddedMetrics();
     const own = alarms.filter(([, { Namespace }]) => !Namespace.startsWith('AWS/'));
     assert.deepEqual(own.map(([, { MetricName }]) => MetricName).sort(), [
-      'DocumentsUnusable',
+      'ConfigReloadFailures',
       'PassivePortsExhausted',
       'StorageErrors',
       'UnexpectedErrors',

@@ -65,7 +65,7 @@ const defaults: Omit<GatewayOptions, 'implicitTlsPort'> = {
   maxSessionsPerUser: 20_000,
   maxLoginAttempts: 3,
   maxLoginFailures: 20,
-  loginRefusalMs: 300_000,
+  loginLockoutMs: 300_000,
 };
 
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
