@@ -25,7 +25,7 @@ let usersPath: string;
 before(async () => {
   s3 = await startS3Server();
   s3Later = await startAgeingProxy(s3.endpoint, 2);
-  folder = await mkdtemp(join(tmpdir(), 'leftover-uploads-'));
+  folder = await mkdtemp(join(tmpdir(), 'abandoned-uploads-'));
   usersPath = join(folder, 'users.json');
   const password = await PasswordHash.create('secret');
   const users = [
@@ -160,7 +160,7 @@ describe('the uploads that a gateway leaves', () => {
       );
     }
     assert.equal((await gateway.stop()).code, 0);
-    if (removed === undefined) assert.doesNotMatch(gateway.lines.join(), /leftover-uploads/);
+    if (removed === undefined) assert.doesNotMatch(gateway.lines.join(), /abandoned-uploads/);
   }
 
   async function beginStrangersUpload(key: string): Promise<void> {
