@@ -2,11 +2,7 @@
  * Every environment variable of the gateway: name, default, meaning, and how its text is read. The type of the
  * configuration, `--help` and the tables of the documentation are all made from this list.
  */
-import { backslashMeanings } from '../ftp/commands/arguments.ts';
-import { textEncodings } from '../ftp/commands/text-encoding.ts';
 import { parseAdvertisedAddress } from '../net/advertised-address.ts';
-import { dataResumptions } from '../ftp/data/data-tls.ts';
-import { fileTimes } from '../filesystem/filesystem.ts';
 import {
   certificateSource,
   hours,
@@ -130,19 +126,19 @@ export const variables = {
   tlsDataResumption: defaulted(
     'TLS_DATA_RESUMPTION',
     'optional',
-    oneOf(dataResumptions),
+    oneOf(['off', 'optional', 'required']),
     "Whether data connections can (`optional`), must (`required`) or cannot (`off`) resume the control connection's TLS session.",
   ),
   filenameEncoding: defaulted(
     'FILENAME_ENCODING',
     'utf-8',
-    oneOf(textEncodings),
+    oneOf(['utf-8', 'windows-1252']),
     'Encoding of names in sessions until OPTS UTF8 changes it: `utf-8`, or `windows-1252` (Latin-1) for clients without UTF-8.',
   ),
   pathnameBackslash: defaulted(
     'PATHNAME_BACKSLASH',
     'literal',
-    oneOf(backslashMeanings),
+    oneOf(['literal', 'separator']),
     'Meaning of a backslash in a pathname: part of the name (`literal`), or the same as `/` (`separator`), for devices that send Windows pathnames.',
   ),
   activeMode: defaulted(
@@ -237,7 +233,7 @@ export const variables = {
   fileTimes: defaulted(
     'FILE_TIMES',
     'upload',
-    oneOf(fileTimes),
+    oneOf(['upload', 'client']),
     'Modification times: `upload` (the time of the upload, which clients cannot set), or `client` (the time that clients set with MFMT, at the cost of one HeadObject for each file of a listing).',
   ),
   abandonedUploadMs: defaulted(
