@@ -1,6 +1,6 @@
 /**
  * The architecture, enforced: which folder may import which. A type import counts like any other.
- * CONTRIBUTING.md shows the same table; test/architecture.test.ts compares the two.
+ * `npm run docs` writes the table into CONTRIBUTING.md; test/architecture.test.ts compares the two.
  */
 
 /** Bottom to top. Each folder may import its own files and what its row names, nothing else of this repository. */

@@ -1,7 +1,7 @@
-/** What happens in a gateway that somebody tries out, in words: the log lines of a real one are JSON. */
+/** Log lines of `npm start` for people; the gateway itself logs JSON. */
 import type { GatewayEvent } from '../src/observability/event.ts';
 
-/** One line for a person, or undefined for what they need not know. */
+/** One line of text, or undefined for events that are of no interest in a trial. */
 export function narrate(event: GatewayEvent): string | undefined {
   switch (event.event) {
     case 'login':
@@ -15,16 +15,18 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `${event.clientAddress}: refused (${event.reason})`;
     case 'users-loaded':
       return event.problems.length === 0 ? undefined : event.problems.join('\n');
-    case 'document-unusable':
-      return `${event.document}: ${event.reason}`;
+    case 'config-reload-failed':
+      return `${event.config}: ${event.reason}`;
     case 'storage-error':
       return `S3: ${event.operation} failed with ${event.errorName}`;
     case 'passive-ports-exhausted':
-      return `${event.clientAddress}: got no passive port in time`;
+      return `${event.clientAddress}: no passive port became free in time`;
     case 'unlisted-object':
       return `S3: ${event.key} is left out of listings: ${event.reason}`;
     case 'drain-started':
-      return event.sessions === 0 ? 'Stopping.' : `Stopping when transfers are done; once more ends them.`;
+      return event.sessions === 0
+        ? 'Stopping.'
+        : 'Stopping when the transfers are done; press Ctrl-C again to abort them.';
     case 'unexpected-error':
       return `Unexpected error: ${event.error instanceof Error ? (event.error.stack ?? '') : String(event.error)}`;
     case 'descriptors-insufficient':
@@ -37,9 +39,9 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'drain-requested':
     case 'drain-cancelled':
     case 'session-while-draining':
-    case 'never-ready':
+    case 'readiness-timeout':
     case 'certificate-loaded':
-    case 'leftover-uploads-removed':
+    case 'abandoned-uploads-aborted':
       return undefined;
   }
 }

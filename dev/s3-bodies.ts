@@ -1,20 +1,20 @@
 /** Where the embedded S3 server keeps bytes: in memory, or in the files of one folder. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-/** Immutable bytes, until they are removed. */
+/** Immutable bytes. */
 export type Body = {
   readonly sizeBytes: number;
-  /** From the first byte up to, and not including, the end. A reader that has begun is not disturbed by a removal. */
+  /** From the first byte up to, and not including, the end. A removal does not disturb a reader that has begun. */
   read(start: number, end: number): Readable;
   remove(): Promise<void>;
 };
 
 export type Bodies = {
-  /** The name begins the file's, for people who look into the folder. */
+  /** The file's name begins with `name`, for people who look into the folder. */
   put(name: string, bytes: Buffer): Promise<Body>;
   concatenate(name: string, bodies: readonly Body[]): Promise<Body>;
 };
@@ -38,7 +38,7 @@ function memoryBody(bytes: Buffer): Body {
   };
 }
 
-/** A body that says under which name its folder has it. */
+/** A body and the name of its file in the folder. */
 export type FileBody = Body & { readonly file: string };
 
 export class FolderBodies implements Bodies {
@@ -49,10 +49,12 @@ export class FolderBodies implements Bodies {
     this.#folder = folder;
   }
 
-  /** Opens the folder; files in it that `keep` does not want are removed. */
-  static async open(folder: string, keep: ReadonlySet<string>): Promise<FolderBodies> {
+  /**
+   * Opens the folder, or creates it. Files that the index does not name stay: they can be someone's own, and what a crash left
+   * of the server's costs only space.
+   */
+  static async open(folder: string): Promise<FolderBodies> {
     await mkdir(folder, { recursive: true });
-    for (const file of await readdir(folder)) if (!keep.has(file)) await rm(join(folder, file));
     return new FolderBodies(folder);
   }
 
@@ -69,7 +71,7 @@ export class FolderBodies implements Bodies {
 
   async put(name: string, bytes: Buffer): Promise<Body> {
     const file = this.#fileOf(name);
-    await writeFile(join(this.#folder, file), bytes);
+    await writeFile(join(this.#folder, file), bytes, { flag: 'wx' });
     return this.body(file, bytes.byteLength);
   }
 
@@ -78,13 +80,14 @@ export class FolderBodies implements Bodies {
     const readAll = async function* (): AsyncGenerator {
       for (const body of bodies) yield* body.read(0, body.sizeBytes);
     };
-    await pipeline(readAll, createWriteStream(join(this.#folder, file)));
+    await pipeline(readAll, createWriteStream(join(this.#folder, file), { flags: 'wx' }));
     return this.body(
       file,
       bodies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     );
   }
 
+  /** A name that no file has: writing with `wx` fails rather than overwrite one. */
   #fileOf(name: string): string {
     const readable = encodeURIComponent(name.slice(-60)).slice(0, 180);
     return `${readable}.${Date.now().toString(36)}-${this.#next++}`;

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../src/util/crc32.ts';
 import type { Bodies, Body } from './s3-bodies.ts';
 
-/** What a request was refused for, as S3 names it. */
+/** An error response, with the error code of S3. */
 export class S3Refusal extends Error {
   readonly status: number;
 
@@ -24,7 +24,7 @@ export type StoredObject = {
   readonly body: Body;
   readonly etag: string;
   readonly lastModified: Date;
-  /** Those that an answer repeats: metadata, content type and the like. */
+  /** Headers that a response repeats: metadata, content type and the like. */
   readonly headers: Headers;
   readonly tags: string;
 };

@@ -1,5 +1,5 @@
-/** A bucket of the embedded S3 server that is kept in a folder between starts: bytes as files, everything else in one index. */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+/** A bucket of the embedded S3 server that persists in a folder: bytes as files, everything else in one index. */
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileBody, FolderBodies, writeWhole } from './s3-bodies.ts';
 import { Bucket, type StoredObject, type StoredPart, type StoredUpload } from './s3-bucket.ts';
@@ -25,21 +25,16 @@ type Index = {
 
 const indexName = '.index.json';
 
-/** Opens the folder, or makes it. */
+/** Opens the folder, or creates it. */
 export async function openFolder(
   directory: string,
   name: string,
   smallestPartBytes: number,
 ): Promise<BucketFolder> {
   const folder = join(directory, name);
-  await mkdir(folder, { recursive: true });
+  const bodies = await FolderBodies.open(folder);
   const indexPath = join(directory, `${name}${indexName}`);
   const index = withoutMissing(await readIndex(indexPath), new Set(await readdir(folder)));
-  const kept = [
-    ...index.objects.map(([, { file }]) => file),
-    ...index.uploads.flatMap(({ parts }) => parts.map(([, { file }]) => file)),
-  ];
-  const bodies = await FolderBodies.open(folder, new Set(kept));
   const bucket = new Bucket(bodies, smallestPartBytes);
   const dated = <Dated extends Kept<{ body: unknown; lastModified: Date }>>({
     file,
@@ -83,7 +78,7 @@ export async function openFolder(
   };
 }
 
-/** Many small changes are written as one. */
+/** Batches many small changes into one write. */
 const saveDelayMs = 200;
 
 async function readIndex(path: string): Promise<Index> {
@@ -95,7 +90,7 @@ async function readIndex(path: string): Promise<Index> {
   }
 }
 
-/** After a crash the index may be older than the files. */
+/** After a crash the index can be older than the files. */
 function withoutMissing({ objects, uploads }: Index, files: ReadonlySet<string>): Index {
   return {
     objects: objects.filter(([, { file }]) => files.has(file)),

@@ -14,12 +14,12 @@ import { answer, type Answer, type S3Call } from './s3-operations.ts';
 import { element } from './s3-xml.ts';
 
 export type LocalS3Options = {
-  /** Where buckets are kept, a folder each; in memory where absent. */
+  /** Folder of the buckets, one subfolder each; in memory by default. */
   readonly directory?: string;
   readonly buckets: readonly string[];
-  /** 0 takes a free one. */
+  /** 0 picks a free port. */
   readonly port: number;
-  /** Of every part of a multipart upload but the last; S3 itself wants 5 MiB. Any size by default. */
+  /** Minimum size of every part of a multipart upload but the last (5 MiB in S3). Any size by default. */
   readonly smallestPartBytes?: number;
 };
 

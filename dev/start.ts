@@ -1,6 +1,6 @@
 /**
- * `npm start`: the gateway on this machine alone, with an S3-compatible server on a local folder and a demo user, so that
- * anybody can try it in a minute. The same gateway, another surrounding; not for production.
+ * `npm start`: the gateway on this machine alone, with an S3-compatible server on a local folder and a demo user, for
+ * a trial. The gateway is the one of production, the environment is not.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
@@ -22,7 +22,7 @@ const folder = resolve('.data');
 const s3Folder = join(folder, 's3');
 const usersFile = join(folder, 'users.json');
 
-/** What differs from the gateway's own defaults; every variable that is set wins. */
+/** Defaults of a trial; variables that are set take precedence. */
 const localDefaults = {
   LISTEN_ADDRESS: '127.0.0.1',
   CONTROL_PORT: '2121',
@@ -37,13 +37,13 @@ async function prepare(environment: NodeJS.ProcessEnv): Promise<Surroundings> {
   const isSet = ([, value]: readonly [string, string | undefined]): boolean => (value ?? '').trim() !== '';
   const set = Object.fromEntries(Object.entries(environment).filter(isSet));
   const given: Environment = { ...localDefaults, ...set };
-  // Problems are told before anything is started or written.
+  // Configuration errors are reported before anything is started or written.
   const config = parseConfig(given);
   if (config.s3Endpoint !== undefined) return { config, s3: undefined };
   await mkdir(s3Folder, { recursive: true });
   if (given['USERS'] === localDefaults.USERS) await writeUsersFile();
   const s3 = await startLocalS3({ directory: s3Folder, buckets: [config.s3Bucket ?? demoBucket], port: 0 });
-  // The AWS default chain looks here first: credentials of this machine never reach the local server.
+  // The AWS credential provider chain looks here first: credentials of this machine never reach the local server.
   process.env['AWS_ACCESS_KEY_ID'] = s3.credentials.accessKeyId;
   process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey;
   process.env['AWS_REGION'] ??= 'us-east-1';
@@ -51,7 +51,7 @@ async function prepare(environment: NodeJS.ProcessEnv): Promise<Surroundings> {
   return { config: parseConfig({ ...given, S3_ENDPOINT: s3.endpoint, S3_FORCE_PATH_STYLE: 'true' }), s3 };
 }
 
-/** Written once: whoever adds users finds them again. */
+/** Written once, so that added users persist. */
 async function writeUsersFile(): Promise<void> {
   const password = await PasswordHash.create(demo.password);
   const users = [{ name: demo.name, password, permissions: 'read-write' }];
@@ -73,15 +73,15 @@ function instructions({ config, s3 }: Surroundings, service: Service): string {
   const bucketFolder = relative('.', join(s3Folder, s3Bucket));
   return `
 FTP gateway on ${host}, port ${port} (data connections: ${range(service.passivePorts)}).
-For trying it out only: ${s3 === undefined ? 'one process, no drain worth the name.' : 'its S3 is a folder of this machine.'}
+For a trial only: ${s3 === undefined ? 'a single process that stops within 5 s.' : 'its S3 server is a folder on this machine.'}
 
   Upload      curl -T README.md ${url}/
   Download    curl -o copy.md ${url}/README.md
   List        curl ${url}/
   A folder    lftp -e 'mirror -R docs; ls docs; quit' ${url}
 
-  The bucket  ${s3 === undefined ? `${s3Bucket} at ${config.s3Endpoint ?? ''}` : `${bucketFolder}/ (kept between starts; delete .data to begin anew)`}
-  Users       ${isDemo ? `${relative('.', usersFile)} (name ${demo.name}, password ${demo.password}); changes are seen at once` : 'as USERS says'}
+  The bucket  ${s3 === undefined ? `${s3Bucket} at ${config.s3Endpoint ?? ''}` : `${bucketFolder}/ (persists; delete .data to start over)`}
+  Users       ${isDemo ? `${relative('.', usersFile)} (name ${demo.name}, password ${demo.password}); changes take effect within seconds` : 'the document that USERS names'}
   Health      http://${host}:${service.operationsPort}/healthz, /readyz, /metrics
   Stop        Ctrl-C
 `;

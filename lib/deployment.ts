@@ -137,7 +137,7 @@ const deploymentSchema = z.strictObject({
       dataConnectionSeconds: seconds.optional(),
       passivePortWaitSeconds: seconds.optional(),
       stallSeconds: seconds.optional(),
-      loginRefusalSeconds: seconds.optional(),
+      loginLockoutSeconds: seconds.optional(),
       usersRefreshSeconds: seconds.optional(),
     })
     .optional(),
@@ -301,7 +301,7 @@ function settings({ limits, timeouts, drain, logLevel, environment }: Deployment
       dataConnection: duration(timeouts.dataConnectionSeconds),
       passivePortWait: duration(timeouts.passivePortWaitSeconds),
       stall: duration(timeouts.stallSeconds),
-      loginRefusal: duration(timeouts.loginRefusalSeconds),
+      loginLockout: duration(timeouts.loginLockoutSeconds),
       usersRefresh: duration(timeouts.usersRefreshSeconds),
     },
     drain: drain && {

@@ -16,7 +16,7 @@ const statistics = {
   PassivePortsExhausted: Stats.SUM,
   StorageErrors: Stats.SUM,
   UnexpectedErrors: Stats.SUM,
-  DocumentsUnusable: Stats.SUM,
+  ConfigReloadFailures: Stats.SUM,
   UploadBytes: Stats.SUM,
   DownloadBytes: Stats.SUM,
   Sessions: Stats.SUM,

@@ -140,13 +140,13 @@ export class Monitoring extends Construct {
       periods: 5,
       meaning: 'S3 has answered with errors for 5 minutes: throttling, permissions, or an outage.',
     });
-    const unusable = this.counted('DocumentsUnusable');
-    this.alarm('DocumentsUnusable', {
-      metric: unusable,
+    const reloadFailures = this.counted('ConfigReloadFailures');
+    this.alarm('ConfigReloadFailures', {
+      metric: reloadFailures,
       threshold: 1,
       comparison: atLeast,
       periods: 1,
-      meaning: 'The users or the certificate could not be read again; the last good ones are in force.',
+      meaning: 'The users or the certificate could not be reloaded; the last valid version stays in use.',
     });
     const unexpected = this.counted('UnexpectedErrors');
     this.alarm('UnexpectedErrors', {
@@ -154,7 +154,7 @@ export class Monitoring extends Construct {
       threshold: 1,
       comparison: atLeast,
       periods: 1,
-      meaning: 'The gateway met an error it has no name for: a defect. The log line holds the stack.',
+      meaning: 'The gateway met an unexpected error, a defect. The log line has the stack.',
     });
     this.alarm('LoginFlood', {
       metric: this.counted('LoginsRefused'),
@@ -164,7 +164,7 @@ export class Monitoring extends Construct {
       meaning:
         'Over 60 logins a minute have been refused for 5 minutes: a password is guessed, or a partner has an old one.',
     });
-    return [exhausted, storageErrors, unusable, unexpected];
+    return [exhausted, storageErrors, reloadFailures, unexpected];
   }
 
   private alarmOnCertificate(): void {

@@ -31,7 +31,7 @@ const queries = {
     fields: ['@timestamp', 'event', 'username', 'clientAddress', 'verb', 'pathname', 'outcome', 'reason'],
     filterStatements: [
       '(event = "transfer" and outcome != "completed") or (event = "login" and outcome != "accepted") ' +
-        'or event in ["session-refused", "passive-ports-exhausted", "storage-error", "document-unusable", "unexpected-error"]',
+        'or event in ["session-refused", "passive-ports-exhausted", "storage-error", "config-reload-failed", "unexpected-error"]',
     ],
     sort: '@timestamp desc',
     limit: 1000,

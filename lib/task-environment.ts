@@ -1,4 +1,4 @@
-/** The environment every task gets, in the names of `src/config/config.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
+/** The environment every task gets, as named in `src/config/variables.ts`. Pure; a slot adds its own PASSIVE_PORTS. */
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { FilenameEncoding, FtpGatewayProps, FtpTls, PathnameBackslash } from './ftp-gateway-props.ts';
@@ -55,7 +55,7 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     ...(props.filenameEncoding !== undefined && { FILENAME_ENCODING: props.filenameEncoding }),
     ...(props.pathnameBackslash !== undefined && { PATHNAME_BACKSLASH: props.pathnameBackslash }),
     // The rest is for V8, TLS and the sockets.
-    UPLOAD_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
+    TRANSFER_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
     ...(props.resumeWindowMinutes > 0 && { RESUME_WINDOW_MINUTES: String(props.resumeWindowMinutes) }),
     ...(props.fileTimes !== undefined && { FILE_TIMES: props.fileTimes }),
     DRAIN_SECONDS: String(props.drainSeconds),

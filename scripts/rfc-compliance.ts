@@ -48,7 +48,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     tlsDataResumption: 'optional',
     maxLoginAttempts: 3,
     maxLoginFailures: 20,
-    loginRefusalMs: timeoutMs,
+    loginLockoutMs: timeoutMs,
     stallTimeoutMs: timeoutMs,
     dataConnectionTimeoutMs: timeoutMs,
     passivePorts,

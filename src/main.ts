@@ -20,7 +20,7 @@ async function serve(config: Config): Promise<void> {
   requireReadiness(
     () => service?.isReady ?? false,
     (seconds) => {
-      log.observe({ event: 'never-ready', seconds });
+      log.observe({ event: 'readiness-timeout', seconds });
       exit(1);
     },
   );

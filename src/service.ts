@@ -74,7 +74,7 @@ export async function startService(config: Config, log: Log): Promise<Service> {
 
 async function start(config: Config, log: Log, closers: Closers): Promise<Service> {
   let gateway: Gateway | undefined = undefined;
-  const memory = new TransferMemory(config.uploadMemoryBytes);
+  const memory = new TransferMemory(config.transferMemoryBytes);
   let certificates: CertificateHolder | undefined = undefined;
   const currentGauges = (): Gauges => gauges(gateway, memory, certificates);
   const metrics = createMetrics(currentGauges);
@@ -98,7 +98,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   const users = await openUserStore({
     source: config.users,
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
-    refreshMs: config.usersRefreshMs,
+    refreshMs: config.reloadIntervalMs,
     observe,
   });
   closers.push(() => users.close());
@@ -161,13 +161,13 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
 
   const { s3Bucket } = config;
-  if (config.leftoverUploadMs > 0 && s3Bucket !== undefined) {
+  if (config.abandonedUploadMs > 0 && s3Bucket !== undefined) {
     const sweep = new AbortController();
     const swept = sweepAtStart(storage, {
       bucket: s3Bucket,
       prefix: config.s3Prefix,
       // Uploads that can still be resumed are not abandoned.
-      silentForMs: Math.max(config.leftoverUploadMs, config.resumeWindowMs),
+      silentForMs: Math.max(config.abandonedUploadMs, config.resumeWindowMs),
       signal: sweep.signal,
     });
     closers.push(async () => {
@@ -266,7 +266,7 @@ function openStorage(config: Config, memory: TransferMemory, observe: Observe): 
 }
 
 async function openCertificates(
-  { tlsCertificate, usersRefreshMs }: Config,
+  { tlsCertificate, reloadIntervalMs }: Config,
   observe: Observe,
 ): Promise<(CertificateHolder & { close(): void }) | undefined> {
   switch (tlsCertificate?.kind) {
@@ -275,7 +275,7 @@ async function openCertificates(
     case 'file':
       return await CertificateFromFiles.open(tlsCertificate, observe);
     case 'secretsmanager':
-      return await openCertificateSecret(tlsCertificate.arn, { refreshMs: usersRefreshMs, observe });
+      return await openCertificateSecret(tlsCertificate.arn, { refreshMs: reloadIntervalMs, observe });
   }
 }
 

@@ -26,7 +26,7 @@ setInterval(() => {
   ticks = now === last ? ticks + 1 : 0;
   last = now;
   if (ticks < workerData.ticks) return;
-  writeSync(2, JSON.stringify({ level: 'error', event: 'event-loop-hangs', seconds: workerData.seconds }) + '\\n');
+  writeSync(2, JSON.stringify({ level: 'error', event: 'event-loop-blocked', seconds: workerData.seconds }) + '\\n');
   process.kill(process.pid, 'SIGKILL');
 }, workerData.tickMs);
 `;

@@ -39,21 +39,21 @@ export async function many(
           figures.seconds.toFixed(1),
           figures.memoryBeforeMiB.toFixed(0),
           Number.isNaN(figures.peakMemoryMiB) ? 'it ended' : figures.peakMemoryMiB.toFixed(0),
-          peer.name === 'this gateway' ? (uploadMemoryBytes() / mebibyte).toFixed(0) : '-',
+          peer.name === 'this gateway' ? (transferMemoryBytes() / mebibyte).toFixed(0) : '-',
         ]);
       } finally {
         await s3.empty();
       }
     });
   }
-  console.log(`${uploads} uploads of ${uploadMiB} MiB at once; the budget is UPLOAD_MEMORY_MIB\n`);
+  console.log(`${uploads} uploads of ${uploadMiB} MiB at once; the budget is TRANSFER_MEMORY_MIB\n`);
   console.log(markdownTable(rows));
   console.log();
 }
 
 /** As the gateway reads it: from the environment that it inherits, else its default. */
-function uploadMemoryBytes(): number {
-  const variable = variables.uploadMemoryBytes;
+function transferMemoryBytes(): number {
+  const variable = variables.transferMemoryBytes;
   const byDefault = typeof variable.presence === 'object' ? variable.presence.default : '';
   return variable.parse(process.env[variable.name] ?? byDefault);
 }

@@ -1,30 +1,32 @@
-/** The variables as people read them: `--help` in a terminal, a table in the README. Pure. */
-import { type Variable, variables } from './variables.ts';
+/** Descriptions of the variables: `--help` in a terminal, tables in the documentation. Pure. */
+import { type Config, type Variable, variables } from './variables.ts';
 
 const all: readonly Variable<unknown>[] = Object.values(variables);
 
+/** What `--help` prints. */
 export function helpText(version: string): string {
   return [
     `FTP and FTPS gateway in front of Amazon S3, version ${version}.`,
     '',
-    'It takes no arguments but --help and --version, and is configured by environment variables:',
+    'The only arguments are --help and --version. Environment variables configure the gateway:',
     '',
     ...all.flatMap((variable) => [
       `  ${variable.name} (${presenceText(variable)})`,
       ...wrap(variable.meaning.replaceAll('`', ''), 92).map((line) => `      ${line}`),
     ]),
     '',
-    'Exit codes: 0 stopped as asked, 1 failed while running, 2 could not start.',
+    'Exit codes: 0 stopped by a signal, 1 failed while running, 2 could not start.',
     '',
   ].join('\n');
 }
 
-/** The same as a Markdown table. */
-export function markdownTable(): string {
-  const rows = all.map(
-    ({ name, presence, meaning }) =>
-      `| \`${name}\` | ${typeof presence === 'string' ? presenceOf(presence) : defaultOf(presence.default)} | ${meaning} |`,
-  );
+/** A Markdown table of these fields' variables, in the order given. */
+export function markdownTable(fields: readonly (keyof Config)[]): string {
+  const rows = fields.map((field) => {
+    const { name, presence, meaning }: Variable<unknown> = variables[field];
+    const value = typeof presence === 'string' ? presenceOf(presence) : defaultOf(presence.default);
+    return `| \`${name}\` | ${value} | ${meaning} |`;
+  });
   return ['| Variable | Default | Meaning |', '| --- | --- | --- |', ...rows].join('\n');
 }
 

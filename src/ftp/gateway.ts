@@ -36,7 +36,7 @@ export const gatewayDefaults: GatewaySettings = {
   maxSessionsPerUser: 500,
   maxLoginAttempts: 3,
   maxLoginFailures: 20,
-  loginRefusalMs: 300_000,
+  loginLockoutMs: 300_000,
 };
 
 /** Settings with a default. Each has the meaning of the environment variable of that name (docs/configuration.md). */
@@ -62,7 +62,7 @@ export type GatewaySettings = {
   readonly maxSessionsPerUser: number;
   readonly maxLoginAttempts: number;
   readonly maxLoginFailures: number;
-  readonly loginRefusalMs: number;
+  readonly loginLockoutMs: number;
 };
 
 /** Only the ports have no default. A port 0 takes any free port. */

@@ -24,7 +24,7 @@ const counts = [
   'PassivePortsExhausted',
   'StorageErrors',
   'UnexpectedErrors',
-  'DocumentsUnusable',
+  'ConfigReloadFailures',
   'SessionsWhileDraining',
 ] as const;
 const sizes = ['UploadBytes', 'DownloadBytes'] as const;
@@ -107,8 +107,8 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
       return [['StorageErrors', 1]];
     case 'unexpected-error':
       return [['UnexpectedErrors', 1]];
-    case 'document-unusable':
-      return [['DocumentsUnusable', 1]];
+    case 'config-reload-failed':
+      return [['ConfigReloadFailures', 1]];
     case 'session-while-draining':
       return [['SessionsWhileDraining', 1]];
     case 'session-closed':
@@ -119,11 +119,11 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'drain-started':
     case 'drain-requested':
     case 'drain-cancelled':
-    case 'never-ready':
+    case 'readiness-timeout':
     case 'gateway-stopped':
     case 'users-loaded':
     case 'certificate-loaded':
-    case 'leftover-uploads-removed':
+    case 'abandoned-uploads-aborted':
       return [];
   }
 }

@@ -70,7 +70,7 @@ export type GatewayEvent =
     }
   /** So many unfinished uploads, which a gateway that was killed left below the prefix, are gone now. */
   | {
-      readonly event: 'leftover-uploads-removed';
+      readonly event: 'abandoned-uploads-aborted';
       readonly bucket: string;
       readonly prefix: string;
       readonly uploads: number;
@@ -95,15 +95,15 @@ export type GatewayEvent =
   /** A session came though the gateway drains: the load balancer had not learned of it yet. */
   | { readonly event: 'session-while-draining' }
   /** Not every port was probed in time (`READY_AFTER_PROBES`), or the start took too long; the process ends with 1. */
-  | { readonly event: 'never-ready'; readonly seconds: number }
+  | { readonly event: 'readiness-timeout'; readonly seconds: number }
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
   /** A version of the users file is in force; each problem names a user who cannot log in. */
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
   | { readonly event: 'certificate-loaded'; readonly source: string }
   /** A later version could not be read or used: the last good one stays in force. */
   | {
-      readonly event: 'document-unusable';
-      readonly document: 'users' | 'certificate';
+      readonly event: 'config-reload-failed';
+      readonly config: 'users' | 'certificate';
       readonly reason: string;
     }
   /** Anything that no other kind describes: a defect of ours until proven otherwise. */

@@ -70,7 +70,7 @@ function levelOf(event: GatewayEvent): LogLevel {
       return 'debug';
     case 'session-refused':
     case 'passive-ports-exhausted':
-    case 'document-unusable':
+    case 'config-reload-failed':
     case 'descriptors-insufficient':
     case 'storage-error':
     case 'unlisted-object':
@@ -83,14 +83,14 @@ function levelOf(event: GatewayEvent): LogLevel {
       return event.problems.length > 0 ? 'warn' : 'info';
     case 'gateway-started':
     case 'certificate-loaded':
-    case 'leftover-uploads-removed':
+    case 'abandoned-uploads-aborted':
     case 'drain-started':
     case 'drain-requested':
     case 'drain-cancelled':
     case 'gateway-stopped':
       return 'info';
     case 'unexpected-error':
-    case 'never-ready':
+    case 'readiness-timeout':
       return 'error';
   }
 }

@@ -5,14 +5,14 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { GatewayEvent, Observe } from './event.ts';
 
-/** What is asked of the gateway at each scrape. */
+/** Values that are read at each scrape. */
 export type Gauges = {
   readonly sessions: number;
   readonly passivePortLeases: number;
   readonly passivePortWaiters: number;
   readonly transferMemoryBytes: number;
   readonly waitingUploads: number;
-  /** Until the certificate in force ends; undefined without TLS. */
+  /** Until the certificate in use expires; undefined without TLS. */
   readonly certificateDaysLeft?: number | undefined;
 };
 
@@ -26,7 +26,7 @@ type Transfer = Extract<GatewayEvent, { event: 'transfer' }>;
 
 const durationSeconds = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 1800, 7200];
 
-/** Where verbs that send and receive files go; every other transfer is a listing. */
+/** Direction of the verbs that transfer files; every other transfer is a listing. */
 const directions: Readonly<Record<string, Direction>> = {
   STOR: 'upload',
   STOU: 'upload',
@@ -58,42 +58,64 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
       },
     });
   };
-  register('sessions', 'Control connections that are open', 'sessions');
-  register('passive_port_leases', 'Passive ports that wait for their client', 'passivePortLeases');
-  register('passive_port_waiters', 'PASV and EPSV that wait for a port', 'passivePortWaiters');
-  register('transfer_memory_bytes', 'Transfer buffers in use', 'transferMemoryBytes');
-  register('waiting_uploads', 'Uploads that wait for a buffer', 'waitingUploads');
-  register('certificate_days_left', 'Days until the certificate in force ends', 'certificateDaysLeft');
+  register('sessions', 'Open sessions', 'sessions');
+  register(
+    'passive_port_leases',
+    'Passive port leases that wait for the data connection of a client',
+    'passivePortLeases',
+  );
+  register(
+    'passive_port_waiters',
+    'PASV and EPSV commands that wait for a passive port',
+    'passivePortWaiters',
+  );
+  register('transfer_memory_bytes', 'Bytes of transfer buffers in use', 'transferMemoryBytes');
+  register('waiting_uploads', 'Uploads that wait for transfer memory', 'waitingUploads');
+  register('certificate_days_left', 'Days until the certificate in use expires', 'certificateDaysLeft');
 }
 
 function countEvents(registry: Registry): Observe {
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
     new Counter({ name: `ftp_gateway_${name}_total`, help, labelNames, registers: [registry] });
-  const opened = counter('sessions_opened', 'Control connections that became sessions', ['tls']);
-  const refused = counter('sessions_refused', 'Control connections that did not', ['reason']);
+  const opened = counter('sessions_opened', 'Sessions opened', ['tls']);
+  const refused = counter('sessions_refused', 'Control connections refused', ['reason']);
   const logins = counter('logins', 'Logins by outcome', ['outcome', 'tls']);
   const transfers = counter('transfers', 'Transfers by direction and outcome', [
     'direction',
     'outcome',
     'tls',
   ]);
-  const bytes = counter('transfer_bytes', 'Payload bytes moved', ['direction']);
+  const bytes = counter('transfer_bytes', 'Bytes of files and listings transferred on data connections', [
+    'direction',
+  ]);
   const durations = new Histogram({
     name: 'ftp_gateway_transfer_duration_seconds',
-    help: 'How long completed transfers took',
+    help: 'Duration of completed transfers in seconds',
     labelNames: ['direction'],
     buckets: durationSeconds,
     registers: [registry],
   });
-  const strays = counter('stray_data_connections', 'Connections to passive ports that nobody waited for', []);
-  const exhausted = counter('passive_ports_exhausted', 'PASV and EPSV that got no port (425)', []);
-  const storageErrors = counter('storage_errors', 'Errors of S3', ['operation', 'http_status']);
-  const unexpected = counter('unexpected_errors', 'Errors the gateway has no name for', []);
-  const unusable = counter('documents_unusable', 'Changes of users or certificate not taken', ['document']);
-  const unlisted = counter('unlisted_objects', 'Objects that no FTP name can express', []);
+  const strays = counter('stray_data_connections', 'Connections to passive ports without a lease', []);
+  const exhausted = counter(
+    'passive_ports_exhausted',
+    'PASV and EPSV commands refused because no passive port became free (425)',
+    [],
+  );
+  const storageErrors = counter('storage_errors', 'Failed requests to S3', ['operation', 'http_status']);
+  const unexpected = counter('unexpected_errors', 'Unexpected errors, each a defect of the gateway', []);
+  const reloadFailures = counter(
+    'config_reload_failures',
+    'Reloads of the users or the certificate that failed',
+    ['config'],
+  );
+  const unlisted = counter(
+    'unlisted_objects',
+    'Objects left out of listings, because no FTP name can express their key or a file hides them',
+    [],
+  );
   const users = new Gauge({
     name: 'ftp_gateway_users',
-    help: 'Users by whether their entry is right',
+    help: 'Users by whether their entry is valid',
     labelNames: ['entry'],
     registers: [registry],
   });
@@ -127,15 +149,15 @@ function countEvents(registry: Registry): Observe {
       case 'unexpected-error':
         unexpected.inc();
         return;
-      case 'document-unusable':
-        unusable.inc({ document: event.document });
+      case 'config-reload-failed':
+        reloadFailures.inc({ config: event.config });
         return;
       case 'unlisted-object':
         unlisted.inc();
         return;
       case 'users-loaded':
-        users.set({ entry: 'right' }, event.users);
-        users.set({ entry: 'wrong' }, event.problems.length);
+        users.set({ entry: 'valid' }, event.users);
+        users.set({ entry: 'invalid' }, event.problems.length);
         return;
       case 'session-closed':
       case 'gateway-started':
@@ -144,10 +166,10 @@ function countEvents(registry: Registry): Observe {
       case 'drain-requested':
       case 'drain-cancelled':
       case 'session-while-draining':
-      case 'never-ready':
+      case 'readiness-timeout':
       case 'gateway-stopped':
       case 'certificate-loaded':
-      case 'leftover-uploads-removed':
+      case 'abandoned-uploads-aborted':
         return;
     }
   };

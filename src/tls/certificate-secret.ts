@@ -28,7 +28,7 @@ export async function openCertificateSecret(
       observe({ event: 'certificate-loaded', source: source.description });
     },
     failed: ({ message }) =>
-      observe({ event: 'document-unusable', document: 'certificate', reason: message }),
+      observe({ event: 'config-reload-failed', config: 'certificate', reason: message }),
   });
   return {
     get current() {

@@ -110,7 +110,7 @@ export class CertificateFromFiles implements CertificateHolder {
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#isClosed || isOutOfDescriptors(error) || reason === this.#reportedReason) return;
     this.#reportedReason = reason;
-    this.#observe({ event: 'document-unusable', document: 'certificate', reason });
+    this.#observe({ event: 'config-reload-failed', config: 'certificate', reason });
   }
 }
 

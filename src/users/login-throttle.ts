@@ -9,7 +9,7 @@ export type LoginThrottleOptions = {
   /** Failures of one address, or of one user name, after which logins are refused. */
   readonly maxLoginFailures: number;
   /** How long they are refused; failures older than that are forgotten. */
-  readonly loginRefusalMs: number;
+  readonly loginLockoutMs: number;
 };
 
 /** Addresses, names, and pairs of them that are remembered, of each the latest. */
@@ -55,7 +55,7 @@ export class LoginThrottle {
     const nowMs = Date.now();
     const before = remembered.get(key);
     const count = (before !== undefined && before.expiresAtMs > nowMs ? before.count : 0) + 1;
-    remembered.set(key, { count, expiresAtMs: nowMs + this.#options.loginRefusalMs });
+    remembered.set(key, { count, expiresAtMs: nowMs + this.#options.loginLockoutMs });
     return count;
   }
 

@@ -47,7 +47,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
       decoy = first?.passwordHash.decoy() ?? PasswordHash.decoy();
       observe({ event: 'users-loaded', users: accounts.size, problems: file.problems });
     },
-    failed: ({ message }) => observe({ event: 'document-unusable', document: 'users', reason: message }),
+    failed: ({ message }) => observe({ event: 'config-reload-failed', config: 'users', reason: message }),
   });
   return {
     find: (name) => accounts.get(name),

@@ -21,7 +21,7 @@ describe('configuration', () => {
     assert.equal(config.controlPort, 21);
     assert.deepEqual(config.passivePorts, [50000, 50001, 50002, 50003]);
     assert.equal(config.idleTimeoutMs, 900_000);
-    assert.equal(config.uploadMemoryBytes, 256 * 1024 * 1024);
+    assert.equal(config.transferMemoryBytes, 256 * 1024 * 1024);
     assert.equal(config.implicitTlsPort, undefined);
   });
 
@@ -37,7 +37,7 @@ describe('configuration', () => {
       () => parseConfig({ ...users, ...environment }),
       new ConfigError([
         'CONTROL_PORT: expected a whole number from 0 to 65535, got "ftp"',
-        'USERS: required, but not set. Who may log in: `file:PATH` or `secretsmanager:ARN`.',
+        'USERS: required, but not set. Source of the users document: `file:PATH` or `secretsmanager:ARN`.',
         'TLS: expected off or optional or required, got "yes"',
         'MAX_SESSIONS: expected a whole number from 1 to 1000000, got "0"',
       ]),
@@ -100,7 +100,7 @@ describe('configuration', () => {
     [{ FILENAME_ENCODING: 'latin1' }, /^FILENAME_ENCODING: expected utf-8 or windows-1252, got "latin1"/],
     [{ PATHNAME_BACKSLASH: 'slash' }, /^PATHNAME_BACKSLASH: expected literal or separator, got "slash"/],
     [{ METRICS_NAMESPACE: 'AWS/Ftp' }, /^METRICS_NAMESPACE: expected up to 255/],
-    [{ UPLOAD_MEMORY_MIB: '1' }, /^UPLOAD_MEMORY_MIB: expected a whole number from 32/],
+    [{ TRANSFER_MEMORY_MIB: '1' }, /^TRANSFER_MEMORY_MIB: expected a whole number from 32/],
   ];
   for (const [environment, problem] of refused) {
     it(`The configuration refuses ${JSON.stringify(environment)}`, () => {

@@ -63,7 +63,7 @@ describe('the alarms', () => {
       ([, { Namespace }]) => Namespace !== undefined && !Namespace.startsWith('AWS/'),
     );
     assert.deepEqual(own.map(([, { MetricName }]) => MetricName).sort(), [
-      'DocumentsUnusable',
+      'ConfigReloadFailures',
       'LoginsRefused',
       'PassivePortsExhausted',
       'StorageErrors',

@@ -35,6 +35,7 @@ const events: readonly GatewayEvent[] = [
   { event: 'storage-error', operation: 'PutObject', errorName: 'SlowDown', httpStatus: 503 },
   { event: 'passive-ports-exhausted', sessionId: 's1', clientAddress: '192.0.2.1' },
   { event: 'unexpected-error', error: new Error('oops') },
+  { event: 'config-reload-failed', config: 'users', reason: 'the file users.json cannot be used: no JSON' },
   { event: 'users-loaded', users: 5, problems: ['users[1]: name must be a string'] },
 ];
 
@@ -55,8 +56,9 @@ describe('metrics for Prometheus', () => {
       'ftp_gateway_sessions_refused_total{reason="bad PROXY header"} 1',
       'ftp_gateway_storage_errors_total{operation="PutObject",http_status="503"} 1',
       'ftp_gateway_unexpected_errors_total 1',
-      'ftp_gateway_users{entry="right"} 5',
-      'ftp_gateway_users{entry="wrong"} 1',
+      'ftp_gateway_users{entry="valid"} 5',
+      'ftp_gateway_users{entry="invalid"} 1',
+      'ftp_gateway_config_reload_failures_total{config="users"} 1',
     ]) {
       assert.ok(shown.includes(line), `${line} in\n${shown.join('\n')}`);
     }
@@ -92,14 +94,29 @@ describe('metrics for CloudWatch', () => {
       Object.keys(values).sort(),
       'every value is declared, and every declared metric has a value',
     );
-    const { UploadsCompleted, UploadsNotCompleted, UploadBytes, DownloadsNotCompleted, Sessions } = values;
+    const {
+      UploadsCompleted,
+      UploadsNotCompleted,
+      UploadBytes,
+      DownloadsNotCompleted,
+      ConfigReloadFailures,
+      Sessions,
+    } = values;
     assert.deepEqual(
-      { UploadsCompleted, UploadsNotCompleted, UploadBytes, DownloadsNotCompleted, Sessions },
+      {
+        UploadsCompleted,
+        UploadsNotCompleted,
+        UploadBytes,
+        DownloadsNotCompleted,
+        ConfigReloadFailures,
+        Sessions,
+      },
       {
         UploadsCompleted: 1,
         UploadsNotCompleted: 1,
         UploadBytes: 110,
         DownloadsNotCompleted: 1,
+        ConfigReloadFailures: 1,
         Sessions: 3,
       },
     );

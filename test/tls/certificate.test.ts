@@ -98,7 +98,7 @@ describe('a certificate in files', () => {
     await mount('2027');
     await becomes(certificate, '2027');
     assert.deepEqual(
-      events.filter((each) => each.event === 'document-unusable'),
+      events.filter((each) => each.event === 'config-reload-failed'),
       [],
     );
   });
@@ -111,7 +111,7 @@ describe('a certificate in files', () => {
     await writeFile(files.keyPath, key);
     await becomes(certificate, 'late key');
     assert.deepEqual(
-      events.filter((each) => each.event === 'document-unusable'),
+      events.filter((each) => each.event === 'config-reload-failed'),
       [],
     );
   });
@@ -119,7 +119,7 @@ describe('a certificate in files', () => {
   it('A certificate that does not match its key is reported once with an explanation, however often its directory changes', async () => {
     await open();
     await writeFile(files.keyPath, (await createCertificate('other')).key);
-    const reports = () => events.filter((each) => each.event === 'document-unusable');
+    const reports = () => events.filter((each) => each.event === 'config-reload-failed');
     const writing = setInterval(() => void writeFile(join(folder, 'access.log'), 'a line'), 20);
     try {
       const deadline = Date.now() + 5_000;
@@ -144,7 +144,7 @@ describe('a certificate in files', () => {
     await writeFile(files.keyPath, 'no key');
     await certificate.reload();
     assert.equal(nameOf(certificate), 'CN=first');
-    const event = events.find((each) => each.event === 'document-unusable');
+    const event = events.find((each) => each.event === 'config-reload-failed');
     assert.match(
       event?.reason ?? '',
       /^The certificate and the key of \S+cert\.pem and \S+key\.pem cannot be used/,

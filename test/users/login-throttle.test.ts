@@ -10,7 +10,7 @@ describe('the login throttle', () => {
   let throttle: LoginThrottle;
   beforeEach(() => {
     mock.timers.enable({ apis: ['Date'] });
-    throttle = new LoginThrottle({ maxLoginFailures: 4, loginRefusalMs: 60_000 });
+    throttle = new LoginThrottle({ maxLoginFailures: 4, loginLockoutMs: 60_000 });
   });
   afterEach(() => mock.timers.reset());
 

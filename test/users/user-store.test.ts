@@ -65,7 +65,7 @@ describe('users in a file', () => {
     assert.deepEqual(await next(), { event: 'users-loaded', users: 2, problems: [] });
     await writeFile(path, '{');
     const reason = `the file ${path} cannot be used: it is not JSON`;
-    assert.deepEqual(await next(), { event: 'document-unusable', document: 'users', reason });
+    assert.deepEqual(await next(), { event: 'config-reload-failed', config: 'users', reason });
     assert.equal(users.find('bob')?.user.name, 'bob');
     await write('bob');
     assert.deepEqual(await next(), { event: 'users-loaded', users: 1, problems: [] });

@@ -24,7 +24,7 @@ export async function sweepAtStart(storage: S3Storage, sweep: Sweep): Promise<vo
   const { bucket, prefix, signal } = sweep;
   try {
     const uploads = await abortAbandonedUploads(storage, sweep);
-    storage.observe({ event: 'leftover-uploads-removed', bucket, prefix, uploads });
+    storage.observe({ event: 'abandoned-uploads-aborted', bucket, prefix, uploads });
   } catch (error) {
     if (signal.aborted) return;
     if (!storage.reportError(error, 'sweep', { bucket }))

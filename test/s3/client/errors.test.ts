@@ -59,7 +59,7 @@ describe('An S3 error', () => {
     });
   }
 
-  it('An unknown error is thrown unchanged', () => {
+  it('An error that S3 did not cause is neither mapped nor reported', () => {
     const argumentError = Object.assign(new TypeError(), { code: 'ERR_INVALID_ARG_TYPE' });
     const unknown = [s3Error('NeverHeardOf', 400), new TypeError('a defect'), 'a string', undefined];
     for (const error of [...unknown, argumentError]) {
@@ -68,7 +68,7 @@ describe('An S3 error', () => {
     }
   });
 
-  it('An error that is already a FilesystemError is thrown unchanged', () => {
+  it('A FilesystemError is not mapped again', () => {
     const error = new FilesystemError('not-empty', 'x');
     assert.equal(toFilesystemError(error, 'stat'), error);
   });

@@ -25,7 +25,7 @@ let usersPath: string;
 before(async () => {
   s3 = await startS3Server();
   s3Later = await startAgeingProxy(s3.endpoint, 2);
-  folder = await mkdtemp(join(tmpdir(), 'leftover-uploads-'));
+  folder = await mkdtemp(join(tmpdir(), 'abandoned-uploads-'));
   usersPath = join(folder, 'users.json');
   const password = await PasswordHash.create('secret');
   const users = [
@@ -84,13 +84,13 @@ describe('the uploads that a gateway leaves', () => {
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     it(`at ${signal} are continued at the next one within the window, and not removed`, async () => {
-      const environment = { RESUME_WINDOW_MINUTES: '60', LEFTOVER_UPLOAD_HOURS: '1' };
+      const environment = { RESUME_WINDOW_MINUTES: '60', ABANDONED_UPLOAD_HOURS: '1' };
       const key = `homes/${signal}.bin`;
       const first = startGateway(environment);
       await beginUpload(first, key, 2);
       await first.stop(signal);
       const next = startGateway(environment);
-      const { uploads } = await next.event('leftover-uploads-removed');
+      const { uploads } = await next.event('abandoned-uploads-aborted');
       assert.equal(uploads, 0);
 
       const client = await logIn(next);
@@ -123,8 +123,8 @@ describe('the uploads that a gateway leaves', () => {
     assert.equal((await later.stop()).code, 0);
   });
 
-  it('are removed at a start once silent for LEFTOVER_UPLOAD_HOURS, and it is logged; others’ are left', async () => {
-    const sweeping = { LEFTOVER_UPLOAD_HOURS: '1' };
+  it('are removed at a start once silent for ABANDONED_UPLOAD_HOURS, and it is logged; others’ are left', async () => {
+    const sweeping = { ABANDONED_UPLOAD_HOURS: '1' };
     const killed = startGateway({});
     await beginUpload(killed, 'homes/left.bin', 1);
     await beginUpload(killed, 'elsewhere/left.bin', 1, 'carol');
@@ -153,14 +153,14 @@ describe('the uploads that a gateway leaves', () => {
     for (const command of ['NLST', 'MLSD']) await client.download(command);
     await client.quit();
     if (removed !== undefined) {
-      const { bucket, prefix, uploads, level } = await gateway.event('leftover-uploads-removed');
+      const { bucket, prefix, uploads, level } = await gateway.event('abandoned-uploads-aborted');
       assert.deepEqual(
         { bucket, prefix, uploads, level },
         { bucket: s3.bucket, prefix: 'homes/', uploads: removed, level: 'info' },
       );
     }
     assert.equal((await gateway.stop()).code, 0);
-    if (removed === undefined) assert.doesNotMatch(gateway.lines.join(), /leftover-uploads/);
+    if (removed === undefined) assert.doesNotMatch(gateway.lines.join(), /abandoned-uploads/);
   }
 
   async function beginStrangersUpload(key: string): Promise<void> {
@@ -177,7 +177,7 @@ describe('the uploads that a gateway leaves', () => {
 
 describe('a sweep that cannot be done', () => {
   it('is logged, and the gateway serves all the same', async () => {
-    const gateway = startGateway({ LEFTOVER_UPLOAD_HOURS: '1', S3_BUCKET: 'no-such-bucket' });
+    const gateway = startGateway({ ABANDONED_UPLOAD_HOURS: '1', S3_BUCKET: 'no-such-bucket' });
     const { operation, bucket, level } = await gateway.event('storage-error');
     assert.deepEqual(
       { operation, bucket, level },

@@ -40,7 +40,7 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
     new GatewayProcess(
       {
         USERS: `file:${join(folder, 'users.json')}`,
-        USERS_REFRESH_SECONDS: '1',
+        RELOAD_INTERVAL_SECONDS: '1',
         TLS: 'optional',
         TLS_CERTIFICATE: `file:${join(folder, 'cert.pem')},${join(folder, 'key.pem')}`,
         S3_ENDPOINT: s3.endpoint,
@@ -132,14 +132,14 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
         headers: { connection: 'close' },
       });
       assert.equal(health.status, 200);
-      // Longer than USERS_REFRESH_SECONDS; the certificate's folder changes meanwhile.
+      // Longer than RELOAD_INTERVAL_SECONDS; the certificate's folder changes meanwhile.
       await writeFile(join(folder, 'access.log'), String(round));
       await new Promise((resolve) => setTimeout(resolve, 700));
     }
     for (const socket of sockets) socket.destroy();
     for (const client of clients) client.destroy();
     const names = gateway.lines.map((line) => (JSON.parse(line) as { event: string }).event);
-    for (const nonsense of ['document-unusable', 'unexpected-error']) {
+    for (const nonsense of ['config-reload-failed', 'unexpected-error']) {
       assert.ok(
         !names.includes(nonsense),
         gateway.lines.find((line) => line.includes(nonsense)),

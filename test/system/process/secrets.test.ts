@@ -32,7 +32,7 @@ before(async () => {
   secrets.secrets.set(certificateArn, certificateDocument(await createCertificate('first')));
   gateway = new GatewayProcess({
     USERS: `secretsmanager:${usersArn}`,
-    USERS_REFRESH_SECONDS: '1',
+    RELOAD_INTERVAL_SECONDS: '1',
     TLS: 'optional',
     TLS_CERTIFICATE: `secretsmanager:${certificateArn}`,
     IMPLICIT_TLS_PORT: '0',
@@ -86,11 +86,11 @@ describe('users and certificate in Secrets Manager', () => {
 
   it('keeps the last good users while the secret cannot be used, and says why', async () => {
     secrets.secrets.set(usersArn, '{"users":');
-    const { reason } = await gateway.event('document-unusable', ({ document }) => document === 'users');
+    const { reason } = await gateway.event('config-reload-failed', ({ config }) => config === 'users');
     assert.equal(reason, `the secret ${usersArn} cannot be used: it is not JSON`);
     assert.match(await login('alice'), /^230 /);
     secrets.secrets.delete(usersArn);
-    await gateway.event('document-unusable', ({ reason }) => reason.includes('There is no such secret.'));
+    await gateway.event('config-reload-failed', ({ reason }) => reason.includes('There is no such secret.'));
     assert.match(await login('alice'), /^230 /);
   });
 
@@ -102,7 +102,7 @@ describe('users and certificate in Secrets Manager', () => {
     assert.equal(await commonName(), 'second');
     const mixed = { chain: (await createCertificate()).chain, key: (await createCertificate()).key };
     secrets.secrets.set(certificateArn, certificateDocument(mixed));
-    const { reason } = await gateway.event('document-unusable', ({ document }) => document === 'certificate');
+    const { reason } = await gateway.event('config-reload-failed', ({ config }) => config === 'certificate');
     assert.doesNotMatch(reason, /PRIVATE/);
     assert.equal(await commonName(), 'second');
   });

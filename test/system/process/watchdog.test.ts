@@ -23,7 +23,7 @@ describe('the watchdog', () => {
   it('kills a process whose event loop stands still for longer than the limit, and says why', async () => {
     const { stderr, signal } = await watched(400, 60_000);
     assert.equal(signal, 'SIGKILL');
-    assert.match(stderr, /^\{"level":"error","event":"event-loop-hangs","seconds":0\.4\}$/m);
+    assert.match(stderr, /^\{"level":"error","event":"event-loop-blocked","seconds":0\.4\}$/m);
   });
 
   it('leaves a process alone whose event loop stands still for less, and does not keep it running', async () => {

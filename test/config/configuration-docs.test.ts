@@ -1,0 +1,12 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { renderConfigurationDocs } from '../../scripts/configuration-docs.ts';
+
+it('the tables of variables in docs/configuration.md and README.md are those of the schema (npm run docs)', async () => {
+  const tables = await renderConfigurationDocs();
+  assert.deepEqual(
+    tables.map(({ file }) => file),
+    ['docs/configuration.md', 'README.md'],
+  );
+  for (const { file, current, wanted } of tables) assert.equal(current, wanted, file);
+});
