@@ -194,7 +194,7 @@ const promptEndMs = 2;
  * A client that dies closes both of its connections, and nothing in a FIN on the data connection tells that from the end of
  * a file. So before an upload is committed a command must have arrived after that FIN, or the gateway looks whether the
  * control connection ends too, which aborts the transfer: for one whole turn of the event loop (one setImmediate may still
- * belong to the turn in which the data connection ended), and for 20 ms unless the end looks intended.
+ * belong to the turn in which the data connection ended), and for 250 ms unless the end looks intended.
  * See docs/decisions/0007-end-of-an-upload.md.
  */
 async function untilEndIsTrusted(transfer: Transfer, announcedBytes: number | undefined): Promise<void> {

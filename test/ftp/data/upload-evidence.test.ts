@@ -36,6 +36,18 @@ describe('the evidence of an upload', () => {
     assert.equal(first, 'the grace time');
   });
 
+  it('is awaited for 200 ms and more, as long as the FINs of a killed client can be apart', async () => {
+    evidence.dataEnded();
+    let isOver = false;
+    const settled = evidence.confirmedInTime().then(() => {
+      isOver = true;
+    });
+    await delay(200);
+    assert.equal(isOver, false);
+    evidence.close();
+    await settled;
+  });
+
   it('is a QUIT read one turn before the end of the data, which may have arrived first', async () => {
     evidence.commandArrived(false);
     evidence.commandArrived(true);
