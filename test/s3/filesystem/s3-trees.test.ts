@@ -7,7 +7,7 @@ import type { FileTimes, ListOptions } from '../../../src/filesystem/filesystem.
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { copyObject, partRanges } from '../../../src/s3/filesystem/copy.ts';
-import { skippedOnEmulator } from '../../support/s3-server.ts';
+import { onEmulator } from '../../support/s3-server.ts';
 import { interceptRequests, type S3Request } from '../../support/s3-requests.ts';
 import { openTestStorage, type TestStorage } from '../../support/s3-storage.ts';
 import { at, entriesOf, fails, get, namesIn, put } from '../../filesystem/contract.ts';
@@ -106,24 +106,20 @@ describe('The S3 filesystem', () => {
       assert.deepEqual(await remove('b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2', 'PutObject']);
     });
 
-    scenario(
-      'a checksum that S3 keeps is not computed',
-      async () => {
-        await test.server.client.send(
-          new PutObjectCommand({
-            Bucket: test.server.bucket,
-            Key: `${prefix}file`,
-            Body: '123456789',
-            ChecksumAlgorithm: 'CRC32',
-          }),
-        );
-        const asked = await requestsOf(async () => {
-          assert.equal(await filesystem.checksum(at('/file'), { algorithm: 'CRC32', signal }), 'cbf43926');
-        });
-        assert.deepEqual(asked, ['HeadObject']);
-      },
-      skippedOnEmulator('checksums'),
-    );
+    scenario('a checksum that S3 keeps is not computed', async () => {
+      await test.server.client.send(
+        new PutObjectCommand({
+          Bucket: test.server.bucket,
+          Key: `${prefix}file`,
+          Body: '123456789',
+          ChecksumAlgorithm: 'CRC32',
+        }),
+      );
+      const asked = await requestsOf(async () => {
+        assert.equal(await filesystem.checksum(at('/file'), { algorithm: 'CRC32', signal }), 'cbf43926');
+      });
+      assert.deepEqual(asked, ['HeadObject']);
+    });
   });
 
   describe('keeps what an object carries', () => {
@@ -166,17 +162,13 @@ describe('The S3 filesystem', () => {
       );
     });
 
-    scenario(
-      'its tags too',
-      async () => {
-        await putObject('d/file', 'content', 'class=private&note=a%20b%2Bc');
-        await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
-        await filesystem.setModifiedAt(at('/d/renamed'), new Date(0), { signal });
-        await filesystem.rename(at('/d'), at('/e'), { signal });
-        assert.deepEqual(await tagsOf(`${prefix}e/renamed`), { class: 'private', note: 'a b+c' });
-      },
-      skippedOnEmulator('tags in a copy'),
-    );
+    scenario('its tags too', async () => {
+      await putObject('d/file', 'content', 'class=private&note=a%20b%2Bc');
+      await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
+      await filesystem.setModifiedAt(at('/d/renamed'), new Date(0), { signal });
+      await filesystem.rename(at('/d'), at('/e'), { signal });
+      assert.deepEqual(await tagsOf(`${prefix}e/renamed`), { class: 'private', note: 'a b+c' });
+    });
 
     scenario('when it is so large that it is copied in parts', async () => {
       const mebibyte = 1024 ** 2;
@@ -192,9 +184,7 @@ describe('The S3 filesystem', () => {
       assert.equal(requests.filter((command) => command === 'UploadPartCopy').length, 3);
       assert.ok((await get(filesystem, '/copy')).equals(content));
       await assertKept('/copy');
-      if (skippedOnEmulator('tags') === false) {
-        assert.deepEqual(await tagsOf(`${prefix}copy`), { class: 'private' });
-      }
+      assert.deepEqual(await tagsOf(`${prefix}copy`), { class: 'private' });
     });
 
     const tagsOf = async (Key: string): Promise<Record<string, string>> => {
@@ -214,18 +204,14 @@ describe('The S3 filesystem', () => {
       }
     });
 
-    scenario(
-      'and puts the tags of the home on an upload',
-      async () => {
-        const home = { bucket: test.server.bucket, prefix, storage: { tags: { partner: 'Ä + Söhne = @x' } } };
-        const ofHome = new S3Filesystem(test.storage, home);
-        await put(ofHome, '/small', 'x');
-        await put(ofHome, '/big', Buffer.alloc(6 * 1024 ** 2));
-        assert.deepEqual(await tagsOf(`${prefix}small`), { partner: 'Ä + Söhne = @x' });
-        assert.deepEqual(await tagsOf(`${prefix}big`), { partner: 'Ä + Söhne = @x' });
-      },
-      skippedOnEmulator('tags'),
-    );
+    scenario('and puts the tags of the home on an upload', async () => {
+      const home = { bucket: test.server.bucket, prefix, storage: { tags: { partner: 'Ä + Söhne = @x' } } };
+      const ofHome = new S3Filesystem(test.storage, home);
+      await put(ofHome, '/small', 'x');
+      await put(ofHome, '/big', Buffer.alloc(6 * 1024 ** 2));
+      assert.deepEqual(await tagsOf(`${prefix}small`), { partner: 'Ä + Söhne = @x' });
+      assert.deepEqual(await tagsOf(`${prefix}big`), { partner: 'Ä + Söhne = @x' });
+    });
   });
 
   describe('renames a directory all or nothing:', () => {
@@ -326,7 +312,7 @@ describe('The S3 filesystem', () => {
         },
       ]);
     },
-    !skippedOnEmulator('x') && 'a server that keeps objects as files cannot hold both; the embedded one can',
+    !onEmulator && 'a server that keeps objects as files cannot hold both; the embedded one can',
   );
 
   scenario('says not-found of a missing bucket, and tells the operator which', async () => {

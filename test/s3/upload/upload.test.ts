@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import type { FilesystemErrorKind } from '../../../src/filesystem/filesystem-error.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
-import { skippedOnEmulator, startS3Server, type S3Server } from '../../support/s3-server.ts';
+import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import {
   bytesOf,
   chunksOf,
@@ -151,7 +151,7 @@ describe('uploads to S3', () => {
     }
   });
 
-  it('has S3 verify a CRC32 of the whole object', { skip: skippedOnEmulator('checksums') }, async () => {
+  it('has S3 verify a CRC32 of the whole object', async () => {
     for (const sizeBytes of [10, 20 * mib + 3]) {
       const key = `checksum/${sizeBytes}`;
       const bytes = bytesOf(sizeBytes);
@@ -188,7 +188,7 @@ describe('uploads to S3', () => {
       });
     }
 
-    it('lets exactly one of many win', { skip: skippedOnEmulator('conditional writes') }, async () => {
+    it('lets exactly one of many win', async () => {
       const uploads = await Promise.all(Array.from({ length: 8 }, () => open('race', refuse)));
       for (const [index, upload] of uploads.entries()) await upload.write(bytesOf(100, index + 1));
       const outcomes = await Promise.allSettled(uploads.map((upload) => upload.commit()));
@@ -245,21 +245,17 @@ describe('uploads to S3', () => {
     });
 
     for (const oldBytes of [1000, 6 * mib]) {
-      it(
-        `does not overwrite what somebody else made of ${oldBytes} bytes meanwhile`,
-        { skip: skippedOnEmulator('conditional writes') },
-        async () => {
-          const key = `overtaken/${oldBytes}`;
-          await putObject(s3.client, s3.bucket, key, bytesOf(oldBytes, 1));
-          const upload = await open(key, { offset: 'end' });
-          await upload.write(bytesOf(10));
-          const newer = bytesOf(oldBytes, 2);
-          await putObject(s3.client, s3.bucket, key, newer);
-          await rejectsWith('changed', () => upload.commit());
-          assert.equal(digest(await objectAt(key)), digest(newer));
-          assert.equal(await uploadsOf(key), 0);
-        },
-      );
+      it(`does not overwrite what somebody else made of ${oldBytes} bytes meanwhile`, async () => {
+        const key = `overtaken/${oldBytes}`;
+        await putObject(s3.client, s3.bucket, key, bytesOf(oldBytes, 1));
+        const upload = await open(key, { offset: 'end' });
+        await upload.write(bytesOf(10));
+        const newer = bytesOf(oldBytes, 2);
+        await putObject(s3.client, s3.bucket, key, newer);
+        await rejectsWith('changed', () => upload.commit());
+        assert.equal(digest(await objectAt(key)), digest(newer));
+        assert.equal(await uploadsOf(key), 0);
+      });
     }
   });
 });
