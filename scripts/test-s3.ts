@@ -13,7 +13,7 @@ const suites = [
   'test/system/storage/**/*.test.ts',
   'test/system/clients/**/*.test.ts',
   'test/system/models/**/*.test.ts',
-  'test/system/process/{drain,leftover-uploads,main,secrets}.test.ts',
+  'test/system/process/{abandoned-uploads,drain,main,secrets}.test.ts',
 ];
 
 const explanation = `No S3 server to test on. Either set S3_ENDPOINT (credentials and region by the AWS default chain,
