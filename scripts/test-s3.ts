@@ -1,5 +1,5 @@
 /**
- * `npm run test:s3`: the storage, client and process suites on a production S3 server: the one that S3_ENDPOINT names, or a
+ * `npm run test:s3`: the storage, client, model and process suites on a production S3 server: the one that S3_ENDPOINT names, or a
  * VersityGW started here over TLS. Arguments name test files to run instead of all of them.
  */
 import { spawn } from 'node:child_process';
@@ -12,7 +12,8 @@ const suites = [
   'test/s3/**/*.test.ts',
   'test/system/storage/**/*.test.ts',
   'test/system/clients/**/*.test.ts',
-  'test/system/process/{drain,abandoned-uploads,main,secrets}.test.ts',
+  'test/system/models/**/*.test.ts',
+  'test/system/process/{abandoned-uploads,drain,main,secrets}.test.ts',
 ];
 
 const explanation = `No S3 server to test on. Either set S3_ENDPOINT (credentials and region by the AWS default chain,

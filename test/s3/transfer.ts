@@ -50,7 +50,7 @@ export function openUpload(
   return openS3Upload(storage, { bucket, key, offset: 0, ifExists: 'replace', signal, ...options });
 }
 
-/** Of the unfinished multipart uploads whose keys begin like this; the emulator cannot tell them, and has none here. */
+/** Of the unfinished multipart uploads whose keys begin like this. */
 export async function openUploadIds(s3: S3Server, key: string): Promise<string[]> {
   const open = await unfinishedUploads(s3);
   return open.filter((upload) => upload.key.startsWith(key)).map(({ uploadId }) => uploadId);

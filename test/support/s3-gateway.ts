@@ -26,9 +26,9 @@ export type S3Gateway = {
   objectSizeBytes(pathname: string): Promise<number | undefined>;
   /** Every object below a directory: name relative to it, and bytes; directory markers left out. */
   readObjects(directory: string): Promise<Map<string, Buffer>>;
-  /** Pathnames of multipart uploads that were begun and neither completed nor aborted. The emulator cannot tell. */
+  /** Pathnames of multipart uploads that were begun and neither completed nor aborted. */
   unfinishedUploads(): Promise<string[]>;
-  /** Resolves when S3 has so many parts of an unfinished upload, to their sizes in bytes. The emulator cannot tell. */
+  /** Resolves when S3 has so many parts of an unfinished upload, to their sizes in bytes. */
   partsArrived(pathname: string, dataParts: number): Promise<number[]>;
   nextEvent: TestGateway['nextEvent'];
   /** Everything that was observed so far. */

@@ -22,13 +22,8 @@ export type S3Server = {
   close(): Promise<void>;
 };
 
-/** Whether the tests run on the emulator; what it cannot do is in docs/local-s3.md. */
+/** Whether the tests run on the embedded server; how it differs is in docs/local-s3.md. */
 export const onEmulator = process.env['S3_ENDPOINT'] === undefined;
-
-/** For tests of what the emulator lacks: `it('...', { skip: skippedOnEmulator('conditional writes') }, ...)`. */
-export function skippedOnEmulator(lack: string): string | false {
-  return onEmulator && `the embedded S3 server has no ${lack}; run npm run test:s3`;
-}
 
 export async function startS3Server(): Promise<S3Server> {
   return await (process.env['S3_ENDPOINT'] ? bucketOn(process.env['S3_ENDPOINT']) : startEmbedded());

@@ -1,4 +1,4 @@
-/** Multipart uploads that were begun and neither completed nor aborted, as S3 lists them; the embedded server cannot. */
+/** Multipart uploads that were begun and neither completed nor aborted, as S3 lists them. */
 import { ListMultipartUploadsCommand, ListPartsCommand } from '@aws-sdk/client-s3';
 import { minPartBytes } from '../../src/s3/upload/part-size.ts';
 import type { S3Server } from './s3-server.ts';

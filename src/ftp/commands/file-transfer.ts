@@ -190,7 +190,7 @@ const promptEndMs = 2;
  * A client that dies closes both of its connections, and its FIN on the data connection looks like the end of a file. So before
  * an upload is committed, either a command must have arrived after that FIN, or the gateway checks whether the control
  * connection ends too, which aborts the transfer. It waits one whole turn of the event loop (one setImmediate may still
- * belong to the turn in which the data connection ended), and 20 ms more unless the end looks intended.
+ * belong to the turn in which the data connection ended), and 250 ms more unless the end looks intended.
  * See docs/decisions/0007-end-of-an-upload.md.
  */
 async function waitForControlClose(transfer: Transfer, announcedBytes: number | undefined): Promise<void> {

@@ -5,8 +5,12 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** The kernel closes the connections of a killed process one after the other, and may run other processes in between. */
-const controlConnectionGraceMs = 20;
+/**
+ * The kernel closes the connections of a killed process one after the other, and the process may have to wait for its CPU in
+ * between: up to 242 ms were measured. Two periods of a CPU quota (100 ms each, Linux's default) are in it, too, and the
+ * retransmission of a lost FIN (200 ms at least, RFC 6298 as Linux implements it).
+ */
+const controlConnectionGraceMs = 250;
 /** Silence on the data connection that ends an upload whose client has sent QUIT and closed the control connection. */
 const departureSilenceMs = 20;
 /** And for how many event-loop turns, each of which may be long: a sender needs one turn to fill its TCP window again. */

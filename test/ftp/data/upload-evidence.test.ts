@@ -36,6 +36,18 @@ describe('the evidence of an upload', () => {
     assert.equal(first, 'the grace time');
   });
 
+  it('Evidence of an upload is awaited for at least 200 ms, as the FINs of a killed client can be that far apart', async () => {
+    evidence.dataEnded();
+    let isOver = false;
+    const settled = evidence.confirmedInTime().then(() => {
+      isOver = true;
+    });
+    await delay(200);
+    assert.equal(isOver, false);
+    evidence.close();
+    await settled;
+  });
+
   it('A QUIT that is read one turn before the end of the data proves the upload, as it may have arrived after it', async () => {
     evidence.commandArrived(false);
     evidence.commandArrived(true);

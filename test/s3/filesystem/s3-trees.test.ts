@@ -7,7 +7,7 @@ import type { FileTimes, ListOptions } from '../../../src/filesystem/filesystem.
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { copyObject, copyRanges } from '../../../src/s3/filesystem/copy.ts';
-import { skippedOnEmulator } from '../../support/s3-server.ts';
+import { onEmulator } from '../../support/s3-server.ts';
 import { interceptRequests, type S3Request } from '../../support/s3-requests.ts';
 import { openTestStorage, type TestStorage } from '../../support/s3-storage.ts';
 import { at, entriesOf, fails, get, namesIn, put } from '../../filesystem/contract.ts';
@@ -113,24 +113,20 @@ describe('The S3 filesystem', () => {
       },
     );
 
-    scenario(
-      'A checksum that S3 stores is not computed',
-      async () => {
-        await test.server.client.send(
-          new PutObjectCommand({
-            Bucket: test.server.bucket,
-            Key: `${prefix}file`,
-            Body: '123456789',
-            ChecksumAlgorithm: 'CRC32',
-          }),
-        );
-        const asked = await requestsOf(async () => {
-          assert.equal(await filesystem.checksum(at('/file'), { algorithm: 'CRC32', signal }), 'cbf43926');
-        });
-        assert.deepEqual(asked, ['HeadObject']);
-      },
-      skippedOnEmulator('checksums'),
-    );
+    scenario('A checksum that S3 stores is not computed', async () => {
+      await test.server.client.send(
+        new PutObjectCommand({
+          Bucket: test.server.bucket,
+          Key: `${prefix}file`,
+          Body: '123456789',
+          ChecksumAlgorithm: 'CRC32',
+        }),
+      );
+      const asked = await requestsOf(async () => {
+        assert.equal(await filesystem.checksum(at('/file'), { algorithm: 'CRC32', signal }), 'cbf43926');
+      });
+      assert.deepEqual(asked, ['HeadObject']);
+    });
   });
 
   describe('keeps what an object carries', () => {
@@ -173,17 +169,13 @@ describe('The S3 filesystem', () => {
       );
     });
 
-    scenario(
-      'A rename and setting the time of an object keep its tags',
-      async () => {
-        await putObject('d/file', 'content', 'class=private&note=a%20b%2Bc');
-        await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
-        await filesystem.setModifiedAt(at('/d/renamed'), new Date(0), { signal });
-        await filesystem.rename(at('/d'), at('/e'), { signal });
-        assert.deepEqual(await tagsOf(`${prefix}e/renamed`), { class: 'private', note: 'a b+c' });
-      },
-      skippedOnEmulator('tags in a copy'),
-    );
+    scenario('A rename and setting the time of an object keep its tags', async () => {
+      await putObject('d/file', 'content', 'class=private&note=a%20b%2Bc');
+      await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
+      await filesystem.setModifiedAt(at('/d/renamed'), new Date(0), { signal });
+      await filesystem.rename(at('/d'), at('/e'), { signal });
+      assert.deepEqual(await tagsOf(`${prefix}e/renamed`), { class: 'private', note: 'a b+c' });
+    });
 
     scenario('A copy in parts keeps the attributes of a large object', async () => {
       const mebibyte = 1024 ** 2;
@@ -199,9 +191,7 @@ describe('The S3 filesystem', () => {
       assert.equal(requests.filter((command) => command === 'UploadPartCopy').length, 2);
       assert.ok((await get(filesystem, '/copy')).equals(content));
       await assertKept('/copy');
-      if (skippedOnEmulator('tags') === false) {
-        assert.deepEqual(await tagsOf(`${prefix}copy`), { class: 'private' });
-      }
+      assert.deepEqual(await tagsOf(`${prefix}copy`), { class: 'private' });
     });
 
     const tagsOf = async (Key: string): Promise<Record<string, string>> => {
@@ -228,18 +218,14 @@ describe('The S3 filesystem', () => {
       },
     );
 
-    scenario(
-      'An upload gets the tags that the home specifies',
-      async () => {
-        const home = { bucket: test.server.bucket, prefix, storage: { tags: { partner: 'Ä + Söhne = @x' } } };
-        const ofHome = new S3Filesystem(test.storage, home);
-        await put(ofHome, '/small', 'x');
-        await put(ofHome, '/big', Buffer.alloc(6 * 1024 ** 2));
-        assert.deepEqual(await tagsOf(`${prefix}small`), { partner: 'Ä + Söhne = @x' });
-        assert.deepEqual(await tagsOf(`${prefix}big`), { partner: 'Ä + Söhne = @x' });
-      },
-      skippedOnEmulator('tags'),
-    );
+    scenario('An upload gets the tags that the home specifies', async () => {
+      const home = { bucket: test.server.bucket, prefix, storage: { tags: { partner: 'Ä + Söhne = @x' } } };
+      const ofHome = new S3Filesystem(test.storage, home);
+      await put(ofHome, '/small', 'x');
+      await put(ofHome, '/big', Buffer.alloc(6 * 1024 ** 2));
+      assert.deepEqual(await tagsOf(`${prefix}small`), { partner: 'Ä + Söhne = @x' });
+      assert.deepEqual(await tagsOf(`${prefix}big`), { partner: 'Ä + Söhne = @x' });
+    });
   });
 
   describe('renames a directory all or nothing:', () => {
@@ -346,7 +332,7 @@ describe('The S3 filesystem', () => {
         },
       ]);
     },
-    !skippedOnEmulator('x') && 'a server that keeps objects as files cannot hold both; the embedded one can',
+    !onEmulator && 'a server that keeps objects as files cannot hold both; the embedded one can',
   );
 
   scenario('A missing bucket fails with not-found, and the report to the operator names it', async () => {

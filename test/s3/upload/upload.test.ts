@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import type { FilesystemErrorKind } from '../../../src/filesystem/filesystem-error.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
-import { skippedOnEmulator, startS3Server, type S3Server } from '../../support/s3-server.ts';
+import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import {
   bytesOf,
   chunksOf,
@@ -151,25 +151,21 @@ describe('uploads to S3', () => {
     }
   });
 
-  it(
-    'An upload lets S3 verify a CRC32 of the whole object',
-    { skip: skippedOnEmulator('checksums') },
-    async () => {
-      for (const sizeBytes of [10, 20 * mib + 3]) {
-        const key = `checksum/${sizeBytes}`;
-        const bytes = bytesOf(sizeBytes);
-        const upload = await open(key);
-        await writeAll(upload, bytes);
-        await upload.commit();
-        const head = await headObject(s3.client, s3.bucket, key);
-        assert.equal(head.ChecksumType, 'FULL_OBJECT');
-        const { crc32 } = await import('node:zlib');
-        const expected = Buffer.alloc(4);
-        expected.writeUInt32BE(crc32(bytes));
-        assert.equal(head.ChecksumCRC32, expected.toString('base64'));
-      }
-    },
-  );
+  it('An upload lets S3 verify a CRC32 of the whole object', async () => {
+    for (const sizeBytes of [10, 20 * mib + 3]) {
+      const key = `checksum/${sizeBytes}`;
+      const bytes = bytesOf(sizeBytes);
+      const upload = await open(key);
+      await writeAll(upload, bytes);
+      await upload.commit();
+      const head = await headObject(s3.client, s3.bucket, key);
+      assert.equal(head.ChecksumType, 'FULL_OBJECT');
+      const { crc32 } = await import('node:zlib');
+      const expected = Buffer.alloc(4);
+      expected.writeUInt32BE(crc32(bytes));
+      assert.equal(head.ChecksumCRC32, expected.toString('base64'));
+    }
+  });
 
   describe('where the name must not be taken', () => {
     const refuse = { ifExists: 'refuse' } as const;
@@ -195,18 +191,14 @@ describe('uploads to S3', () => {
       });
     }
 
-    it(
-      'Of many parallel uploads that must not replace anything, exactly one succeeds',
-      { skip: skippedOnEmulator('conditional writes') },
-      async () => {
-        const uploads = await Promise.all(Array.from({ length: 8 }, () => open('race', refuse)));
-        for (const [index, upload] of uploads.entries()) await upload.write(bytesOf(100, index + 1));
-        const outcomes = await Promise.allSettled(uploads.map((upload) => upload.commit()));
-        const winner = outcomes.findIndex(({ status }) => status === 'fulfilled');
-        assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
-        assert.equal(digest(await objectAt('race')), digest(bytesOf(100, winner + 1)));
-      },
-    );
+    it('Of many parallel uploads that must not replace anything, exactly one succeeds', async () => {
+      const uploads = await Promise.all(Array.from({ length: 8 }, () => open('race', refuse)));
+      for (const [index, upload] of uploads.entries()) await upload.write(bytesOf(100, index + 1));
+      const outcomes = await Promise.allSettled(uploads.map((upload) => upload.commit()));
+      const winner = outcomes.findIndex(({ status }) => status === 'fulfilled');
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+      assert.equal(digest(await objectAt('race')), digest(bytesOf(100, winner + 1)));
+    });
   });
 
   describe('that continue an object', () => {
@@ -256,21 +248,17 @@ describe('uploads to S3', () => {
     });
 
     for (const oldBytes of [1000, 6 * mib]) {
-      it(
-        `An upload does not overwrite a change that was made meanwhile to an object of ${oldBytes} bytes`,
-        { skip: skippedOnEmulator('conditional writes') },
-        async () => {
-          const key = `overtaken/${oldBytes}`;
-          await putObject(s3.client, s3.bucket, key, bytesOf(oldBytes, 1));
-          const upload = await open(key, { offset: 'end' });
-          await upload.write(bytesOf(10));
-          const newer = bytesOf(oldBytes, 2);
-          await putObject(s3.client, s3.bucket, key, newer);
-          await rejectsWith('changed', () => upload.commit());
-          assert.equal(digest(await objectAt(key)), digest(newer));
-          assert.equal(await uploadsOf(key), 0);
-        },
-      );
+      it(`An upload does not overwrite a change that was made meanwhile to an object of ${oldBytes} bytes`, async () => {
+        const key = `overtaken/${oldBytes}`;
+        await putObject(s3.client, s3.bucket, key, bytesOf(oldBytes, 1));
+        const upload = await open(key, { offset: 'end' });
+        await upload.write(bytesOf(10));
+        const newer = bytesOf(oldBytes, 2);
+        await putObject(s3.client, s3.bucket, key, newer);
+        await rejectsWith('changed', () => upload.commit());
+        assert.equal(digest(await objectAt(key)), digest(newer));
+        assert.equal(await uploadsOf(key), 0);
+      });
     }
   });
 });

@@ -349,7 +349,7 @@ const goProgram = join(tmpdir(), `go-ftp-client-${process.pid}`);
 process.once('exit', () => rmSync(goProgram, { force: true }));
 const goClient: Client = {
   ...scripted('Go jlaffaye/ftp', everySecurity, goProgram, [], []),
-  probe: { program: 'go', arguments: ['build', '-C', script('../system/clients/go'), '-o', goProgram, '.'] },
+  probe: { program: 'go', arguments: ['build', '-C', script('go'), '-o', goProgram, '.'] },
 };
 
 /** Every client that is a program of its own; basic-ftp, a library, is driven in `basic-ftp.test.ts`. */
