@@ -46,7 +46,7 @@ describe('an upload whose client resets its connections', () => {
   }
 
   it(
-    `leaves no multipart upload and no object after ${runs} resets at random points, seed ${seed}`,
+    `An upload whose client resets its connections leaves no multipart upload and no object after ${runs} resets at random points, seed ${seed}`,
     { skip: skippedOnEmulator('list of unfinished uploads'), timeout: 1_200_000 },
     async () => {
       const random = new Random(seed);

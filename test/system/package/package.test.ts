@@ -56,7 +56,7 @@ describe('The package', () => {
     });
   }
 
-  it('lets plain JavaScript import everything it exports', () => {
+  it('Plain JavaScript can import everything that the package exports', () => {
     const names = Object.keys(manifest.exports).map((path) => path.replace('.', manifest.name));
     assert.ok(names.length > 0);
     const imports = names.map((name) => `Object.keys(await import(${JSON.stringify(name)}))`).join(', ');
@@ -75,7 +75,7 @@ describe('The package', () => {
     }
   });
 
-  it('holds no tests, no sources, and nothing that is kept from others', () => {
+  it('The package contains no tests, no sources and nothing private', () => {
     const strangers = files.filter(
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/(Dockerfile|\.dockerignore))$/.test(path) &&
@@ -94,7 +94,7 @@ describe('The package', () => {
     }
   });
 
-  it('synthesises the construct of the README, whose image has all that its Dockerfile copies', () => {
+  it('The package synthesizes the construct of the README, whose image has everything that its Dockerfile copies', () => {
     const [example] = readmeExamples();
     assert.ok(example !== undefined);
     writeFileSync(join(project, 'app.js'), example);
@@ -114,7 +114,7 @@ describe('The package', () => {
     assert.match(runNode([join(context, 'gateway/gateway.js'), '--version']), /^\d+\.\d+\.\d+\n$/);
   });
 
-  it('type-checks the examples of the README against its declarations', () => {
+  it('The examples of the README type-check against the declarations of the package', () => {
     const examples = readmeExamples();
     assert.equal(examples.length, 2);
     examples.forEach((example, index) => {
