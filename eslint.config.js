@@ -38,6 +38,18 @@ export default tseslint.config(
         },
       ],
       '@typescript-eslint/no-non-null-assertion': 'off',
+      // A failing title is read without its describe: a sentence with a subject, so no title begins with a verb or 'that'.
+      // Names of programs are the only lower-case words that begin one.
+      'no-restricted-syntax': [
+        'error',
+        ...[
+          'Literal:first-child[value=',
+          'TemplateLiteral:first-child > TemplateElement:first-child[value.raw=',
+        ].map((title) => ({
+          selector: `CallExpression[callee.name=/^(it|test|scenario)$/] > ${title}/^(?!(curl|lftp|rclone|wget|npm) )[a-z]+ /]`,
+          message: 'A test title is a sentence with a subject, as in "RETR sends an empty file".',
+        })),
+      ],
     },
   },
   { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },

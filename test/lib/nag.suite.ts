@@ -22,12 +22,12 @@ function check(environment: string, change: (stack: Stack) => void = () => undef
 
 describe('the AWS Solutions rules', () => {
   for (const environment of ['production', 'staging']) {
-    it(`find nothing in ${environment} that is not acknowledged`, () => {
+    it(`The AWS Solutions rules find nothing in ${environment} that is not acknowledged`, () => {
       check(environment);
     });
   }
 
-  it('do find what is wrong: a topic that takes clear text', () => {
+  it('The AWS Solutions rules find a topic that accepts clear text', () => {
     assert.throws(() => {
       check('production', (stack) => new Topic(stack, 'Wrong'));
     }, /ValidationFailed|Validation failed/);

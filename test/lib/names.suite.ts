@@ -5,7 +5,7 @@ import { variables } from '../../src/config/variables.ts';
 import { synthApp, synthGateway } from './synth.ts';
 
 describe('names', () => {
-  it('of Windows devices and of clients without UTF-8 are settings of the construct', () => {
+  it('Names with backslashes and names of clients without UTF-8 are settings of the construct', () => {
     const { template } = synthGateway({ filenameEncoding: 'windows-1252', pathnameBackslash: 'separator' });
     const text = JSON.stringify(template.toJSON());
     assert.match(text, /"Name":"FILENAME_ENCODING","Value":"windows-1252"/);
@@ -14,7 +14,7 @@ describe('names', () => {
     assert.equal(variables.pathnameBackslash.parse('separator'), 'separator');
   });
 
-  it('are settings of the app, too, and wrong values are refused at synth', () => {
+  it('The settings for names are settings of the app too, and invalid values are refused at synth', () => {
     const { template } = synthApp({ filenameEncoding: 'windows-1252', pathnameBackslash: 'separator' });
     const text = JSON.stringify(template.toJSON());
     assert.match(text, /"Name":"FILENAME_ENCODING","Value":"windows-1252"/);
@@ -23,7 +23,7 @@ describe('names', () => {
     assert.throws(() => synthApp({ pathnameBackslash: 'slash' }), /-c pathnameBackslash: /);
   });
 
-  it('are left to the gateway where the stack says nothing', () => {
+  it('The settings for names have the defaults of the gateway when the stack sets none', () => {
     const text = JSON.stringify(synthGateway().template.toJSON());
     assert.doesNotMatch(text, /FILENAME_ENCODING|PATHNAME_BACKSLASH/);
   });

@@ -11,7 +11,7 @@ import { synthGateway } from './synth.ts';
 const given = { bucket: Bucket.fromBucketName(new Stack(), 'Given', 'partner-files') };
 
 describe('the resume window', () => {
-  it('is of whole minutes, as long as the bucket made here keeps parts, and longer in a bucket that is given', () => {
+  it('The resume window is in whole minutes, limited by the lifetime of parts in the created bucket, and may be longer in a given one', () => {
     assert.equal(checkedResumeWindow({}), 0);
     assert.equal(checkedResumeWindow({ resumeWindow: Duration.hours(6) }), 360);
     assert.equal(checkedResumeWindow({ resumeWindow: Duration.seconds(120) }), 2);
@@ -19,7 +19,7 @@ describe('the resume window', () => {
     assert.equal(checkedResumeWindow({ resumeWindow: Duration.days(7), ...given }), 10_080);
   });
 
-  it('is taken by the gateway up to the longest, which is the same for both', () => {
+  it('The gateway accepts resume windows up to the same maximum as the construct', () => {
     const parse = (text: string) => variables.resumeWindowMs.parse(text);
     const longest = checkedResumeWindow({ resumeWindow: Duration.days(7), ...given });
     assert.equal(parse(String(longest)), Duration.days(7).toMilliseconds());
@@ -44,12 +44,12 @@ describe('the resume window', () => {
       'The resume window is 8 days, but the gateway takes at most 7 days. Use that or less.',
     ],
   ] as const) {
-    it(`is refused when it is ${what}`, () => {
+    it(`The resume window is refused when it is ${what}`, () => {
       assert.throws(() => checkedResumeWindow(window), { message: sentence });
     });
   }
 
-  it('is refused by the construct itself, and the bucket made here keeps parts for as long as it says', () => {
+  it('The construct validates the resume window, and its bucket keeps parts for as long as it says', () => {
     assert.throws(
       () => synthGateway({ resumeWindow: Duration.days(3) }),
       /^Error: The resume window is 3 days, but /,
@@ -60,7 +60,7 @@ describe('the resume window', () => {
     assert.match(text, /"Name":"RESUME_WINDOW_MINUTES","Value":"2880"/);
   });
 
-  it('is not spoken of to the tasks where nobody asks for one', () => {
+  it('The tasks get no resume window when none is requested', () => {
     assert.doesNotMatch(JSON.stringify(synthGateway().template.toJSON()), /RESUME_WINDOW_MINUTES/);
   });
 });

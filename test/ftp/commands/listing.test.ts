@@ -140,7 +140,7 @@ describe('LIST', () => {
 });
 
 describe('MLSD shows the facts of every entry', () => {
-  it('shows the facts of every entry', async () => {
+  it('MLSD shows the facts of every entry', async () => {
     await start();
     assert.deepEqual(await lines('MLSD', 'dir'), [
       'type=file;size=0;modify=20200203040506;perm=adfrw; -x',

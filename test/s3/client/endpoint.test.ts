@@ -80,7 +80,7 @@ describe('The address of a bucket', () => {
     ['a directory bucket', 'partners--use1-az4--x-s3'],
     ['a Multi-Region Access Point', 'arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap'],
   ] as const) {
-    it(`${what} is refused because its requests need another signature`, async () => {
+    it(`The endpoint of ${what} is refused, because its requests need another signature`, async () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials });
       await assert.rejects(bucketEndpointOf(client, bucket), {
         kind: 'permission-denied',

@@ -19,7 +19,7 @@ describe('basic-ftp', () => {
   after(() => gateway.close());
 
   for (const security of ['plain', 'explicit', 'implicit'] as const) {
-    it(`uploads, appends, downloads, resumes, lists, renames and removes over ${security}`, async () => {
+    it(`basic-ftp uploads, appends, downloads, resumes, lists, renames and removes over ${security}`, async () => {
       const client = new Client(60_000);
       try {
         await access(client, security);

@@ -28,7 +28,7 @@ describe('FTP clients', () => {
 
   for (const client of clients) {
     for (const security of client.securities) {
-      it(`${client.name} over ${security} puts, gets, lists, resumes, renames and deletes`, async (t) => {
+      it(`${client.name} over ${security} uploads, downloads, lists, resumes, renames and deletes`, async (t) => {
         const reason = await missing(client);
         if (reason !== undefined) {
           t.skip(reason);

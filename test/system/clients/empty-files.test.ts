@@ -64,7 +64,7 @@ describe('real clients that move nothing', () => {
   for (const client of clients.filter(({ name }) => names.includes(name))) {
     for (const version of client.name in tls12 ? ['its highest TLS version', 'TLS 1.2'] : ['its own TLS']) {
       for (const security of ['explicit', 'implicit'] as const) {
-        it(`${client.name} puts, gets and lists nothing ${runs} times over ${security} TLS, with ${version}.`, async (t) => {
+        it(`${client.name} uploads, downloads and lists empty files ${runs} times over ${security} TLS, with ${version}`, async (t) => {
           const reason = await missing(client);
           if (reason !== undefined) {
             t.skip(reason);

@@ -62,7 +62,7 @@ for (const fileTimes of ['upload', 'client'] as const) {
       assert.deepEqual(await movedBy(verb, synchronize), [], 'the second run moves none');
     }
 
-    it('rclone sync uploads an unchanged folder once, and then moves nothing in either direction', async (t) => {
+    it(`With FILE_TIMES=${fileTimes}, rclone sync uploads an unchanged directory once and then transfers nothing in either direction`, async (t) => {
       if (await skipMissing(t, rclone)) return;
       const [source, back] = [join(folder, 'rclone'), join(folder, 'rclone-back')];
       await writeTree(source);
@@ -79,7 +79,7 @@ for (const fileTimes of ['upload', 'client'] as const) {
       ['MLSD', 'set ftp:use-mlsd yes; '],
       ['LIST', 'set ftp:use-mlsd no; '],
     ] as const) {
-      it(`lftp mirror moves an unchanged folder once in each direction, comparing by ${listing}`, async (t) => {
+      it(`With FILE_TIMES=${fileTimes}, lftp mirror transfers an unchanged directory once in each direction, comparing by ${listing}`, async (t) => {
         if (await skipMissing(t, lftp)) return;
         const name = `lftp-${listing}`;
         const [source, back] = [join(folder, name), join(folder, `${name}-back`)];
@@ -98,7 +98,7 @@ for (const fileTimes of ['upload', 'client'] as const) {
       });
     }
 
-    it('a client that compares times by MLSD, as WinSCP does, moves an unchanged folder once in each direction', async () => {
+    it(`With FILE_TIMES=${fileTimes}, a client that compares times by MLSD, as WinSCP does, transfers an unchanged directory once in each direction`, async () => {
       const [source, back] = [join(folder, 'mlsd'), join(folder, 'mlsd-back')];
       await writeTree(source);
       await mkdir(back);
@@ -108,7 +108,7 @@ for (const fileTimes of ['upload', 'client'] as const) {
       });
     });
 
-    it('files that came into the bucket by other ways, with and without a time of their own, are downloaded once', async (t) => {
+    it(`With FILE_TIMES=${fileTimes}, files that other programs put into the bucket, with and without a time, are downloaded once`, async (t) => {
       if (await skipMissing(t, lftp)) return;
       for (const name of ['a', 'b', 'c']) await gateway.putObject(`/foreign/${name}`, Buffer.from(name));
       // As rclone keeps the time of a file in S3.

@@ -48,7 +48,7 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
     await rm(folder, { recursive: true });
   });
 
-  it("Python's ftplib in cp1252 gets back every name that it sends", async (t) => {
+  it('With FILENAME_ENCODING=windows-1252, ftplib of Python in cp1252 reads every name that it sent', async (t) => {
     const reason = await missing(python);
     if (reason !== undefined) {
       t.skip(reason);
@@ -63,7 +63,7 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
     ['CP1252', 'yes'],
     ['UTF-8', 'yes'],
   ] as const) {
-    it(`lftp with ftp:charset ${charset} and ftp:use-utf8 ${useUtf8} finds the file that it stored`, async (t) => {
+    it(`With FILENAME_ENCODING=windows-1252, lftp with ftp:charset ${charset} and ftp:use-utf8 ${useUtf8} finds the file that it stored`, async (t) => {
       const reason = await missing(lftp);
       if (reason !== undefined) {
         t.skip(reason);

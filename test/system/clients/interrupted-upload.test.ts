@@ -21,7 +21,7 @@ describe('an upload that broke', () => {
 
   for (const connection of connections) {
     for (const restart of ['REST and STOR', 'APPE'] as const) {
-      it(`because its ${connection} was reset is continued in a new session with ${restart}, unseen until it is whole`, async () => {
+      it(`An upload that broke by a reset of its ${connection} is resumed in a new session with ${restart}, invisible until it is complete`, async () => {
         const pathname = `/${connection.slice(0, 4)}-${restart.slice(0, 4)}.bin`;
         const offeredBytes = await breakUpload(gateway, pathname, connection);
         await assertUnseen(pathname);
@@ -49,7 +49,7 @@ describe('an upload that broke', () => {
     }
   }
 
-  it('may break again, and what the first attempt sent is not lost', async () => {
+  it('A resumed upload may break again without losing what the first attempt sent', async () => {
     const pathname = '/twice.bin';
     const offeredBytes = await breakUpload(gateway, pathname, 'control connection');
     await breakUpload(gateway, pathname, 'data connection', offeredBytes);
@@ -62,7 +62,7 @@ describe('an upload that broke', () => {
     await client.quit();
   });
 
-  it('leaves the file that was there before to all readers until the new one is whole', async () => {
+  it('An upload that broke leaves the existing file visible to all readers until the new one is complete', async () => {
     const pathname = '/old.bin';
     const old = Buffer.from('the version of yesterday');
     await gateway.putObject(pathname, old);
@@ -86,7 +86,7 @@ describe('an upload that broke', () => {
     await Promise.all([client.quit(), reader.quit()]);
   });
 
-  it('is neither shown to another user of the same path nor continued by one', async () => {
+  it('An upload that broke is neither visible to another user of the same path nor resumed by one', async () => {
     const pathname = '/mine.bin';
     const offeredBytes = await breakUpload(gateway, pathname, 'data connection');
     const other = await logIn(gateway, 'other');
@@ -126,7 +126,7 @@ describe('an upload that broke', () => {
 });
 
 describe('an upload that broke where nothing may be continued', () => {
-  it('leaves nothing: without a window', async () => {
+  it('An upload that broke leaves nothing behind without a resume window', async () => {
     const gateway = await startS3Gateway();
     for (const connection of connections) {
       await breakUpload(gateway, '/gone.bin', connection);

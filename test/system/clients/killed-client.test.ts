@@ -19,19 +19,19 @@ describe('a client killed in mid-upload', () => {
   });
   after(() => gateway.close());
 
-  it('leaves no object', async (t) => {
+  it('A client that is killed during an upload leaves no object', async (t) => {
     if (await skipped(t)) return;
     await killInMidUpload('/new.bin');
     assert.equal(await gateway.getObject('/new.bin'), undefined);
   });
 
-  it('leaves no unfinished multipart upload', async (t) => {
+  it('A client that is killed during an upload leaves no multipart upload', async (t) => {
     if (await skipped(t)) return;
     await killInMidUpload('/unfinished.bin');
     assert.deepEqual(await gateway.unfinishedUploads(), []);
   });
 
-  it('leaves the object that was there before as it was', async (t) => {
+  it('A client that is killed during an upload leaves the existing object unchanged', async (t) => {
     if (await skipped(t)) return;
     const before = Buffer.from('the version of yesterday');
     await gateway.putObject('/old.bin', before);

@@ -56,7 +56,7 @@ describe('lftp mirror', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('carries 300 files of awkward names into the bucket and back unchanged', async (t) => {
+  it('lftp mirror copies 300 files with unusual names into the bucket and back unchanged', async (t) => {
     const reason = await missing(lftp);
     if (reason !== undefined) {
       t.skip(reason);

@@ -30,7 +30,7 @@ describe('lftp in MODE Z', () => {
   });
 
   for (const security of ['plain', 'explicit', 'implicit'] satisfies Security[]) {
-    it(`puts, lists and gets over ${security}`, async (t) => {
+    it(`lftp in MODE Z uploads, lists and downloads over ${security}`, async (t) => {
       const probe = { program: 'sh', arguments: ['-c', 'command -v lftp'] };
       const reason = await missing({ name: 'lftp', probe });
       if (reason !== undefined) {

@@ -44,7 +44,7 @@ describe('an upload that broke', () => {
 
   for (const client of resumingClients) {
     const [security] = client.securities;
-    it(`is continued by ${client.name}`, async (t) => {
+    it(`${client.name} resumes an upload that broke`, async (t) => {
       const remote = `/${client.name.replaceAll(/\W/g, '-')}.bin`;
       if (await isSkipped(t, client)) return;
       const offeredBytes = await breakUpload(gateway, remote, 'data connection');
@@ -54,7 +54,7 @@ describe('an upload that broke', () => {
 
   for (const client of resumingClients.filter(({ name }) => name === 'curl' || name === 'lftp')) {
     for (const security of client.securities) {
-      it(`because ${client.name} was killed over ${security} is continued when it is started again`, async (t) => {
+      it(`${client.name}, killed during an upload over ${security}, resumes it when it is started again`, async (t) => {
         const remote = `/killed-${client.name}-${security}.bin`;
         if (await isSkipped(t, client)) return;
         const put = { deed: 'put', local: '/dev/stdin', remote } as const;
@@ -65,7 +65,7 @@ describe('an upload that broke', () => {
   }
 
   for (const client of resumingClients.filter(({ name }) => name === 'curl' || name === 'lftp')) {
-    it(`of an older version is not continued by ${client.name} once an upload of a newer version broke before its first part`, async (t) => {
+    it(`${client.name} does not resume an upload of an older version after an upload of a newer version broke before its first part`, async (t) => {
       const remote = `/changed-${client.name}.bin`;
       if (await isSkipped(t, client)) return;
       const server = gateway.server('plain');

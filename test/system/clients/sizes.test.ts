@@ -28,7 +28,7 @@ describe('curl moves a file of', () => {
   });
 
   for (const sizeBytes of [0, 1, 5 * mebibyte - 1, 5 * mebibyte, 5 * mebibyte + 1, 100 * mebibyte]) {
-    it(`${sizeBytes} bytes there and back`, async (t) => {
+    it(`curl uploads and downloads a file of ${sizeBytes} bytes`, async (t) => {
       const reason = await missing(curl);
       if (reason !== undefined) {
         t.skip(reason);

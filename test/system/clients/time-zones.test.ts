@@ -60,7 +60,7 @@ describe('A client in another time zone', () => {
     ['MLSD', 'set ftp:use-mlsd yes; '],
     ['LIST', 'set ftp:use-mlsd no; '],
   ] as const) {
-    it(`lftp mirror gives its copies the right times by ${listing}`, async (t) => {
+    it(`lftp mirror in another time zone gives its copies the right times by ${listing}`, async (t) => {
       if (await skipMissing(t, 'lftp')) return;
       await assertReadRight(async (environment) => {
         const target = join(folder, `lftp-${listing}-${environment.TZ.replace('/', '-')}`);
@@ -75,7 +75,7 @@ describe('A client in another time zone', () => {
     ['MLSD', 'false'],
     ['LIST', 'true'],
   ] as const) {
-    it(`rclone lists the right times by ${listing}`, async (t) => {
+    it(`rclone in another time zone lists the right times by ${listing}`, async (t) => {
       if (await skipMissing(t, 'rclone')) return;
       const rclone = clients.find(({ name }) => name === 'rclone')!;
       const invocation = rclone.invocation(server, { deed: 'list', directory: '/' })!;
@@ -91,7 +91,7 @@ describe('A client in another time zone', () => {
     });
   }
 
-  it('curl gives its copies the right times by MDTM', async (t) => {
+  it('curl in another time zone gives its copies the right times by MDTM', async (t) => {
     if (await skipMissing(t, 'curl')) return;
     await assertReadRight(async (environment) => {
       const target = await mkdtemp(join(folder, 'curl-'));
@@ -104,7 +104,7 @@ describe('A client in another time zone', () => {
     });
   });
 
-  it('wget gives its copies the right times with TZ=UTC, and is wrong by the offset of any other zone', async (t) => {
+  it('wget in another time zone gives its copies the right times with TZ=UTC, and is wrong by the offset of any other zone', async (t) => {
     if (await skipMissing(t, 'wget')) return;
     for (const TZ of ['UTC', 'Asia/Kolkata'] as const) {
       const target = await mkdtemp(join(folder, 'wget-'));

@@ -87,7 +87,7 @@ describe('a client that does not wait for 226', () => {
     for (const { size, bytes } of files) {
       for (const { title, resetsTcp, bidFarewell } of farewells) {
         if (resetsTcp && security === 'implicit') continue;
-        it(`has its file stored: ${security}, ${size}, and behind the FIN ${title}`, async () => {
+        it(`A client that does not wait for the 226 has its file stored: ${security}, ${size}, and after the FIN ${title}`, async () => {
           const pathname = `/early-${++count}.bin`;
           const ended = gateway.nextEvent('transfer', (transfer) => transfer.pathname === pathname);
           const { client, control, data } = await openUpload(gateway, security, pathname);

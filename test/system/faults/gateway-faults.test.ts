@@ -20,24 +20,32 @@ describe('an upload through the gateway', () => {
 
   for (let index = 0; index < runs; index++) {
     const fault = gatewayFaults[index % gatewayFaults.length]!;
-    it(`is whole or not there: ${fault}, seed ${seed + index}`, async (t) => {
+    it(`An upload through the gateway is stored completely or not at all: ${fault}, seed ${seed + index}`, async (t) => {
       const outcome = await gateway.run(fault, new Random(seed + index));
       t.diagnostic(`told ${outcome.told ?? 'nothing'}, found the ${outcome.found} object`);
     });
   }
 
   const isLong = runs >= 100;
-  it('is stored when S3 was down for 20 seconds', { skip: !isLong && 'npm run test:faults' }, async () => {
-    const { told, found } = await gateway.outage(20_000);
-    assert.deepEqual([told, found], [226, 'new']);
-  });
+  it(
+    'An upload through the gateway is stored when S3 was down for 20 seconds',
+    { skip: !isLong && 'npm run test:faults' },
+    async () => {
+      const { told, found } = await gateway.outage(20_000);
+      assert.deepEqual([told, found], [226, 'new']);
+    },
+  );
 
-  it('fails with 451 when S3 stays down', { skip: !isLong && 'npm run test:faults' }, async () => {
-    const { told, found } = await gateway.outage(undefined);
-    assert.deepEqual([told, found], [451, 'old']);
-  });
+  it(
+    'An upload through the gateway fails with 451 when S3 stays down',
+    { skip: !isLong && 'npm run test:faults' },
+    async () => {
+      const { told, found } = await gateway.outage(undefined);
+      assert.deepEqual([told, found], [451, 'old']);
+    },
+  );
 
-  it('leaves no session, memory, lease or multipart upload behind', async () => {
+  it('Uploads through the gateway leave no session, memory, lease or multipart upload behind', async () => {
     await gateway.assertNothingLeft();
   });
 });

@@ -27,7 +27,7 @@ describe('a client that is killed', () => {
   });
   after(() => gateway.close());
 
-  it(`publishes its whole file or nothing, ${kills} times, seed ${seed}`, async (t) => {
+  it(`A client that is killed ${kills} times commits its whole file or nothing, seed ${seed}`, async (t) => {
     const found = new Map<string, number>();
     for (let index = 0; index < kills; index++) {
       const random = new Random(seed + index);

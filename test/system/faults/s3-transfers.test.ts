@@ -75,7 +75,7 @@ describe('transfers while S3 fails', () => {
   ] as const;
   for (const { operation, sizeBytes } of stages) {
     for (const { name, fault } of passing) {
-      it(`stores the file whole when S3 ${name} in ${operation}`, async () => {
+      it(`An upload stores the whole file when S3 ${name} in ${operation}`, async () => {
         const key = `passing/${operation}/${name}`;
         await putObject(s3.client, s3.bucket, key, old);
         failFirst(operation, 2, fault);
@@ -91,7 +91,7 @@ describe('transfers while S3 fails', () => {
     }
   }
 
-  it('stores the file whole when S3 sends an error with 200 for CompleteMultipartUpload', async () => {
+  it('An upload stores the whole file when S3 sends an error with status 200 for CompleteMultipartUpload', async () => {
     failFirst('CompleteMultipartUpload', 2, { kind: 'error-in-200', name: 'InternalError' });
     const bytes = bytesOf(9 * mib);
     const upload = await open('error-in-200');
@@ -100,7 +100,7 @@ describe('transfers while S3 fails', () => {
     assert.equal(digest(await objectAt('error-in-200')), digest(bytes));
   });
 
-  it('sends again what was changed on its way, and S3 noticed', async () => {
+  it('An upload sends a part again when S3 noticed that it was changed on its way', async () => {
     for (const [operation, sizeBytes] of [
       ['PutObject', 100_000],
       ['UploadPart', 9 * mib],
@@ -115,7 +115,7 @@ describe('transfers while S3 fails', () => {
   });
 
   for (const sizeBytes of [1000, 9 * mib]) {
-    it(`knows its own object of ${sizeBytes} bytes when the answer is lost and the name must not be taken`, async () => {
+    it(`An upload that must not replace anything recognizes its own object of ${sizeBytes} bytes when the response is lost`, async () => {
       const operation = sizeBytes > 8 * mib ? 'CompleteMultipartUpload' : 'PutObject';
       failFirst(operation, 1, { kind: 'lose-answer' });
       const bytes = bytesOf(sizeBytes);
@@ -133,7 +133,7 @@ describe('transfers while S3 fails', () => {
     { operation: 'PutObject', sizeBytes: 10 },
   ] as const;
   for (const { operation, sizeBytes } of refusals) {
-    it(`fails for good when S3 denies ${operation}, keeps the old object and leaves nothing`, async () => {
+    it(`An upload fails without a retry when S3 denies ${operation}, keeps the old object and leaves nothing behind`, async () => {
       const key = `denied/${operation}`;
       await putObject(s3.client, s3.bucket, key, old);
       failFirst(operation, Infinity, { kind: 'answer', status: 403, name: 'AccessDenied' });
@@ -152,7 +152,7 @@ describe('transfers while S3 fails', () => {
     });
   }
 
-  it('ends as unavailable when S3 is down for good, and the old object stays', async () => {
+  it('A transfer fails as unavailable when S3 is down for good, and the old object is kept', async () => {
     const impatient = storageOn(proxy.endpoint, {
       budgetBytes: 64 * mib,
       idleTimeoutMs,
@@ -197,7 +197,7 @@ describe('transfers while S3 fails', () => {
     impatient.client.destroy();
   });
 
-  it('transfers survive S3 being down for several retries in the middle of uploads and downloads', async () => {
+  it('Transfers survive an outage of S3 for several retries in the middle of uploads and downloads', async () => {
     const bytes = bytesOf(20 * mib);
     await putObject(s3.client, s3.bucket, 'outage/download', bytes);
     const upload = await open('outage/upload');
@@ -222,7 +222,7 @@ describe('transfers while S3 fails', () => {
   });
 
   for (const afterBytes of [0, 1, 70_000, 5 * mib]) {
-    it(`goes on with a download at the byte where it broke, after ${afterBytes} bytes`, async () => {
+    it(`A download that broke after ${afterBytes} bytes continues at that byte`, async () => {
       const bytes = bytesOf(20 * mib, 4);
       await putObject(s3.client, s3.bucket, 'broken', bytes);
       failFirst('GetObject', 4, { kind: 'reset-answer', afterBytes });
@@ -236,7 +236,7 @@ describe('transfers while S3 fails', () => {
     });
   }
 
-  it('stops at once when the transfer is aborted while S3 does not answer', async () => {
+  it('A transfer stops immediately when it is aborted while S3 does not respond', async () => {
     failFirst('UploadPart', Infinity, { kind: 'stall' });
     const transfer = new AbortController();
     const upload = await open('stalled', { signal: transfer.signal });
@@ -249,7 +249,7 @@ describe('transfers while S3 fails', () => {
     await assertNoUploads('stalled');
   });
 
-  it('keeps its promises under random faults', async (test) => {
+  it('Transfers are complete or fail without a trace under random faults', async (test) => {
     const given = process.env['FAULT_SEED'];
     const runs = given === undefined ? Number(process.env['FAULT_RUNS'] ?? 40) : 1;
     const firstSeed = given === undefined ? Date.now() % 1_000_000 : Number(given);

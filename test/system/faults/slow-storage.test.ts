@@ -49,7 +49,7 @@ describe('transfers while S3 is silent', () => {
 
   for (const command of ['RETR f', 'STOR new', 'APPE f', 'LIST', 'NLST', 'MLSD']) {
     for (const connects of ['at once', 'after the 150'] as const) {
-      it(`${command} is 451 and not 425 where S3 stays silent and the client connects ${connects}.`, async () => {
+      it(`${command} is answered 451 and not 425 when S3 stays silent and the client connects ${connects}`, async () => {
         client = await logIn();
         const port = await passivePort();
         const data = connects === 'at once' ? dial(port) : undefined;
@@ -65,7 +65,7 @@ describe('transfers while S3 is silent', () => {
         data?.destroy();
       });
 
-      it(`${command} is carried out where S3 answers late and the client connects ${connects}.`, async () => {
+      it(`${command} is carried out when S3 responds late and the client connects ${connects}`, async () => {
         client = await logIn();
         const port = await passivePort();
         const early = connects === 'at once' ? dial(port) : undefined;
@@ -80,7 +80,7 @@ describe('transfers while S3 is silent', () => {
     }
   }
 
-  it('A command that waits for S3 between PASV and RETR leaves the port leased.', async () => {
+  it('A command that waits for S3 between PASV and RETR leaves the port leased', async () => {
     client = await logIn();
     const port = await passivePort();
     proxy.onRequest = () => ({ kind: 'slow-first-byte', delayMs: dataConnectionTimeoutMs * 4 });

@@ -24,7 +24,7 @@ describe('what arrives around the end of a multipart upload decides whether it i
 
   for (const security of ['plain', 'explicit'] as const) {
     for (const order of allOrders()) {
-      it(`a ${security} upload of 12 MiB is ${order.outcome} after ${order.arrivals.join(', ')}`, async () => {
+      it(`A ${security} upload of 12 MiB is ${order.outcome} after ${order.arrivals.join(', ')}`, async () => {
         const pathname = `/order-${++count}.bin`;
         await gateway.putObject(pathname, old);
         const { port, username, password } = gateway.server(security);

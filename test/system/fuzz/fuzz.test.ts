@@ -7,7 +7,7 @@ import { fuzz } from './fuzz.ts';
 const leaks = new LeakCheck();
 after(() => leaks.assertNothingLeft());
 
-it('random lines, PROXY headers and ClientHellos leave the gateway as it was', async () => {
+it('Random lines, PROXY headers and ClientHellos leave the gateway unchanged', async () => {
   const figures = await fuzz({ lines: 10_000, headers: 500, hellos: 500, seed: 20_260_101 });
   assert.equal(figures.unexpectedErrors, 0);
   assert.ok(figures.replies > 5_000, `${figures.replies} replies`);

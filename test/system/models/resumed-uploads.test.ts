@@ -399,7 +399,7 @@ describe('uploads of two tasks that break, are resumed, and are begun again', ()
   });
 
   it(
-    `leave one version, whole, under every name after ${runs} random sequences`,
+    `Uploads of two tasks that break, are resumed and are restarted leave one complete version under every name after ${runs} random sequences`,
     { timeout: 3_600_000 },
     async (t) => {
       for (let run = 0; run < runs; run++) {

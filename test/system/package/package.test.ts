@@ -63,7 +63,7 @@ describe('The package', () => {
     });
   }
 
-  it('lets plain JavaScript import everything it exports', () => {
+  it('Plain JavaScript can import everything that the package exports', () => {
     const names = Object.keys(manifest.exports).map((path) => path.replace('.', manifest.name));
     assert.ok(names.length > 0);
     const imports = names.map((name) => `Object.keys(await import(${JSON.stringify(name)}))`).join(', ');
@@ -82,7 +82,7 @@ describe('The package', () => {
     }
   });
 
-  it('holds no tests, no sources, and nothing that is kept from others', () => {
+  it('The package contains no tests, no sources and nothing private', () => {
     const strangers = files.filter(
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/(Dockerfile|\.dockerignore))$/.test(path) &&
@@ -101,7 +101,7 @@ describe('The package', () => {
     }
   });
 
-  it('synthesises the construct of docs/package.md, whose image has all that its Dockerfile copies', () => {
+  it('The package synthesizes the construct of the README, whose image has everything that its Dockerfile copies', () => {
     const [example] = examples();
     assert.ok(example !== undefined);
     writeFileSync(join(project, 'app.js'), example);
@@ -121,7 +121,7 @@ describe('The package', () => {
     assert.match(runNode([join(context, 'gateway/gateway.js'), '--version']), /^\d+\.\d+\.\d+\n$/);
   });
 
-  it('type-checks the examples of docs/package.md against its declarations', () => {
+  it('The examples of the README type-check against the declarations of the package', () => {
     examples().forEach((example, index) => {
       writeFileSync(join(project, `example${index}.ts`), example);
     });

@@ -83,7 +83,7 @@ describe('the uploads that a gateway leaves', () => {
   });
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-    it(`at ${signal} are continued at the next one within the window, and not removed`, async () => {
+    it(`Uploads that a gateway leaves behind at ${signal} are resumed at the next one within the window and not removed`, async () => {
       const environment = { RESUME_WINDOW_MINUTES: '60', ABANDONED_UPLOAD_HOURS: '1' };
       const key = `homes/${signal}.bin`;
       const first = startGateway(environment);
@@ -109,7 +109,7 @@ describe('the uploads that a gateway leaves', () => {
     });
   }
 
-  it('cannot be continued after the window', async () => {
+  it('An upload that a gateway left behind cannot be resumed after the window', async () => {
     const environment = { RESUME_WINDOW_MINUTES: '60' };
     const first = startGateway(environment);
     await beginUpload(first, 'homes/late.bin', 2);
@@ -123,7 +123,7 @@ describe('the uploads that a gateway leaves', () => {
     assert.equal((await later.stop()).code, 0);
   });
 
-  it('are removed at a start once silent for ABANDONED_UPLOAD_HOURS, and it is logged; others’ are left', async () => {
+  it('Uploads that were inactive for LEFTOVER_UPLOAD_HOURS are removed at a start with a log line, and foreign ones are kept', async () => {
     const sweeping = { ABANDONED_UPLOAD_HOURS: '1' };
     const killed = startGateway({});
     await beginUpload(killed, 'homes/left.bin', 1);
@@ -176,7 +176,7 @@ describe('the uploads that a gateway leaves', () => {
 });
 
 describe('a sweep that cannot be done', () => {
-  it('is logged, and the gateway serves all the same', async () => {
+  it('A sweep that fails is logged, and the gateway serves clients', async () => {
     const gateway = startGateway({ ABANDONED_UPLOAD_HOURS: '1', S3_BUCKET: 'no-such-bucket' });
     const { operation, bucket, level } = await gateway.event('storage-error');
     assert.deepEqual(

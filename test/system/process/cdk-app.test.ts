@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 const folder = mkdtempSync(join(tmpdir(), 'ftp-gateway-'));
 after(() => rmSync(folder, { recursive: true }));
 
-it('The CDK app prints what is wrong with its settings without a stack trace, and exits with 1', () => {
+it('The CDK app prints the problems of its settings without a stack trace and exits with 1', () => {
   const bin = fileURLToPath(new URL('../../../bin/ftp-gateway.ts', import.meta.url));
   const context = { environments: { production: { passivePorts: '50000-50060' } } };
   const { status, stderr } = spawnSync(process.execPath, [bin], {

@@ -52,7 +52,7 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
       { maxDescriptors },
     );
 
-  it('are compared with MAX_SESSIONS at start, and a warning has the figures where they are too few', async () => {
+  it('The limit of file descriptors is compared with MAX_SESSIONS at start, and a warning gives the figures when it is too low', async () => {
     const gateway = startGateway(400, { MAX_SESSIONS: '100' });
     const warning = await gateway.event('descriptors-insufficient');
     const { level, limit, needed, descriptorsPerSession, maxSessions, sessionsWithinLimit } = warning;
@@ -69,14 +69,14 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
     );
   });
 
-  it('are no cause for a warning where they are enough for MAX_SESSIONS', async () => {
+  it('No warning is logged when the file descriptors suffice for MAX_SESSIONS', async () => {
     const gateway = startGateway(800, { MAX_SESSIONS: '100' });
     await gateway.event('gateway-started');
     await gateway.stop();
     assert.ok(!gateway.lines.some((line) => line.includes('descriptors-insufficient')));
   });
 
-  it('are kept for transfers and for operations when new connections are answered 421', async () => {
+  it('File descriptors are reserved for transfers and operations when new connections are answered 421', async () => {
     const gateway = startGateway(110);
     const { controlPort: port, operationsPort } = await gateway.event('gateway-started');
     const metrics = async (): Promise<string> => {

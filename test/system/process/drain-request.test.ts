@@ -59,7 +59,7 @@ async function start(environment: Readonly<Record<string, string>> = {}) {
 }
 
 describe('a gateway that is asked to drain', () => {
-  it('is not ready, yet alive, and serves new sessions as before; idle ones get 421 later, and NOOP does not count', async () => {
+  it('A gateway that was asked to drain is alive but not ready and serves new sessions; idle ones get 421 later, and NOOP does not count', async () => {
     const { gateway, operations, logIn, status, stage } = await start();
     const early = await logIn();
     assert.equal((await operations('/drain', 'POST')).status, 202);
@@ -81,7 +81,7 @@ describe('a gateway that is asked to drain', () => {
     assert.ok(performance.now() - startedMs < 1500, 'a drained gateway ends at once');
   });
 
-  it('is ready again when that is taken back in time, and cannot be after the first 421', async () => {
+  it('A gateway is ready again when the drain is cancelled in time, and cannot be after the first 421', async () => {
     const { gateway, operations, logIn } = await start();
     const session = await logIn();
     await operations('/drain', 'POST');
@@ -95,7 +95,7 @@ describe('a gateway that is asked to drain', () => {
 });
 
 describe('a gateway behind a load balancer', () => {
-  it('is ready only when every passive port has been probed', async () => {
+  it('A gateway behind a load balancer is ready only when every passive port has been probed', async () => {
     const { gateway, operations, passivePorts } = await start({
       READY_AFTER_PROBES: 'on',
       PASSIVE_PORTS: '0',
@@ -108,7 +108,7 @@ describe('a gateway behind a load balancer', () => {
     await gateway.stop('SIGKILL');
   });
 
-  it('answers 421 to sessions that are still sent after SIGTERM, and stays for the time of its drain', async () => {
+  it('A gateway behind a load balancer answers 421 to sessions that arrive after SIGTERM until its drain ends', async () => {
     const { gateway, controlPort, logIn } = await start({ READY_AFTER_PROBES: 'on' });
     const session = await logIn();
     const startedMs = performance.now();

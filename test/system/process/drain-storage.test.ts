@@ -114,7 +114,7 @@ describe('a drain while S3 fails', () => {
     });
 
   for (const { name, begin, commitReply } of states) {
-    it(`ends the process in time and answers every client when S3 ${name}`, async () => {
+    it(`A drain ends the process in time and answers every client when S3 ${name}`, async () => {
       await putObject(s3.client, s3.bucket, 'old.bin', Buffer.alloc(64));
       const halfDone = await store('half-done.bin');
       const firstPart = seen('UploadPart');

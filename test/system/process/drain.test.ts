@@ -57,7 +57,7 @@ async function beginUpload(port: number, name: string) {
 }
 
 describe('drain', () => {
-  it('ends idle sessions with 421, takes no new ones, fails /readyz, and lets a running upload finish', async () => {
+  it('A drain ends idle sessions with 421, accepts no new ones, fails /readyz and lets a running upload finish', async () => {
     const gateway = startGateway(60);
     const { controlPort, operationsPort } = await gateway.event('gateway-started');
     const operations = `http://127.0.0.1:${operationsPort}`;
@@ -85,7 +85,7 @@ describe('drain', () => {
     assert.ok(stored.equals(Buffer.concat([half, half])), 'the upload is whole');
   });
 
-  it('aborts what runs longer than DRAIN_SECONDS without a trace, and still ends with 0', async () => {
+  it('A drain aborts without a trace what runs longer than DRAIN_SECONDS, and still exits with 0', async () => {
     const gateway = startGateway(1);
     const { controlPort } = await gateway.event('gateway-started');
     const { client, data } = await beginUpload(controlPort, 'cut-off.bin');
@@ -102,7 +102,7 @@ describe('drain', () => {
     assert.deepEqual(await unfinishedUploads(s3), []);
   });
 
-  it('ends at once on a second signal', async () => {
+  it('A drain ends immediately on a second signal', async () => {
     const gateway = startGateway(60);
     const { controlPort } = await gateway.event('gateway-started');
     const { client } = await beginUpload(controlPort, 'given-up.bin');
@@ -116,7 +116,7 @@ describe('drain', () => {
     assert.equal(code, 143);
   });
 
-  it('writes one line per login and transfer, with the session id and without the password', async () => {
+  it('The gateway logs one line per login and transfer, with the session id and without the password', async () => {
     const gateway = startGateway(5);
     const { controlPort, operationsPort } = await gateway.event('gateway-started');
     const client = await Dialogue.logIn({ port: controlPort });

@@ -20,7 +20,7 @@ async function run(input: string, ...args: readonly string[]) {
 }
 
 describe('hash-password', () => {
-  it('prints what the users file takes, for the password on standard input without its line end', async () => {
+  it('hash-password prints the hash for the users file of the password on standard input, without its line end', async () => {
     const { stdout, stderr, code } = await run('correct horse\n');
     assert.deepEqual([stderr, code], ['', 0]);
     const hash = PasswordHash.parse(stdout.trimEnd());
@@ -32,7 +32,7 @@ describe('hash-password', () => {
     ['an empty password', '\n', [], /^The password is empty/],
     ['one that FTP cannot send', 'two\nlines\n', [], /^The password holds a line break/],
   ] as const) {
-    it(`refuses ${what}`, async () => {
+    it(`hash-password refuses ${what}`, async () => {
       const { stdout, stderr, code } = await run(input, ...args);
       assert.equal(stdout, '');
       assert.match(stderr, message);

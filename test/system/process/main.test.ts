@@ -22,7 +22,7 @@ after(async () => {
 });
 
 describe('process', () => {
-  it('prints every variable with default and meaning for --help, and ends with 0', async () => {
+  it('The gateway prints every variable with default and meaning for --help, and exits with 0', async () => {
     const gateway = new GatewayProcess({}, { arguments: ['--help'] });
     assert.equal((await gateway.ended).code, 0);
     const help = gateway.lines.join('\n');
@@ -31,7 +31,7 @@ describe('process', () => {
     assert.match(help, /^ {2}IMPLICIT_TLS_PORT \(unset\)/m);
   });
 
-  it('prints its version', async () => {
+  it('The gateway prints its version for --version', async () => {
     const gateway = new GatewayProcess({}, { arguments: ['--version'] });
     assert.equal((await gateway.ended).code, 0);
     assert.deepEqual(gateway.lines, [packageJson.version]);
@@ -50,20 +50,20 @@ describe('process', () => {
     ],
   ];
   for (const [what, environment, message] of wrongStarts) {
-    it(`says in sentences, without a stack, that it cannot start with ${what}, and ends with 2`, async () => {
+    it(`The gateway explains without a stack trace that it cannot start with ${what}, and exits with 2`, async () => {
       const { code, stderr } = await new GatewayProcess(environment).ended;
       assert.match(stderr, message);
       assert.equal(code, 2);
     });
   }
 
-  it('refuses arguments it does not know', async () => {
+  it('The gateway refuses unknown arguments', async () => {
     const { code, stderr } = await new GatewayProcess({}, { arguments: ['--port=21'] }).ended;
     assert.match(stderr, /^The gateway cannot start: Unknown option '--port'/);
     assert.equal(code, 2);
   });
 
-  it('names the variable of a port that is taken, for each kind of port', async () => {
+  it('The gateway names the variable of a port that is taken, for each kind of port', async () => {
     const first = new GatewayProcess({ USERS: `file:${usersPath}` });
     const { controlPort, passivePorts, operationsPort } = await first.event('gateway-started');
     const taken = [
@@ -83,7 +83,7 @@ describe('process', () => {
     assert.equal((await first.stop()).code, 0);
   });
 
-  it('greets, and drains to exit code 0 for SIGTERM and SIGINT alike', async () => {
+  it('The gateway greets clients, and drains and exits with 0 for SIGTERM and SIGINT', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const gateway = new GatewayProcess({ USERS: `file:${usersPath}` });
       const { controlPort } = await gateway.event('gateway-started');

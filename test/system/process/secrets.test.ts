@@ -66,7 +66,7 @@ async function commonName(): Promise<string> {
 }
 
 describe('users and certificate in Secrets Manager', () => {
-  it('lets a partner in who was added while the gateway runs', async () => {
+  it('A user who is added to the secret while the gateway runs can log in', async () => {
     assert.match(await login('alice'), /^230 /);
     assert.match(await login('bob'), /^530 /);
     secrets.secrets.set(usersArn, usersDocument({ name: 'alice' }, { name: 'bob' }));
@@ -74,7 +74,7 @@ describe('users and certificate in Secrets Manager', () => {
     assert.match(await login('bob'), /^230 /);
   });
 
-  it('shuts out nobody but the user whose entry is wrong, and names it', async () => {
+  it('An invalid entry in the users secret locks out only its user and is named in the log', async () => {
     const wrong = { name: 'bob', home: { bucket: 'homes', prefix: 'bob' } };
     secrets.secrets.set(usersArn, usersDocument({ name: 'alice' }, wrong));
     const { problems, level } = await gateway.event('users-loaded', ({ problems }) => problems.length > 0);
@@ -84,7 +84,7 @@ describe('users and certificate in Secrets Manager', () => {
     assert.match(await login('alice'), /^230 /);
   });
 
-  it('keeps the last good users while the secret cannot be used, and says why', async () => {
+  it('The gateway keeps the last valid users while the users secret is unusable, and logs the reason', async () => {
     secrets.secrets.set(usersArn, '{"users":');
     const { reason } = await gateway.event('config-reload-failed', ({ config }) => config === 'users');
     assert.equal(reason, `the secret ${usersArn} cannot be used: it is not JSON`);
@@ -94,7 +94,7 @@ describe('users and certificate in Secrets Manager', () => {
     assert.match(await login('alice'), /^230 /);
   });
 
-  it('shows a renewed certificate to the next session and keeps the one before where it is broken', async () => {
+  it('A renewed certificate in the secret is used for the next session, and a broken one is not', async () => {
     assert.equal(await commonName(), 'first');
     secrets.secrets.set(certificateArn, certificateDocument(await createCertificate('second')));
     let loaded = 0;

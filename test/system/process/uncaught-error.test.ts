@@ -9,7 +9,7 @@ const program = fileURLToPath(new URL('failing-process.ts', import.meta.url));
 
 describe('an error that nobody caught', () => {
   for (const kind of ['exception', 'rejection']) {
-    it(`is logged, gives transfers ten seconds, and ends the process with 1 (${kind})`, async () => {
+    it(`An uncaught error is logged, gives transfers ten seconds, and ends the process with 1 (${kind})`, async () => {
       const child = spawn(process.execPath, [program, kind], { stdio: ['ignore', 'pipe', 'inherit'] });
       const [output, [code]] = await Promise.all([
         text(child.stdout),

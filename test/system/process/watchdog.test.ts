@@ -20,20 +20,20 @@ async function watched(timeoutMs: number, hangMs: number) {
 }
 
 describe('the watchdog', () => {
-  it('kills a process whose event loop stands still for longer than the limit, and says why', async () => {
+  it('The watchdog kills a process whose event loop is blocked for longer than the limit, and says why', async () => {
     const { stderr, signal } = await watched(400, 60_000);
     assert.equal(signal, 'SIGKILL');
     assert.match(stderr, /^\{"level":"error","event":"event-loop-blocked","seconds":0\.4\}$/m);
   });
 
-  it('leaves a process alone whose event loop stands still for less, and does not keep it running', async () => {
+  it('The watchdog spares a process whose event loop is blocked for less, and does not keep it running', async () => {
     const { code, signal } = await watched(20_000, 1_000);
     assert.deepEqual([code, signal], [0, null]);
   });
 });
 
 describe('a process that must get ready', () => {
-  it('is given up when it has not been ready within the time', async () => {
+  it('A process that is not ready within the time limit is ended', async () => {
     const { promise, resolve } = Promise.withResolvers<number>();
     const keepAlive = setTimeout(() => undefined, 10_000);
     requireReadiness(() => false, resolve, 50);
@@ -41,7 +41,7 @@ describe('a process that must get ready', () => {
     clearTimeout(keepAlive);
   });
 
-  it('is not given up once it has been ready, whatever comes later', (t) => {
+  it('A process that has been ready once is not ended, whatever happens later', (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] });
     let isReady = true;
     requireReadiness(

@@ -32,7 +32,7 @@ async function portOf(gateway: GatewayProcess): Promise<number> {
 }
 
 describe('npm start', () => {
-  it('serves the demo user, stops cleanly on Ctrl-C, and has the files again at the next start', async () => {
+  it('npm start serves the demo user, stops cleanly on Ctrl-C, and has the files again at the next start', async () => {
     const first = start();
     const client = await Dialogue.logIn({ port: await portOf(first) }, 'demo', 'demo');
     await client.upload('STOR kept.txt', 'kept between starts');
@@ -56,7 +56,7 @@ describe('npm start', () => {
     );
   });
 
-  it('prints commands that work as they are', async (test) => {
+  it('npm start prints commands that work as printed', async (test) => {
     const gateway = start();
     await portOf(gateway);
     const command = (label: string) =>
@@ -78,7 +78,7 @@ describe('npm start', () => {
     assert.equal((await gateway.stop('SIGINT')).code, 0);
   });
 
-  it('takes the variables of the gateway, users included', async () => {
+  it('npm start accepts the variables of the gateway, including the users', async () => {
     const gateway = start({ USERS: 'file:mine.json', MAX_LOGIN_ATTEMPTS: 'x' });
     const { code, stderr } = await gateway.ended;
     assert.match(
@@ -88,7 +88,7 @@ describe('npm start', () => {
     assert.equal(code, 2);
   });
 
-  it('says which variable to change where a port is taken', async () => {
+  it('npm start names the variable to change when a port is taken', async () => {
     const first = start();
     const port = await portOf(first);
     const { code, stderr } = await start({ CONTROL_PORT: String(port) }).ended;

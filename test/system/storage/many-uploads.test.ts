@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { bytesOf, digest, getObject, mib, openUpload, storageOn } from '../../s3/transfer.ts';
 import { startS3Server } from '../../support/s3-server.ts';
 
-it('64 uploads at once complete on a memory budget that holds six parts', async (test) => {
+it('64 parallel uploads complete with a memory budget for six parts', async (test) => {
   const s3 = await startS3Server();
   test.after(() => s3.close());
   const narrow = storageOn(s3.endpoint, { budgetBytes: 48 * mib });

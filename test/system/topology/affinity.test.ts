@@ -27,7 +27,7 @@ describe('12 slots with 48 passive ports', { skip }, () => {
   });
   after(() => deployment.close());
 
-  it(`takes ${sessions * transfersPerSession} transfers of ${sessions} clients, each data connection to its session’s slot`, async () => {
+  it(`12 slots with 48 passive ports take ${sessions * transfersPerSession} transfers of ${sessions} clients, each data connection to the slot of its session`, async () => {
     const half = transfersPerSession / 2;
     const batches = Array.from({ length: sessions }, (_, number) => ({
       clientAddress: deployment.clientAddress(number),
@@ -61,7 +61,7 @@ describe('2 slots with 4 passive ports each', { skip }, () => {
   });
   after(() => deployment.close());
 
-  it('take 200 transfers at once from one address: a port is taken only until its client has connected', async () => {
+  it('2 slots with 8 passive ports take 200 parallel transfers from one address, as a port is occupied only until its client has connected', async () => {
     await transfer(deployment, {
       server: deployment.server(),
       uploads: 200,

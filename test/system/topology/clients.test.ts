@@ -40,7 +40,7 @@ describe('two slots behind a load balancer in two zones', { skip: unsupported ??
   for (const client of chosen) {
     for (const security of client.securities) {
       for (const zone of [0, 1]) {
-        it(`${client.name} (${security}) uploads, lists and downloads through zone ${zone + 1}`, async (t) => {
+        it(`${client.name} (${security}) uploads, lists and downloads through zone ${zone + 1} of the load balancer`, async (t) => {
           const reason = await missing(client);
           if (reason !== undefined) {
             t.skip(reason);
@@ -74,7 +74,7 @@ describe('two slots behind a load balancer in two zones', { skip: unsupported ??
     });
   }
 
-  it('a cleartext download comes without the client ever sending a byte on the data connection', async () => {
+  it('A download in clear arrives although the client never sends a byte on the data connection', async () => {
     const session = await logIn(deployment, 'plain', 0);
     await upload(deployment, session, 'STOR silent.txt', 'nothing was said');
     const data = await dial(deployment, await session.ask('EPSV'), 0);
@@ -84,13 +84,13 @@ describe('two slots behind a load balancer in two zones', { skip: unsupported ??
     await session.quit();
   });
 
-  it('refuses active mode: nothing of the client’s firewall would let the task in', async () => {
+  it("Active mode is refused behind a load balancer, because the client's firewall would not let the task in", async () => {
     const session = await logIn(deployment, 'plain', 0);
     await session.says('PORT 127,0,0,1,200,10', /^50\d /);
     await session.quit();
   });
 
-  it('never let a data connection reach a slot that did not wait for it', () => {
+  it('No data connection reaches a slot that did not wait for it', () => {
     assertNoStrays(deployment);
     assert.ok(deployment.loadBalancer.flows.length > 100);
   });

@@ -40,7 +40,7 @@ describe('two slots behind HAProxy', { skip }, () => {
 
   for (const client of chosen) {
     for (const security of ['plain', 'explicit'] as const) {
-      it(`${client.name} (${security}) uploads and downloads`, async (t) => {
+      it(`${client.name} (${security}) uploads and downloads behind HAProxy`, async (t) => {
         const reason = await missing(client);
         if (reason !== undefined) {
           t.skip(reason);
@@ -55,14 +55,14 @@ describe('two slots behind HAProxy', { skip }, () => {
     }
   }
 
-  it('227 names the address that the client reached: HAProxy’s, which is in no subnet of the template', async () => {
+  it('227 names the address of HAProxy, which the client used and which is in no subnet of the template', async () => {
     const { host, port, username, password } = server('plain');
     const session = await Dialogue.logIn({ host, port }, username, password);
     await session.says('PASV', new RegExp(`^227 .*\\(${haproxy.address.replaceAll('.', ',')},\\d+,\\d+\\)`));
     await session.quit();
   });
 
-  it('takes 200 transfers, 20 at once, without a stray data connection', async () => {
+  it('Two slots behind HAProxy take 200 transfers, 20 in parallel, without a stray data connection', async () => {
     await transfer(deployment, {
       server: server('plain'),
       uploads: 100,

@@ -149,7 +149,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
     });
     after(() => current.close());
 
-    it('says nothing of the client until the client has sent its first bytes, and then says it in front of them', async () => {
+    it('The test load balancer sends the PROXY header only with the first bytes of the client, in front of them', async () => {
       const socket = await dial();
       const [greeting] = (await once(socket, 'data')) as [Buffer];
       assert.equal(greeting.toString(), '220 Ready\r\n');
@@ -168,7 +168,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
       await hangUp(socket);
     });
 
-    it('never says it for a client that sends nothing, as in a cleartext download', async () => {
+    it('The test load balancer never sends a PROXY header for a client that sends nothing, as in a download in clear', async () => {
       const before = current.targets.map(({ received }) => received.length);
       await hangUp(await dial());
       assert.deepEqual(
@@ -177,7 +177,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
       );
     });
 
-    it('puts a header in front of its HTTP health checks', () => {
+    it('The test load balancer sends a PROXY header in front of its HTTP health checks', () => {
       const [request] = current.targets[0].healthRequests;
       const header = parseProxyHeader(request!);
       assert.equal(header.kind, 'local');
@@ -191,7 +191,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
     });
     after(() => current.close());
 
-    it('keeps the source address, and spreads flows over the targets', async () => {
+    it('The test load balancer keeps the source address and distributes flows over the targets', async () => {
       for (let flow = 0; flow < 40; flow += 1) await hangUp(await dial());
       for (const { peers } of current.targets) {
         assert.ok(peers.length > 5, `${peers.length} of 40 flows`);
@@ -199,7 +199,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
       }
     });
 
-    it('passes a reset on as a reset, not as an end of file', async () => {
+    it('The test load balancer forwards a reset as a reset, not as an end of file', async () => {
       for (const target of current.targets) target.greeting = '220 Ready\r\n';
       const socket = await dial();
       await once(socket, 'data');
@@ -211,7 +211,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
       assert.equal(error.code, 'ECONNRESET');
     });
 
-    it('sends no new flow to a target that is deregistered, and leaves the flows it has', async () => {
+    it('The test load balancer sends no new flow to a deregistered target and keeps its existing flows', async () => {
       const open = await dial();
       const served = current.balancer.flows.at(-1)!.target;
       await current.balancer.deregister('group', served);
@@ -226,7 +226,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
       await hangUp(open);
     });
 
-    it('leaves the flows of an unhealthy target, and fails open when no target is healthy', async () => {
+    it('The test load balancer keeps the flows of an unhealthy target, and fails open when no target is healthy', async () => {
       const target = current.targets.find(
         ({ address }) => address === current.balancer.flows.at(-1)!.target,
       )!;
@@ -239,7 +239,7 @@ describe('the load balancer of the topology tests', { skip }, () => {
       await hangUp(open);
     });
 
-    it('resets a client when there is no target at all', async () => {
+    it('The test load balancer resets a client when there is no target', async () => {
       for (const { address } of current.targets) await current.balancer.deregister('group', address);
       assert.equal(
         await ending(connect({ host: node.publicAddress, port: listenerPort, localAddress: client })),
@@ -248,14 +248,14 @@ describe('the load balancer of the topology tests', { skip }, () => {
     });
   });
 
-  it('resets a flow that is idle for the listener’s timeout', async () => {
+  it('The test load balancer resets a flow that is idle for the timeout of the listener', async () => {
     current = await scene({}, 10);
     const socket = await dial();
     assert.equal(await ending(socket), 'ECONNRESET');
     current.close();
   });
 
-  it('resets the flows of an unhealthy target where the group asks for that, which is the default of AWS', async () => {
+  it('The test load balancer resets the flows of an unhealthy target where the group is configured to, as is the AWS default', async () => {
     current = await scene({ terminatesOnUnhealthy: true });
     const socket = await dial();
     const served = current.balancer.flows.at(-1)!.target;

@@ -6,7 +6,7 @@ const skip =
   process.platform === 'linux' ? false : 'only Linux has all of 127.0.0.0/8 on its loopback interface';
 
 it(
-  'two topologies at the same time get different loopback networks, and a released network can be taken again',
+  'Two simultaneous topologies get different loopback networks, and a released network can be used again',
   { skip },
   async () => {
     const [first, second] = await Promise.all([takeLoopbackNetwork(), takeLoopbackNetwork()]);

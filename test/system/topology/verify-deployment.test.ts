@@ -33,13 +33,13 @@ describe('verify-deployment', { skip: unsupported ?? false }, () => {
     return { code, output };
   }
 
-  it('confirms every claim on a deployment that is as it should be', async () => {
+  it('verify-deployment confirms every claim on a correct deployment', async () => {
     const { code, output } = await verify('--passive-ports', '50000-50007', '--slots', '2', '--during', '1');
     assert.equal(code, 0, output);
     assert.equal(output.match(/^holds /gm)?.length, 6);
   });
 
-  it('fails, and says which claim does not hold, where the range is another', async () => {
+  it('verify-deployment fails and names the claim that does not hold when the passive range differs', async () => {
     const { code, output } = await verify('--passive-ports', '51000-51007', '--slots', '2');
     assert.equal(code, 1);
     assert.match(output, /^FAILS {3}227 names .*port 5000\d is not in 51000-51007$/m);
