@@ -97,7 +97,7 @@ export type DrainableSessions = {
 
 export type Gateway = DrainableSessions & {
   readonly controlPort: number;
-  readonly implicitTlsPort?: number;
+  readonly implicitTlsPort?: number | undefined;
   readonly passivePorts: readonly number[];
   /** `Date.now()` at the start of each running transfer. */
   readonly transfersStartedAtMs: readonly number[];
@@ -206,13 +206,13 @@ export const drainGrace = { replyMs: 3_000, farewellMs: 500 } as const;
 
 class RunningGateway implements Gateway {
   readonly controlPort: number;
-  readonly implicitTlsPort?: number;
+  readonly implicitTlsPort: number | undefined;
   readonly #parts: Parts;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.controlPort = parts.controlPort;
-    if (parts.implicitTlsPort !== undefined) this.implicitTlsPort = parts.implicitTlsPort;
+    this.implicitTlsPort = parts.implicitTlsPort;
   }
 
   get passivePorts(): readonly number[] {

@@ -1,10 +1,10 @@
 /**
- * The IPv4 address in a 227 reply. Some clients connect to it, some ignore it, and some refuse it when it is not the
- * address they reached; so it follows the address that this client reached. Pure.
+ * The IPv4 address in a 227 reply. Some clients connect to it, some ignore it, and some reject it where it differs from the
+ * address they reached; so it follows from the address that the client reached. Pure.
  */
 import { isIPv4 } from 'node:net';
 
-/** A load balancer's subnet, and the public address of its node there. */
+/** A subnet of a load balancer, and the public address of its node there. */
 export type AdvertisedSubnet = {
   readonly network: string;
   readonly prefixBits: number;
@@ -37,9 +37,9 @@ export function parseAdvertisedAddress(text: string): AdvertisedAddress {
 }
 
 /**
- * The address to put in 227 for a client that reached `reachedAddress` (folded to IPv4 where it is IPv4-mapped), or
- * undefined where none can be put: on an IPv6 control connection, whose client must use EPSV (RFC 2428).
- * Of several subnets the narrowest decides; outside of all of them the reached address itself is advertised.
+ * The address for the 227 reply to a client that reached `reachedAddress` (folded to IPv4 where it is IPv4-mapped). Undefined
+ * on an IPv6 control connection, whose client must use EPSV (RFC 2428). Of several matching subnets the narrowest decides;
+ * outside of all subnets the reached address itself is advertised.
  */
 export function advertisedAddressFor(
   advertised: AdvertisedAddress,

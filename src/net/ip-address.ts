@@ -1,4 +1,4 @@
-/** IP addresses as text, in the one form in which they are compared all over the gateway. Pure. */
+/** IP addresses as text, in the one form in which the whole gateway compares them. Pure. */
 import { isIPv4, SocketAddress } from 'node:net';
 
 const ipv4MappedPrefix = '::ffff:';
@@ -14,8 +14,8 @@ export function foldIpv4Mapped(address: string): string {
 }
 
 /**
- * The text that a socket's own address has: an IPv6 address in its shortest form (RFC 5952), IPv4-mapped ones folded.
- * The argument is a valid address in any form.
+ * The form that a socket's address has: an IPv6 address in its shortest form (RFC 5952), an IPv4-mapped one folded.
+ * `address` is valid, in any form.
  */
 export function canonicalAddress(address: string): string {
   if (isIPv4(address)) return address;

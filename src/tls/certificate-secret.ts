@@ -1,6 +1,6 @@
 /**
  * The certificate in a secret, `{"certificate": "PEM chain", "privateKey": "PEM"}`, read again while the gateway runs, so
- * that a renewed one serves the next session.
+ * that a renewed one applies to the next session.
  */
 import { z } from 'zod';
 import { secretSource, WatchedDocument } from '../util/watched-document.ts';
@@ -12,7 +12,7 @@ const schema = z.object({ certificate: z.string(), privateKey: z.string() });
 
 export type CertificateSecret = CertificateHolder & { close(): void };
 
-/** Rejects where the secret cannot be read or used; afterwards the last good version is kept, and a failure observed. */
+/** Rejects where the secret cannot be read or used. Later failures are observed, and the last valid version stays. */
 export async function openCertificateSecret(
   arn: string,
   options: { readonly refreshMs: number; readonly observe: Observe },

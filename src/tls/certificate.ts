@@ -1,4 +1,4 @@
-/** The certificate in files, read again when they change, so that a renewed one serves the next session. */
+/** The certificate in files, read again when they change, so that a renewed one applies to the next session. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { watch, type FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -10,11 +10,11 @@ import type { Certificate, CertificateHolder } from './context.ts';
 
 export type CertificateFiles = { readonly certificatePath: string; readonly keyPath: string };
 
-/** From the first change to the read: renewal writes two files, or replaces links to them, one after the other. */
+/** From the first change to the read: a renewal writes two files, or replaces links to them, one after the other. */
 const settleMs = 200;
-/** How long certificate and key may disagree before that is a failure, and not a renewal that is half done. */
+/** How long certificate and key may fail to match before it is an error and not an unfinished renewal. */
 const renewalMs = 2_000;
-/** Until the next read while the process has no descriptor to read with; no event announces that one is free. */
+/** Until the next read while the process has no free file descriptor; no event reports that one is free again. */
 const shortageMs = 5_000;
 
 export class CertificateFromFiles implements CertificateHolder {
@@ -23,7 +23,7 @@ export class CertificateFromFiles implements CertificateHolder {
   readonly #watchers: readonly FSWatcher[];
   #current: Certificate;
   #timer: NodeJS.Timeout | undefined;
-  /** `performance.now()` at the first of the failed reads since the last good one. */
+  /** `performance.now()` at the first failed read since the last successful one. */
   #failingSinceMs: number | undefined;
   #reportedReason: string | undefined;
   #isClosed = false;
@@ -32,12 +32,12 @@ export class CertificateFromFiles implements CertificateHolder {
     this.#files = files;
     this.#current = current;
     this.#observe = observe;
-    // Folders, because a file that is replaced takes its watcher with it.
+    // Folders, because the watcher of a file is lost when the file is replaced.
     const folders = new Set([dirname(files.certificatePath), dirname(files.keyPath)]);
     this.#watchers = [...folders].map((folder) => this.#watch(folder));
   }
 
-  /** Reads the files and watches them. Rejects with a message that names what is wrong with which. */
+  /** Reads the files and watches them. Rejects with an error that names the file and the problem. */
   static async open(files: CertificateFiles, observe: Observe): Promise<CertificateFromFiles> {
     const certificate = new CertificateFromFiles(files, await readCertificate(files), observe);
     observe({ event: 'certificate-loaded', source: files.certificatePath });
@@ -48,7 +48,7 @@ export class CertificateFromFiles implements CertificateHolder {
     return this.#current;
   }
 
-  /** Reads the files now. On failure the certificate in force stays, and the failure is observed. */
+  /** Reads the files now. On failure the current certificate stays, and the failure is observed. */
   async reload(): Promise<void> {
     try {
       await this.#load();
@@ -63,14 +63,14 @@ export class CertificateFromFiles implements CertificateHolder {
     for (const watcher of this.#watchers) watcher.close();
   }
 
-  // Not filtered by name: where the files are links, as in Kubernetes volumes, only a link in front of them changes.
+  // Not filtered by name: in Kubernetes volumes the files are links, and only a link to their folder changes.
   #watch(folder: string): FSWatcher {
     const watcher = watch(folder, { persistent: false }, () => this.#readIn(settleMs));
     watcher.on('error', (error) => this.#observe({ event: 'unexpected-error', error }));
     return watcher;
   }
 
-  // Later events do not postpone the read: in a folder with a log file they never end.
+  // Later events do not postpone the read: in a folder with a log file they never stop.
   #readIn(delayMs: number): void {
     if (this.#isClosed) return;
     this.#timer ??= setTimeout(() => {
@@ -105,7 +105,7 @@ export class CertificateFromFiles implements CertificateHolder {
     this.#reportedReason = undefined;
   }
 
-  /** Each reason once until the files are good again: other files in the folder may change all the time. */
+  /** Reports each reason once until the next success: other files in the folder may change all the time. */
   #report(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#isClosed || isOutOfDescriptors(error) || reason === this.#reportedReason) return;

@@ -1,4 +1,4 @@
-/** The TLS contexts of sessions. Every session has one of its own, so that only its own data connections can resume it. */
+/** TLS contexts, one for each session, so that only a session's own data connections can resume it. */
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureVersion } from 'node:tls';
 import { limitTickets } from './session-tickets.ts';
@@ -6,7 +6,7 @@ import { limitTickets } from './session-tickets.ts';
 /** A certificate chain, the server's own first, and its private key; both PEM. */
 export type Certificate = { readonly chain: string | Buffer; readonly key: string | Buffer };
 
-/** Hands out the certificate that is in force; asked for every session, so that a renewed one serves the next. */
+/** Holds the current certificate. It is read for every session, so that a renewed one applies to the next session. */
 export type CertificateHolder = { readonly current: Certificate };
 
 /**
@@ -22,8 +22,8 @@ export type TlsOptions = {
 };
 
 /**
- * Makes a context for one session. Its ticket keys are random: a ticket of another session cannot be resumed
- * with it. Throws where certificate and key do not fit together.
+ * Creates a context for one session. Its ticket keys are random, so it accepts no ticket of another session. Throws where
+ * certificate and key do not match.
  */
 export function createSessionContext(certificate: Certificate, options: TlsOptions): SecureContext {
   const context = createSecureContext({
@@ -38,9 +38,9 @@ export function createSessionContext(certificate: Certificate, options: TlsOptio
 }
 
 /**
- * Gives the memory of a context back at once, when no connection can be made with it any more. Left to the garbage
- * collector, which does not see it, what 10,000 failed handshakes leave behind is some 400 MiB. Node documents no way to
- * do this; where its own is missing, the collector does it after all.
+ * Frees the memory of a context that no connection uses any more. The garbage collector does not see its size: 10,000 failed
+ * handshakes would leave some 400 MiB. Node documents no function for this; where the internal one is missing, the collector
+ * frees the memory eventually.
  */
 export function releaseContext(context: SecureContext): void {
   const native = context.context as { readonly close?: () => void };

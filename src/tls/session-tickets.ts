@@ -1,10 +1,10 @@
 /**
- * Session tickets for the control connection, and none for data connections.
+ * Issues session tickets for the control connection, and none for data connections.
  *
  * OpenSSL ends every TLS 1.3 handshake by sending tickets. A client that only sends on its data connection (STOR) may never
- * read them; when it closes, its kernel finds unread bytes, answers with RST in place of FIN, and throws away what it had
- * not sent yet. The upload is then cut off although the client did nothing wrong (seen with Perl's Net::FTP). Data
- * connections resume the control connection's session, so tickets of their own would serve nobody.
+ * read them; when it closes, its kernel finds unread bytes, sends RST in place of FIN, and discards what it had not sent yet.
+ * The upload is then truncated although the client did nothing wrong (seen with Perl's Net::FTP). Data connections resume the
+ * control connection's session, so they need no tickets of their own.
  * Why an undocumented hook of Node does this: docs/decisions/0006-no-tickets-on-data-connections.md.
  */
 import { randomBytes } from 'node:crypto';
@@ -13,7 +13,7 @@ import type { SecureContext } from 'node:tls';
 /** Tickets that OpenSSL sends at the end of a full handshake (SSL_CTX_set_num_tickets(3): two by default). */
 const ticketsOfControlConnection = 2;
 
-/** What Node's ticket callback is given and has to return (the shape of TLSWrap's `onticketkeycallback`). */
+/** Node's ticket callback (`onticketkeycallback` of its native TLS context). */
 type TicketKeyCallback = (
   name: Uint8Array,
   vector: Uint8Array,
@@ -26,8 +26,8 @@ type NativeContext = {
 };
 
 /**
- * Has a session's context give out tickets for its first handshake, which is the control connection's, and accept just
- * these. `none`: it gives out none at all. Returns whether this Node has the hook; without it the context works as before.
+ * Limits the context to issuing tickets for its first handshake, the control connection's, and to accepting only those.
+ * `none`: it issues none at all. Returns whether this Node has the hook; without it the context is unchanged.
  */
 export function limitTickets(context: SecureContext, tickets: 'control-connection' | 'none'): boolean {
   const native = context.context as NativeContext;
@@ -37,7 +37,7 @@ export function limitTickets(context: SecureContext, tickets: 'control-connectio
   const aesKey = randomBytes(16);
   let left = tickets === 'none' ? 0 : ticketsOfControlConnection;
   native.onticketkeycallback = (name, _vector, isIssuing) => {
-    // 0 means: send no ticket, or take this one for unknown and shake hands in full (SSL_CTX_set_tlsext_ticket_key_cb(3)).
+    // 0: send no ticket, or reject this one and do a full handshake (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     if (!isIssuing) return [keyName.equals(name) ? 1 : 0, hmacKey, aesKey];
     return [left-- > 0 ? 1 : 0, hmacKey, aesKey, keyName, randomBytes(16)];
   };

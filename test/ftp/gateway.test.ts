@@ -99,3 +99,33 @@ describe('The defaults of startGateway', () => {
     assert.deepEqual(warnings, [failure]);
   });
 });
+
+describe('endIdleSessions', () => {
+  it('endIdleSessions ends a session whose last command is long ago, NOOP aside, and keeps an active one', async (t) => {
+    const gateway = await startTestGateway();
+    const idle = await Dialogue.logIn({ port: gateway.controlPort });
+    const active = await Dialogue.logIn({ port: gateway.controlPort });
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, 'now', () => now() + 600_000);
+    await idle.says('NOOP', /^200 /);
+    await active.says('PWD', /^257 /);
+    assert.equal(gateway.endIdleSessions(300_000), 1);
+    await idle.expect('421 The gateway is stopping; closing the control connection.');
+    await idle.expectClosed();
+    await active.says('NOOP', /^200 /);
+    assert.equal(gateway.sessionCount, 1);
+    active.destroy();
+    await gateway.close();
+  });
+
+  it('endIdleSessions keeps a session that has agreed on a data connection', async (t) => {
+    const gateway = await startTestGateway();
+    const client = await Dialogue.logIn({ port: gateway.controlPort });
+    await client.says('PASV', /^227 /);
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, 'now', () => now() + 600_000);
+    assert.equal(gateway.endIdleSessions(300_000), 0);
+    client.destroy();
+    await gateway.close();
+  });
+});

@@ -83,10 +83,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
       ...(hasTls && { certificates: certificates ?? { current: await testCertificate() } }),
     },
   );
-  const { implicitTlsPort } = gateway;
   return {
     controlPort: gateway.controlPort,
-    ...(implicitTlsPort !== undefined && { implicitTlsPort }),
+    implicitTlsPort: gateway.implicitTlsPort,
     get passivePorts() {
       return gateway.passivePorts;
     },

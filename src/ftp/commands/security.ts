@@ -1,4 +1,4 @@
-/** TLS of the control connection, and whether data connections are protected: AUTH, PBSZ, PROT, CCC. */
+/** TLS of the control connection and protection of data connections: AUTH, PBSZ, PROT, CCC. */
 import { reply } from './reply.ts';
 import type { Session } from './session.ts';
 import type { Command } from './command.ts';
@@ -8,7 +8,7 @@ export type SecurityOptions = { readonly tls: 'off' | 'optional' | 'required' };
 const noTls = reply(502, 'TLS is not available here.');
 const authFirst = reply(503, 'Send AUTH TLS first.');
 
-/** Names of the one mechanism (RFC 4217 8), and whether the name asks for protected data too (its drafts). */
+/** Names of the one mechanism, TLS (RFC 4217 8), and the protection level that the name implies (drafts of RFC 4217). */
 const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
   ['TLS', 'C'],
   ['TLS-C', 'C'],
@@ -47,7 +47,7 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
         if (tls === 'off') return noTls;
         if (session.tls === undefined) return authFirst;
         if (!/^\d{1,10}$/.test(argument)) return reply(501, 'PBSZ needs a number.');
-        // TLS has no protection buffer of ours; RFC 2228 lets the server answer with a smaller size.
+        // TLS needs no protection buffer; RFC 2228 allows a smaller size in the reply.
         return reply(200, 'PBSZ=0');
       },
     },
@@ -92,7 +92,7 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
   ];
 }
 
-// Whatever was said in clear could have been said by anybody on the way (RFC 4217 15).
+// An attacker on the path could have sent what came in clear text (RFC 4217 15).
 function resetSession(session: Session, level: 'C' | 'P'): void {
   session.logOut();
   session.protectionLevel = level;

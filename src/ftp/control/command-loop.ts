@@ -139,20 +139,18 @@ export class CommandLoop {
 
   #finish(command: Command, final: Reply): void {
     this.#session.runningCommand = undefined;
-    this.#session.commandEnded(command);
-    this.#answer(final);
+    this.#answer(final, command);
     this.#pump();
   }
 
-  #answer(final: Reply): void {
+  #answer(final: Reply, command?: Command): void {
     this.#connection.send(final);
-    this.#session.answered();
+    this.#session.answered(command);
   }
 
   #call(command: Command, argument: string): Reply | Promise<Reply> {
     if (command.argument !== 'verbatim' && /[\x00-\x1f\x7f]/.test(argument)) return controlCharacters;
     const session = this.#session;
-    session.commandStarted(command);
     try {
       if (command.access === 'anyone') return command.handle(session, argument);
       if (session.loginState.step !== 'logged-in') return loginFirst;

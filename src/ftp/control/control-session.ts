@@ -39,10 +39,13 @@ export class ControlSession extends SessionState implements Session {
   /** Resolves when connection, command and transfer have ended. Never rejects. */
   readonly closed: Promise<unknown>;
 
+  /** Whether the client has received the 150 of the running transfer, so that it sends what follows in knowledge of it. */
+  isTransferAnnounced = false;
+
   // State of the command loop, which alone changes it.
   /** The command whose reply is pending. */
   runningCommand: Command | undefined;
-  /** Lines that were read while a command ran. */
+  /** Lines that were read while a transfer ran. */
   readonly waitingLines: ReceivedLine[] = [];
 
   readonly #options: SessionOptions;
@@ -53,8 +56,7 @@ export class ControlSession extends SessionState implements Session {
   readonly #markClosed: () => void;
   readonly #timers: SessionTimers;
   #addresses: ClientAddresses;
-  #announcedTransfer: Session['transfer'];
-  /** `performance.now()` when a command other than NOOP last started or ended. */
+  /** `performance.now()` at the last reply to a command other than NOOP. */
   #lastActiveAtMs = performance.now();
   #end: SessionEnd | undefined;
   #isOpened = false;
@@ -129,7 +131,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   sendPreliminary(preliminary: Reply): void {
-    this.#announcedTransfer = this.transfer;
+    this.isTransferAnnounced = true;
     this.#connection.send(preliminary);
   }
 
@@ -162,27 +164,17 @@ export class ControlSession extends SessionState implements Session {
 
   // For the command loop.
 
-  /** Whether the client has received the 150 of the running transfer: it sends what follows in knowledge of the transfer. */
-  get isTransferAnnounced(): boolean {
-    return this.transfer !== undefined && this.transfer === this.#announcedTransfer;
-  }
-
   /** False when the session ends before another command. ABOR and QUIT get their replies even when a drain ends it. */
   get acceptsCommands(): boolean {
     return this.#end === undefined || (this.#end === 'drain' && this.waitingLines.some(isFarewell));
   }
 
-  commandStarted(command: Command): void {
-    if (command.isKeepAlive !== true) this.#lastActiveAtMs = performance.now();
-  }
-
-  commandEnded(command: Command): void {
-    if (command.isKeepAlive !== true) this.#lastActiveAtMs = performance.now();
-    if (command.keepsPending !== true) this.forgetPending();
-  }
-
-  /** A final reply has been sent. TLS, or the end of the session, may be due now. */
-  answered(): void {
+  /**
+   * A final reply has been sent. TLS, or the end of the session, may be due now. `command` is undefined where the line named
+   * no command, or did not end the one that is running.
+   */
+  answered(command: Command | undefined): void {
+    if (command !== undefined) this.#commandEnded(command);
     if (this.#isConnectionClosed) {
       if (!this.isExecuting) this.#release();
       return;
@@ -255,6 +247,12 @@ export class ControlSession extends SessionState implements Session {
     this.#end ??= reason;
     this.#abort();
     this.#connection.destroy();
+  }
+
+  #commandEnded(command: Command): void {
+    this.isTransferAnnounced = false;
+    if (command.isKeepAlive !== true) this.#lastActiveAtMs = performance.now();
+    if (command.keepsPending !== true) this.forgetPending();
   }
 
   #proxyHeaderArrived(header: CompleteProxyHeader): void {

@@ -1,6 +1,6 @@
 /**
- * From bytes to command lines: the first step of a command, and the one that strangers can reach. Pure; holds at most one
- * chunk and one unfinished line, and hands out a line only when asked, so that whoever asks sets the pace.
+ * Divides bytes into command lines. It runs before the login, so it must stand any input. Pure; it buffers at most one chunk and
+ * one unfinished line, and returns a line only on request, so that its caller sets the pace.
  */
 import { decodeLine, type TextEncoding } from '../commands/text-encoding.ts';
 
@@ -9,7 +9,7 @@ export const maxLineBytes = 8 * 1024;
 
 export type Line =
   | { readonly kind: 'line'; readonly text: string }
-  /** Longer than `maxLineBytes`: told once, the rest of it is skipped. */
+  /** Longer than `maxLineBytes`: returned once, and the rest of the line is skipped. */
   | { readonly kind: 'too-long' };
 
 const lf = 0x0a;
@@ -33,20 +33,20 @@ export class LineFraming {
     this.#position = 0;
   }
 
-  /** Bytes that have come and are not yet part of a line handed out. */
+  /** Bytes that no returned line contains yet. */
   get bufferedBytes(): number {
     return this.#bytes.length - this.#position;
   }
 
-  /** The next whole line without its end, in the encoding that now applies, or undefined until more bytes come. */
+  /** The next whole line without its line end, decoded with `encoding`; undefined until more bytes arrive. */
   next(encoding: TextEncoding = 'utf-8'): Line | undefined {
-    this.#swallowLineFeed();
+    this.#skipLineFeed();
     for (;;) {
       const start = this.#position;
       const end = this.#bytes.indexOf(lf, start);
       if (this.#skipsRestOfLine) {
         if (end < 0) {
-          this.#forget();
+          this.#clear();
           return undefined;
         }
         this.#skipsRestOfLine = false;
@@ -57,7 +57,7 @@ export class LineFraming {
       if (urgent !== undefined) {
         this.#position = urgent + 1;
         this.#skipsLineFeed = true;
-        this.#swallowLineFeed();
+        this.#skipLineFeed();
         return { kind: 'line', text: decodeLine(this.#bytes.subarray(start, urgent), encoding) };
       }
       if (end < 0) return this.#unfinished(start);
@@ -70,23 +70,23 @@ export class LineFraming {
 
   #unfinished(start: number): Line | undefined {
     const length = this.#bytes.length - start;
-    if (length === 0) this.#forget();
-    // One more for a CR, whose LF is still to come.
+    if (length === 0) this.#clear();
+    // One byte more for a CR whose LF has not arrived.
     if (length <= maxLineBytes + 1) return undefined;
     this.#skipsRestOfLine = true;
-    this.#forget();
+    this.#clear();
     return tooLong;
   }
 
-  #forget(): void {
+  #clear(): void {
     this.#bytes = noBytes;
     this.#position = 0;
   }
 
   /**
    * Clients that follow RFC 959 4.1.3 to the letter send the LF of `ABOR CR LF` as TCP urgent data, which never arrives
-   * in the stream. So a lone CR ends a line of these few verbs, and of no other: a CR anywhere else is a control
-   * character in an argument, never the beginning of another command.
+   * in the stream. So a lone CR ends a line that consists of one of these verbs, and no other line: any other CR is a control
+   * character in an argument, never the end of a command.
    */
   #urgentLineEnd(start: number, end: number): number | undefined {
     const at = this.#bytes.indexOf(cr, start);
@@ -96,7 +96,7 @@ export class LineFraming {
     return /(?:ABOR|STAT|QUIT)$/i.test(this.#bytes.toString('latin1', start, at)) ? at : undefined;
   }
 
-  #swallowLineFeed(): void {
+  #skipLineFeed(): void {
     if (!this.#skipsLineFeed || this.#position >= this.#bytes.length) return;
     this.#skipsLineFeed = false;
     if (this.#bytes[this.#position] === lf) this.#position += 1;
@@ -104,8 +104,8 @@ export class LineFraming {
 }
 
 /**
- * Takes Telnet commands out of the stream (RFC 854, RFC 959 5.3). The DM of a Synch goes as urgent data and is lost, so
- * that the IAC before it is followed by the first letter of a command: only a byte from 0xF0 on belongs to an IAC.
+ * Removes Telnet commands from the stream (RFC 854, RFC 959 5.3). The DM of a Synch is sent as urgent data and lost, so the
+ * first letter of a command can follow the IAC: only a byte from 0xF0 on belongs to an IAC.
  */
 class TelnetFilter {
   #state: 'text' | 'after-iac' | 'option' = 'text';
@@ -113,7 +113,7 @@ class TelnetFilter {
   filter(chunk: Buffer): Buffer {
     if (this.#state === 'text' && chunk.indexOf(iac) < 0) return chunk;
     let length = 0;
-    // In place: what is taken out only makes it shorter.
+    // In place, which is possible because the result is never longer.
     for (const byte of chunk) {
       if (this.#keeps(byte)) chunk[length++] = byte;
     }

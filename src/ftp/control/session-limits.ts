@@ -1,4 +1,4 @@
-/** How many sessions there may be: in all, from one client address, of one user. */
+/** Limits the number of sessions: in total, for each client address, for each user. */
 
 export type SessionLimits = {
   readonly maxSessions: number;
@@ -6,26 +6,27 @@ export type SessionLimits = {
   readonly maxSessionsPerUser: number;
 };
 
-/** Places of one kind, counted by who holds them. What nobody holds is not remembered. */
+/** Counts by key, up to a limit. Keys with a count of zero are removed. */
 class KeyedLimit {
   readonly #limit: number;
-  readonly #held = new Map<string, number>();
+  readonly #counts = new Map<string, number>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  acquire(holder: string): boolean {
-    const held = this.#held.get(holder) ?? 0;
-    if (held >= this.#limit) return false;
-    this.#held.set(holder, held + 1);
+  /** Returns false, and counts nothing, where the key has reached the limit. */
+  acquire(key: string): boolean {
+    const count = this.#counts.get(key) ?? 0;
+    if (count >= this.#limit) return false;
+    this.#counts.set(key, count + 1);
     return true;
   }
 
-  release(holder: string): void {
-    const held = this.#held.get(holder) ?? 0;
-    if (held <= 1) this.#held.delete(holder);
-    else this.#held.set(holder, held - 1);
+  release(key: string): void {
+    const count = this.#counts.get(key) ?? 0;
+    if (count <= 1) this.#counts.delete(key);
+    else this.#counts.set(key, count - 1);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Any filesystem in the shape of ftp-srv's own `FileSystem`, for those who run ftp-srv 4.6.3 as it comes: resolve its
- * `login` event with `{ fs: new StockFilesystem(new S3Filesystem(storage, home)) }`. The gateway itself does not use it.
+ * Adapts a filesystem to ftp-srv's own `FileSystem`, for programs that run ftp-srv 4.6.3 as published: resolve its `login`
+ * event with `{ fs: new FtpSrvFileSystem(new S3Filesystem(storage, home)) }`. The gateway itself does not use it.
  */
 import { randomUUID } from 'node:crypto';
 import { Readable, Writable } from 'node:stream';
@@ -10,7 +10,7 @@ import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/file
 import { filesystemReply } from '../commands/filesystem-reply.ts';
 import { type Pathname, resolvePathname, rootPathname } from '../../filesystem/pathname.ts';
 
-/** What ftp-srv reads of a `Stats`. */
+/** The fields of a `Stats` that ftp-srv reads. */
 export type StockStats = {
   readonly name: string;
   readonly size: number;
@@ -21,8 +21,8 @@ export type StockStats = {
 export type StockTransfer<Stream> = { readonly stream: Stream; readonly clientPath: string };
 
 /**
- * One of these belongs to one connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it.
- * What ftp-srv itself cannot tell, no filesystem can: it takes an upload whose data connection ended for complete.
+ * Per connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it. ftp-srv takes every upload
+ * whose data connection ended for complete, and no filesystem can tell otherwise.
  */
 export class FtpSrvFileSystem implements FileSystem {
   readonly connection: FtpConnection;
@@ -30,7 +30,7 @@ export class FtpSrvFileSystem implements FileSystem {
   readonly #filesystem: Filesystem;
   #workingDirectory = rootPathname;
 
-  /** ftp-srv asks for the connection in its type and never uses it. */
+  /** The type of ftp-srv's class requires the connection; ftp-srv never uses it. */
   constructor(filesystem: Filesystem, connection?: FtpConnection) {
     this.#filesystem = filesystem;
     this.connection = connection as FtpConnection;
@@ -48,9 +48,9 @@ export class FtpSrvFileSystem implements FileSystem {
     return statsOf(await this.#stat(this.#resolve(fileName)));
   }
 
-  /** All entries at once: ftp-srv has no other way to list. */
+  /** Returns all entries in one array: ftp-srv cannot list in pages. */
   async list(path = '.'): Promise<StockStats[]> {
-    return await toldToClient(async () => {
+    return await withClientErrors(async () => {
       const stats: StockStats[] = [];
       const { signal } = new AbortController();
       for await (const page of this.#filesystem.list(this.#resolve(path), { signal })) {
@@ -68,14 +68,14 @@ export class FtpSrvFileSystem implements FileSystem {
     return pathname;
   }
 
-  /** The stream's `finish` comes after the storage has confirmed the file; `destroy` leaves the old one. */
+  /** The stream emits `finish` after the storage has confirmed the file; after `destroy` the old file is unchanged. */
   async write(
     fileName: string,
     { append = false, start = 0 }: { append?: boolean; start?: number } = {},
   ): Promise<StockTransfer<Writable>> {
     const pathname = this.#resolve(fileName);
     const controller = new AbortController();
-    const upload = await toldToClient(() =>
+    const upload = await withClientErrors(() =>
       this.#filesystem.openUpload(pathname, {
         offset: append ? 'end' : start,
         ifExists: 'replace',
@@ -88,22 +88,22 @@ export class FtpSrvFileSystem implements FileSystem {
   async read(fileName: string, { start = 0 }: { start?: number } = {}): Promise<StockTransfer<Readable>> {
     const pathname = this.#resolve(fileName);
     const controller = new AbortController();
-    const { content } = await toldToClient(() =>
+    const { content } = await withClientErrors(() =>
       this.#filesystem.openDownload(pathname, { offsetBytes: start, signal: controller.signal }),
     );
-    const stream = Readable.from(told(content), { objectMode: false });
+    const stream = Readable.from(contentWithClientErrors(content), { objectMode: false });
     stream.once('close', () => {
       controller.abort(new Error('the download was closed'));
     });
     return { stream, clientPath: pathname };
   }
 
-  /** DELE and RMD alike, as ftp-srv has it. */
+  /** Removes a file or a directory: ftp-srv calls it for DELE and for RMD. */
   async delete(path: string): Promise<void> {
     const pathname = this.#resolve(path);
     const { type } = await this.#stat(pathname);
     const { signal } = new AbortController();
-    await toldToClient(() =>
+    await withClientErrors(() =>
       type === 'directory'
         ? this.#filesystem.removeDirectory(pathname, { signal })
         : this.#filesystem.removeFile(pathname, { signal }),
@@ -113,16 +113,16 @@ export class FtpSrvFileSystem implements FileSystem {
   async mkdir(path: string): Promise<string> {
     const pathname = this.#resolve(path);
     const { signal } = new AbortController();
-    await toldToClient(() => this.#filesystem.makeDirectory(pathname, { signal }));
+    await withClientErrors(() => this.#filesystem.makeDirectory(pathname, { signal }));
     return pathname;
   }
 
   async rename(from: string, to: string): Promise<void> {
     const { signal } = new AbortController();
-    await toldToClient(() => this.#filesystem.rename(this.#resolve(from), this.#resolve(to), { signal }));
+    await withClientErrors(() => this.#filesystem.rename(this.#resolve(from), this.#resolve(to), { signal }));
   }
 
-  /** There are no modes in S3; clients that set them after an upload are not to fail for it. */
+  /** Does nothing, because S3 has no modes; clients that set one after an upload must not fail. */
   async chmod(path: string): Promise<void> {
     await this.#stat(this.#resolve(path));
   }
@@ -137,7 +137,7 @@ export class FtpSrvFileSystem implements FileSystem {
 
   async #stat(pathname: Pathname): Promise<Entry> {
     const { signal } = new AbortController();
-    return await toldToClient(() => this.#filesystem.stat(pathname, { signal }));
+    return await withClientErrors(() => this.#filesystem.stat(pathname, { signal }));
   }
 }
 
@@ -145,13 +145,13 @@ function writableOf(upload: Upload, controller: AbortController): Writable {
   const stream = new Writable({
     write(bytes: Buffer, _encoding, callback) {
       const written = upload.write(bytes);
-      if (written) written.then(() => callback(), toClient(callback));
+      if (written) written.then(() => callback(), clientErrorCallback(callback));
       else callback();
     },
     final(callback) {
-      // ftp-srv ends the stream of a connection that broke, and destroys it in the same breath.
+      // ftp-srv ends the stream of a broken connection and destroys it in the same tick.
       setImmediate(() => {
-        if (!stream.destroyed) upload.commit().then(() => callback(), toClient(callback));
+        if (!stream.destroyed) upload.commit().then(() => callback(), clientErrorCallback(callback));
       });
     },
     destroy(error, callback) {
@@ -165,13 +165,13 @@ function writableOf(upload: Upload, controller: AbortController): Writable {
   return stream;
 }
 
-function toClient(callback: (error: Error) => void): (error: unknown) => void {
+function clientErrorCallback(callback: (error: Error) => void): (error: unknown) => void {
   return (error) => {
     callback(clientErrorOf(error));
   };
 }
 
-async function* told(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* contentWithClientErrors(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* content;
   } catch (error) {
@@ -179,7 +179,7 @@ async function* told(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Ar
   }
 }
 
-async function toldToClient<Result>(work: () => Promise<Result>): Promise<Result> {
+async function withClientErrors<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
@@ -191,7 +191,7 @@ function statsOf({ name, type, sizeBytes, modifiedAt }: Entry): StockStats {
   return { name, size: sizeBytes, mtime: modifiedAt, isDirectory: () => type === 'directory' };
 }
 
-/** The failure as a client may read it, the real one kept as its cause for ftp-srv's log. */
+/** The error with a text that a client may read, and the original error as its cause for ftp-srv's log. */
 function clientErrorOf(error: unknown): Error {
   const text = error instanceof FilesystemError ? textOf(error.kind) : 'The server failed; try again later.';
   return new Error(text, { cause: error });

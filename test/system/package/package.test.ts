@@ -18,7 +18,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CreateBucketCommand, GetObjectCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { Client } from 'basic-ftp';
 import { startS3Server } from '../../support/s3-server.ts';
 
@@ -154,10 +154,13 @@ describe('The package', () => {
 
   it('runs the gateway of docs/package.md: a client uploads a file to S3 and downloads it', async () => {
     const s3 = await startS3Server();
-    await s3.client.send(new CreateBucketCommand({ Bucket: 'partner-files' }));
     const [, example = ''] = examples();
-    // Free ports in place of those of the example, which may be taken on this machine.
-    writeFileSync(join(project, 'run.js'), example.replace('2121', '0').replace('[50000, 50001]', '[0, 0]'));
+    // The test's bucket, and free ports in place of those of the example, which may be taken on this machine.
+    const adapted = example
+      .replace("'partner-files'", JSON.stringify(s3.bucket))
+      .replace('2121', '0')
+      .replace('[50000, 50001]', '[0, 0]');
+    writeFileSync(join(project, 'run.js'), adapted);
     const child = spawn(process.execPath, ['run.js'], {
       cwd: project,
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -173,9 +176,7 @@ describe('The package', () => {
       const client = new Client();
       await client.access({ port: await listeningPort(child.stdout), user: 'demo', password: 'demo' });
       await client.uploadFrom(Readable.from([Buffer.from('content')]), 'file.txt');
-      const object = await s3.client.send(
-        new GetObjectCommand({ Bucket: 'partner-files', Key: 'demo/file.txt' }),
-      );
+      const object = await s3.client.send(new GetObjectCommand({ Bucket: s3.bucket, Key: 'demo/file.txt' }));
       assert.equal(await object.Body?.transformToString(), 'content');
       const downloaded = new PassThrough();
       const [text] = await Promise.all([readAll(downloaded), client.downloadTo(downloaded, 'file.txt')]);
