@@ -1,11 +1,11 @@
 /**
- * The uploads that this process is writing: which of them are the newest of their name, and how to end one that a client has
- * come back to. Other processes are reached through S3 alone (`superseded-uploads.ts`).
+ * The uploads that this process is writing: which of them are the newest of their key, and how to end one whose client has
+ * reconnected to resume it. Uploads of other processes are reached only through S3 (`superseded-uploads.ts`).
  */
 /** Ends an upload that is still open in this process, and resolves when it is over. */
 type Interrupt = (reason: unknown) => Promise<void>;
 
-/** One upload's right to be resumed if it breaks; lost when its name gets a newer upload or is deleted. */
+/** One upload's right to be resumed if it breaks; lost when its key gets a newer upload or is deleted. */
 export class UploadClaim {
   isSuperseded = false;
   readonly #release: (claim: UploadClaim) => void;
@@ -14,7 +14,7 @@ export class UploadClaim {
     this.#release = release;
   }
 
-  /** To be called when the upload is over. Idempotent. */
+  /** Call it when the upload is over. Idempotent. */
   release(): void {
     this.#release(this);
   }
@@ -22,9 +22,9 @@ export class UploadClaim {
 
 export class ActiveUploads {
   readonly #claims = new Map<string, Set<UploadClaim>>();
-  readonly #written = new Map<string, Interrupt>();
+  readonly #interrupts = new Map<string, Interrupt>();
 
-  /** Claims a name for a new upload, beside the claims of older ones. */
+  /** Claims a key for a new upload, beside the claims of older ones. */
   claim(bucket: string, key: string): UploadClaim {
     const name = nameOf(bucket, key);
     const claims = this.#claims.get(name) ?? new Set();
@@ -37,14 +37,14 @@ export class ActiveUploads {
     return claim;
   }
 
-  /** From now on no upload of the name that runs here is kept when it breaks. */
+  /** From now on no upload of the key in this process can be resumed if it breaks, except that of the given claim. */
   supersede(bucket: string, key: string, except?: UploadClaim): void {
     for (const claim of this.#claims.get(nameOf(bucket, key)) ?? []) {
       if (claim !== except) claim.isSuperseded = true;
     }
   }
 
-  /** The same for every name that begins with the prefix. */
+  /** The same for every key that begins with the prefix. */
   supersedeBelow(bucket: string, prefix: string): void {
     for (const [name, claims] of this.#claims) {
       if (!name.startsWith(nameOf(bucket, prefix))) continue;
@@ -52,22 +52,22 @@ export class ActiveUploads {
     }
   }
 
-  /** Until the returned function is called, a session that adopts the multipart upload ends it here first. */
+  /** Until the returned function is called, `takeOver` interrupts this upload. */
   register(uploadId: string, interrupt: Interrupt): () => void {
-    this.#written.set(uploadId, interrupt);
+    this.#interrupts.set(uploadId, interrupt);
     return () => {
-      if (this.#written.get(uploadId) === interrupt) this.#written.delete(uploadId);
+      if (this.#interrupts.get(uploadId) === interrupt) this.#interrupts.delete(uploadId);
     };
   }
 
   /** Whether this process is writing the multipart upload. */
   has(uploadId: string): boolean {
-    return this.#written.has(uploadId);
+    return this.#interrupts.has(uploadId);
   }
 
-  /** Ends the session's own predecessor, which has not noticed yet that its client is gone. */
+  /** Ends the previous session's writing of this upload, where that session has not noticed that its client disconnected. */
   async takeOver(uploadId: string): Promise<void> {
-    await this.#written.get(uploadId)?.(new Error('the client came back and continues the upload'));
+    await this.#interrupts.get(uploadId)?.(new Error('the client reconnected and resumes the upload'));
   }
 }
 

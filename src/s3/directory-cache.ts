@@ -1,46 +1,45 @@
 /**
- * Which names in a directory are subdirectories, for uploads that follow one another: S3 would let a file `a` be beside
- * `a/b`, so each upload has to ask. From the second one on a page of the directory's listing answers for its neighbours too,
- * in whichever session, for as long as an answer may be old.
+ * A cache of which names in a directory are subdirectories, for uploads. In S3 a file `a` can exist beside `a/b`, so each upload
+ * has to check. From the second upload into a directory on, one page of its listing serves all sessions for some seconds.
  */
 import { type ListObjectsResponse, compareKeys, listPage } from './client/list-objects.ts';
 import type { GatewayS3Client } from './client/s3-client.ts';
 import { BoundedMap } from '../util/bounded-map.ts';
 
 /**
- * For so long a page is believed. Without it, too, somebody may make a directory between the question and the end of the
- * upload; what comes of it is told in docs/decisions/0005-names-and-trees.md.
+ * How long a page is used. Without the cache, too, another program may make a directory between the check and the end of the
+ * upload; docs/decisions/0005-names-and-trees.md describes the result.
  */
 const freshMs = 10_000;
 
-/** A page must have spared this many requests for another one to be read at once. */
+/** Requests that a page must have saved for another one to be read right after it. */
 const minHits = 10;
 
-/** Uploads that ask for themselves after a page that was not worthwhile, such as names at random in a huge directory. */
+/** Uploads that check for themselves after a page with too few hits, such as random names in a huge directory. */
 const pauseUploads = 100;
 
-/** Directories that are known at a time; at most 1,000 names each. */
+/** At most 1,000 names each. */
 const maxDirectories = 64;
 
-/** A stretch of a directory's listing, in order of key: a subdirectory that it does not show was none when it was read. */
+/** A window of a directory's listing, in order of key: a subdirectory that it does not contain did not exist when it was read. */
 export class ListingWindow {
-  /** Everything behind this key; empty for the beginning. */
+  /** It begins after this key; empty for the beginning of the listing. */
   readonly #after: string;
-  /** Up to and including this key; undefined for the end. */
+  /** It ends with this key; undefined for the end of the listing. */
   readonly #last: string | undefined;
   readonly #subdirectories: Set<string>;
 
-  /** @param after the key behind which the server was asked to begin. */
+  /** @param after the key after which the page was requested. */
   constructor(after: string, { page, continuationToken }: ListObjectsResponse) {
     const keys = [...page.objects.map(({ key }) => key), ...page.commonPrefixes].sort(compareKeys);
     const [first] = keys;
-    // Servers that do not know `start-after` begin at the beginning.
+    // Servers that do not support `start-after` begin at the beginning.
     this.#after = first !== undefined && compareKeys(first, after) <= 0 ? '' : after;
     this.#last = continuationToken === undefined ? undefined : (keys.at(-1) ?? '');
     this.#subdirectories = new Set(page.commonPrefixes);
   }
 
-  /** Whether it was read for one name and those behind it. */
+  /** Whether it was read for one name and those after it. */
   get isTargeted(): boolean {
     return this.#after !== '';
   }
@@ -64,15 +63,15 @@ export class ListingWindow {
   }
 }
 
-/** What is known of one directory. */
+/** The cached window of one directory, and the policy of reading it. */
 class UploadDirectory {
   readonly #client: GatewayS3Client;
   readonly #bucket: string;
   readonly #prefix: string;
   #window: ListingWindow | undefined;
   #reading: Promise<void> | undefined;
-  /** While a page is on its way, which may not show them yet. */
-  #addedMeanwhile = new Set<string>();
+  /** Added while a page is being read, which may not contain them. */
+  #addedWhileReading = new Set<string>();
   #readAtMs = 0;
   #uploadedAtMs = Number.NEGATIVE_INFINITY;
   /** More than a page of entries. */
@@ -100,13 +99,13 @@ class UploadDirectory {
   }
 
   add(subdirectory: string, nowMs: number): void {
-    // What is not asked for any more must not grow for ever.
+    // A window that is not used any more must not grow without bound.
     if (nowMs - this.#readAtMs > freshMs) this.#window = undefined;
     this.#window?.add(subdirectory);
-    if (this.#reading) this.#addedMeanwhile.add(subdirectory);
+    if (this.#reading) this.#addedWhileReading.add(subdirectory);
   }
 
-  /** A page that was read for neighbours that did not come is not followed by another one at once. */
+  /** After a page with too few hits no other page is read for some uploads. */
   #isWorthReading(): boolean {
     if (this.#window?.isTargeted === true && this.#hits < minHits && this.#pause === 0) {
       this.#pause = pauseUploads;
@@ -116,9 +115,9 @@ class UploadDirectory {
     return false;
   }
 
-  /** Never rejects: whoever learns nothing here asks S3 for itself, and hears of its failure. */
+  /** Never rejects: on failure callers query S3 themselves. */
   async #read(subdirectory: string, nowMs: number): Promise<void> {
-    // Most directories fit into one page; in those that do not, names mostly come in their order.
+    // Most directories fit into one page; in larger ones names mostly arrive in order.
     const startAfter = this.#isLarge ? subdirectory.slice(0, -1) : '';
     try {
       const response = await listPage(this.#client, {
@@ -128,21 +127,20 @@ class UploadDirectory {
         startAfter: startAfter === '' ? undefined : startAfter,
       });
       this.#window = new ListingWindow(startAfter, response);
-      for (const added of this.#addedMeanwhile) this.#window.add(added);
+      for (const added of this.#addedWhileReading) this.#window.add(added);
       this.#isLarge ||= !this.#window.isWhole;
-      // From the question on: what others made while it was answered need not be in it.
+      // The time of the request: what was made during the request may be missing in the response.
       this.#readAtMs = nowMs;
       this.#hits = 0;
     } catch {
       this.#pause = pauseUploads;
     } finally {
-      this.#addedMeanwhile.clear();
+      this.#addedWhileReading.clear();
       this.#reading = undefined;
     }
   }
 }
 
-/** What is known of the directories that are uploaded into. */
 export class DirectoryCache {
   readonly #client: GatewayS3Client;
   readonly #nowMs: () => number;
@@ -154,8 +152,8 @@ export class DirectoryCache {
   }
 
   /**
-   * False where `prefix` is surely no subdirectory of `parent`; both end in a slash, but for the root of a bucket. True means:
-   * ask S3. Never rejects.
+   * False where `prefix` is certainly no subdirectory of `parent`; both end in a slash, except for the root of a bucket. True means
+   * unknown: query S3. Never rejects.
    */
   async mightContain(bucket: string, parent: string, prefix: string): Promise<boolean> {
     const name = `${bucket}/${parent}`;
@@ -165,7 +163,7 @@ export class DirectoryCache {
     return await directory.mightContain(prefix, this.#nowMs());
   }
 
-  /** To be called for each key that the gateway puts: the directories that it lies in are there now, in every home. */
+  /** Call it for each key that the gateway puts: the directories above it exist now, in every home. */
   add(bucket: string, key: string): void {
     if (this.#directories.size === 0) return;
     let parent = '';

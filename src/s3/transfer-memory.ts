@@ -1,18 +1,20 @@
 /**
- * The one budget of buffers of the process. Uploads keep a part here until S3 has confirmed it; downloads read ahead with
- * what uploads leave. Who gets nothing waits, and TCP makes the client wait: nobody fails for want of memory.
+ * The memory budget for the transfers of the process. Uploads hold a part until S3 has confirmed it; downloads read ahead with the
+ * memory that uploads do not use. An upload that cannot reserve memory blocks, and TCP backpressure slows its client. No transfer
+ * fails for lack of memory.
  *
- * Waiting must never last for ever, so memory is granted as in Dijkstra's banker's algorithm: only if afterwards the
- * parts being filled can still be filled one after the other. See docs/decisions/0003-transfer-memory.md.
+ * No upload may wait forever, so memory is granted as in Dijkstra's banker's algorithm: only if afterwards the parts being
+ * filled can still be completed one after another. See docs/decisions/0003-transfer-memory.md.
  */
+import { addAbortListener } from 'node:events';
 
 type Account = {
   /** Bytes of the part being filled. */
   fillingBytes: number;
   /** Bytes the part must be able to reach before it may be sent. */
   claimBytes: number;
-  /** Age of the part being filled: the smaller, the older. */
-  turn: number;
+  /** Order of the parts being filled by their first byte: the smaller, the older. */
+  order: number;
 };
 
 type Waiter = {
@@ -21,15 +23,15 @@ type Waiter = {
   readonly grant: () => void;
 };
 
-/** What an upload holds. One part is filled at a time; any number may be in flight. */
+/** The memory of one upload. One part is filled at a time; any number may be in flight. */
 export type UploadMemory = {
-  /** Takes memory for the part being filled, if it can be had at once. */
+  /** Reserves memory for the part being filled, if it is available now. */
   tryReserve(bytes: number): boolean;
-  /** Takes it when it is this upload's turn; the oldest part comes first. Rejects with the signal's reason. */
+  /** Waits for the memory; the oldest part is served first. Rejects with the signal's reason. */
   reserve(bytes: number, signal: AbortSignal): Promise<void>;
-  /** Ends the filling of a part: its memory is now in flight, until the returned function gives it back. Idempotent. */
+  /** Ends the filling of a part: its memory is in flight until the returned, idempotent function releases it. */
   send(nextClaimBytes: number): () => void;
-  /** Gives back what the part being filled holds. Parts in flight are given back by their own functions. */
+  /** Releases the memory of the part being filled. Parts in flight are released by their own functions. */
   close(): void;
 };
 
@@ -41,7 +43,7 @@ export class TransferMemory {
   #uploadBytes = 0;
   #fillingBytes = 0;
   #readAheadBytes = 0;
-  #turn = 0;
+  #nextOrder = 0;
   #largestClaimBytes = 0;
   readonly #filling = new Set<Account>();
   #waiters: Waiter[] = [];
@@ -59,61 +61,61 @@ export class TransferMemory {
     return this.#uploadBytes + this.#readAheadBytes;
   }
 
-  /** Uploads that wait for memory now, their clients held back by TCP. */
+  /** Uploads that wait for memory now, their clients slowed by TCP backpressure. */
   get waitingUploads(): number {
     return this.#waiters.length;
   }
 
   /** @param claimBytes what the first part must be able to hold before it may be sent; at most half of the budget. */
   openUpload(claimBytes: number): UploadMemory {
-    const account: Account = { fillingBytes: 0, claimBytes: this.#checkedClaim(claimBytes), turn: 0 };
+    const account: Account = { fillingBytes: 0, claimBytes: this.#checkedClaim(claimBytes), order: 0 };
     return {
       tryReserve: (bytes) => {
-        this.#takeTurn(account);
+        this.#startPart(account);
         if (this.#waiters.length > 0 || !this.#isSafe(account, bytes)) return false;
         this.#grant(account, bytes);
         return true;
       },
       reserve: (bytes, signal) => {
-        this.#takeTurn(account);
+        this.#startPart(account);
         return this.#wait(account, bytes, signal);
       },
       send: (nextClaimBytes) => {
         const bytes = account.fillingBytes;
-        this.#emptied(account);
+        this.#emptyPart(account);
         account.claimBytes = this.#checkedClaim(nextClaimBytes);
-        // What is in flight comes back by itself, so it counts as free when safety is judged.
+        // Memory in flight is released without the client, so it counts as free when safety is checked.
         this.#serve();
-        return this.#giveBackOnce(bytes);
+        return this.#releaseOnce(bytes);
       },
       close: () => {
         const bytes = account.fillingBytes;
-        this.#emptied(account);
-        this.#giveBackOnce(bytes)();
+        this.#emptyPart(account);
+        this.#releaseOnce(bytes)();
       },
     };
   }
 
   /**
-   * Memory for reading ahead: a download never waits for it and never needs it. At most half of the budget goes to
-   * downloads, and none while an upload waits. Undefined where there is none; else the function that gives it back.
+   * Reserves memory for reading ahead, which a download never waits for and never needs. Downloads get at most half of the
+   * budget, and nothing while an upload waits. Returns the function that releases it; undefined where none is available.
    */
   tryReadAhead(bytes: number): (() => void) | undefined {
     if (this.#waiters.length > 0) return undefined;
     if (this.#readAheadBytes + bytes > this.budgetBytes / 2) return undefined;
     if (this.heldBytes + bytes > this.budgetBytes / 2) return undefined;
     this.#readAheadBytes += bytes;
-    let given = false;
+    let released = false;
     return () => {
-      if (given) return;
-      given = true;
+      if (released) return;
+      released = true;
       this.#readAheadBytes -= bytes;
       this.#serve();
     };
   }
 
   #checkedClaim(claimBytes: number): number {
-    // Downloads may hold the other half for as long as their clients please.
+    // Downloads may hold the other half for as long as their clients are slow.
     if (claimBytes > this.budgetBytes / 2) {
       throw new RangeError(`a part of ${claimBytes} bytes in ${this.budgetBytes} bytes of transfer memory`);
     }
@@ -121,9 +123,9 @@ export class TransferMemory {
     return claimBytes;
   }
 
-  // A part is as old as its first byte; an upload that was silent for long has not waited for its turn.
-  #takeTurn(account: Account): void {
-    if (account.fillingBytes === 0) account.turn = this.#turn++;
+  // The age of a part is that of its first byte: an upload that sent nothing for long has not waited.
+  #startPart(account: Account): void {
+    if (account.fillingBytes === 0) account.order = this.#nextOrder++;
   }
 
   #grant(account: Account, bytes: number): void {
@@ -133,49 +135,45 @@ export class TransferMemory {
     this.#uploadBytes += bytes;
   }
 
-  #emptied(account: Account): void {
+  #emptyPart(account: Account): void {
     this.#fillingBytes -= account.fillingBytes;
     account.fillingBytes = 0;
     this.#filling.delete(account);
   }
 
-  #giveBackOnce(bytes: number): () => void {
-    let given = false;
+  #releaseOnce(bytes: number): () => void {
+    let released = false;
     return () => {
-      if (given) return;
-      given = true;
+      if (released) return;
+      released = true;
       this.#uploadBytes -= bytes;
       this.#serve();
     };
   }
 
-  #wait(account: Account, bytes: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        this.#waiters = this.#waiters.filter((other) => other !== waiter);
-        reject(signal.reason as Error);
-        this.#serve();
-      };
-      const waiter: Waiter = {
-        account,
-        bytes,
-        grant: () => {
-          signal.removeEventListener('abort', leave);
-          resolve();
-        },
-      };
-      if (signal.aborted) {
-        reject(signal.reason as Error);
-        return;
-      }
-      signal.addEventListener('abort', leave, { once: true });
-      this.#waiters.push(waiter);
-      this.#waiters.sort((one, other) => one.account.turn - other.account.turn);
+  async #wait(account: Account, bytes: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const abortListener = addAbortListener(signal, () => {
+      this.#waiters = this.#waiters.filter((other) => other !== waiter);
+      reject(signal.reason);
       this.#serve();
     });
+    const waiter: Waiter = {
+      account,
+      bytes,
+      grant: () => {
+        abortListener[Symbol.dispose]();
+        resolve(undefined);
+      },
+    };
+    this.#waiters.push(waiter);
+    this.#waiters.sort((one, other) => one.account.order - other.account.order);
+    this.#serve();
+    await promise;
   }
 
-  // The oldest part first; a younger one is served before it only where the older would make the state unsafe.
+  // The oldest part first; a younger one is served before it only where serving the older one would be unsafe.
   #serve(): void {
     for (let index = 0; index < this.#waiters.length;) {
       const { account, bytes, grant } = this.#waiters[index] as Waiter;
@@ -189,13 +187,13 @@ export class TransferMemory {
   }
 
   /**
-   * Whether, after this grant, there is an order in which every part being filled reaches its claim, is sent, and gives
-   * its memory back for the next one. With the smallest need first, there is an order if and only if this one works.
+   * Whether, after this grant, there is an order in which every part being filled reaches its claim, is sent, and releases its
+   * memory for the next one. If there is any such order, the one by need, smallest first, is one.
    */
   #isSafe(account: Account, bytes: number): boolean {
     const free = this.budgetBytes - this.heldBytes - bytes;
     if (free < 0) return false;
-    // Whoever comes next can finish: no need to look for an order.
+    // Enough for any part to be completed next: no need to look for an order.
     if (free >= this.#largestClaimBytes) return true;
     const needs = [...this.#filling]
       .filter((other) => other !== account)
@@ -206,7 +204,7 @@ export class TransferMemory {
     const held = account.fillingBytes + bytes;
     needs.push({ held, need: Math.max(0, account.claimBytes - held) });
     needs.sort((one, other) => one.need - other.need);
-    // Uploads' parts in flight come back; what downloads hold may be held for long.
+    // Parts in flight are released by themselves; downloads may hold their memory for long.
     let available = this.budgetBytes - this.#readAheadBytes - this.#fillingBytes - bytes;
     for (const { held, need } of needs) {
       if (need > available) return false;

@@ -1,8 +1,7 @@
 /**
- * The short way to S3 for the requests that come by the thousand: get, put, part, head, list, copy. The SDK takes 0.7 ms of
- * CPU time for each of them, several times what the request itself takes, so they go to the HTTP client directly. Where a
- * request goes, with whose credentials, how often it is tried and how fast, is the SDK's to say, as for all other requests.
- * See docs/decisions/0016-short-way-to-s3.md.
+ * Sends hot-path S3 requests directly over undici, bypassing the SDK: get, put, part, head, list, copy. The SDK takes 0.7 ms of
+ * CPU time for each, several times that of the request itself. Endpoint, credentials, retries and request rate are still those of the
+ * SDK, as for all other requests. See docs/decisions/0016-direct-requests-to-s3.md.
  */
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -17,24 +16,24 @@ import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } fr
 import { untilAborted } from '../../util/until-aborted.ts';
 import { elementText, hasElement } from './xml.ts';
 
-/** Bytes to send; the same ones are sent again where a request has to be repeated. */
+/** Bytes to send; a retry sends the same ones again. */
 export type RequestBody = {
   readonly chunks: readonly Uint8Array[];
   readonly sizeBytes: number;
-  /** Told of the last attempt to send several chunks. */
+  /** Updated during each attempt to send several chunks. */
   readonly sending?: BodySending;
 };
 
 /**
- * Whether the kernel, or TLS, has taken every piece of 64 KiB and more, so that nothing reads from them any longer: so many
- * bytes fill a socket's buffer, and the HTTP client goes on when it is empty.
+ * Whether the kernel, or TLS, has taken every chunk of 64 KiB or more, so that nothing reads from them any longer: that many bytes
+ * fill a socket's buffer, and the HTTP client requests the next chunk when the buffer is empty.
  */
 export type BodySending = { isTaken: boolean };
 
 export type DirectRequest = {
   readonly method: 'GET' | 'HEAD' | 'PUT';
   readonly bucket: string;
-  /** Absent where the request is for the bucket itself. */
+  /** Absent for requests to the bucket itself. */
   readonly key?: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
   /** Names in lower case. */
@@ -45,18 +44,18 @@ export type DirectRequest = {
 
 export type ConnectionLimits = {
   readonly connectionTimeoutMs: number;
-  /** How long nothing may move in the middle of a request. */
+  /** The limit for a request during which no byte moves. */
   readonly idleTimeoutMs: number;
 };
 
-/** S3 closes connections that were idle for some 20 seconds; one that is closed while a request sets out costs a retry. */
+/** S3 closes connections after some 20 idle seconds; a request on a connection that is just being closed costs a retry. */
 const keepAliveMs = 10_000;
 
-/** S3 refuses requests that are 15 minutes off (Amazon S3 API Reference, RequestTimeTooSkewed); as the SDK notices it. */
+/** S3 refuses requests whose time is off by 15 minutes (Amazon S3 API Reference, RequestTimeTooSkewed). The SDK's own threshold. */
 const minSkewMs = 4 * 60_000;
 
-/** Shorter bodies are joined: one write for head and body. */
-const maxHashedBytes = 256 * 1024;
+/** Shorter bodies are joined, so that headers and body are one write. */
+const maxJoinedBytes = 256 * 1024;
 
 export class DirectS3Client {
   readonly #client: S3Client;
@@ -65,54 +64,54 @@ export class DirectS3Client {
     string,
     Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }>
   >();
-  #underWay = 0;
+  #inFlight = 0;
 
   constructor(client: S3Client, limits: ConnectionLimits) {
     this.#client = client;
     this.#agent = new Agent({
       keepAliveTimeout: keepAliveMs,
-      // A file of a slow client waits with its connection paused, and pauses do not count.
+      // A slow client pauses its connection, and pauses do not count.
       headersTimeout: limits.idleTimeoutMs,
       bodyTimeout: limits.idleTimeoutMs,
       connect: connectorOf(limits),
-      // One slow body would hold up the others on its connection.
+      // One slow body would block the others on its connection.
       allowH2: false,
     });
   }
 
   /** Requests that are not over. */
-  get underWay(): number {
-    return this.#underWay;
+  get inFlight(): number {
+    return this.#inFlight;
   }
 
   /**
-   * Sends a request, and again where S3 did not take it. The body of the response is to be taken, or destroyed.
-   * @throws S3ServiceException where S3 refuses, the signal's reason, or what broke the connection.
+   * Sends a request, with retries. The caller must read the body of the response or destroy it.
+   * @throws S3ServiceException where S3 refuses, the signal's reason, or the error of the connection.
    */
   send(request: DirectRequest): Promise<S3Response> {
-    return this.#repeatedly(request, () => this.#attempt(request));
+    return this.#withRetryStrategy(request, () => this.#attempt(request));
   }
 
   /**
-   * Sends a request whose response is XML, and resolves to that. Nothing else is taken for a success: S3 may response 200 before
-   * it knows what will come of it (Amazon S3 API Reference, CopyObject: "a 200 OK response can contain either a success or
-   * an error"), and what stands in between may response anything.
-   * @param element the root of the XML that tells of a success.
+   * Sends a request whose response is XML, and resolves to that. Nothing else counts as success: S3 may respond 200 before it
+   * knows the result (Amazon S3 API Reference, CopyObject: "a 200 OK response can contain either a success or an error"), and a
+   * proxy may respond anything.
+   * @param element the root of the XML of a success.
    * @throws as `send` does.
    */
   sendForResult(request: DirectRequest, element: string): Promise<string> {
-    return this.#repeatedly(request, async () => {
+    return this.#withRetryStrategy(request, async () => {
       const response = await this.#attempt(request);
       const xml = await response.text();
       if (hasElement(xml, element)) return xml;
-      // What fails behind a 200 has failed inside S3.
+      // An error after a 200 is an error inside S3.
       throw refusalOf(xml, 500, response.headers, false);
     });
   }
 
-  async #repeatedly<Result>(request: DirectRequest, attempt: () => Promise<Result>): Promise<Result> {
+  async #withRetryStrategy<Result>(request: DirectRequest, attempt: () => Promise<Result>): Promise<Result> {
     const retries = await this.#client.config.retryStrategy();
-    // The other kind is what the SDK had before its version 3.300.
+    // Before 3.300 the SDK had another interface.
     if (!('acquireInitialRetryToken' in retries))
       throw new TypeError('a retry strategy of the SDK is needed');
     let token = await untilAborted(retries.acquireInitialRetryToken(''), request.signal);
@@ -126,7 +125,7 @@ export class DirectS3Client {
         request.signal?.throwIfAborted();
         const errorType = retryTypeOf(error);
         if (errorType === undefined) throw error;
-        // It waits as long as it sees fit, and rejects where it has seen enough.
+        // Waits for the strategy's rate limit, and rejects where it allows no further retry.
         const refreshed = retries.refreshRetryTokenForRetry(token, { errorType }).catch(() => undefined);
         const next = await untilAborted(refreshed, request.signal);
         if (!next) throw error;
@@ -138,7 +137,7 @@ export class DirectS3Client {
 
   /** Ends every connection, requests under way with them. */
   close(): void {
-    // Nothing depends on when the last socket is gone.
+    // Nothing depends on when the last socket is closed.
     this.#agent.destroy().catch(() => undefined);
   }
 
@@ -163,10 +162,10 @@ export class DirectS3Client {
       credentials,
       signedAt.s3TimeMs,
     );
-    // While the address and the credentials were fetched; an handler hears only of what comes.
+    // It may have aborted while endpoint and credentials were fetched; the handler only listens from now on.
     request.signal?.throwIfAborted();
-    this.#underWay++;
-    const handler = new ResponseHandler(request.signal, () => this.#underWay--);
+    this.#inFlight++;
+    const handler = new ResponseHandler(request.signal, () => this.#inFlight--);
     this.#agent.dispatch(
       {
         origin: address.origin,
@@ -178,7 +177,7 @@ export class DirectS3Client {
           ...(request.body && { 'content-length': String(request.body.sizeBytes) }),
         },
         body: wireBodyOf(request.body),
-        // undici would close the connection after each HEAD, for servers that response it with a body.
+        // undici would close the connection after each HEAD, for servers that respond with a body.
         reset: false,
       },
       handler,
@@ -197,18 +196,18 @@ export class DirectS3Client {
         signer: new Signer(address.region),
       }));
       this.#buckets.set(bucket, found);
-      // Whoever awaits it hears of it; the next one asks anew.
+      // The failure is that of the current request; the next one tries again.
       found.catch(() => this.#buckets.delete(bucket));
     }
     return found;
   }
 
   /**
-   * Whether S3 refused the time that the request was signed with; the next request then has that of S3. What counts is the
-   * time this request was signed with: by now another refusal may have corrected the offset, or the clock been set.
+   * Whether S3 refused the request for its time; if so, the next request uses the time of S3. It compares with the time in this
+   * request's signature: another refusal may have corrected the offset meanwhile, or the clock may have been set.
    */
   #correctClock(status: number, headers: S3Response['headers'], signedAt: SigningTime): boolean {
-    // The response to a HEAD does not say why. With an Age it comes from a cache, and its date is that of another response.
+    // The response to a HEAD contains no reason. One with an Age comes from a cache, and its date is that of another response.
     if (status !== 403 || headers['age'] !== undefined) return false;
     const s3TimeMs = Date.parse(headers['date'] ?? '');
     const expectedMs = signedAt.s3TimeMs + performance.now() - signedAt.monotonicMs;
@@ -235,12 +234,12 @@ function refusalOf(xml: string, status: number, headers: S3Response['headers'], 
   });
 }
 
-/** Connects, but leaves the last descriptors of the process alone; the request is then repeated as after any fault. */
+/** Connects, but does not use the last descriptors of the process; the request is then retried as after any failure. */
 function connectorOf({ connectionTimeoutMs }: ConnectionLimits): buildConnector.connector {
   const connect = buildConnector({ timeout: connectionTimeoutMs, noDelay: true, allowH2: false });
   return (options, callback) => {
     connect(options, (...outcome) => {
-      // Of a connection that failed undici passes the error alone, whatever its types say.
+      // For a failed connection undici passes only the error, contrary to its types.
       const socket = outcome[1] as Socket | null | undefined;
       if (!socket || !takesOperationsReserve(socket)) {
         callback(...outcome);
@@ -262,8 +261,8 @@ function definedHeaders(headers: DirectRequest['headers'] = {}): Record<string, 
 }
 
 /**
- * Over TLS the signature leaves the payload out; a CRC that S3 verifies goes with it. In clear, nothing else would notice
- * that somebody changed it on the way.
+ * Over TLS the payload is not signed; S3 verifies its CRC. Without TLS, only the signature detects a payload that was changed on
+ * the way.
  */
 function payloadHashOf(body: RequestBody | undefined, isEncrypted: boolean): string {
   if (!body || body.sizeBytes === 0) return emptyPayloadHash;
@@ -276,12 +275,12 @@ function payloadHashOf(body: RequestBody | undefined, isEncrypted: boolean): str
 function wireBodyOf(body: RequestBody | undefined): NonNullable<Dispatcher.DispatchOptions['body']> | null {
   if (!body) return null;
   if (body.chunks.length === 1 && body.chunks[0]) return body.chunks[0];
-  if (body.sizeBytes <= maxHashedBytes) return Buffer.concat(body.chunks, body.sizeBytes);
+  if (body.sizeBytes <= maxJoinedBytes) return Buffer.concat(body.chunks, body.sizeBytes);
   // Documented for `dispatch` ("Dispatcher", body: Iterable), and missing from its types.
   return chunksOf(body) as Iterable<Uint8Array> as Uint8Array;
 }
 
-// The HTTP client asks for the next piece when the socket has taken the one before.
+// The HTTP client requests the next chunk when the socket has taken the one before.
 function* chunksOf({ chunks, sending }: RequestBody): Generator<Uint8Array> {
   if (sending) sending.isTaken = false;
   yield* chunks;
@@ -292,7 +291,7 @@ function bucketPath({ pathPrefix }: BucketEndpoint): string {
   return pathPrefix === '/' ? pathPrefix : pathPrefix.slice(0, -1);
 }
 
-// The response to a HEAD has no body to name its error in; these are the names that the SDK gives them.
+// The response to a HEAD has no body that names its error; these are the SDK's names.
 function nameOfStatus(status: number): string {
   if (status === 404) return 'NotFound';
   return status === 412 ? 'PreconditionFailed' : `HTTP ${status}`;

@@ -1,6 +1,6 @@
 /**
- * Where requests for a bucket go. The SDK knows all of S3's rules for it (regions, FIPS, dual stack, access points, bucket
- * in the host name or in the path), so it is asked: it prepares one request for each bucket, which is never sent.
+ * Resolves the endpoint of a bucket. The SDK implements all of S3's rules for it (regions, FIPS, dual stack, access points, bucket
+ * in the host name or in the path), so it prepares one request for each bucket, which is never sent.
  */
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
@@ -11,7 +11,7 @@ export type BucketEndpoint = {
   /** The value of the `host` header. */
   readonly host: string;
   readonly isEncrypted: boolean;
-  /** What comes before a key: `/`, or `/bucket/` where the bucket is in the path. */
+  /** The path before a key: `/`, or `/bucket/` where the bucket is in the path. */
   readonly pathPrefix: string;
   /** The region that requests are signed for. */
   readonly region: string;
@@ -35,13 +35,16 @@ type AuthScheme = {
 const anyKey = 'k';
 
 /**
- * @throws FilesystemError `permission-denied` for buckets whose requests are signed in another way (directory buckets,
- * Multi-Region Access Points), and what the SDK throws for a name that no bucket can have.
+ * @throws FilesystemError `permission-denied` for buckets whose requests are signed differently (directory buckets,
+ * Multi-Region Access Points); the SDK's error for a name that no bucket can have.
  */
 export async function bucketEndpointOf(client: S3Client, bucket: string): Promise<BucketEndpoint> {
   const { request, scheme } = await prepare(client, bucket);
   if (scheme?.name !== 'sigv4' || scheme.signingName !== 's3') {
-    throw new FilesystemError('permission-denied', `${bucket} is of a kind that the gateway cannot use`);
+    throw new FilesystemError(
+      'permission-denied',
+      `${bucket} is of a kind that the gateway does not support`,
+    );
   }
   const { protocol, hostname, port, path } = request;
   const host = port === undefined ? hostname : `${hostname}:${port}`;

@@ -1,7 +1,7 @@
 /**
- * What S3 answers when it refuses, and what the SDK throws when it cannot ask, as the kinds that FTP knows.
- * One table by error name (Amazon S3 API Reference, "Error responses", and the names that other S3 servers add), one by
- * HTTP status for answers without a name: a HEAD has no body to carry one.
+ * Maps the errors of S3, of the SDK and of connections to the kinds of FilesystemError. One table is by error name (Amazon S3 API
+ * Reference, "Error responses", and the names that other S3 servers add), one by HTTP status for responses without a name: the
+ * response to a HEAD has no body.
  */
 import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
 
@@ -15,7 +15,7 @@ const throttlingNames = [
   'TooManyRequestsException',
 ];
 
-/** The request's time is not that of S3, nor near to it. */
+/** The request's time differs from that of S3 by more than 15 minutes. */
 export const clockErrorName = 'RequestTimeTooSkewed';
 
 const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[]>>> = {
@@ -49,7 +49,7 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
   unavailable: [
     ...throttlingNames,
     clockErrorName,
-    // Credentials: expired, rotated away, or not to be had.
+    // Credentials: expired, rotated, or unavailable.
     'CredentialsProviderError',
     'ExpiredToken',
     'ExpiredTokenException',
@@ -57,7 +57,7 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
     'InvalidToken',
     'SignatureDoesNotMatch',
     'TokenRefreshRequired',
-    // S3 itself, or the way to it.
+    // S3 itself, or the connection to it.
     'BadDigest',
     'IncompleteBody',
     'InternalError',
@@ -113,12 +113,12 @@ export function toFilesystemError(error: unknown, operation: string): unknown {
   return new FilesystemError(kind, `${operation}: ${errorNameOf(error)}`, { cause: error });
 }
 
-/** A response that does not carry what was asked for: the request may succeed when it is sent again. */
+/** A response without the requested bytes: a retry may succeed. */
 export class IncompleteResponse extends Error {
   override readonly name = 'IncompleteBody';
 }
 
-/** Whether S3 says that there is no such object. */
+/** Whether S3 responds that there is no such object. */
 export function isNotFound(error: unknown): boolean {
   return classify(error) === 'not-found' && errorNameOf(s3ErrorOf(error)) !== 'NoSuchBucket';
 }
@@ -133,10 +133,10 @@ export function isPreconditionFailed(error: unknown): boolean {
   return classify(error) === 'changed';
 }
 
-// Not 501, which says what the server will never do.
+// Not 501: the server does not support the request.
 const retryableStatuses = [500, 502, 503, 504];
 
-/** How the SDK's retry strategy is to take a failure; undefined where the same request would fail again. */
+/** The failure as the SDK's retry strategy classifies it; undefined where the same request would fail again. */
 export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefined {
   const name = errorNameOf(error);
   const status = statusOf(error);

@@ -1,13 +1,13 @@
-/** ListObjectsV2: page by page, with the next page requested while one is used, and never more than two held. */
+/** ListObjectsV2, page by page: the next page is requested while one is used, and never more than two are in memory. */
 import type { GatewayS3Client } from './s3-client.ts';
 import { elementText } from './xml.ts';
 
-/** What a listing tells of an object. */
+/** An object as a listing shows it. */
 export type ListedObject = {
   readonly key: string;
   readonly sizeBytes: number;
   readonly lastModified: Date;
-  /** As S3 writes it, quotes included; empty where the server tells none. */
+  /** As S3 writes it, with quotes; empty where the server sends none. */
   readonly etag: string;
 };
 
@@ -20,18 +20,18 @@ export type ListingPage = {
 export type ListingOptions = {
   readonly bucket: string;
   readonly prefix: string;
-  /** `/` folds what is below a directory into a common prefix; without it everything below the prefix is listed. */
+  /** With `/` everything below a directory is one common prefix; without it everything below the prefix is listed. */
   readonly delimiter?: '/' | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
 export type ListObjectsResponse = {
   readonly page: ListingPage;
-  /** Asks for the next page; undefined on the last one. */
+  /** For the request of the next page; undefined on the last one. */
   readonly continuationToken: string | undefined;
 };
 
-/** The pages of a listing, in order of key. Leaving the loop cancels the page under way. */
+/** The pages of a listing, in order of key. Leaving the loop cancels the request in flight. */
 export async function* listPages(
   client: GatewayS3Client,
   options: ListingOptions,
@@ -45,7 +45,7 @@ export async function* listPages(
       const token = response.continuationToken;
       next =
         token === undefined ? undefined : listPage(client, { ...options, continuationToken: token, signal });
-      // Its failure is thrown when its turn comes; until then it must not count as unhandled.
+      // Its failure is thrown when it is awaited; until then it must not count as unhandled.
       next?.catch(() => undefined);
       yield response.page;
     }
@@ -54,7 +54,7 @@ export async function* listPages(
   }
 }
 
-/** The first entries of a listing in one request; for questions such as "is there anything below this prefix?". */
+/** The first entries of a listing, in one request: for example to find out whether anything exists below a prefix. */
 export async function listFirst(
   client: GatewayS3Client,
   options: ListingOptions & { /** At most 1,000. */ readonly firstEntries: number },
@@ -65,11 +65,11 @@ export async function listFirst(
 type PageOptions = ListingOptions & {
   readonly firstEntries?: number | undefined;
   readonly continuationToken?: string | undefined;
-  /** The key behind which the page begins. */
+  /** The key after which the page begins. */
   readonly startAfter?: string | undefined;
 };
 
-/** One page, of up to 1,000 entries, from the beginning or from where the options say. */
+/** One page of up to 1,000 entries, from the beginning or from where the options say. */
 export async function listPage(
   client: GatewayS3Client,
   { bucket, prefix, delimiter, firstEntries, continuationToken, startAfter, signal }: PageOptions,
@@ -92,21 +92,20 @@ export async function listPage(
   return parseListObjects(await client.direct.sendForResult(request, 'ListBucketResult'));
 }
 
-/** Order of keys as S3 lists them: by their bytes in UTF-8, which is not the order of JavaScript's strings. */
+/** The order in which S3 lists keys: by their bytes in UTF-8, which is not the order of JavaScript's strings. */
 export function compareKeys(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 /**
- * Reads a response straight from its XML: a page of 1,000 entries takes two milliseconds of the event loop, where the SDK takes
- * nearly twenty.
+ * Parses a response. A page of 1,000 entries takes two milliseconds of the event loop; with the SDK it takes nearly twenty.
  * @throws Error for XML in a form that S3 servers do not use (attributes, CDATA): entries must not be lost silently.
  */
 export function parseListObjects(xml: string): ListObjectsResponse {
   if (/<!\[CDATA\[|<(?:Contents|CommonPrefixes|Key|Prefix)\s/.test(xml)) {
-    throw new Error('a listing in XML of another form than S3 writes');
+    throw new Error('a listing in XML of an unsupported form');
   }
-  // Servers that do not know the encoding say so by not repeating it.
+  // Servers that do not support the encoding do not repeat it in the response.
   const keyOf = elementText(xml, 'EncodingType') === 'url' ? decodeKey : unchanged;
   const objects: ListedObject[] = [];
   for (const block of blocksOf(xml, 'Contents')) {
@@ -122,7 +121,7 @@ export function parseListObjects(xml: string): ListObjectsResponse {
     commonPrefixes.push(keyOf(elementText(block, 'Prefix')));
   const isTruncated = elementText(xml, 'IsTruncated') === 'true';
   const continuationToken = isTruncated ? elementText(xml, 'NextContinuationToken') : undefined;
-  if (continuationToken === '') throw new Error('a listing that goes on, and does not say where');
+  if (continuationToken === '') throw new Error('a truncated listing without a continuation token');
   return { page: { objects, commonPrefixes }, continuationToken };
 }
 
@@ -130,7 +129,7 @@ function* blocksOf(xml: string, name: string): Generator<string> {
   const [opening, closing] = [`<${name}>`, `</${name}>`];
   for (let start = xml.indexOf(opening); start >= 0; start = xml.indexOf(opening, start)) {
     const end = xml.indexOf(closing, start);
-    if (end < 0) throw new Error('a listing that ends in the middle');
+    if (end < 0) throw new Error('a listing with an element that is not closed');
     yield xml.slice(start + opening.length, end);
     start = end;
   }

@@ -1,4 +1,4 @@
-/** What an object carries, as the headers of S3's REST API name it (Amazon S3 API Reference, PutObject and HeadObject). */
+/** The attributes of an object as headers of S3's REST API (Amazon S3 API Reference, PutObject and HeadObject). */
 import type { CreateMultipartUploadCommandInput, HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 
 /** Fields that PutObject, CopyObject and CreateMultipartUpload have in common; to be spread into their input. */
@@ -19,9 +19,9 @@ export type ObjectAttributes = Pick<
   | 'WebsiteRedirectLocation'
 >;
 
-/** What HeadObject tells of an object, in the SDK's terms. */
+/** The response to HeadObject, with the SDK's field names. */
 export type ObjectHead = {
-  /** When S3 answered, by its own clock. */
+  /** The time of the response by S3's clock. */
   readonly AnsweredAt?: Date | undefined;
 } & Pick<
   HeadObjectCommandOutput,
@@ -36,7 +36,7 @@ export type ObjectHead = {
 
 type TextFields = typeof textHeaders;
 
-/** Attributes that are text, and the same in a request and in an answer. */
+/** Attributes that are text, with the same header in requests and responses. */
 const textHeaders = {
   CacheControl: 'cache-control',
   ContentDisposition: 'content-disposition',
@@ -80,7 +80,7 @@ export function headersOfAttributes(attributes: ObjectAttributes): Record<string
   return headers;
 }
 
-/** What the headers of an answer to HeadObject or GetObject tell. */
+/** Reads the headers of a response to HeadObject or GetObject. */
 export function objectHeadOf(headers: Headers): ObjectHead {
   const fields: Record<string, unknown> = {};
   for (const [field, name] of responseTexts) fields[field] = headers[name];

@@ -1,17 +1,17 @@
 /**
- * What a transfer leaves to be settled with S3 when it is over: an upload id that is still to come, an upload to abort, a
- * commit without an answer. It may take longer than the client should wait for its reply, and it ends with the process.
+ * Work that remains with S3 after a transfer has ended: an upload id that has not arrived yet, an upload to abort, a commit without
+ * a response. It may take longer than a client should wait for its reply, and it ends with the process.
  */
 import { setMaxListeners } from 'node:events';
 
 /**
- * How long requests may go on, in milliseconds, to settle a transfer that was aborted. Longer than parts in flight get to
- * arrive, so that whoever continues an upload finds them all.
+ * How long requests that settle an aborted transfer may take, in milliseconds. Longer than parts in flight get to arrive, so that
+ * a session that resumes the upload finds them all.
  */
 export const settleMs = 15_000;
 
 export class Settling {
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #remaining = new Set<Promise<void>>();
   readonly #deadline = new AbortController();
 
   constructor() {
@@ -19,34 +19,34 @@ export class Settling {
     setMaxListeners(0, this.#deadline.signal);
   }
 
-  /** Aborted when the process cannot wait for S3 any longer. */
+  /** Aborts when the process cannot wait for S3 any longer. */
   get deadline(): AbortSignal {
     return this.#deadline.signal;
   }
 
-  /** Gives up everything that is still to be settled, now and later. */
+  /** Cancels all remaining work, current and future. */
   giveUp(): void {
     this.#deadline.abort(new Error('the gateway is stopping'));
   }
 
-  /** Resolves when the work is done, or earlier, when the client should not wait for it any longer. `work` never rejects. */
+  /** Resolves when the work is done, or after `settleMs`, so that the client need not wait longer. `work` never rejects. */
   async settle(work: Promise<void>): Promise<void> {
-    const settled = work.finally(() => this.#underWay.delete(settled));
-    this.#underWay.add(settled);
+    const settled = work.finally(() => this.#remaining.delete(settled));
+    this.#remaining.add(settled);
     let timer: NodeJS.Timeout | undefined;
     const waited = new Promise<void>((resolve) => (timer = setTimeout(resolve, settleMs)));
     await Promise.race([settled, waited]);
     clearTimeout(timer);
   }
 
-  /** Resolves when nothing is left to be settled. */
+  /** Resolves when no work remains. */
   async done(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+    while (this.#remaining.size > 0) await Promise.all(this.#remaining);
   }
 
   /**
-   * A signal for requests that the transfer's abort must not cancel at once: aborts `settleMs` after the transfer's signal,
-   * or with the process. Call `release` when the requests are over.
+   * A signal for requests that the transfer's abort must not cancel immediately: aborts `settleMs` after the transfer's signal, or
+   * with the process. Call `release` when the requests are over.
    */
   after(transfer: AbortSignal): { readonly signal: AbortSignal; release(): void } {
     const controller = new AbortController();

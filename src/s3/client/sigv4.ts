@@ -1,7 +1,7 @@
 /**
  * Signature Version 4 in a request's headers (Amazon S3 API Reference, "Authenticating Requests: Using the Authorization
- * Header"). The SDK's signer takes a tenth of a millisecond, most of what may be spent on a small file; this takes a fifth
- * of that, because S3 needs none of what other services do.
+ * Header"). The SDK's signer takes a tenth of a millisecond, a large part of a small file's cost; this one takes a fifth of that,
+ * because S3 needs nothing of what other services need.
  */
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 
@@ -27,10 +27,10 @@ export type UnsignedRequest = {
 /** SHA-256 of no bytes. */
 export const emptyPayloadHash = hash('sha256', '');
 
-/** For bodies that TLS and a checksum of S3 protect already. */
+/** For bodies that TLS and a checksum protect already. */
 export const unsignedPayload = 'UNSIGNED-PAYLOAD';
 
-/** Signs requests to S3 of one region; keeps the key that is derived anew each day. */
+/** Signs requests to S3 of one region; caches the signing key, which changes every day. */
 export class Signer {
   readonly #region: string;
   #derived: { readonly of: string; readonly key: KeyObject } | undefined;
@@ -39,7 +39,7 @@ export class Signer {
     this.#region = region;
   }
 
-  /** The request's headers, and those that sign it. */
+  /** Returns the request's headers together with those of the signature. */
   sign(
     request: UnsignedRequest,
     credentials: SigningCredentials,
@@ -58,7 +58,7 @@ export class Signer {
     const canonicalHeaders = names.map((name) => `${name}:${canonicalValue(headers[name] ?? '')}\n`).join('');
     const { method, path, query, payloadHash } = request;
     const canonicalRequest = `${method}\n${path}\n${query}\n${canonicalHeaders}\n${signedNames}\n${payloadHash}`;
-    // Headers go over the wire in Latin-1, and all else is ASCII.
+    // HTTP headers are Latin-1, and everything else is ASCII.
     const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', Buffer.from(canonicalRequest, 'latin1'))}`;
     const signature = hmac(this.#keyOf(credentials, scope), text).toString('hex');
     const credential = `${credentials.accessKeyId}/${scope}`;
@@ -83,7 +83,7 @@ export function encodePath(key: string): string {
   return encodeStrictly(key).replaceAll('%2F', '/');
 }
 
-/** Parameters as a URL's query, in the order that the signature demands. */
+/** Parameters as a URL's query, in the order that the signature requires. */
 export function encodeQuery(parameters: Readonly<Record<string, string | undefined>>): string {
   return Object.entries(parameters)
     .filter((parameter): parameter is [string, string] => parameter[1] !== undefined)
@@ -92,7 +92,7 @@ export function encodeQuery(parameters: Readonly<Record<string, string | undefin
     .join('&');
 }
 
-// encodeURIComponent leaves five characters that S3 encodes before it compares.
+// encodeURIComponent does not encode five characters that the canonical request must encode.
 function encodeStrictly(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
@@ -104,7 +104,7 @@ function canonicalValue(value: string): string {
   return value.trim().replace(/\s+/g, ' ');
 }
 
-// Handed over as bytes, a key would cost five times what the HMAC does.
+// A key passed as bytes would cost five times as much as the HMAC itself.
 function hmac(key: KeyObject, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }

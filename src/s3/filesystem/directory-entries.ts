@@ -1,11 +1,11 @@
-/** One directory's listing pages as entries: names that FTP can express, each once. Pure. */
+/** Turns the listing pages of one directory into entries: names that FTP can express, each once. Pure. */
 import type { Entry } from '../../filesystem/filesystem.ts';
 import { compareKeys, type ListedObject, type ListingPage } from '../client/list-objects.ts';
 import { entryNameOf } from './keys.ts';
 
 /**
- * A directory of S3 has no time of its own. One fixed time, rather than that of the request, keeps clients that compare
- * times from taking every directory for changed.
+ * A directory in S3 has no time. One fixed time, rather than that of the request, because clients that compare times would
+ * otherwise consider every directory changed.
  */
 export const directoryModifiedAt = new Date(0);
 

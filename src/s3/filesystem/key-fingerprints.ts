@@ -1,9 +1,9 @@
-/** A set of object versions in eight bytes each, for folders of millions of files. */
+/** A set of object versions that takes eight bytes each, for directories of millions of files. */
 import { hash } from 'node:crypto';
 
 /**
- * Filled first, asked afterwards. Two of ten million versions share a fingerprint with a chance of one in 370,000, and
- * then the worst is that an object written in the middle of a rename is taken for one that was copied.
+ * Filled first, queried afterwards. Among ten million versions the probability of two with the same fingerprint is one in 370,000;
+ * then the worst case is that an object written during a rename is mistaken for one that was copied.
  */
 export class KeyFingerprints {
   #fingerprints = new BigUint64Array(1024);

@@ -1,9 +1,9 @@
-/** What an object carries besides its bytes: from a home's storage options for a new one, from the source for a copy. */
+/** The attributes of an object: from a home's storage options for a new one, from the source for a copy. */
 import type { StorageOptions } from '../../users/user.ts';
 import { contentTypeOf } from './content-type.ts';
 import type { ObjectAttributes, ObjectHead } from '../client/object-headers.ts';
 
-/** The attributes of an object that a client uploads below this home. */
+/** The attributes of an object that a client uploads to this home. */
 export function attributesOfUpload(options: StorageOptions | undefined, key: string): ObjectAttributes {
   const { encryption, storageClass, contentTypes, tags } = options ?? {};
   const contentType = contentTypeOf(key, contentTypes);
@@ -15,7 +15,7 @@ export function attributesOfUpload(options: StorageOptions | undefined, key: str
   };
 }
 
-/** The attributes of a directory's marker: encrypted and tagged as its files are, and always in the standard class. */
+/** The attributes of a directory marker: encrypted and tagged like files, and always in the standard storage class. */
 export function attributesOfMarker(options: StorageOptions | undefined): ObjectAttributes {
   const { tags, encryption } = options ?? {};
   return {
@@ -25,7 +25,7 @@ export function attributesOfMarker(options: StorageOptions | undefined): ObjectA
   };
 }
 
-/** The attributes of a copy: those of its source, tags excepted, which HeadObject only counts. */
+/** The attributes of a copy: those of its source, except for tags, which HeadObject only counts. */
 export function attributesOfCopy(source: ObjectHead): ObjectAttributes {
   return {
     BucketKeyEnabled: source.BucketKeyEnabled,
@@ -38,29 +38,29 @@ export function attributesOfCopy(source: ObjectHead): ObjectAttributes {
     Metadata: source.Metadata,
     ServerSideEncryption: source.ServerSideEncryption,
     SSEKMSKeyId: source.SSEKMSKeyId,
-    // S3 tells no class for its default one, and would otherwise copy into that.
+    // Without it S3 would copy to its default class. For an object of that class HeadObject returns none.
     StorageClass: source.StorageClass,
     WebsiteRedirectLocation: source.WebsiteRedirectLocation,
   };
 }
 
-/** Tags as the `x-amz-tagging` header wants them: the query of a URL. */
+/** Tags in the form of the `x-amz-tagging` header: the query of a URL. */
 export function taggingHeader(tags: Iterable<readonly [key: string, value: string]>): string {
   return [...tags].map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join('&');
 }
 
 /**
- * The time that a client gave a file (MFMT), kept as rclone keeps it: seconds since the epoch in `x-amz-meta-mtime`. That of the
- * object itself where there is none, or none that FTP can write in four digits of a year (RFC 3659 2.3).
+ * The modification time that a client gave a file (MFMT), stored like rclone's: seconds since the epoch in `x-amz-meta-mtime`.
+ * The time of the object itself where there is none, or none that FTP can write with a year of four digits (RFC 3659 2.3).
  */
 export function modifiedAtOf(source: Pick<ObjectHead, 'Metadata' | 'LastModified'>): Date {
-  const kept = source.Metadata?.['mtime'];
-  const keptDate = new Date(kept ? Number(kept) * 1000 : NaN);
-  const year = keptDate.getUTCFullYear();
-  return year >= 0 && year <= 9999 ? keptDate : (source.LastModified ?? new Date(0));
+  const mtime = source.Metadata?.['mtime'];
+  const modifiedAt = new Date(mtime ? Number(mtime) * 1000 : NaN);
+  const year = modifiedAt.getUTCFullYear();
+  return year >= 0 && year <= 9999 ? modifiedAt : (source.LastModified ?? new Date(0));
 }
 
-/** The metadata that makes `modifiedAtOf` give this time. */
+/** The metadata from which `modifiedAtOf` reads this time. */
 export function mtimeMetadata(modifiedAt: Date): { readonly mtime: string } {
   return { mtime: String(modifiedAt.getTime() / 1000) };
 }
@@ -70,7 +70,7 @@ function encryptionAttributes(encryption: StorageOptions['encryption']): ObjectA
   if (encryption.algorithm === 'AES256') return { ServerSideEncryption: 'AES256' };
   return {
     ServerSideEncryption: 'aws:kms',
-    // A bucket key saves most calls to KMS, and their cost (Amazon S3 User Guide, "S3 Bucket Keys").
+    // A bucket key saves most calls to KMS and their cost (Amazon S3 User Guide, "S3 Bucket Keys").
     BucketKeyEnabled: true,
     ...(encryption.keyId !== undefined && { SSEKMSKeyId: encryption.keyId }),
   };

@@ -35,7 +35,7 @@ describe('The short way to S3', () => {
     handlers = [];
   });
   after(() => {
-    assert.equal(client.direct.underWay, 0, 'no request is left');
+    assert.equal(client.direct.inFlight, 0, 'no request is left');
     client.destroy();
     server.closeAllConnections();
     server.close();
@@ -183,7 +183,7 @@ describe('The short way to S3', () => {
     });
     const request = { method: 'GET', bucket: 'bucket', key: 'key' } as const;
     await assert.rejects(slow.direct.send({ ...request, signal: fetching.signal }), reason);
-    assert.equal(slow.direct.underWay, 0);
+    assert.equal(slow.direct.inFlight, 0);
 
     const throttled = new AbortController();
     handlers = [answerWith(503, errorXml('SlowDown'))];
@@ -299,7 +299,7 @@ describe('The short way to S3', () => {
     const reason = new Error('426');
     handlers = [() => transfer.abort(reason)];
     await assert.rejects(get({ signal: transfer.signal }), reason);
-    assert.equal(client.direct.underWay, 0);
+    assert.equal(client.direct.inFlight, 0);
 
     const body = new AbortController();
     handlers = [(_request, response) => response.write('first')];
@@ -307,7 +307,7 @@ describe('The short way to S3', () => {
     await answer.read();
     body.abort(reason);
     await assert.rejects(answer.read(), reason);
-    assert.equal(client.direct.underWay, 0);
+    assert.equal(client.direct.inFlight, 0);
   });
 
   it('The direct client rejects when a body ends before its announced length', async () => {

@@ -84,7 +84,7 @@ describe('The address of a bucket', () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials });
       await assert.rejects(bucketEndpointOf(client, bucket), {
         kind: 'permission-denied',
-        message: /of a kind that the gateway cannot use/,
+        message: /of a kind that the gateway does not support/,
       });
       client.destroy();
     });

@@ -119,7 +119,7 @@ describe('downloads from S3', () => {
       if (readBytes > 10 * mib) break;
     }
     assert.equal(storage.memory.heldBytes, 0);
-    assert.deepEqual(storage.client.direct.underWay, 0);
+    assert.deepEqual(storage.client.direct.inFlight, 0);
   });
 
   it('A download stops with the reason of its signal', async () => {
@@ -135,14 +135,14 @@ describe('downloads from S3', () => {
     }, reason);
     assert.ok(readBytes < large.length);
     assert.equal(storage.memory.heldBytes, 0);
-    assert.deepEqual(storage.client.direct.underWay, 0);
+    assert.deepEqual(storage.client.direct.inFlight, 0);
   });
 
   it('A download ends its request when its signal aborts before anything is read', async () => {
     const transfer = new AbortController();
     await open('large', 0, transfer.signal);
     transfer.abort(new Error('425'));
-    assert.deepEqual(storage.client.direct.underWay, 0);
+    assert.deepEqual(storage.client.direct.inFlight, 0);
   });
 });
 
