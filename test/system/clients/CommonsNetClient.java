@@ -21,9 +21,15 @@ import org.apache.commons.net.ftp.FTPSClient;
 /**
  * One deed with Apache Commons Net: java -cp commons-net.jar:CLASSES CommonsNetClient SECURITY HOST PORT USER PASSWORD
  * CA_FILE DEED ARGUMENTS... Its strict check, that the address in 227 is the control connection's, is left on.
+ * COMMONS_NET_TIMES repeats it, each time in a session of its own: starting a JVM takes longer than all of that.
  */
 public final class CommonsNetClient {
   public static void main(String[] args) throws Exception {
+    String times = System.getenv("COMMONS_NET_TIMES");
+    for (int left = times == null ? 1 : Integer.parseInt(times); left > 0; left--) runSession(args);
+  }
+
+  private static void runSession(String[] args) throws Exception {
     FTPClient ftp = client(args[0]);
     ftp.setConnectTimeout(60_000);
     ftp.setControlEncoding("UTF-8");

@@ -49,6 +49,8 @@ export type Client = {
   readonly securities: readonly Security[];
   /** A call that succeeds where the client is installed. */
   readonly probe: Invocation;
+  /** Environment variable with which one process repeats the deed so many times, each time in a session of its own. */
+  readonly timesVariable?: string;
   /** How the client does it, or undefined for what it cannot do at all. */
   invocation(server: Server, deed: Deed): Invocation | undefined;
 };

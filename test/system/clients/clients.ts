@@ -316,6 +316,7 @@ const commonsNet: Client = {
     ['-cp', `${commonsNetJar}:${commonsNetClasses}`, 'CommonsNetClient'],
     [],
   ),
+  timesVariable: 'COMMONS_NET_TIMES',
   // Compiled once: starting from the source takes seconds each time.
   probe: {
     program: 'javac',
