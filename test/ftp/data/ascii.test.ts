@@ -26,11 +26,11 @@ describe('TYPE A to the client', () => {
     [['\r', 'b\n'], '\rb\r\n'],
     [[''], ''],
   ] as const) {
-    it(`sends ${JSON.stringify(pieces)} as ${JSON.stringify(sent)}`, () =>
+    it(`TYPE A sends the chunks ${JSON.stringify(pieces)} as ${JSON.stringify(sent)}.`, () =>
       assert.equal(encode(pieces), sent));
   }
 
-  it('passes pieces without line ends on uncopied', () => {
+  it('AsciiEncoder returns a chunk without line ends uncopied.', () => {
     const bytes = Buffer.from('no line end');
     assert.equal(new AsciiEncoder().encode(bytes), bytes);
   });
@@ -49,11 +49,11 @@ describe('TYPE A from the client', () => {
     [['\r', '\n'], '\n'],
     [[''], ''],
   ] as const) {
-    it(`stores ${JSON.stringify(pieces)} as ${JSON.stringify(stored)}`, () =>
+    it(`TYPE A stores the chunks ${JSON.stringify(pieces)} as ${JSON.stringify(stored)}.`, () =>
       assert.equal(decode(pieces), stored));
   }
 
-  it('passes pieces without line ends on uncopied', () => {
+  it('AsciiDecoder returns a chunk without line ends uncopied.', () => {
     const bytes = Buffer.from('no line end');
     assert.equal(new AsciiDecoder().decode(bytes), bytes);
   });
@@ -64,7 +64,7 @@ describe('TYPE A', () => {
     maxLength: 8,
   });
 
-  it('converts a text alike however it is cut into pieces', () => {
+  it('TYPE A converts a text in the same way however it is divided into chunks.', () => {
     fc.assert(
       fc.property(pieces, (cut) => {
         const whole = cut.join('');
@@ -75,7 +75,7 @@ describe('TYPE A', () => {
     );
   });
 
-  it('brings back every text with LF line ends', () => {
+  it('A text with LF line ends is unchanged after a TYPE A download and upload.', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: fc.constantFrom('a', '\n'), maxLength: 6 })), (cut) => {
         assert.equal(decode([encode(cut)]), cut.join(''));
