@@ -1,4 +1,4 @@
-/** Bytes of the control connection as text, and text as bytes. */
+/** Decoding and encoding of the text of control connections. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** What is concluded from a command that may have been sent on either side of the end of the data. */
+/** The conclusions from a command that may have been sent before or after the end of the data. */
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, describe, it } from 'node:test';
