@@ -1,6 +1,5 @@
 /**
- * The promises of `Filesystem`, for whatever keeps them: the same suite runs on memory and on S3.
- * Every test has a home of its own.
+ * The contract of `Filesystem`. The same suite runs on the in-memory and on the S3 filesystem. Every test has its own home.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -14,7 +13,7 @@ import { controlNames, names } from './names.ts';
 export type Subject = {
   /** A filesystem with an empty home. */
   empty(): Filesystem;
-  /** Why a promise cannot be shown on this storage, by the name of what it lacks; the tests then say so as skipped. */
+  /** Why this storage cannot fulfil a part of the contract, by the name of what it lacks; those tests are skipped with this reason. */
   readonly lacks: { readonly conditionalWrites?: string; readonly controlCharacters?: string };
   close(): Promise<void>;
 };
@@ -45,7 +44,7 @@ export async function put(
   });
   try {
     const bytes = Buffer.from(content);
-    // In two pieces, so that joining them is tested along the way.
+    // In two chunks, so that the test covers joining them.
     await upload.write(bytes.subarray(0, bytes.length >> 1));
     await upload.write(bytes.subarray(bytes.length >> 1));
     await upload.commit();
@@ -87,7 +86,7 @@ export async function fails(
 }
 
 function bytesOf(sizeBytes: number): Buffer {
-  // Not random: a failure can be looked at. Not periodic in any power of two: a part in the wrong place is seen.
+  // Not random, so that a failure is reproducible; not periodic in any power of two, so that a misplaced part is detected.
   return Buffer.from(Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + (index >> 8)) % 251));
 }
 
@@ -102,7 +101,7 @@ export function filesystemContract(title: string, open: () => Promise<Subject>):
       await subject.close();
     });
     const test = (name: string, body: (filesystem: Filesystem) => Promise<void>): void => {
-      it(name, async () => {
+      it(`${title}: ${name}`, async () => {
         filesystem = subject.empty();
         await body(filesystem);
       });
@@ -112,7 +111,7 @@ export function filesystemContract(title: string, open: () => Promise<Subject>):
       name: string,
       body: (filesystem: Filesystem) => Promise<void>,
     ): void => {
-      it(name, async (context) => {
+      it(`${title}: ${name}`, async (context) => {
         const reason = subject.lacks[lack];
         if (reason !== undefined) context.skip(reason);
         else await body(subject.empty());
@@ -619,7 +618,7 @@ function renames(test: Test): void {
   });
 }
 
-/** More names than one page of S3's ListObjectsV2 holds (1,000); takes thousands of requests where requests are needed. */
+/** More names than one page of S3's ListObjectsV2 holds (1,000); takes thousands of requests on S3. */
 export async function keepsLargeDirectory(filesystem: Filesystem): Promise<void> {
   const files = Array.from({ length: 1010 }, (_, index) => `file-${index}`);
   const directories = Array.from({ length: 40 }, (_, index) => `file-${index * 25}.d`);
@@ -743,7 +742,7 @@ function namesSurvive(test: Test, testUnless: TestUnless): void {
   });
 }
 
-/** Through every call: as a file, as a directory, and as both ends of renames. */
+/** Uses a name in every call: as a file, as a directory, and on both sides of renames. */
 function survives(name: string): (filesystem: Filesystem) => Promise<void> {
   return async (filesystem) => {
     const file = childOf(rootPathname, name);

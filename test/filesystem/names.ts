@@ -1,4 +1,4 @@
-/** Names that clients have sent and that some software between them and S3 has garbled. */
+/** Names that clients have sent, and that some software between clients and S3 has corrupted. */
 
 export const names: readonly string[] = [
   'plain.txt',
@@ -34,7 +34,7 @@ export const names: readonly string[] = [
   'n'.repeat(200),
 ];
 
-/** Legal in FTP and in S3, and nothing that XML 1.0 can carry. */
+/** Valid in FTP and in S3, but not representable in XML 1.0. */
 export const controlNames: readonly string[] = [
   '\u0001\u001f',
   'tab\there',

@@ -1,4 +1,4 @@
-/** Which spaces of a command line mean something, and which do not. */
+/** Which spaces of a command line are significant, and which are not. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { readArgument } from '../../../src/ftp/commands/arguments.ts';

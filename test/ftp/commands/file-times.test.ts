@@ -1,4 +1,4 @@
-/** The time of a file is the same in MDTM, MLST, MLSD, LIST and STAT, and a client that cannot set it is never told otherwise. */
+/** The time of a file is the same in MDTM, MLST, MLSD, LIST and STAT, and a command that cannot set it is refused. */
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { Client } from 'basic-ftp';
@@ -54,11 +54,11 @@ describe('Where files show the time of their upload,', () => {
 });
 
 for (const fileTimes of ['upload', 'client'] as const satisfies readonly FileTimes[]) {
-  it(`MDTM, MLST, MLSD, LIST and STAT agree on every file in S3 with FILE_TIMES=${fileTimes}`, async () => {
+  it(`MDTM, MLST, MLSD, LIST and STAT agree on every file in S3 with FILE_TIMES=${fileTimes}.`, async () => {
     const gateway = await startS3Gateway({ fileTimes });
     const client = new Client(30_000);
     try {
-      // As other programs leave them: with no time of their own, with rclone's, and with what only looks like one.
+      // Metadata of other programs: without a time, with that of rclone, and with a value that only looks like a time.
       for (const [name, metadata] of Object.entries({
         plain: undefined,
         rclone: { mtime: '1600000000.987654321' },
@@ -109,7 +109,7 @@ async function timesByMlsd(client: Client, directory: string): Promise<Map<strin
   return times;
 }
 
-/** Name and time of each line of LIST, as the line has it. */
+/** Name and time of each line of LIST, verbatim. */
 async function listByLines(client: Client, pathname: string) {
   client.availableListCommands = ['LIST'];
   try {
@@ -120,7 +120,7 @@ async function listByLines(client: Client, pathname: string) {
   }
 }
 
-/** A time of MLSD as `ls -l` shows it today. */
+/** A time of MLSD in the format of `ls -l` for recent files. */
 function lsTime(value: string): string {
   const [, year = '', month = '', day = '', hours = '', minutes = ''] =
     /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)/.exec(value) ?? [];

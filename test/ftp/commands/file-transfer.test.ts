@@ -94,14 +94,14 @@ describe('RETR', () => {
     filesystem.putFile('/f', content);
     const client = await side.connection();
     const reply = side.command('RETR', 'f');
-    const pieces: Buffer[] = [];
-    for await (const piece of client) {
-      pieces.push(piece as Buffer);
-      if (pieces.length % 20 === 0) await nextTurn();
+    const chunks: Buffer[] = [];
+    for await (const chunk of client) {
+      chunks.push(chunk as Buffer);
+      if (chunks.length % 20 === 0) await nextTurn();
     }
     client.end();
     assert.equal(await reply, '226 Transfer complete.\r\n');
-    assert.ok(Buffer.concat(pieces).equals(content));
+    assert.ok(Buffer.concat(chunks).equals(content));
   });
 
   it('RETR is aborted with 426 and a reset when the client reads nothing for the stall timeout', async () => {
@@ -143,7 +143,7 @@ describe('RETR', () => {
     });
   }
 
-  it('A 150 names the file without its directory, whichever way it moves.', async () => {
+  it('A 150 names the file without its directory, for downloads and uploads.', async () => {
     const filesystem = await start();
     filesystem.putFile('/d/f', 'content');
     const download = await side.connection();
@@ -237,7 +237,7 @@ describe('STOR', () => {
     const client = await side.connection();
     const reply = side.command('STOR', 'f');
     client.end('new');
-    // What happens as soon as the gateway has seen the FIN: it has given the data connection up.
+    // As soon as the gateway has read the FIN, it releases the data connection.
     while ((side.session.transfer?.movedBytes ?? 0) < 3) await nextTurn();
     side.sessionEnd.abort();
     assert.match(await reply, /^426 /);
@@ -365,9 +365,9 @@ describe('STOR', () => {
 describe('APPE', () => {
   it('APPE appends to a file and creates a missing one', async () => {
     const filesystem = await start();
-    for (const piece of ['one', 'two']) {
+    for (const chunk of ['one', 'two']) {
       const client = await side.connection();
-      client.end(piece);
+      client.end(chunk);
       assert.equal(await side.command('APPE', 'f'), '226 Transfer complete.\r\n');
     }
     assert.equal(filesystem.readFile('/f')!.toString(), 'onetwo');

@@ -7,7 +7,7 @@ import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 const isOn = '200 Names are in UTF-8 from now on.';
 const isOff = '200 Names are in windows-1252 (Latin-1) from now on.';
 
-/** A session whose text is bytes, one character each. */
+/** A session whose text holds one byte per character. */
 async function logInByBytes(gateway: TestGateway): Promise<Dialogue> {
   const client = await Dialogue.logIn({ port: gateway.controlPort });
   client.encoding = 'latin1';
@@ -22,7 +22,7 @@ async function featuresOf(client: Dialogue): Promise<readonly string[]> {
 const bytes = '\x80-caf\xe9.txt';
 const text = '€-café.txt';
 
-/** Everything that carries a name one way or the other. */
+/** Exercises every command and reply that carries a name. */
 async function sendsBackTheBytesItReads(client: Dialogue, gateway: TestGateway): Promise<void> {
   await client.upload(`STOR ${bytes}`, '012');
   assert.ok(gateway.filesystem.readFile(`/${text}`), 'stored under the name that the bytes mean');

@@ -1,4 +1,4 @@
-/** Files and directories by name, their times and digests, and what each kind of user may do with them. */
+/** Commands on files and directories by name, on their times and checksums, and the permissions of each kind of user. */
 import assert from 'node:assert/strict';
 import { after, beforeEach, afterEach, describe, it } from 'node:test';
 import type { PermissionSet } from '../../../src/users/user.ts';

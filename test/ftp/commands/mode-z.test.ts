@@ -1,4 +1,4 @@
-/** MODE Z: every transfer as one deflate stream, and what becomes of streams that are none. */
+/** MODE Z: transfers as one deflate stream, and the handling of invalid streams. */
 import assert from 'node:assert/strict';
 import { createHook } from 'node:async_hooks';
 import { once } from 'node:events';
@@ -33,12 +33,12 @@ after(() => leaks.assertNothingLeft());
 
 type Zlib = { readonly _handle: unknown };
 
-/** Every zlib stream of this process since the start, to ask whether its memory was given back; Node counts them nowhere. */
+/** Every zlib stream of this process, to check that its memory was freed; Node does not count them. */
 const zlibs = new Set<Zlib>();
 createHook({
   init: (_id, type, _trigger, resource) => {
     if (type !== 'ZLIB') return;
-    // The handle is made before it knows the stream that owns it.
+    // The handle is created before it refers to the stream that owns it.
     process.nextTick(() => {
       const owner = Object.getOwnPropertySymbols(resource).find(
         ({ description }) => description === 'owner_symbol',
@@ -49,7 +49,7 @@ createHook({
   },
 }).enable();
 
-/** A stream is destroyed a few turns after the transfer has ended, and nothing tells when. */
+/** A stream is destroyed a few event-loop turns after the transfer has ended, without an event. */
 async function zlibIsReleased(): Promise<void> {
   const open = (): number => [...zlibs].filter(({ _handle }) => _handle !== null).length;
   for (let turn = 0; turn < 2_000 && open() > 0; turn += 1) await nextTurn();
@@ -172,7 +172,7 @@ describe('MODE Z', () => {
       Buffer.concat([whole.subarray(0, -1), Buffer.of(whole.at(-1)! ^ 1)]),
       notDeflate,
     ],
-    ['what is no deflate stream', payload(200_000), notDeflate],
+    ['bytes that are no deflate stream', payload(200_000), notDeflate],
     ['a byte after the stream', Buffer.concat([whole, Buffer.of(0)]), trailing],
     ['a second stream after the first', Buffer.concat([whole, whole]), trailing],
   ];
@@ -271,13 +271,13 @@ function protect(socket: Socket): Socket {
   return connectTls({ socket, rejectUnauthorized: false, servername: 'localhost' });
 }
 
-/** So many zeros, deflated, without ever having them. */
+/** Deflates so many zeros without holding them in memory. */
 async function zeros(bytes: number): Promise<Buffer> {
   const deflate = createDeflate({ level: 9 });
   const compressed = deflate.toArray();
-  const piece = Buffer.alloc(1024 * 1024);
-  for (let left = bytes; left > 0; left -= piece.length) {
-    if (!deflate.write(piece.subarray(0, left))) await once(deflate, 'drain');
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (let left = bytes; left > 0; left -= chunk.length) {
+    if (!deflate.write(chunk.subarray(0, left))) await once(deflate, 'drain');
   }
   deflate.end();
   return Buffer.concat((await compressed) as Buffer[]);
@@ -290,7 +290,7 @@ type Discarding = {
   isAborted(): boolean;
 };
 
-/** Keeps nothing of what it is given; it has room again when `room` resolves, or at once. */
+/** Discards its input; has room again when `room` resolves, or immediately. */
 function discarding(room?: Promise<void>): Discarding {
   let receivedBytes = 0;
   let largestBytes = 0;

@@ -1,4 +1,4 @@
-/** docs/rfc-compliance.md says what is so. */
+/** docs/rfc-compliance.md is correct and up to date. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';

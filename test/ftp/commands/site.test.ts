@@ -1,4 +1,4 @@
-/** SITE: the commands that exist, and the parameters that mainframes send in front of their transfers. */
+/** SITE: its subcommands, and the parameters that mainframes send before their transfers. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { mainframeReply } from '../../../src/ftp/commands/site-mainframe.ts';
@@ -23,7 +23,7 @@ describe('SITE', () => {
   });
 
   const dialogues: readonly (readonly [argument: string, answer: string | RegExp])[] = [
-    // As the z/OS client sends them by itself in front of a PUT, and as scripts have them.
+    // As the z/OS client sends them automatically before a PUT, and as scripts contain them.
     ['FIXrecfm 80 LRECL=80 RECFM=FB BLKSIZE=32720', ignored],
     ['VARrecfm LRECL=256 RECFM=VB BLKSIZE=6233', ignored],
     ['LRECL=80', ignored],
@@ -39,14 +39,14 @@ describe('SITE', () => {
     ['SBDATACONN=(IBM-1047,ISO8859-1)', ignored],
     ['UNIXFILETYPE=FILE', ignored],
     ['LRECL=80 NONSENSE=1 TYPO', '200 Nothing was changed. Not known at all: NONSENSE=1 TYPO'],
-    // What would change the meaning of the next transfer.
+    // Parameters that would change the meaning of the next transfer.
     ['FILETYPE=JES', '504 FILETYPE=JES is not available here; nothing was changed.'],
     ['filetype=sql', '504 FILETYPE=SQL is not available here; nothing was changed.'],
     ['FILE = JES', '504 FILETYPE=JES is not available here; nothing was changed.'],
     ['LRECL=80 FILETYPE=JES', '504 FILETYPE=JES is not available here; nothing was changed.'],
     ['FILETYPE', '504 FILETYPE= is not available here; nothing was changed.'],
     ['UNIXFILETYPE=FIFO', '504 UNIXFILETYPE=FIFO is not available here; nothing was changed.'],
-    // What is neither a command nor a parameter.
+    // Words that are neither subcommands nor parameters.
     ['CHMDO 644 f', unknown('CHMDO')],
     ['CHMODE 644 f', unknown('CHMODE')],
     ['UTIMES f', unknown('UTIMES')],
@@ -57,7 +57,7 @@ describe('SITE', () => {
     ['LR=80', ignored],
     ['L=80', unknown('L=80')],
     ['NO', unknown('NO')],
-    // The commands there are, with surplus spaces.
+    // The subcommands, with extra spaces.
     [' CHMOD  644 f', '200 Files have no modes here; nothing was changed.'],
     ['CHMOD 644  f', '550 No such file or directory.'],
     ['chmod 644 f', '200 Files have no modes here; nothing was changed.'],

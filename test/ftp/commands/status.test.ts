@@ -1,4 +1,4 @@
-/** The commands that are about the session and the transfers to come. */
+/** The commands for the session and for the parameters of transfers. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Dialogue } from '../../support/dialogue.ts';
@@ -102,7 +102,7 @@ describe('in a session', () => {
     ]);
   });
 
-  it('STAT with a pathname lists it over the control connection', async () => {
+  it('STAT with a pathname lists it over the control connection.', async () => {
     gateway.filesystem.putFile('/dir/one', 'x');
     assert.match(
       await client.ask('STAT dir'),

@@ -1,4 +1,4 @@
-/** Bytes of the control connection as text, and text as bytes. */
+/** Decoding and encoding of the text of control connections. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -11,9 +11,9 @@ const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const cases: readonly Case[] = [
   ['ASCII', bytes('MKD a'), 'windows-1252', 'MKD a'],
   ['UTF-8', Buffer.from('MKD é☂'), 'utf-8', 'MKD é☂'],
-  ['bytes that are not valid UTF-8 as windows-1252', bytes('MKD \x80 caf\xe9'), 'utf-8', 'MKD € café'],
+  ['a line that is not valid UTF-8 as windows-1252', bytes('MKD \x80 caf\xe9'), 'utf-8', 'MKD € café'],
   ['windows-1252', bytes('MKD \x93caf\xe9\x94'), 'windows-1252', 'MKD “café”'],
-  ['valid UTF-8 as windows-1252 where that applies', Buffer.from('MKD é'), 'windows-1252', 'MKD Ã©'],
+  ['valid UTF-8 as windows-1252 in a windows-1252 session', Buffer.from('MKD é'), 'windows-1252', 'MKD Ã©'],
   ['a password in UTF-8', Buffer.from('PASS é'), 'windows-1252', 'PASS é'],
   ['a user name in windows-1252', bytes('user \xe9'), 'windows-1252', 'user é'],
 ];

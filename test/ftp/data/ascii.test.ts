@@ -3,19 +3,19 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { AsciiDecoder, AsciiEncoder } from '../../../src/ftp/data/ascii.ts';
 
-function encode(pieces: readonly string[]): string {
+function encode(chunks: readonly string[]): string {
   const encoder = new AsciiEncoder();
-  return Buffer.concat(pieces.map((piece) => encoder.encode(Buffer.from(piece)))).toString();
+  return Buffer.concat(chunks.map((chunk) => encoder.encode(Buffer.from(chunk)))).toString();
 }
 
-function decode(pieces: readonly string[]): string {
+function decode(chunks: readonly string[]): string {
   const decoder = new AsciiDecoder();
-  const decoded = pieces.map((piece) => decoder.decode(Buffer.from(piece)));
+  const decoded = chunks.map((chunk) => decoder.decode(Buffer.from(chunk)));
   return Buffer.concat([...decoded, decoder.end()]).toString();
 }
 
 describe('TYPE A to the client', () => {
-  for (const [pieces, sent] of [
+  for (const [chunks, sent] of [
     [['a\nb\n'], 'a\r\nb\r\n'],
     [['a\r\nb\r\n'], 'a\r\nb\r\n'],
     [['a\r', '\nb'], 'a\r\nb'],
@@ -26,8 +26,8 @@ describe('TYPE A to the client', () => {
     [['\r', 'b\n'], '\rb\r\n'],
     [[''], ''],
   ] as const) {
-    it(`TYPE A sends ${JSON.stringify(pieces)} as ${JSON.stringify(sent)}`, () =>
-      assert.equal(encode(pieces), sent));
+    it(`TYPE A sends ${JSON.stringify(chunks)} as ${JSON.stringify(sent)}`, () =>
+      assert.equal(encode(chunks), sent));
   }
 
   it('TYPE A sends chunks without line ends uncopied', () => {
@@ -37,7 +37,7 @@ describe('TYPE A to the client', () => {
 });
 
 describe('TYPE A from the client', () => {
-  for (const [pieces, stored] of [
+  for (const [chunks, stored] of [
     [['a\r\nb\r\n'], 'a\nb\n'],
     [['a\r', '\nb'], 'a\nb'],
     [['a\r', 'b'], 'a\rb'],
@@ -49,8 +49,8 @@ describe('TYPE A from the client', () => {
     [['\r', '\n'], '\n'],
     [[''], ''],
   ] as const) {
-    it(`TYPE A stores ${JSON.stringify(pieces)} as ${JSON.stringify(stored)}`, () =>
-      assert.equal(decode(pieces), stored));
+    it(`TYPE A stores ${JSON.stringify(chunks)} as ${JSON.stringify(stored)}`, () =>
+      assert.equal(decode(chunks), stored));
   }
 
   it('TYPE A stores chunks without line ends uncopied', () => {
@@ -60,13 +60,13 @@ describe('TYPE A from the client', () => {
 });
 
 describe('TYPE A', () => {
-  const pieces = fc.array(fc.string({ unit: fc.constantFrom('a', '\r', '\n'), maxLength: 6 }), {
+  const chunks = fc.array(fc.string({ unit: fc.constantFrom('a', '\r', '\n'), maxLength: 6 }), {
     maxLength: 8,
   });
 
   it('TYPE A converts a text the same way however it is split into chunks', () => {
     fc.assert(
-      fc.property(pieces, (cut) => {
+      fc.property(chunks, (cut) => {
         const whole = cut.join('');
         assert.equal(encode(cut), whole.replace(/(?<!\r)\n/g, '\r\n'));
         assert.equal(decode(cut), whole.replace(/\r\n/g, '\n'));

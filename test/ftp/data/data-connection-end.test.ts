@@ -1,4 +1,4 @@
-/** However a client ends a data connection, and however early: it is answered at once, and rightly. */
+/** Every way and time in which a client can end a data connection: the reply is immediate and correct. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -24,7 +24,7 @@ let gateway: TestGateway;
 let clients: Dialogue[] = [];
 
 before(async () => {
-  // Timeouts that no answer in these tests may take.
+  // Timeouts longer than any reply in these tests may take.
   gateway = await startTestGateway({
     tls: 'optional',
     implicitTls: true,
@@ -60,7 +60,7 @@ async function logIn(security: Security, version: SecureVersion): Promise<Dialog
   return client;
 }
 
-/** Agrees on a data connection; the promise is of the client's end of it, which in active mode comes with the command. */
+/** Sets up a data connection. The promise resolves to the client's socket; in active mode that is when the command runs. */
 async function agree(client: Dialogue, mode: Mode): Promise<{ readonly connected: Promise<Socket> }> {
   if (mode === 'passive') {
     const data = await client.passive();
@@ -84,7 +84,7 @@ async function run(client: Dialogue, mode: Mode, command: string, wire: WireOpti
   const data = await connected;
   await sendAndEnd(data, wire);
   const reply = await client.reply();
-  // A client that sent close_notify alone still holds its side open.
+  // A client that sent only close_notify still has its side open.
   data.destroy();
   return reply;
 }
@@ -176,7 +176,7 @@ it('An upload that is reset together with the last record of a full TLS 1.2 hand
 describe('A data connection that ends before the 150', () => {
   for (const mode of ['clear', 'TLS'] as const)
     for (const content of ['', 'x']) {
-      const outcome = mode === 'clear' ? 'is a whole upload in clear' : 'is refused at once under TLS';
+      const outcome = mode === 'clear' ? 'is a complete upload in clear' : 'is refused immediately under TLS';
       it(`A data connection that ends before the 150 with ${content.length} bytes ${outcome}`, async () => {
         const client = await logIn('explicit', 'TLSv1.3');
         if (mode === 'clear') await client.says('PROT C', /^200 /);
@@ -280,7 +280,7 @@ function sessionsClosed({ events }: TestGateway): number {
   return events.filter(({ event }) => event === 'session-closed').length;
 }
 
-/** Resolves when the passive port has accepted what is on its way. */
+/** Resolves when the passive port has accepted every pending connection. */
 async function accepted(): Promise<void> {
   while (gateway.passivePortUsage.leases > 0) await nextTurn();
 }

@@ -1,4 +1,4 @@
-/** What stock ftp-srv 4.6.3 gets wrong on data connections and in what it says of files, and what the gateway does instead. */
+/** Defects of stock ftp-srv 4.6.3 on data connections and in replies about files, and the behaviour of the gateway. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -26,7 +26,7 @@ describe('data connections', () => {
     await leaks.assertNothingLeft();
   });
 
-  /** The next end of a transfer of that file. */
+  /** Resolves at the next end of a transfer of that file. */
   async function transferOf(pathname: string): Promise<Extract<GatewayEvent, { event: 'transfer' }>> {
     for (;;) {
       const event = await gateway.nextEvent('transfer');
@@ -42,7 +42,7 @@ describe('data connections', () => {
       assert.equal((await client.download('RETR small')).length, 4096);
       times.push(performance.now() - startedAt);
     }
-    // Stock polls every 50 ms and waits 40 ms for a delayed acknowledgement.
+    // Stock ftp-srv polls every 50 ms and waits 40 ms for a delayed acknowledgement.
     const median = times.sort((one, other) => one - other)[25]!;
     assert.ok(median < 20, `${median} ms a file`);
     await client.quit();
@@ -118,18 +118,18 @@ describe('data connections', () => {
   it('A listing of 20,000 entries is sent in far fewer chunks than entries', async () => {
     for (let index = 0; index < 20_000; index += 1) gateway.filesystem.putFile(`/many/file-${index}`, '');
     const data = await client.passive();
-    let pieces = 0;
+    let chunks = 0;
     let bytes = 0;
-    data.on('data', (piece: Buffer) => {
-      pieces += 1;
-      bytes += piece.length;
+    data.on('data', (chunk: Buffer) => {
+      chunks += 1;
+      bytes += chunk.length;
     });
     const ended = once(data, 'end');
     await client.says('LIST many', /^150 /);
     await ended;
     data.destroy();
     await client.expect('226 Directory send OK.');
-    assert.ok(bytes > 20_000 * 60 && pieces < 2_000, `${pieces} pieces`);
+    assert.ok(bytes > 20_000 * 60 && chunks < 2_000, `${chunks} chunks`);
     await client.quit();
   });
 
@@ -212,7 +212,7 @@ describe('data connections', () => {
     const victim = await Dialogue.logIn({ port: gateway.controlPort });
     const data = await victim.passive();
     await victim.says('RETR never-read', /^150 /);
-    // What stock no longer notices: something came on the control connection before it went.
+    // Stock ftp-srv does not notice the loss if bytes came on the control connection before.
     await victim.send('CWD /\r\n');
     data.on('error', () => undefined);
     victim.destroy();
@@ -282,8 +282,8 @@ describe('data connections', () => {
     await slow.says('RETR big', /^150 /);
     let received = 0;
     const startedAt = performance.now();
-    for await (const piece of data as AsyncIterable<Buffer>) {
-      received += piece.length;
+    for await (const chunk of data as AsyncIterable<Buffer>) {
+      received += chunk.length;
       const isAhead = received / (8 * 1024 * 1024) > (performance.now() - startedAt) / 600;
       if (isAhead) await new Promise((resolve) => setTimeout(resolve, 5));
     }

@@ -1,6 +1,6 @@
 /**
- * The data side alone, for tests: a logged-in session without a control connection, real passive ports, real sockets, and
- * commands called as the dispatcher calls them.
+ * The data side alone, for tests: a logged-in session without a control connection, real passive ports, real sockets, and commands
+ * called as the command loop calls them.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -32,9 +32,9 @@ export type DataSideOptions = Partial<TransferSettings> & {
 export class DataSide {
   readonly filesystem: Filesystem;
   readonly events: GatewayEvent[] = [];
-  /** Preliminary replies, as they go over the wire. */
+  /** Preliminary replies as sent on the wire. */
   readonly preliminaries: string[] = [];
-  /** What a test may change, and what commands change. */
+  /** Writable, for tests and commands. */
   readonly session: {
     -readonly [key in keyof Session]: Session[key];
   };
@@ -79,7 +79,7 @@ export class DataSide {
       transmissionMode: 'S',
       deflateLevel: 6,
       restartOffsetBytes: 0,
-      announcedBytes: undefined,
+      allocatedBytes: undefined,
       selectedFacts: mlstFacts,
       epsvAll: false,
       dataConnectionSource: undefined,
@@ -114,7 +114,7 @@ export class DataSide {
     return new DataSide(ports, options, events);
   }
 
-  /** The final reply's line; a thrown error is the caller's to expect. */
+  /** Returns the final reply as sent; throws what the handler throws. */
   async command(verb: string, argument = ''): Promise<string> {
     const command = this.#commands.get(verb) as LoginCommand;
     this.session.isExecuting = true;
@@ -125,7 +125,7 @@ export class DataSide {
     }
   }
 
-  /** PASV, and the client's connection to the port it names. */
+  /** EPSV, and the client's connection to the port that it names. */
   async connection(): Promise<Socket> {
     await this.command('EPSV');
     return this.dial(this.ports.ports[0]!);
@@ -148,10 +148,10 @@ export class DataSide {
 
 /** Everything the other side sends, and how its connection ended: `clean`, or an error code. */
 export async function readAll(socket: Socket): Promise<{ bytes: Buffer; end: string }> {
-  const pieces: Buffer[] = [];
+  const chunks: Buffer[] = [];
   return new Promise((resolve) => {
-    const done = (end: string): void => resolve({ bytes: Buffer.concat(pieces), end });
-    socket.on('data', (piece: Buffer) => pieces.push(piece));
+    const done = (end: string): void => resolve({ bytes: Buffer.concat(chunks), end });
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.once('end', () => {
       done('clean');
       socket.end();

@@ -66,7 +66,7 @@ function rawOf(client: TLSSocket): Socket {
   return rawSockets.get(client)!;
 }
 
-/** The client: connects after EPSV, and begins its handshake only when it has read the 150, as most clients do. */
+/** A client that connects after EPSV and begins its handshake when it has read the 150, as most clients do. */
 async function clientAfter150(
   version: SecureVersion,
   session?: Buffer,
@@ -166,7 +166,7 @@ describe('a data connection under TLS', () => {
   const inClear =
     '425 A data connection came, but in clear; this session protects them with TLS (PROT P).\r\n';
   const handshakeFailed = '425 The TLS handshake of the data connection failed.\r\n';
-  // A ClientHello that offers TLS 1.0 and nothing else (RFC 2246 7.4.1.2).
+  // A ClientHello that offers only TLS 1.0 (RFC 2246 7.4.1.2).
   const tls10ClientHello = Buffer.concat([
     Buffer.from([22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 1]),
     Buffer.alloc(32, 7),

@@ -47,7 +47,7 @@ describe('passive ports', () => {
     return ports;
   }
 
-  /** A client's connection, from an address of its own on loopback. */
+  /** A client's connection from its own loopback address. */
   function dial(port: number, localAddress = '127.0.0.1'): Socket {
     const socket = connect({ host: '127.0.0.1', port, localAddress });
     socket.on('error', () => undefined);
@@ -276,7 +276,7 @@ describe('passive ports', () => {
     const lease = await ports.lease(holder('a'), neverAborted);
     dial(lease.port);
     sockets.push(await lease.open(neverAborted));
-    // A peer that resets before its connection is accepted is sometimes never seen at all.
+    // A connection that is reset before it is accepted is sometimes not reported at all.
     assert.ok(events.length > total / 2, `${events.length} strays were counted`);
     assert.ok(events.every(({ event }) => event === 'stray-data-connection'));
   });
@@ -349,7 +349,7 @@ describe('passive ports', () => {
     const opening = one.open(neverAborted);
     await dialAndReset(one.port);
     await seen('stray-data-connection');
-    // Longer than a lease waits after a reset that is known to be its own.
+    // Longer than a lease waits after a reset of its own connection.
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     dial(one.port, '127.0.0.2');
     sockets.push(await opening);
@@ -360,14 +360,14 @@ describe('passive ports', () => {
     while (!events.some(({ event }) => event === name)) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Until the ports have accepted what is on its way: the address holds no lease any more. */
+  /** Resolves when the ports have accepted every pending connection, so that the address holds no lease. */
   async function accepted(ports: PassivePorts): Promise<void> {
     while (ports.usage.leases > 0) await new Promise((resolve) => setImmediate(resolve));
   }
 });
 
 /**
- * Connects and resets from another thread while this one, which would accept, is held: the kernel has a connection to accept
+ * Connects and resets from another thread while this one, which accepts, is blocked: the kernel then has a connection to accept
  * whose peer is gone.
  */
 async function dialAndReset(port: number): Promise<void> {
@@ -392,7 +392,7 @@ function holder(id: string, clientAddress = '127.0.0.1'): LeaseHolder {
   return { id, clientAddress, isExecuting: false };
 }
 
-/** However it ends: an error before 'close' is part of it. */
+/** Resolves when the socket is closed, with or without an error before. */
 function closed(socket: Socket): Promise<unknown> {
   return new Promise((resolve) => socket.resume().once('close', resolve));
 }
