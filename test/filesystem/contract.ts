@@ -88,7 +88,7 @@ export async function fails(
 
 function bytesOf(sizeBytes: number): Buffer {
   // Not random: a failure can be looked at. Not periodic in any power of two: a part in the wrong place is seen.
-  return Buffer.from(Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + (index >> 8)) % 251));
+  return Buffer.from(new Uint8Array(sizeBytes).map((_, index) => (index * 31 + (index >> 8)) % 251).buffer);
 }
 
 export function filesystemContract(title: string, open: () => Promise<Subject>): void {
