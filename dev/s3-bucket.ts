@@ -74,11 +74,17 @@ export class Bucket {
   readonly #bodies: Bodies;
   /** Smallest size of every part but the last. */
   readonly #smallestPartBytes: number;
+  readonly #nowMs: () => number;
   #sortedKeys: string[] | undefined;
 
-  constructor(bodies: Bodies, smallestPartBytes: number) {
+  constructor(bodies: Bodies, smallestPartBytes: number, nowMs: () => number = Date.now) {
+    this.#nowMs = nowMs;
     this.#bodies = bodies;
     this.#smallestPartBytes = smallestPartBytes;
+  }
+
+  #now(): Date {
+    return new Date(this.#nowMs());
   }
 
   get(key: string): StoredObject {
@@ -131,7 +137,7 @@ export class Bucket {
 
   createUpload(key: string, headers: Headers, tags: string, isWhole: boolean): StoredUpload {
     const uploadId = randomBytes(16).toString('hex');
-    const upload = { key, uploadId, initiated: new Date(), headers, tags, isWhole, parts: new Map() };
+    const upload = { key, uploadId, initiated: this.#now(), headers, tags, isWhole, parts: new Map() };
     this.uploads.set(uploadId, upload);
     return upload;
   }
@@ -156,7 +162,7 @@ export class Bucket {
       md5: md5Of(bytes),
       crc32: crc32(bytes),
       hasChecksum: checks.crc32 !== undefined,
-      lastModified: new Date(),
+      lastModified: this.#now(),
     };
     if (this.uploads.get(upload.uploadId) !== upload) {
       await body.remove();
@@ -243,7 +249,7 @@ export class Bucket {
         ? new S3Refusal(404, 'NoSuchKey')
         : new S3Refusal(412, 'PreconditionFailed');
     }
-    const object = { ...about, lastModified: new Date() };
+    const object = { ...about, lastModified: this.#now() };
     this.objects.set(key, object);
     if (!replaced) this.#sortedKeys = undefined;
     await replaced?.body.remove();

@@ -21,6 +21,8 @@ export type LocalS3Options = {
   readonly port: number;
   /** Minimum size of every part of a multipart upload but the last (5 MiB in S3). Any size by default. */
   readonly smallestPartBytes?: number;
+  /** The clock of a server in memory; that of the machine by default. */
+  readonly nowMs?: () => number;
 };
 
 export type LocalS3 = {
@@ -37,7 +39,8 @@ export async function startLocalS3(options: LocalS3Options): Promise<LocalS3> {
   const buckets = new Map<string, Bucket>();
   const folders: BucketFolder[] = [];
   for (const name of options.buckets) {
-    if (directory === undefined) buckets.set(name, new Bucket(memoryBodies, smallestPartBytes));
+    if (directory === undefined)
+      buckets.set(name, new Bucket(memoryBodies, smallestPartBytes, options.nowMs));
     else {
       const folder = await openFolder(directory, name, smallestPartBytes);
       folders.push(folder);

@@ -10,16 +10,21 @@ import type { Certificate, CertificateHolder } from './context.ts';
 
 export type CertificateFiles = { readonly certificatePath: string; readonly keyPath: string };
 
-/** From the first change to the read: a renewal writes two files, or replaces links to them, one after the other. */
-const settleMs = 200;
-/** How long certificate and key may fail to match before it is an error and not an unfinished renewal. */
-const renewalMs = 2_000;
+export type RenewalTimes = {
+  /** From the first change to the read: a renewal writes two files, or replaces links to them, one after the other. */
+  readonly settleMs: number;
+  /** How long certificate and key may fail to match before it is an error and not an unfinished renewal. */
+  readonly renewalMs: number;
+};
+
+const defaultRenewalTimes: RenewalTimes = { settleMs: 200, renewalMs: 2_000 };
 /** Until the next read while the process has no free file descriptor; no event reports that one is free again. */
 const shortageMs = 5_000;
 
 export class CertificateFromFiles implements CertificateHolder {
   readonly #files: CertificateFiles;
   readonly #observe: Observe;
+  readonly #times: RenewalTimes;
   readonly #watchers: readonly FSWatcher[];
   #current: Certificate;
   #timer: NodeJS.Timeout | undefined;
@@ -28,8 +33,9 @@ export class CertificateFromFiles implements CertificateHolder {
   #reportedReason: string | undefined;
   #isClosed = false;
 
-  private constructor(files: CertificateFiles, current: Certificate, observe: Observe) {
+  private constructor(files: CertificateFiles, current: Certificate, observe: Observe, times: RenewalTimes) {
     this.#files = files;
+    this.#times = times;
     this.#current = current;
     this.#observe = observe;
     // Folders, because the watcher of a file is lost when the file is replaced.
@@ -38,8 +44,12 @@ export class CertificateFromFiles implements CertificateHolder {
   }
 
   /** Reads the files and watches them. Rejects with an error that names the file and the problem. */
-  static async open(files: CertificateFiles, observe: Observe): Promise<CertificateFromFiles> {
-    const certificate = new CertificateFromFiles(files, await readCertificate(files), observe);
+  static async open(
+    files: CertificateFiles,
+    observe: Observe,
+    times = defaultRenewalTimes,
+  ): Promise<CertificateFromFiles> {
+    const certificate = new CertificateFromFiles(files, await readCertificate(files), observe, times);
     observe({ event: 'certificate-loaded', source: files.certificatePath });
     return certificate;
   }
@@ -65,7 +75,7 @@ export class CertificateFromFiles implements CertificateHolder {
 
   // Not filtered by name: in Kubernetes volumes the files are links, and only a link to their folder changes.
   #watch(folder: string): FSWatcher {
-    const watcher = watch(folder, { persistent: false }, () => this.#readIn(settleMs));
+    const watcher = watch(folder, { persistent: false }, () => this.#readIn(this.#times.settleMs));
     watcher.on('error', (error) => this.#observe({ event: 'unexpected-error', error }));
     return watcher;
   }
@@ -88,7 +98,8 @@ export class CertificateFromFiles implements CertificateHolder {
         return;
       }
       this.#failingSinceMs ??= performance.now();
-      if (performance.now() - this.#failingSinceMs < renewalMs) this.#readIn(settleMs);
+      if (performance.now() - this.#failingSinceMs < this.#times.renewalMs)
+        this.#readIn(this.#times.settleMs);
       else this.#report(error);
     }
   }

@@ -87,7 +87,7 @@ export async function fails(
 
 function bytesOf(sizeBytes: number): Buffer {
   // Not random, so that a failure is reproducible; not periodic in any power of two, so that a misplaced part is detected.
-  return Buffer.from(Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + (index >> 8)) % 251));
+  return Buffer.from(new Uint8Array(sizeBytes).map((_, index) => (index * 31 + (index >> 8)) % 251).buffer);
 }
 
 export function filesystemContract(title: string, open: () => Promise<Subject>): void {

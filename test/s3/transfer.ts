@@ -72,7 +72,7 @@ export function bytesOf(sizeBytes: number, seed = 1): Buffer {
 /** Bytes as a socket delivers them: chunks of the given length, each with a buffer of its own. */
 export function* chunksOf(bytes: Uint8Array, chunkBytes = 65536): Generator<Uint8Array> {
   for (let start = 0; start < bytes.byteLength; start += chunkBytes) {
-    yield Uint8Array.from(bytes.subarray(start, start + chunkBytes));
+    yield new Uint8Array(bytes.subarray(start, start + chunkBytes));
   }
 }
 

@@ -3,6 +3,7 @@
  * names (credentials and region by the AWS default chain, self-signed certificates through NODE_EXTRA_CA_CERTS).
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   AbortMultipartUploadCommand,
   CreateBucketCommand,
@@ -18,6 +19,8 @@ export type S3Server = {
   readonly endpoint: string;
   readonly bucket: string;
   readonly client: S3Client;
+  /** Lets the clock of the server reach its next second, which is the resolution of its times. */
+  nextSecond(): Promise<void>;
   /** Removes everything and releases every socket; awaited in the suite's `after`. */
   close(): Promise<void>;
 };
@@ -41,6 +44,7 @@ async function bucketOn(endpoint: string): Promise<S3Server> {
     endpoint,
     bucket,
     client,
+    nextSecond: () => delay(1_000 - (Date.now() % 1_000)),
     async close() {
       await emptyBucket(client, bucket);
       await client.send(new DeleteBucketCommand({ Bucket: bucket }));
@@ -78,7 +82,8 @@ export async function emptyBucket(client: S3Client, bucket: string): Promise<voi
 
 async function startEmbedded(): Promise<S3Server> {
   const bucket = 'test-bucket';
-  const server = await startLocalS3({ buckets: [bucket], port: 0 });
+  let aheadMs = 0;
+  const server = await startLocalS3({ buckets: [bucket], port: 0, nowMs: () => Date.now() + aheadMs });
   const { endpoint, credentials } = server;
   // For clients that are made as the gateway makes its own, with credentials from the AWS default chain.
   process.env['AWS_ACCESS_KEY_ID'] ??= credentials.accessKeyId;
@@ -88,6 +93,10 @@ async function startEmbedded(): Promise<S3Server> {
     endpoint,
     bucket,
     client,
+    nextSecond() {
+      aheadMs += 1_000;
+      return Promise.resolve();
+    },
     async close() {
       client.destroy();
       await server.close();

@@ -51,12 +51,12 @@ describe('the login throttle', () => {
 
   it('The login throttle keeps a bounded number of names and addresses, however long they are', () => {
     const before = process.memoryUsage().heapUsed;
-    for (let attempt = 0; attempt < 50_000; attempt++) {
+    for (let attempt = 0; attempt < 20_000; attempt++) {
       throttle.failed(`2001:db8::${attempt.toString(16)}`, `${attempt}`.padEnd(8_000, 'x'));
     }
     const grown = process.memoryUsage().heapUsed - before;
     assert.ok(grown < 64 * 1024 * 1024, `the heap grew by ${grown} bytes`);
-    assert.equal(throttle.failed('2001:db8::c34f', 'someone'), 500, 'the latest is remembered');
+    assert.equal(throttle.failed('2001:db8::4e1f', 'someone'), 500, 'the latest is remembered');
     assert.equal(throttle.failed('2001:db8::1', 'someone else'), 250, 'the oldest is not');
   });
 });

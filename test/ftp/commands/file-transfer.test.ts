@@ -265,7 +265,7 @@ describe('STOR', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 
-  it('STOR does not time out while the storage is slow, and reads no more until it is ready', async () => {
+  it('STOR does not time out while the storage is slow, and reads no more until it is ready', async (t) => {
     const filesystem = new MemoryFilesystem();
     let open!: () => void;
     const gate = new Promise<void>((resolve) => (open = resolve));
@@ -283,9 +283,15 @@ describe('STOR', () => {
     side = await DataSide.start({ filesystem: slow, stallTimeoutMs: 400 });
     const client = await side.connection();
     client.end(payload(500_000));
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const reply = side.command('STOR', 'f');
-    await new Promise((resolve) => setTimeout(resolve, 900));
+    while (written === 0) await nextTurn();
+    for (let stalls = 0; stalls < 3; stalls++) {
+      t.mock.timers.tick(400);
+      for (let turn = 0; turn < 10; turn++) await nextTurn();
+    }
     assert.equal(written, 1);
+    t.mock.timers.reset();
     open();
     assert.equal(await reply, '226 Transfer complete.\r\n');
     assert.ok(filesystem.readFile('/f')!.equals(payload(500_000)));

@@ -13,7 +13,7 @@ import { FtpSrvFileSystem } from '../../../src/ftp/ftp-srv/file-system.ts';
 import { openTestStorage, type TestStorage } from '../../support/s3-storage.ts';
 import { get } from '../../filesystem/contract.ts';
 
-const content = Buffer.from(Uint8Array.from({ length: 700_000 }, (_, index) => (index * 7) % 251));
+const content = Buffer.from(new Uint8Array(700_000).map((_, index) => (index * 7) % 251).buffer);
 
 describe('A stock ftp-srv with the S3 filesystem', () => {
   let test: TestStorage;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { statForResume } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
@@ -21,9 +20,6 @@ import {
 import { partsArrived } from '../../support/unfinished-uploads.ts';
 import { interceptRequests } from '../../support/s3-requests.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
-
-/** S3 tells times in whole seconds. */
-const nextSecond = () => delay(1_000 - (Date.now() % 1_000));
 
 describe('restarts of uploads that broke', () => {
   let s3: S3Server;
@@ -96,7 +92,7 @@ describe('restarts of uploads that broke', () => {
   it('SIZE returns the size of an upload that broke to its user only, and the size of the file to everyone else', async () => {
     const pathname = '/both' as Pathname;
     await putObject(s3.client, s3.bucket, 'home/both', bytesOf(10));
-    await nextSecond();
+    await s3.nextSecond();
     await upload(login(), pathname, 0, bytes.subarray(0, 17 * mib), 'break');
     assert.equal(await sizeOf(login(), pathname), 8 * mib);
     assert.equal(await sizeOf(login('bob'), pathname), 10);
@@ -236,7 +232,7 @@ describe('restarts of uploads that broke', () => {
     it('RNTO removes an upload that broke under the new name', async () => {
       const pathname = '/renamed' as Pathname;
       await putObject(s3.client, s3.bucket, 'home/source', bytesOf(10));
-      await nextSecond();
+      await s3.nextSecond();
       await upload(login(), pathname, 0, old, 'break');
       await login().rename('/source' as Pathname, pathname, { signal });
       assert.equal(await sizeOf(login(), pathname), 10);

@@ -299,7 +299,7 @@ describe('transfers while S3 fails', () => {
         for (let chunk = 0; sentBytes < bytes.byteLength; sentBytes += chunk) {
           chunk = Math.min(1 + random.below(100_000), bytes.byteLength - sentBytes);
           if (sentBytes + chunk > abortAtBytes) transfer.abort(new Error('the client vanished'));
-          await upload.write(Uint8Array.from(bytes.subarray(sentBytes, sentBytes + chunk)));
+          await upload.write(new Uint8Array(bytes.subarray(sentBytes, sentBytes + chunk)));
         }
         await upload.commit();
         committed = true;

@@ -14,7 +14,7 @@ it('64 parallel uploads complete with a memory budget for six parts', async (tes
     Array.from({ length: 64 }, async (_unused, index) => {
       const upload = await openUpload(narrow, s3.bucket, `many/${index}`);
       for (let start = 0; start < bytes.byteLength; start += 65536) {
-        await upload.write(Uint8Array.from(bytes.subarray(start, start + 65536)));
+        await upload.write(new Uint8Array(bytes.subarray(start, start + 65536)));
         mostHeldBytes = Math.max(mostHeldBytes, narrow.memory.heldBytes);
       }
       await upload.commit();
