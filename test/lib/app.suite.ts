@@ -17,7 +17,7 @@ function listenerPorts(context: Readonly<Record<string, unknown>>): readonly unk
 }
 
 describe('the app', () => {
-  it('moves the whole deployment to another passive range by one setting on the command line', () => {
+  it('The app moves the whole deployment to another passive range by one setting on the command line', () => {
     assert.deepEqual(
       listenerPorts({ passivePorts: '8192-8199' }),
       [21, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8199],
@@ -26,7 +26,7 @@ describe('the app', () => {
     assert.doesNotMatch(text, /5000\d/);
   });
 
-  it('takes the number of slots as the text that the command line gives, and their bounds as JSON', () => {
+  it('The app accepts the number of slots as text and its bounds as JSON from the command line', () => {
     const running = (slots: string) =>
       resourcesOfType(synthApp({ slots }).template, 'AWS::ECS::Service').map(
         ([, { Properties }]) => Properties['DesiredCount'],
@@ -35,20 +35,20 @@ describe('the app', () => {
     assert.deepEqual(running('{"minimum":1,"maximum":3}'), [1, 0, 0, 0]);
   });
 
-  it('lets interrupted uploads be continued by one setting on the command line', () => {
+  it('The app enables resuming of uploads that broke by one setting on the command line', () => {
     const { template } = synthApp({ resumeWindowMinutes: '240' });
     assert.match(JSON.stringify(template.toJSON()), /"Name":"RESUME_WINDOW_MINUTES","Value":"240"/);
     assert.throws(() => synthApp({ resumeWindowMinutes: '-1' }), /-c resumeWindowMinutes: /);
   });
 
-  it('keeps the times of clients by one setting on the command line, and leaves them out by default', () => {
+  it('The app keeps the file times of clients by one setting on the command line, and leaves them out by default', () => {
     assert.doesNotMatch(JSON.stringify(synthApp({}).template.toJSON()), /FILE_TIMES/);
     const { template } = synthApp({ fileTimes: 'client' });
     assert.match(JSON.stringify(template.toJSON()), /"Name":"FILE_TIMES","Value":"client"/);
     assert.throws(() => synthApp({ fileTimes: 'both' }), /-c fileTimes: /);
   });
 
-  it('makes the stack of the environment that is asked for', () => {
+  it('The app creates the stack of the requested environment', () => {
     const { stack, template } = synthApp({ environment: 'staging' });
     assert.equal(stack.stackName, 'ftp-gateway-staging');
     template.resourceCountIs('AWS::ECS::Service', 2);
@@ -59,14 +59,14 @@ describe('the app', () => {
     });
   });
 
-  it('says which environments there are when it has none of that name', () => {
+  it('The app lists the environments when it has none with the requested name', () => {
     assert.throws(
       () => synthApp({ environment: 'prod' }),
       /no environment "prod"; it has production, staging/,
     );
   });
 
-  it('uses an existing VPC, bucket, secrets, addresses and zone without asking the account for anything', () => {
+  it('The app uses an existing VPC, bucket, secrets, addresses and zone without a lookup in the account', () => {
     const { template } = synthApp({
       network: {
         vpcId: 'vpc-0123456789abcdef0',
@@ -99,7 +99,7 @@ describe('the app', () => {
     assert.match(JSON.stringify(template.toJSON()), /"10\.0\.0\.0\/24=203\.0\.113\.10"/);
   });
 
-  it('refuses to move ports between slots under running sessions, by what is deployed', () => {
+  it('The app refuses to move ports between slots with running sessions, based on what is deployed', () => {
     const slot = (firstPort: number, zone: number) => ({ firstPort, ports: 2, zone, running: true });
     const deployed = [slot(50_000, 1), slot(50_002, 2)];
     assert.throws(
@@ -110,7 +110,7 @@ describe('the app', () => {
     synthApp({ passivePorts: '50000-50003', portsPerSlot: '4', acceptPassivePortMove: 'true' }, deployed);
   });
 
-  it('names the setting that a misspelt key of the command line may mean', () => {
+  it('The app suggests the setting that a misspelled key on the command line may mean', () => {
     assert.throws(
       () => synthApp({ pasivePorts: '1' }),
       /^Error: -c pasivePorts: there is no such setting; did you mean passivePorts\?$/,
@@ -118,7 +118,7 @@ describe('the app', () => {
     assert.throws(() => synthApp({ enviroment: 'staging' }), /did you mean environment\?$/);
   });
 
-  it('says of a wrong value on the command line that it is there, and not in cdk.json', () => {
+  it('The app reports an invalid value on the command line as such, and not as one in cdk.json', () => {
     assert.throws(
       () => synthApp({ passivePorts: '50007-50000' }),
       (error: Error) => {
@@ -129,7 +129,7 @@ describe('the app', () => {
     );
   });
 
-  it('uses the zones that are named, and refuses more zones than there are', () => {
+  it('The app uses the zones that are named, and refuses more zones than there are', () => {
     const { template } = synthApp({ availabilityZones: ['us-east-1a', 'us-east-1b', 'us-east-1d'] });
     assert.deepEqual(
       new Set(
@@ -145,24 +145,24 @@ describe('the app', () => {
     );
   });
 
-  it('protects the stack of production from deletion, and not that of staging', () => {
+  it('The app protects the production stack from deletion, but not the staging stack', () => {
     assert.equal(synthApp().stack.terminationProtection, true);
     assert.equal(synthApp({ environment: 'staging' }).stack.terminationProtection, false);
   });
 });
 
 describe('an environment', () => {
-  it('may be empty: every setting has a default that works', () => {
+  it('An environment may be empty, because every setting has a usable default', () => {
     const deployment = parseDeployment('production', {});
     assert.equal(deployment.passivePorts.toString(), '50000-50007');
     assert.equal(deployment.taskEgress, 'endpoints');
   });
 
-  it('may hold comments anywhere', () => {
+  it('An environment may contain comments anywhere', () => {
     assert.equal(parseDeployment('x', { '//cpu': 'why', cpu: 1024, tls: undefined }).cpu, 1024);
   });
 
-  it('is refused with every problem at once, each with the setting it is about', () => {
+  it('An environment is refused with all problems together, each with its setting', () => {
     assert.throws(
       () =>
         parseDeployment('production', {
@@ -190,7 +190,7 @@ describe('an environment', () => {
     );
   });
 
-  it('has every setting explained in docs/operations.md', async () => {
+  it('Every setting of an environment is explained in docs/operations.md', async () => {
     const { readFile } = await import('node:fs/promises');
     const text = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
     for (const key of deploymentKeys) assert.match(text, new RegExp(`\\| \`${key}\` +\\|`), key);

@@ -31,7 +31,7 @@ const control = groups.filter(({ id }) => id.includes('Control'));
 const passive = groups.filter(({ id }) => id.includes('Passive'));
 
 describe('the target groups', () => {
-  it('are one for control and one for each passive port, whose target port is the listener port', () => {
+  it('There is one target group for control and one for each passive port, whose target port is the listener port', () => {
     assert.equal(control.length, 1);
     assert.deepEqual(
       passive.map(({ port }) => port),
@@ -76,34 +76,34 @@ describe('the target groups', () => {
       'sessions keep passive ports that answer no more, and are not told for minutes',
     ],
   ] as const) {
-    it(`all have ${key} = ${value}: else ${without}`, () => {
+    it(`All target groups have ${key} = ${value}: otherwise ${without}`, () => {
       for (const group of groups) assert.equal(group.attributes[key], value, group.id);
     });
   }
 
-  it('ask for a PROXY header on control ports: else 227 cannot name the address of the zone the client came through', () => {
+  it('The control target groups send a PROXY header, without which 227 cannot name the address of the zone that the client used', () => {
     for (const group of control) assert.equal(group.attributes['proxy_protocol_v2.enabled'], 'true');
   });
 
-  it('ask for none on passive ports: else a cleartext download waits for a header that never comes', () => {
+  it('The passive target groups send no PROXY header, for which a download in clear would wait forever', () => {
     for (const group of passive)
       assert.equal(group.attributes['proxy_protocol_v2.enabled'], 'false', group.id);
   });
 
-  it('check health over HTTP on the operations port: a probe on a passive port would be a data connection', () => {
+  it('The target groups check health over HTTP on the operations port, because a probe of a passive port would be a data connection', () => {
     for (const { properties, id } of groups) {
       assert.equal(properties['HealthCheckProtocol'], 'HTTP', id);
       assert.equal(properties['HealthCheckPort'], '8080', id);
     }
   });
 
-  it('ask /readyz for control and /healthz with the port for passive ports: a draining task serves the sessions it has, and the task learns which ports are served', () => {
+  it('The target groups check /readyz for control and /healthz with the port for passive ports, as a draining task still serves its sessions', () => {
     for (const { properties } of control) assert.equal(properties['HealthCheckPath'], '/readyz');
     for (const { port, properties } of passive)
       assert.equal(properties['HealthCheckPath'], `/healthz/${port}`);
   });
 
-  it('are named by CloudFormation: a fixed name would make a replaced group impossible to create', () => {
+  it('The target groups have names from CloudFormation, because a fixed name would make it impossible to replace one', () => {
     for (const { properties } of groups) assert.equal(properties['Name'], undefined);
   });
 });
@@ -119,7 +119,7 @@ describe('the listeners', () => {
     }),
   );
 
-  it('are 21 and one for each passive port, each to its own group', () => {
+  it('There is a listener for port 21 and one for each passive port, each with its own group', () => {
     assert.deepEqual(
       listeners.map(({ port }) => port),
       [21, ...PassivePortRange.of(50_000, 50_007).ports],
@@ -130,15 +130,15 @@ describe('the listeners', () => {
     }
   });
 
-  it('let TLS through to the task: AUTH TLS begins in clear', () => {
+  it('The listeners pass TLS through to the task, because AUTH TLS begins in clear', () => {
     for (const { protocol } of listeners) assert.equal(protocol, 'TCP');
   });
 
-  it('keep a silent control connection for 6000 seconds: the default of 350 ends it under a long transfer', () => {
+  it('The listeners keep a silent control connection for 6000 seconds, because the default of 350 ends it during a long transfer', () => {
     assert.equal(listeners[0]?.attributes['tcp.idle_timeout.seconds'], '6000');
   });
 
-  it('add 990 where implicit TLS is asked for, with a control group of its own', () => {
+  it('Implicit TLS adds a listener for port 990 with its own control group', () => {
     const { template: withImplicit } = synthGateway((stack) => ({
       passivePorts: PassivePortRange.of(50_000, 50_005),
       tls: { certificate: certificateIn(stack), implicit: true },
@@ -154,7 +154,7 @@ describe('the listeners', () => {
 });
 
 describe('the load balancer', () => {
-  it('is internet-facing with one Elastic IP a zone, kept when the stack goes: partners have it in their firewalls', () => {
+  it('The load balancer is internet-facing with one Elastic IP per zone, which is kept when the stack is deleted', () => {
     const eips = resourcesOfType(template, 'AWS::EC2::EIP');
     assert.equal(eips.length, 2);
     for (const [, eip] of eips) assert.equal(eip.DeletionPolicy, 'RetainExceptOnCreate');
@@ -165,7 +165,7 @@ describe('the load balancer', () => {
     });
   });
 
-  it('waits for the internet gateway to be attached, and so do its addresses: else Elastic Load Balancing refuses the subnets', () => {
+  it('The load balancer and its addresses wait for the internet gateway, without which Elastic Load Balancing refuses the subnets', () => {
     const attachment = resourcesOfType(template, 'AWS::EC2::VPCGatewayAttachment')[0]![0];
     const [nlb] = resourcesOfType(template, 'AWS::ElasticLoadBalancingV2::LoadBalancer');
     assert.ok(dependsOn(template, nlb![0]).has(attachment));
@@ -174,7 +174,7 @@ describe('the load balancer', () => {
     }
   });
 
-  it('lets a failing zone be taken out of service, and is protected from deletion where that is asked for', () => {
+  it('The load balancer allows a failing zone to be taken out of service, and is protected from deletion on request', () => {
     const loadBalancerAttributes = (made: Template) =>
       attributes(
         resourcesOfType(made, 'AWS::ElasticLoadBalancingV2::LoadBalancer')[0]![1].Properties,
@@ -186,7 +186,7 @@ describe('the load balancer', () => {
     assert.equal(loadBalancerAttributes(kept)['deletion_protection.enabled'], 'true');
   });
 
-  it('has no public address when it is internal, and advertises the one the client reached', () => {
+  it('An internal load balancer has no public address, and the gateway advertises the address that the client used', () => {
     const { template: internal } = synthGateway({ internetFacing: false });
     internal.resourceCountIs('AWS::EC2::EIP', 0);
     internal.hasResourceProperties('AWS::ElasticLoadBalancingV2::LoadBalancer', { Scheme: 'internal' });
@@ -208,7 +208,7 @@ describe('the security groups', () => {
     id.includes('LoadBalancer'),
   );
 
-  it('let the clients, and no others, reach 21 and the range on the load balancer', () => {
+  it('The load balancer accepts only the clients, on port 21 and the passive range', () => {
     assert.equal(balancer?.[1].Properties['SecurityGroupIngress'], undefined);
     assert.deepEqual(clientRules(narrow), [
       ['203.0.113.0/24', 21, 21],
@@ -218,7 +218,7 @@ describe('the security groups', () => {
     ]);
   });
 
-  it('open the old and the new range in resources of their own: the old one closes only after the slots have moved', () => {
+  it('The security groups open the old and the new range in separate resources, so that the old one closes only after the slots have moved', () => {
     const rules = (passivePorts: PassivePortRange) =>
       resourcesOfType(synthGateway({ passivePorts }).template, 'AWS::EC2::SecurityGroupIngress')
         .filter(([, { Properties }]) => 'CidrIp' in Properties && Properties['FromPort'] !== 21)
@@ -229,7 +229,7 @@ describe('the security groups', () => {
     assert.notEqual(before, after);
   });
 
-  it('open the ports of slots that still run outside of the range', () => {
+  it('The security groups open the ports of slots that still run outside of the range', () => {
     const moved = synthGateway({
       passivePorts: PassivePortRange.of(51_000, 51_003),
       deployedPlan: [{ firstPort: 50_000, ports: 2, zone: 1, running: true }],
@@ -244,7 +244,7 @@ describe('the security groups', () => {
     );
   });
 
-  it('take prefix lists as clients', () => {
+  it('The security groups accept prefix lists as clients', () => {
     const { template: listed } = synthGateway({ clients: [Peer.prefixList('pl-0123')] });
     listed.hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
       SourcePrefixListId: 'pl-0123',
@@ -252,7 +252,7 @@ describe('the security groups', () => {
     });
   });
 
-  it('are refused with the limit when they would need more rules than a security group holds', () => {
+  it('The security groups are refused with the limit when they would need more rules than AWS allows', () => {
     const clients = Array.from({ length: 31 }, (_, index) => Peer.ipv4(`203.0.113.${index}/32`));
     assert.throws(
       () => synthGateway({ clients }),
@@ -261,7 +261,7 @@ describe('the security groups', () => {
     synthGateway({ clients: clients.slice(0, 30) });
   });
 
-  it('let only the load balancer reach the tasks, on exactly the ports it sends to', () => {
+  it('The tasks accept only the load balancer, on exactly the ports that it uses', () => {
     const ranges = (type: string, group: string) =>
       resourcesOfType(narrow, type)
         .filter(([, { Properties }]) => JSON.stringify(Properties['GroupId']).includes(group))

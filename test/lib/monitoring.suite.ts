@@ -57,7 +57,7 @@ function embeddedMetrics(): { readonly namespace: string; readonly names: readon
 }
 
 describe('the alarms', () => {
-  it('on what the gateway counts are on metrics that it writes, in its namespace', () => {
+  it('The alarms on counters of the gateway use metrics that it writes, in its namespace', () => {
     const { namespace, names } = embeddedMetrics();
     const own = alarms.filter(
       ([, { Namespace }]) => Namespace !== undefined && !Namespace.startsWith('AWS/'),
@@ -76,11 +76,11 @@ describe('the alarms', () => {
     }
   });
 
-  it('speak of no single slot: one that stands by is down by design', () => {
+  it('No alarm is about a single slot, because a standby slot is down by design', () => {
     for (const [id, alarm] of alarms) assert.doesNotMatch(`${id} ${JSON.stringify(alarm)}`, /500\d\d/);
   });
 
-  it('say when fewer slots are ready than the minimum, by the group that every slot registers in', () => {
+  it('An alarm fires when fewer slots are ready than the minimum, by the group in which every slot registers', () => {
     const alarm = named('FewSlotsReady');
     assert.equal(alarm.MetricName, 'HealthyHostCount');
     assert.match(JSON.stringify(alarm.Dimensions), /ControlTargetGroup/);
@@ -88,13 +88,13 @@ describe('the alarms', () => {
     assert.deepEqual([alarm.Threshold, alarm.Period, alarm.EvaluationPeriods], [2, 60, 10]);
   });
 
-  it('say when no slot is ready, sooner than of one slot', () => {
+  it('The alarm that no slot is ready fires sooner than the one for a single slot', () => {
     const alarm = named('NoSlotReady');
     assert.deepEqual([alarm.Threshold, alarm.EvaluationPeriods], [1, 3]);
     assert.match(JSON.stringify(alarm.Dimensions), /ControlTargetGroup/);
   });
 
-  it('on CPU and memory ask for the highest among the services of the cluster', () => {
+  it('The alarms on CPU and memory use the maximum among the services of the cluster', () => {
     const [[cluster]] = resourcesOfType(template, 'AWS::ECS::Cluster') as [[string, unknown]];
     for (const name of ['TaskCpu', 'TaskMemory']) {
       const { Metrics } = named(name);
@@ -108,7 +108,7 @@ describe('the alarms', () => {
     }
   });
 
-  it('may publish to the topic: its policy takes the place of the one that lets them', () => {
+  it('The alarms may publish to the topic, whose policy replaces the default one that allows it', () => {
     const [[topic]] = resourcesOfType(template, 'AWS::SNS::Topic') as [[string, unknown]];
     const policies = resourcesOfType(template, 'AWS::SNS::TopicPolicy').filter(([, { Properties }]) =>
       JSON.stringify(Properties['Topics']).includes(topic),
@@ -128,7 +128,7 @@ describe('the alarms', () => {
     assert.ok(allowed('events.amazonaws.com'), 'notices of failed deployments and stopped tasks');
   });
 
-  it('warn of a certificate that ends in less than 21 days, where there is one', () => {
+  it('An alarm warns of a certificate that expires in less than 21 days, where there is one', () => {
     assert.equal(
       alarms.some(([id]) => id.includes('CertificateDaysLeft')),
       false,
@@ -142,7 +142,7 @@ describe('the alarms', () => {
     });
   });
 
-  it('miss the uploads of each expected partner, counted from the log', () => {
+  it('An alarm fires when the uploads of an expected partner, counted in the log, are missing', () => {
     const { template: expecting } = synthGateway({ expectedPartners: { alice: Duration.hours(26) } });
     expecting.hasResourceProperties('AWS::Logs::MetricFilter', {
       FilterPattern:
@@ -161,7 +161,7 @@ describe('the alarms', () => {
     );
   });
 
-  it('go to the topic, and name a section of docs/operations.md', () => {
+  it('The alarms notify the topic and name a section of docs/operations.md', () => {
     const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
     const [[topic]] = resourcesOfType(template, 'AWS::SNS::Topic') as [[string, unknown]];
     for (const [id, { AlarmActions, AlarmDescription }] of alarms) {
@@ -173,7 +173,7 @@ describe('the alarms', () => {
 });
 
 describe('operators', () => {
-  it('hear of deployments that fail, and of tasks that ended without being asked to', () => {
+  it('Operators are notified of deployments that fail and of tasks that end unexpectedly', () => {
     template.hasResourceProperties('AWS::Events::Rule', {
       EventPattern: {
         source: ['aws.ecs'],
@@ -191,7 +191,7 @@ describe('operators', () => {
     });
   });
 
-  it('find queries by partner, by file and for failures saved beside the log group', () => {
+  it('Queries by partner, by file and for failures are saved for the log group', () => {
     const saved = resourcesOfType(template, 'AWS::Logs::QueryDefinition').map(([, { Properties }]) => [
       String(Properties['Name']).split('/')[1],
       Properties['LogGroupNames'],

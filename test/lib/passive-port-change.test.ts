@@ -37,7 +37,7 @@ describe('a changed passive range', () => {
     ['slots are taken from the end', '50000-50011', '50000-50007'],
     ['the range moves to ports it did not have', '50000-50007', '51000-51007'],
   ] as const) {
-    it(`is safe when ${what}`, () => {
+    it(`A change of the passive range is safe when ${what}`, () => {
       assert.deepEqual(problems(running(before), after), []);
     });
   }
@@ -66,17 +66,17 @@ describe('a changed passive range', () => {
       /old and new ports have listeners: 50 and 1 for control, more than the 50.*at most 3 new ports at a time/,
     ],
   ] as const) {
-    it(`is refused when ${what}, with the way out`, () => {
+    it(`A change of the passive range is refused with a remedy when ${what}`, () => {
       assert.match(problems(before, after, portsPerSlot).join('\n'), problem);
     });
   }
 
-  it('may give the ports of slots that stand by to others: no session uses them', () => {
+  it('A change of the passive range may give the ports of standby slots to others, because no session uses them', () => {
     const standby = running('50000-50007').map((slot) => ({ ...slot, running: false }));
     assert.deepEqual(problems(standby, '50000-50007', 4), []);
   });
 
-  it('has an effect on each slot that is named for it', () => {
+  it('A change of the passive range has an effect on each slot that is named for it', () => {
     const before = running('50000-50006');
     assert.deepEqual(effects(before, '50000-50009'), [
       '50000 none',
@@ -102,7 +102,7 @@ describe('a changed passive range', () => {
 });
 
 describe('a deployed plan', () => {
-  it('is read back from the output that a deployment writes', () => {
+  it('A deployed plan is read from the output that a deployment writes', () => {
     const made = deployedPlanOf(plan('8192-8200', 2));
     assert.deepEqual(parseDeployedPlan(JSON.stringify(made)), made);
     assert.deepEqual(made[4], { firstPort: 8200, ports: 1, zone: 1, running: false });
@@ -116,17 +116,17 @@ describe('a deployed plan', () => {
       '[{"firstPort":50000,"ports":2,"zone":1,"running":true},{"firstPort":50001,"ports":1,"zone":1,"running":true}]',
     ],
   ] as const) {
-    it(`is refused when it is ${what}`, () => {
+    it(`A deployed plan is refused when it is ${what}`, () => {
       assert.throws(() => parseDeployedPlan(text), /is not understood. It looks like \[\{"firstPort":50000/);
     });
   }
 
-  it('fits the 4,096 characters of a CloudFormation output with 49 slots', () => {
+  it('A deployed plan with 49 slots fits into the 4,096 characters of a CloudFormation output', () => {
     const slots = deployedPlanOf(plan('50000-50048', 1));
     assert.ok(JSON.stringify(slots).length < 4096);
   });
 
-  it('is recorded with what operators have started and stopped since', () => {
+  it('A deployed plan includes what operators have started and stopped since', () => {
     const recorded = running('50000-50003').map((slot) => ({ ...slot, running: false }));
     const merged = mergedPlan(recorded, running('50000-50005'));
     assert.deepEqual(

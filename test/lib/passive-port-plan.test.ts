@@ -40,7 +40,7 @@ describe('a passive range', () => {
     [' 8192 - 8200 ', '8192-8200'],
     ['2000', '2000-2000'],
   ] as const) {
-    it(`is read from ${JSON.stringify(text)}`, () => {
+    it(`A passive range is read from ${JSON.stringify(text)}`, () => {
       assert.equal(PassivePortRange.parse(text).toString(), written);
     });
   }
@@ -53,7 +53,7 @@ describe('a passive range', () => {
     ['0-3', /from 1 to 65535, got 0/],
     ['65530-65540', /from 1 to 65535, got 65540/],
   ] as const) {
-    it(`is refused with a sentence when it is ${JSON.stringify(text)}`, () => {
+    it(`The passive range ${JSON.stringify(text)} is refused with an explanation`, () => {
       assert.throws(() => PassivePortRange.parse(text), problem);
     });
   }
@@ -68,12 +68,12 @@ describe('the passive port plan', () => {
     ['50000', undefined, ['50000-50000']],
     ['65532-65535', undefined, ['65532-65533', '65534-65535']],
   ] as const) {
-    it(`fills slots of ${portsPerSlot ?? 'the default number of'} ports from ${range} in order, and the last one takes the rest`, () => {
+    it(`The passive port plan fills slots of ${portsPerSlot ?? 'the default number of'} ports from ${range} in order, and the last one takes the rest`, () => {
       assert.deepEqual(shares(range, { portsPerSlot }), expected);
     });
   }
 
-  it('moves no port to another slot when the range is extended at its end', () => {
+  it('The passive port plan moves no port to another slot when the range is extended at its end', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 40 }),
@@ -97,12 +97,12 @@ describe('the passive port plan', () => {
     );
   });
 
-  it('carries 49 slots of one port on a load balancer, or 48 with implicit TLS', () => {
+  it('The passive port plan has 49 slots of one port on a load balancer, or 48 with implicit TLS', () => {
     assert.equal(shares('50000-50048', { portsPerSlot: 1 }).length, 49);
     assert.equal(shares('50000-50047', { portsPerSlot: 1, controlListenerPorts: withImplicit }).length, 48);
   });
 
-  it('runs two slots in two zones by default, and the others stand by', () => {
+  it('The passive port plan runs two slots in two zones by default, and the others stand by', () => {
     const { slots, minimumSlots, maximumSlots } = plan('50000-50007');
     assert.deepEqual(
       slots.map((slot) => [slotName(slot), slot.zone, slot.running]),
@@ -117,7 +117,7 @@ describe('the passive port plan', () => {
     assert.deepEqual(running('50000-50001'), ['50000']);
   });
 
-  it('runs as many slots as the minimum says, given as a number or with a maximum', () => {
+  it('The passive port plan runs as many slots as the minimum requires, given as a number or with a maximum', () => {
     assert.deepEqual(running('50000-50007', { slots: 3 }), ['50000', '50002', '50004']);
     const { minimumSlots, maximumSlots } = plan('50000-50007', { slots: { minimum: 1, maximum: 3 } });
     assert.deepEqual([minimumSlots, maximumSlots], [1, 3]);
@@ -170,12 +170,12 @@ describe('the passive port plan', () => {
       /minimum of 3 slots is more than the maximum of 2/,
     ],
   ] as const) {
-    it(`refuses ${what}, and says what to change`, () => {
+    it(`The passive port plan refuses ${what} and says what to change`, () => {
       assert.throws(() => plan(range, request), problem);
     });
   }
 
-  it('names every problem at once', () => {
+  it('The passive port plan reports all problems together', () => {
     assert.throws(
       () => plan('20-70', { slots: 3 }),
       (error: Error) => {
@@ -187,7 +187,7 @@ describe('the passive port plan', () => {
     );
   });
 
-  it('gives every port to exactly one slot, in order, and spreads the slots evenly over the zones, whatever the range', () => {
+  it('The passive port plan assigns every port to exactly one slot, in order, and distributes the slots evenly over the zones, for any range', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 10_000, max: 60_000 }),
@@ -221,20 +221,20 @@ const deployed: DeployedPlan = [
 ];
 
 describe('the plan of an environment that is deployed', () => {
-  it('leaves running what operators have started, and does not start what they have stopped', () => {
+  it('The plan of a deployed environment leaves started slots running and does not start stopped ones', () => {
     assert.deepEqual(running('50000-50007', { deployed }), ['50004', '50006']);
   });
 
-  it('starts further slots, in order, when the minimum is raised', () => {
+  it('The plan of a deployed environment starts further slots, in order, when the minimum is raised', () => {
     assert.deepEqual(running('50000-50007', { deployed, slots: 3 }), ['50000', '50004', '50006']);
   });
 
-  it('keeps the recorded zone of every slot when a zone is added, and puts new slots where there are fewest', () => {
+  it('The plan of a deployed environment keeps the recorded zone of every slot when a zone is added, and puts new slots where there are fewest', () => {
     const zones = plan('50000-50013', { deployed, zones: 3 }).slots.map(({ zone }) => zone);
     assert.deepEqual(zones, [1, 2, 1, 2, 3, 3, 1]);
   });
 
-  it('keeps slots that run outside of a new range until they have been stopped', () => {
+  it('The plan of a deployed environment keeps slots that run outside of a new range until they have been stopped', () => {
     const made = plan('51000-51003', { deployed });
     assert.deepEqual(
       made.slots.map((slot) => [slotName(slot), slot.running, slot.retiring]),
@@ -248,7 +248,7 @@ describe('the plan of an environment that is deployed', () => {
     assert.deepEqual(portRanges(listenerPorts(made)).map(String), ['50004-50007', '51000-51003']);
   });
 
-  it('has no more slots outside of the range once these are stopped', () => {
+  it('The plan of a deployed environment drops the slots outside of the range once they are stopped', () => {
     const stopped = deployed.map((slot) => ({ ...slot, running: false }));
     assert.deepEqual(shares('51000-51003', { deployed: stopped }), ['51000-51001', '51002-51003']);
   });

@@ -102,7 +102,7 @@ const ofSlots = (ids: readonly string[]) => names(ids).filter((name) => name.sta
 describe('8 passive ports become 12', () => {
   const made = change({}, { passivePorts: '50000-50011' });
 
-  it('adds the new ports and the new slots, and leaves every listener, group and slot of the old ones alone', () => {
+  it('Growing from 8 to 12 passive ports adds ports and slots, and leaves listeners, groups and slots of the old ones unchanged', () => {
     assert.deepEqual(listenersAndGroups(made.added), ofPorts(50_008, 50_011));
     assert.deepEqual(ofSlots(made.added), [
       'Slot50008Service',
@@ -114,13 +114,13 @@ describe('8 passive ports become 12', () => {
     assert.ok(names(made.removed).every(isRule), names(made.removed).join());
   });
 
-  it('updates only the dashboard in place', () => {
+  it('Growing from 8 to 12 passive ports updates only the dashboard in place', () => {
     assert.deepEqual(names(made.updated), ['MonitoringDashboard']);
   });
 });
 
 describe('7 passive ports become 8', () => {
-  it('changes in place only the last slot, which gets its second port', () => {
+  it('Growing from 7 to 8 passive ports changes in place only the last slot, which gets its second port', () => {
     const made = change({ passivePorts: '50000-50006' }, {});
     assert.deepEqual(ofSlots([...made.added, ...made.removed]), []);
     assert.deepEqual(ofSlots(made.updated), ['Slot50006Service']);
@@ -131,7 +131,7 @@ describe('7 passive ports become 8', () => {
 describe('the range moves', () => {
   const made = change({}, { passivePorts: '51000-51007' });
 
-  it('makes new slots beside the two that run, which stay with their listeners until they have been stopped', () => {
+  it('Moving the passive range creates slots beside the two that run, which keep their listeners until they have been stopped', () => {
     assert.deepEqual(listenersAndGroups(made.added), ofPorts(51_000, 51_007));
     assert.deepEqual(listenersAndGroups(made.removed), ofPorts(50_004, 50_007));
     assert.deepEqual(ofSlots(made.removed), [
@@ -142,14 +142,14 @@ describe('the range moves', () => {
     ]);
   });
 
-  it('touches no slot that runs, nor the load balancer and its addresses', () => {
+  it('Moving the passive range changes neither a running slot nor the load balancer and its addresses', () => {
     assert.deepEqual(ofSlots([...made.updated, ...made.replaced]), []);
     assert.deepEqual(names(made.replaced), []);
   });
 });
 
 describe('12 passive ports become 8', () => {
-  it('removes the last slots and their ports when they stand by, and touches no other slot', () => {
+  it('Shrinking from 12 to 8 passive ports removes the last slots and their ports when they stand by, and changes no other slot', () => {
     const made = change({ passivePorts: '50000-50011' }, {});
     assert.deepEqual(listenersAndGroups(made.removed), ofPorts(50_008, 50_011));
     assert.deepEqual(ofSlots([...made.removed, ...made.updated, ...made.replaced]), [
@@ -160,7 +160,7 @@ describe('12 passive ports become 8', () => {
     ]);
   });
 
-  it('removes no slot that runs', () => {
+  it('Shrinking from 12 to 8 passive ports removes no running slot', () => {
     const running = Array.from({ length: 6 }, (_, index) => ({
       firstPort: 50_000 + 2 * index,
       ports: 2,
@@ -173,7 +173,7 @@ describe('12 passive ports become 8', () => {
 });
 
 describe('another size of the tasks', () => {
-  it('makes new revisions of the task definitions and changes no service', () => {
+  it('Another size of the tasks makes new revisions of the task definitions and changes no service', () => {
     const made = change({}, { cpu: '1024', memoryMiB: '2048' });
     assert.deepEqual(ofSlots(made.updated), []);
     assert.equal(names(made.replaced).length, 4);

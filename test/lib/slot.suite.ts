@@ -36,7 +36,7 @@ const services = resourcesOfType(template, 'AWS::ECS::Service');
 const tasks = resourcesOfType(template, 'AWS::ECS::TaskDefinition').map(([, task]) => task);
 
 describe('a slot', () => {
-  it('registers in the control group and in the groups of its own ports, never in more than 5', () => {
+  it('A slot registers in the control group and in the groups of its own ports, never in more than 5', () => {
     const full = synthGateway({
       passivePorts: PassivePortRange.of(50_000, 50_047),
       portsPerSlot: 4,
@@ -55,7 +55,7 @@ describe('a slot', () => {
     assert.equal(new Set(passiveGroups.map(({ TargetGroupArn }) => TargetGroupArn.Ref)).size, 48);
   });
 
-  it('is named by its first port in the service, the construct and the log stream', () => {
+  it('A slot is named after its first port in the service, the construct and the log stream', () => {
     assert.deepEqual(
       services.map(([id, { Properties }]) => [/Slot(\d+)/.exec(id)?.[1], Properties['ServiceName']]),
       [50_000, 50_002, 50_004, 50_006].map((port) => [String(port), `slot-${port}`]),
@@ -70,7 +70,7 @@ describe('a slot', () => {
     }
   });
 
-  it('has one task or none, never two: they would share the ports and get each other’s data', () => {
+  it('A slot has at most one task, because two would share ports and exchange data connections', () => {
     assert.deepEqual(
       services.map(([, { Properties }]) => Properties['DesiredCount']),
       [1, 1, 0, 0],
@@ -84,7 +84,7 @@ describe('a slot', () => {
     }
   });
 
-  it('is the same service with another image, size or setting: CloudFormation replaces no running task for it', () => {
+  it('A slot is the same service with another image, size or setting, so CloudFormation replaces no running task for it', () => {
     const changed = synthGateway({
       image: ContainerImage.fromRegistry('another-version'),
       cpu: 1024,
@@ -101,16 +101,16 @@ describe('a slot', () => {
     );
   });
 
-  it('keeps the revision that it runs on: a task that ends is started again on it', () => {
+  it('A slot keeps the revision that it runs on, and a task that ends is started again on it', () => {
     for (const task of tasks) assert.equal(task.DeletionPolicy, 'RetainExceptOnCreate');
   });
 
-  it('is never moved between zones by ECS: that would end its sessions', () => {
+  it('A slot is never moved between zones by ECS, which would end its sessions', () => {
     for (const [, { Properties }] of services)
       assert.equal(Properties['AvailabilityZoneRebalancing'], 'DISABLED');
   });
 
-  it('is in one zone, the next slot in the next: else one zone may hold all of them', () => {
+  it('Each slot is in one zone and the next slot in the next zone, because otherwise one zone may hold all of them', () => {
     const subnets = services.map(([, { Properties }]) => {
       const { AwsvpcConfiguration } = Properties['NetworkConfiguration'] as {
         AwsvpcConfiguration: { Subnets: readonly { Ref: string }[] };
@@ -122,7 +122,7 @@ describe('a slot', () => {
     assert.notDeepEqual(subnets[0], subnets[1]);
   });
 
-  it('waits for the group of slots before it, and never is in a group with all others of its zone', () => {
+  it('A slot waits for the group of slots before it, and is never in a group with all others of its zone', () => {
     const many = synthGateway({
       passivePorts: PassivePortRange.of(50_000, 50_047),
       slots: 24,
@@ -146,14 +146,14 @@ describe('a slot', () => {
     });
   });
 
-  it('is in a group alone when it is one of two that run', () => {
+  it('A slot is in a group of its own when it is one of two that run', () => {
     const { gateway } = synthGateway();
     for (const group of updateGroups(gateway.slots)) {
       assert.ok(group.filter(({ plan }) => plan.running).length <= 1);
     }
   });
 
-  it('waits for the endpoints, the routes and the rights that its task needs to start', () => {
+  it('A slot waits for the endpoints, the routes and the permissions that its task needs to start', () => {
     const needed = [
       ...resourcesOfType(template, 'AWS::EC2::VPCEndpoint').filter(([id]) => !id.includes('DynamoDb')),
       ...resourcesOfType(template, 'AWS::EC2::SubnetRouteTableAssociation'),
@@ -166,7 +166,7 @@ describe('a slot', () => {
     }
   });
 
-  it('waits for its listeners: ECS refuses a target group that no load balancer uses', () => {
+  it('A slot waits for its listeners, because ECS refuses a target group that no load balancer uses', () => {
     const [, service] = services[0]!;
     for (const port of ['Control', 'Passive50000', 'Passive50001']) {
       assert.ok(
@@ -176,14 +176,14 @@ describe('a slot', () => {
     }
   });
 
-  it('is never stopped by ECS for its health: a slot that drains fails its checks for hours', () => {
+  it('A slot is never stopped by ECS for its health, because a draining slot fails its checks for hours', () => {
     for (const [, { Properties }] of services)
       assert.equal(Properties['HealthCheckGracePeriodSeconds'], 2_147_483_647);
   });
 });
 
 describe('the container', () => {
-  it('is not root, cannot write its file system and has no capabilities', () => {
+  it('The container runs as non-root, cannot write to its file system and has no capabilities', () => {
     for (const task of tasks) {
       const { User, ReadonlyRootFilesystem, LinuxParameters, Privileged } = container(task);
       assert.equal(User, '10001:10001');
@@ -193,12 +193,12 @@ describe('the container', () => {
     }
   });
 
-  it('has 120 seconds from SIGTERM to SIGKILL, and says 110 of them are for transfers', () => {
+  it('The container has 120 seconds from SIGTERM to SIGKILL, and 110 of them are for transfers', () => {
     for (const task of tasks) assert.equal(container(task)['StopTimeout'], 120);
     assert.equal(environments(template)[0]?.['DRAIN_SECONDS'], '110');
   });
 
-  it('may open 65,535 files, and never stops for a log that cannot be written', () => {
+  it('The container may open 65,535 files, and never blocks on a log that cannot be written', () => {
     for (const task of tasks) {
       const { Ulimits, LogConfiguration } = container(task);
       assert.deepEqual(Ulimits, [{ Name: 'nofile', SoftLimit: 65_535, HardLimit: 65_535 }]);
@@ -209,7 +209,7 @@ describe('the container', () => {
     }
   });
 
-  it('maps every port singly: a port inside a containerPortRange cannot be registered', () => {
+  it('The container maps every port separately, because a port inside a containerPortRange cannot be registered', () => {
     const ports = tasks.map((task) =>
       (container(task)['PortMappings'] as readonly { ContainerPort: number }[]).map(
         ({ ContainerPort }) => ContainerPort,
@@ -223,7 +223,7 @@ describe('the container', () => {
     ]);
   });
 
-  it('runs on ARM when asked to', () => {
+  it('The container runs on ARM on request', () => {
     const { template: arm } = synthGateway({ cpuArchitecture: CpuArchitecture.ARM64 });
     for (const [, { Properties }] of resourcesOfType(arm, 'AWS::ECS::TaskDefinition')) {
       assert.deepEqual(Properties['RuntimePlatform'], {
@@ -234,7 +234,7 @@ describe('the container', () => {
   });
 
   for (const seconds of [5, 300]) {
-    it(`refuses a stop timeout of ${seconds} seconds with a sentence`, () => {
+    it(`A stop timeout of ${seconds} seconds is refused with an explanation`, () => {
       assert.throws(
         () => synthGateway({ stopTimeout: Duration.seconds(seconds) }),
         new RegExp(`stop timeout is ${seconds} seconds.*from 20 to 120 seconds`),
@@ -251,7 +251,7 @@ describe("the container's environment", () => {
     ['with TLS, implicit TLS and a prefix', withEverything()],
     ['when internal', synthGateway({ internetFacing: false })],
   ] as const) {
-    it(`${what} has only variables the gateway knows, and the gateway accepts it as it is`, () => {
+    it(`${what} has only environment variables that the gateway knows, and the gateway accepts them`, () => {
       for (const environment of environments(made)) {
         for (const name of Object.keys(environment)) assert.ok(names.includes(name), name);
         const config = parseConfig(environment);
@@ -262,7 +262,7 @@ describe("the container's environment", () => {
     });
   }
 
-  it('gives each slot its share, and every slot the address of each zone', () => {
+  it('Each slot gets its share of the sessions, and every slot gets the address of each zone', () => {
     const configs = environments(template).map((environment) => parseConfig(environment));
     assert.deepEqual(
       configs.map(({ passivePorts }) => passivePorts),
@@ -284,7 +284,7 @@ describe("the container's environment", () => {
     }
   });
 
-  it('requires TLS when a certificate is given, unless told otherwise', () => {
+  it('TLS is required when a certificate is given, unless configured otherwise', () => {
     const [environment] = environments(withEverything().template);
     assert.equal(environment?.['TLS'], 'required');
     assert.equal(environment['IMPLICIT_TLS_PORT'], '2990');

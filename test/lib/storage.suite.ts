@@ -23,11 +23,11 @@ describe('the bucket made here', () => {
   const { template } = synthGateway();
   const [, bucket] = resourcesOfType(template, 'AWS::S3::Bucket')[0]!;
 
-  it('is kept when the stack is deleted, but not when its creation is rolled back', () => {
+  it('The created bucket is kept when the stack is deleted, but not when its creation is rolled back', () => {
     assert.equal(bucket.DeletionPolicy, 'RetainExceptOnCreate');
   });
 
-  it('is encrypted, versioned, private, on EventBridge, and gives up abandoned uploads after two days', () => {
+  it('The created bucket is encrypted, versioned, private, sends events to EventBridge and removes abandoned uploads after two days', () => {
     template.hasResourceProperties('AWS::S3::Bucket', {
       BucketEncryption: {
         ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
@@ -44,7 +44,7 @@ describe('the bucket made here', () => {
     assert.match(JSON.stringify(bucket.Properties['LifecycleConfiguration']), /"DaysAfterInitiation":2/);
   });
 
-  it('refuses connections without TLS', () => {
+  it('The created bucket refuses connections without TLS', () => {
     const [, policy] = resourcesOfType(template, 'AWS::S3::BucketPolicy')[0]!;
     assert.match(
       JSON.stringify(policy.Properties),
@@ -52,7 +52,7 @@ describe('the bucket made here', () => {
     );
   });
 
-  it('needs no Lambda function to be made: the only one is the operations relay', () => {
+  it('The created bucket needs no Lambda function; the only one is the operations relay', () => {
     assert.deepEqual(
       resourcesOfType(template, 'AWS::Lambda::Function').map(([id]) => id.includes('OperationsRelay')),
       [true],
@@ -68,7 +68,7 @@ describe('the task role', () => {
   }));
   const statements = taskStatements(template).filter(({ Action }) => JSON.stringify(Action).includes('s3:'));
 
-  it('reads, writes and deletes below the prefix only', () => {
+  it('The task role reads, writes and deletes only below the prefix', () => {
     const objects = statements.filter(({ Action }) => [Action].flat().includes('s3:PutObject'));
     const arns = JSON.stringify(objects.map(({ Resource }) => Resource));
     assert.match(arns, /partner-files\/in\/\*/);
@@ -76,7 +76,7 @@ describe('the task role', () => {
     assert.doesNotMatch(arns, /partner-files\/\*/);
   });
 
-  it('lists below the prefix only', () => {
+  it('The task role lists only below the prefix', () => {
     const lists = statements.filter(({ Action }) => Action === 's3:ListBucket');
     assert.deepEqual(
       lists.map(({ Condition }) => Condition),
@@ -84,7 +84,7 @@ describe('the task role', () => {
     );
   });
 
-  it('has no action of S3 beyond those of the filesystem, and none on every resource', () => {
+  it('The task role allows only the S3 actions of the filesystem, and none on every resource', () => {
     const actions = new Set(statements.flatMap(({ Action }) => [Action].flat()));
     assert.deepEqual([...actions].sort(), [
       's3:AbortMultipartUpload',
@@ -100,7 +100,7 @@ describe('the task role', () => {
     for (const { Resource } of taskStatements(template)) assert.notEqual(Resource, '*');
   });
 
-  it('finds what may be continued: open uploads of each bucket with a home, their parts below the prefix only', () => {
+  it('The task role may list open uploads of each bucket with a home, and their parts only below the prefix', () => {
     const resourcesFor = (action: string) =>
       JSON.stringify(
         statements.filter(({ Action }) => [Action].flat().includes(action)).map(({ Resource }) => Resource),
@@ -115,7 +115,7 @@ describe('the task role', () => {
     assert.doesNotMatch(uploads, /\*/);
   });
 
-  it('refuses a prefix that is not a folder', () => {
+  it('A prefix that is not a directory is refused', () => {
     assert.throws(() => synthGateway({ prefix: 'in' }), /ends in "\/".*got "in".*like "partners\/"/);
   });
 });
@@ -135,7 +135,7 @@ describe('customer managed keys of an existing bucket and secrets', () => {
       .filter(({ Resource }) => JSON.stringify(Resource).includes(key(id)))
       .flatMap(({ Action }) => Action);
 
-  it('may be used by the tasks: to encrypt and decrypt objects, and to read the secrets', () => {
+  it('The tasks may use customer managed keys of an existing bucket and secrets to encrypt and decrypt objects and to read the secrets', () => {
     assert.deepEqual(allowed('bucket').sort(), [
       'kms:Decrypt',
       'kms:Encrypt',
@@ -159,7 +159,7 @@ describe('the endpoints of the VPC made here', () => {
   const statements = (service: string) =>
     (endpoint(service)['PolicyDocument'] as { Statement: readonly Statement[] }).Statement;
 
-  it('let the VPC reach in S3 only the buckets with homes, and the layers of container images', () => {
+  it('The created VPC can reach in S3 only the buckets with homes and the layers of container images', () => {
     const [buckets, layers] = statements('s3');
     const arns = JSON.stringify(buckets?.Resource);
     assert.match(arns, /:::partner-files"/);
@@ -169,14 +169,14 @@ describe('the endpoints of the VPC made here', () => {
     assert.match(JSON.stringify(layers.Resource), /starport-layer-bucket/);
   });
 
-  it('let the VPC reach in DynamoDB only tables of this account', () => {
+  it('The created VPC can reach in DynamoDB only tables of this account', () => {
     const [tables] = statements('dynamodb');
     assert.deepEqual(tables?.Condition, {
       StringEquals: { 'aws:ResourceAccount': { Ref: 'AWS::AccountId' } },
     });
   });
 
-  it('are reached from the tasks on 443, which is all that they may reach', () => {
+  it('The endpoints of the created VPC are reached from the tasks on port 443, which is all that they may reach', () => {
     const [, tasks] = resourcesOfType(template, 'AWS::EC2::SecurityGroup').find(([id]) =>
       id.includes('TaskSecurityGroup'),
     )!;
@@ -190,7 +190,7 @@ describe('the endpoints of the VPC made here', () => {
 });
 
 describe('the users secret made here', () => {
-  it('starts empty and is kept when the stack is deleted, but not when its creation is rolled back', () => {
+  it('The created users secret is empty at first and is kept when the stack is deleted, but not when its creation is rolled back', () => {
     const [, secret] = resourcesOfType(synthGateway().template, 'AWS::SecretsManager::Secret')[0]!;
     assert.equal(secret.Properties['SecretString'], '{"users":[]}');
     assert.equal(secret.DeletionPolicy, 'RetainExceptOnCreate');

@@ -31,7 +31,7 @@ describe('a deployment that changes under its sessions', { skip }, () => {
   });
   after(() => deployment.close());
 
-  it('drains a slot that is stopped: the upload finishes, idle sessions hear 421, the task ends with 0', async () => {
+  it('A slot that is stopped drains: its upload finishes, idle sessions get 421, and the task exits with 0', async () => {
     const upload = await slowUpload(deployment, local, 'drained.bin');
     const idle = await sessionOn(deployment, upload.task);
     const stopped = deployment.fargate.stop(upload.task.service.id);
@@ -43,7 +43,7 @@ describe('a deployment that changes under its sessions', { skip }, () => {
     assert.deepEqual(await exit, { code: 0, signal: null });
   });
 
-  it('sends new sessions to the other slots meanwhile, and to the slot again when it is back', async () => {
+  it('New sessions go to the other slots while one is stopped, and to the slot again when it is back', async () => {
     await transfer(deployment, batch(deployment, small, 'meanwhile'));
     await deployment.fargate.deploy(deployment.topology);
     assert.equal(deployment.fargate.tasks.size, 2);
@@ -52,7 +52,7 @@ describe('a deployment that changes under its sessions', { skip }, () => {
     await session.quit();
   });
 
-  it('goes on serving when a slot dies: the load balancer finds it unhealthy, the others take all sessions', async () => {
+  it('The deployment continues to serve when a slot dies: the load balancer marks it unhealthy, and the others take all sessions', async () => {
     const [dead] = [...deployment.fargate.tasks.values()];
     await deployment.fargate.crash(dead!.service.id);
     await deployment.loadBalancer.becomes(
@@ -68,7 +68,7 @@ describe('a deployment that changes under its sessions', { skip }, () => {
     await deployment.fargate.replace(dead!.service.id);
   });
 
-  it('grows by slots that stand by without touching the others', async () => {
+  it('Growing by standby slots does not affect the others', async () => {
     const before = [...deployment.fargate.tasks.values()].map(({ process }) => process.pid);
     await deployment.redeploy({ passivePorts: '50000-50011' });
     const now = [...deployment.fargate.tasks.values()].map(({ process }) => process.pid);
@@ -76,7 +76,7 @@ describe('a deployment that changes under its sessions', { skip }, () => {
     await transfer(deployment, batch(deployment, small, 'six-slots'));
   });
 
-  it('never let a data connection reach the wrong slot in all this', () => {
+  it('No data connection reaches the wrong slot during any change of the deployment', () => {
     assertNoStrays(deployment);
   });
 });
