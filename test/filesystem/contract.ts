@@ -101,7 +101,7 @@ export function filesystemContract(title: string, open: () => Promise<Subject>):
       await subject.close();
     });
     const test = (name: string, body: (filesystem: Filesystem) => Promise<void>): void => {
-      it(`${title}: ${name}`, async () => {
+      it(name, async () => {
         filesystem = subject.empty();
         await body(filesystem);
       });
@@ -111,7 +111,7 @@ export function filesystemContract(title: string, open: () => Promise<Subject>):
       name: string,
       body: (filesystem: Filesystem) => Promise<void>,
     ): void => {
-      it(`${title}: ${name}`, async (context) => {
+      it(name, async (context) => {
         const reason = subject.lacks[lack];
         if (reason !== undefined) context.skip(reason);
         else await body(subject.empty());
@@ -152,7 +152,7 @@ function lookups(test: Test): void {
     assert.ok(modifiedAt.getTime() >= earliest && modifiedAt.getTime() <= Date.now() + 2000);
   });
 
-  test('a directory exists where files are, or where it was created', async (filesystem) => {
+  test('a directory is where files are, or where one was made', async (filesystem) => {
     await put(filesystem, '/deep/er/file', 'x');
     await filesystem.makeDirectory(at('/made'), { signal });
     for (const directory of ['/deep', '/deep/er', '/made']) {
@@ -161,7 +161,7 @@ function lookups(test: Test): void {
     }
   });
 
-  test('a missing name is not found, even if another name begins with it', async (filesystem) => {
+  test('what does not exist is not found, the beginning of a name included', async (filesystem) => {
     await put(filesystem, '/name-longer', 'x');
     for (const pathname of ['/nothing', '/name', '/name-longer/below', '/no/where']) {
       await fails('not-found', filesystem.stat(at(pathname), { signal }));
@@ -209,7 +209,7 @@ function listings(test: Test): void {
     );
   });
 
-  test('a directory lists only the selected entries, and exists even if none is selected', async (filesystem) => {
+  test('a directory lists only the entries that are wanted, and is there where none is', async (filesystem) => {
     for (const name of ['a', 'b', 'c/d']) await put(filesystem, `/d/${name}`, 'x');
     const list = (isWanted: (name: string) => boolean) =>
       collected(filesystem.list(at('/d'), { signal, isWanted }));
@@ -221,7 +221,7 @@ function listings(test: Test): void {
     assert.deepEqual((await list(() => false)).flat(), []);
   });
 
-  test('a loop over the pages can be left early', async (filesystem) => {
+  test('a loop over the pages may be left', async (filesystem) => {
     await put(filesystem, '/a', 'x');
     for await (const page of filesystem.list(rootPathname, { signal })) {
       assert.equal(page.length, 1);
@@ -229,7 +229,7 @@ function listings(test: Test): void {
     }
   });
 
-  test('only a directory can be listed', async (filesystem) => {
+  test('what is no directory cannot be listed', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await fails('not-found', entriesOf(filesystem, '/nothing'));
     await fails('not-a-directory', entriesOf(filesystem, '/file'));
@@ -239,7 +239,7 @@ function listings(test: Test): void {
 function downloads(test: Test): void {
   const mebibyte = 1024 ** 2;
   for (const sizeBytes of [0, 1, 5 * mebibyte - 1, 5 * mebibyte, 5 * mebibyte + 1]) {
-    test(`a file of ${sizeBytes} bytes is unchanged after an upload and download`, async (filesystem) => {
+    test(`a file of ${sizeBytes} bytes comes back as it was sent`, async (filesystem) => {
       const content = bytesOf(sizeBytes);
       await put(filesystem, '/file', content);
       assert.equal((await filesystem.stat(at('/file'), { signal })).sizeBytes, sizeBytes);
@@ -247,7 +247,7 @@ function downloads(test: Test): void {
     });
   }
 
-  test('a download begins at its offset, and reports the size of the whole file', async (filesystem) => {
+  test('a download begins at its offset, and its size is that of the whole file', async (filesystem) => {
     await put(filesystem, '/file', '0123456789');
     for (const [offsetBytes, rest] of [
       [0, '0123456789'],
@@ -320,7 +320,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/file'), 'whole');
   });
 
-  test('a file is replaced completely, even by a shorter one', async (filesystem) => {
+  test('a file is replaced as a whole, by a shorter one too', async (filesystem) => {
     await put(filesystem, '/file', 'the longer one');
     await put(filesystem, '/file', 'short');
     assert.equal(await text(filesystem, '/file'), 'short');
@@ -355,7 +355,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/old'), 'old');
   });
 
-  test('APPE appends to a file, and creates a missing one', async (filesystem) => {
+  test('APPE adds to a file, and begins one that is missing', async (filesystem) => {
     await put(filesystem, '/log', 'one\n', { offset: 'end' });
     await put(filesystem, '/log', 'two\n', { offset: 'end' });
     await put(filesystem, '/log', '', { offset: 'end' });
@@ -396,7 +396,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     await fails('not-found', get(filesystem, '/missing'));
   });
 
-  test('a taken name is refused if the upload must not replace anything', async (filesystem) => {
+  test('where nothing may be replaced, a taken name is refused', async (filesystem) => {
     await put(filesystem, '/d/file', 'old');
     await fails('exists', open(filesystem, '/d/file', { ifExists: 'refuse' }));
     await fails('exists', open(filesystem, '/d', { ifExists: 'refuse' }));
@@ -431,7 +431,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['implied/', 'made/']);
   });
 
-  test('a file cannot be created below a file', async (filesystem) => {
+  test('nothing is put below a file', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     for (const pathname of ['/file/a', '/file/a/b']) {
       await fails('not-a-directory', put(filesystem, pathname, 'content'));
@@ -440,7 +440,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['file']);
   });
 
-  test('names that S3 cannot store are refused', async (filesystem) => {
+  test('names that S3 cannot hold are refused', async (filesystem) => {
     const tooLong = `/${'ü'.repeat(600)}`;
     for (const pathname of [tooLong, '/nul\0', '/lone\ud800surrogate']) {
       await fails('name-not-allowed', put(filesystem, pathname, 'x'));
@@ -453,7 +453,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
 }
 
 function directories(test: Test): void {
-  test('a directory can be created at any depth, but only once', async (filesystem) => {
+  test('a directory can be made at any depth, once', async (filesystem) => {
     await filesystem.makeDirectory(at('/a/b/c'), { signal });
     assert.deepEqual(await namesIn(filesystem, '/a'), ['b/']);
     await put(filesystem, '/file', 'x');
@@ -462,14 +462,14 @@ function directories(test: Test): void {
     }
   });
 
-  test('an empty directory can be removed, and then does not exist', async (filesystem) => {
+  test('an empty directory can be removed, and then is gone', async (filesystem) => {
     await filesystem.makeDirectory(at('/d'), { signal });
     await filesystem.removeDirectory(at('/d'), { signal });
     await fails('not-found', filesystem.stat(at('/d'), { signal }));
     await filesystem.makeDirectory(at('/d'), { signal });
   });
 
-  test('a directory with entries cannot be removed, even if they are hidden or directories', async (filesystem) => {
+  test('a directory with entries stays, hidden ones and directories included', async (filesystem) => {
     await filesystem.makeDirectory(at('/made'), { signal });
     await put(filesystem, '/made/.hidden', 'x');
     await put(filesystem, '/implied/file', 'x');
@@ -480,7 +480,7 @@ function directories(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['implied/', 'made/', 'outer/']);
   });
 
-  test('removeDirectory() removes only directories, and never the root', async (filesystem) => {
+  test('only directories are removed as such, and never the root', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await fails('not-a-directory', filesystem.removeDirectory(at('/file'), { signal }));
     await fails('not-found', filesystem.removeDirectory(at('/nothing'), { signal }));
@@ -495,7 +495,7 @@ function directories(test: Test): void {
 }
 
 function removals(test: Test): void {
-  test('a removed file does not exist, and its neighbours stay', async (filesystem) => {
+  test('a removed file is gone, and its neighbours stay', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/d/file2', 'x');
     await filesystem.removeFile(at('/d/file'), { signal });
@@ -503,7 +503,7 @@ function removals(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/d'), ['file2']);
   });
 
-  test('a directory stays when its last file is removed, whether it was created explicitly or not', async (filesystem) => {
+  test('a directory stays when its last file is removed, made or not', async (filesystem) => {
     await filesystem.makeDirectory(at('/made'), { signal });
     for (const directory of ['/made', '/implied', '/deep/er']) {
       await put(filesystem, `${directory}/one`, 'x');
@@ -518,7 +518,7 @@ function removals(test: Test): void {
     }
   });
 
-  test('removeFile() removes only files', async (filesystem) => {
+  test('only files are removed as such', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await fails('is-a-directory', filesystem.removeFile(at('/d'), { signal }));
     await fails('is-a-directory', filesystem.removeFile(rootPathname, { signal }));
@@ -583,7 +583,7 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['e/']);
   });
 
-  test('a directory neither replaces anything nor is replaced', async (filesystem) => {
+  test('a directory replaces nothing, and is replaced by nothing', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await put(filesystem, '/e/file', 'x');
     await filesystem.makeDirectory(at('/empty'), { signal });
@@ -610,7 +610,7 @@ function renames(test: Test): void {
     assert.deepEqual(await namesIn(filesystem, '/'), ['d-beside/', 'file']);
   });
 
-  test('a missing file and the root cannot be renamed', async (filesystem) => {
+  test('what does not exist cannot be renamed, and the root never', async (filesystem) => {
     await put(filesystem, '/file', 'x');
     await fails('not-found', rename(filesystem, '/nothing', '/other'));
     await fails('not-found', rename(filesystem, '/nothing', '/nothing'));
@@ -649,7 +649,7 @@ function times(test: Test): void {
     assert.equal(await text(filesystem, '/e/file2'), 'content');
   });
 
-  test('a listing shows a time immediately after it is set, and after it is set again', async (filesystem) => {
+  test('a listing shows the time that was set, at once and after it was set again', async (filesystem) => {
     await put(filesystem, '/d/file', 'content');
     for (const modifiedAt of [time, new Date('1999-12-31T23:59:59Z')]) {
       await filesystem.setModifiedAt(at('/d/file'), modifiedAt, { signal });
@@ -673,7 +673,7 @@ function times(test: Test): void {
     assert.ok(modifiedAt.getFullYear() > 2001);
   });
 
-  test('only the time of a file can be set', async (filesystem) => {
+  test('only files have a time to set', async (filesystem) => {
     await put(filesystem, '/d/file', 'x');
     await fails('not-found', filesystem.setModifiedAt(at('/nothing'), time, { signal }));
     await fails('is-a-directory', filesystem.setModifiedAt(at('/d'), time, { signal }));
@@ -684,7 +684,7 @@ function times(test: Test): void {
 function checksums(test: Test): void {
   const content = bytesOf(300_000);
 
-  test('every algorithm computes the digest of a file or a range of it', async (filesystem) => {
+  test('every algorithm gives the digest of the bytes, of a file or a range of it', async (filesystem) => {
     await put(filesystem, '/file', content);
     for (const [algorithm, name] of [
       ['MD5', 'md5'],
@@ -702,7 +702,7 @@ function checksums(test: Test): void {
     assert.equal(await filesystem.checksum(at('/file'), { algorithm: 'CRC32', signal }), expected);
   });
 
-  test('a CRC32 has eight digits, even that of an empty file', async (filesystem) => {
+  test('the CRC32 has eight digits, of nothing too', async (filesystem) => {
     await put(filesystem, '/empty', '');
     await put(filesystem, '/file', 'x');
     const options = { algorithm: 'CRC32', signal } as const;
@@ -713,7 +713,7 @@ function checksums(test: Test): void {
     );
   });
 
-  test('a checksum of a directory or of a range beyond the file is refused', async (filesystem) => {
+  test('a range must be in the file, and the file a file', async (filesystem) => {
     await put(filesystem, '/d/file', '0123');
     const options = { algorithm: 'MD5', signal } as const;
     await fails('invalid-offset', filesystem.checksum(at('/d/file'), { ...options, endBytes: 5 }));

@@ -13,7 +13,7 @@ filesystemContract('MemoryFilesystem', async () => {
   });
 });
 
-it('MemoryFilesystem shows tests the files of clients, and clients the files of tests.', async () => {
+it('MemoryFilesystem shows tests what clients put, and clients what tests put', async () => {
   const filesystem = new MemoryFilesystem();
   filesystem.putFile('/a/b', 'content', new Date(0));
   filesystem.putDirectory('/c/d');
@@ -23,5 +23,5 @@ it('MemoryFilesystem shows tests the files of clients, and clients the files of 
   assert.equal(filesystem.readFile('/a'), undefined);
 });
 
-it('MemoryFilesystem lists every name of a directory with over 1,000 entries once, and moves the directory as a whole.', () =>
+it('MemoryFilesystem lists every name of a directory of more than 1,000 once, and moves the directory whole', () =>
   keepsLargeDirectory(new MemoryFilesystem()));

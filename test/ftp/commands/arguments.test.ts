@@ -25,7 +25,7 @@ const readings: readonly Reading[] = [
 
 describe('readArgument()', () => {
   for (const [kind, text, argument] of readings) {
-    it(`readArgument() parses ${JSON.stringify(text)} of kind ${kind} as ${JSON.stringify(argument)}.`, () => {
+    it(`makes ${JSON.stringify(argument)} of ${JSON.stringify(text)} where the argument is ${kind}`, () => {
       assert.equal(readArgument(kind, text, { pathnameBackslash: 'literal' }), argument);
     });
   }
@@ -68,7 +68,7 @@ describe('arguments', () => {
     ['CDUP  ', '250 The current directory is "/".'],
   ];
   for (const [command, answer] of words) {
-    it(`Extra spaces between words are ignored in ${JSON.stringify(command)}.`, async () => {
+    it(`of words have no meaning in their surplus spaces: ${JSON.stringify(command)}`, async () => {
       await client.says(command, answer);
     });
   }
@@ -90,7 +90,7 @@ describe('arguments', () => {
     ['RMD  new ', '250 Directory removed.'],
   ];
   for (const [command, answer] of pathnames) {
-    it(`A pathname keeps every space after the first one in ${JSON.stringify(command)}.`, async () => {
+    it(`that are pathnames keep every space behind the first: ${JSON.stringify(command)}`, async () => {
       await client.says(command, answer);
     });
   }
@@ -109,7 +109,7 @@ describe('arguments', () => {
   ];
   for (const [command, names] of listings) {
     const outcome = names === '' ? '550' : JSON.stringify(names);
-    it(`A listing keeps the spaces of its pathname: ${JSON.stringify(command)} shows ${outcome}.`, async () => {
+    it(`of a listing lose no space of the pathname: ${JSON.stringify(command)} shows ${outcome}`, async () => {
       if (names !== '') {
         assert.equal(String(await client.download(command)), names);
         return;
@@ -120,11 +120,11 @@ describe('arguments', () => {
     });
   }
 
-  it('LIST finds a name with leading spaces.', async () => {
+  it('of LIST find a name with leading spaces', async () => {
     assert.match(String(await client.download('LIST  lead')), /^-rw-r--r-- [^\r\n]* {2}lead\r\n$/);
   });
 
-  it('USER and PASS keep every space of their argument.', async () => {
+  it('of PASS and USER are taken with every space', async () => {
     const users = [{ name: 'alice', password: ' two  spaces ' }];
     const own = await startTestGateway({ users });
     (await Dialogue.logIn({ port: own.controlPort }, 'alice', ' two  spaces ')).destroy();
@@ -154,7 +154,7 @@ describe('a pathname that can only mean a directory', () => {
     'STOR /',
     'APPE nodir/',
   ]) {
-    it(`${command} refuses a pathname that can only mean a directory, and stores nothing.`, async () => {
+    it(`is refused by ${command}, and nothing is stored`, async () => {
       const data = await client.passive();
       await client.says(command, fileNameNeeded);
       data.destroy();
@@ -163,20 +163,20 @@ describe('a pathname that can only mean a directory', () => {
     });
   }
 
-  it('RNTO of a file refuses a pathname that can only mean a directory, and the file keeps its name.', async () => {
+  it('is refused as the new name of a file, which keeps its old one', async () => {
     await client.says('RNFR dir/inside', '350 Send RNTO with the new name.');
     await client.says('RNTO nodir/', '553 The name is not allowed.');
     await client.says('SIZE dir/inside', '213 1');
   });
 
-  it('RNTO of a directory accepts a pathname that can only mean a directory.', async () => {
+  it('is accepted as the new name of a directory', async () => {
     await client.says('RNFR dir', '350 Send RNTO with the new name.');
     await client.says('RNTO moved/', '250 Renamed.');
     await client.says('RNFR moved/', '350 Send RNTO with the new name.');
     await client.says('RNTO dir', '250 Renamed.');
   });
 
-  it('STOU creates its file in the directory that its pathname names.', async () => {
+  it('is the directory in which STOU makes its file', async () => {
     const data = await client.passive();
     const [, name = ''] = /^150 FILE: (\S+)$/.exec(await client.ask('STOU dir/')) ?? [];
     data.end('unique');

@@ -37,7 +37,7 @@ afterEach(async () => {
 after(() => leaks.assertNothingLeft());
 
 describe('PASV', () => {
-  it('PASV names the address that the client reached and the port, in the format that clients parse.', async () => {
+  it('names the address the client reached and the port, in the form that clients parse', async () => {
     await start();
     const [port = 0] = side.ports.ports;
     assert.equal(
@@ -46,19 +46,19 @@ describe('PASV', () => {
     );
   });
 
-  it('PASV names the configured address.', async () => {
+  it('names the configured address', async () => {
     await start({ advertisedAddress: '127.0.0.0/8=203.0.113.10' });
     assert.match(await side.command('PASV'), /^227 Entering Passive Mode \(203,0,113,10,\d+,\d+\)\.\r\n$/);
   });
 
-  it('PASV refers IPv6 clients to EPSV.', async () => {
+  it('sends IPv6 clients to EPSV', async () => {
     await start();
     side.session.reachedAddress = '2001:db8::1';
     side.session.clientAddress = '2001:db8::2';
     assert.equal(await side.command('PASV'), '522 PASV cannot carry an IPv6 address, use EPSV (2).\r\n');
   });
 
-  it('PASV is 425 with a clear text when the client address holds every port for too long.', async () => {
+  it('is 425 with a clear text when its address holds every port for too long', async () => {
     await start();
     const other = { id: 'other', clientAddress: '127.0.0.1', isExecuting: false };
     await side.ports.lease(other, new AbortController().signal);
@@ -70,7 +70,7 @@ describe('PASV', () => {
 });
 
 describe('EPSV', () => {
-  it('EPSV names only the port.', async () => {
+  it('names the port alone', async () => {
     await start();
     const expected = `229 Entering Extended Passive Mode (|||${side.ports.ports[0]!}|)\r\n`;
     for (const argument of ['', '1']) assert.equal(await side.command('EPSV', argument), expected);
@@ -81,14 +81,14 @@ describe('EPSV', () => {
     ['3', '522 Network protocol not supported, use (1).\r\n'],
     ['x', '501 EPSV takes nothing, 1, 2 or ALL.\r\n'],
   ] as const) {
-    it(`EPSV ${argument} is ${reply.slice(0, 3)} for an IPv4 client.`, async () => {
+    it(`${argument} is ${reply.slice(0, 3)} for an IPv4 client`, async () => {
       await start();
       assert.equal(await side.command('EPSV', argument), reply);
       assert.equal(side.ports.usage.leases, 0);
     });
   }
 
-  it('EPSV ALL makes the session refuse PASV, PORT and EPRT.', async () => {
+  it('ALL refuses every other way from then on', async () => {
     await start();
     assert.match(await side.command('EPSV', 'all'), /^200 /);
     const refused = '501 Only EPSV is allowed after EPSV ALL.\r\n';
@@ -98,7 +98,7 @@ describe('EPSV', () => {
     assert.match(await side.command('EPSV'), /^229 /);
   });
 
-  it('EPSV works over IPv6.', async (test) => {
+  it('works over IPv6', async (test) => {
     try {
       await start({ listenAddress: '::1' });
     } catch {
@@ -117,7 +117,7 @@ describe('EPSV', () => {
 });
 
 describe('PORT and EPRT', () => {
-  it('PORT and EPRT make the gateway connect to the client and transfer a file.', async () => {
+  it('connect to the client and transfer', async () => {
     await start();
     for (const [verb, argument] of [
       ['PORT', (port: number) => portArgument(port)],
@@ -133,7 +133,7 @@ describe('PORT and EPRT', () => {
     }
   });
 
-  it('PORT serves an upload.', async () => {
+  it('take an upload', async () => {
     const filesystem = await start();
     const port = await listen((socket) => socket.end('sent by the client'));
     await side.command('PORT', portArgument(port));
@@ -151,14 +151,14 @@ describe('PORT and EPRT', () => {
     ['EPRT', '|3|x|2048|', '522 Network protocol not supported, use (1,2).\r\n'],
     ['EPRT', '', '501 EPRT needs an address and a port from 1 to 65535.\r\n'],
   ] as const) {
-    it(`${verb} ${argument} gets the reply ${reply.trimEnd()}`, async () => {
+    it(`${verb} ${argument} is ${reply.trimEnd()}`, async () => {
       await start();
       assert.equal(await side.command(verb, argument), reply);
       assert.equal(side.session.dataConnectionSource, undefined);
     });
   }
 
-  it('PORT and EPRT are refused if active mode is off.', async () => {
+  it('are refused where active mode is off', async () => {
     await start({ activeMode: 'off' });
     assert.equal(
       await side.command('PORT', '127,0,0,1,8,0'),
@@ -166,7 +166,7 @@ describe('PORT and EPRT', () => {
     );
   });
 
-  it('An active transfer is 425 if the client does not listen.', async () => {
+  it('are 425 where nobody listens', async () => {
     await start();
     const port = await listen(() => undefined);
     servers.pop()!.close();
@@ -177,7 +177,7 @@ describe('PORT and EPRT', () => {
     );
   });
 
-  it('PORT replaces a lease, and a lease replaces PORT.', async () => {
+  it('replace a lease, and are replaced by one', async () => {
     await start();
     await side.command('PASV');
     await side.command('PORT', '127,0,0,1,8,0');
@@ -197,11 +197,9 @@ describe('the argument of PORT', () => {
     'a,b,c,d,e,f',
     '1,2,3,4,5,-6',
   ]) {
-    it(`PORT refuses the argument ${JSON.stringify(argument)}.`, () =>
-      assert.equal(parsePort(argument), undefined));
+    it(`${JSON.stringify(argument)} is refused`, () => assert.equal(parsePort(argument), undefined));
   }
-  it('PORT takes six numbers.', () =>
-    assert.deepEqual(parsePort('1,2,3,4,5,6'), { address: '1.2.3.4', port: 1286 }));
+  it('is six numbers', () => assert.deepEqual(parsePort('1,2,3,4,5,6'), { address: '1.2.3.4', port: 1286 }));
 });
 
 describe('the argument of EPRT', () => {
@@ -216,13 +214,12 @@ describe('the argument of EPRT', () => {
     '|1|1.2.3.4|1|x',
     ' 1 1.2.3.4 1 ',
   ]) {
-    it(`EPRT refuses the argument ${JSON.stringify(argument)}.`, () =>
-      assert.equal(parseEprt(argument), undefined));
+    it(`${JSON.stringify(argument)} is refused`, () => assert.equal(parseEprt(argument), undefined));
   }
-  it('EPRT accepts any printable delimiter.', () => {
+  it('has any delimiter', () => {
     assert.deepEqual(parseEprt('!1!1.2.3.4!2000!'), { address: '1.2.3.4', port: 2000 });
   });
-  it('EPRT accepts IPv6 addresses in any notation.', () => {
+  it('has IPv6 addresses in any form', () => {
     assert.deepEqual(parseEprt('|2|2001:DB8:0::1|2000|'), { address: '2001:db8::1', port: 2000 });
   });
 });

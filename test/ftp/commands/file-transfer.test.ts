@@ -29,7 +29,7 @@ function payload(bytes: number): Buffer {
 
 describe('RETR', () => {
   for (const size of sizes) {
-    it(`RETR sends ${size} bytes and closes the data connection before the 226.`, async () => {
+    it(`sends ${size} bytes and closes the data connection before 226`, async () => {
       const filesystem = await start();
       filesystem.putFile('/f', payload(size));
       const client = await side.connection();
@@ -44,7 +44,7 @@ describe('RETR', () => {
     });
   }
 
-  it('RETR starts at the restart offset and announces the remaining bytes.', async () => {
+  it('begins at the restart offset, and names the bytes that are left', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', '0123456789');
     assert.equal(
@@ -57,7 +57,7 @@ describe('RETR', () => {
     assert.match(side.preliminaries[0]!, /\(6 bytes\)/);
   });
 
-  it('RETR sends the 150 before the client connects.', async () => {
+  it('sends 150 before the client connects', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', 'abc');
     await side.command('EPSV');
@@ -68,7 +68,7 @@ describe('RETR', () => {
     assert.equal((await received).bytes.toString(), 'abc');
   });
 
-  it('RETR of a missing file fails before the 150 and uses up the data connection.', async () => {
+  it('fails before 150 where the file does not exist, and spends the data connection', async () => {
     await start();
     const client = await side.connection();
     const gone = readAll(client);
@@ -78,7 +78,7 @@ describe('RETR', () => {
     assert.equal(await side.command('RETR', 'nofile'), '425 Use PASV, EPSV, PORT or EPRT first.\r\n');
   });
 
-  it('RETR is 425 when no data connection comes within the timeout.', async () => {
+  it('is 425 where no data connection comes, after the time it has for that', async () => {
     const filesystem = await start({ dataConnectionTimeoutMs: 30 });
     filesystem.putFile('/f', 'abc');
     await side.command('EPSV');
@@ -88,7 +88,7 @@ describe('RETR', () => {
     );
   });
 
-  it('RETR waits for a client that reads slowly, and sends every byte correctly.', async () => {
+  it('waits for a client that reads slowly, byte by byte right', async () => {
     const filesystem = await start();
     const content = payload(20_000_000);
     filesystem.putFile('/f', content);
@@ -104,7 +104,7 @@ describe('RETR', () => {
     assert.ok(Buffer.concat(chunks).equals(content));
   });
 
-  it('RETR is 426 after the stall timeout when the client reads nothing, and the connection is reset.', async () => {
+  it('is aborted with 426 after the stall timeout when the client takes nothing, and the connection is reset', async () => {
     const filesystem = await start({ stallTimeoutMs: 100 });
     filesystem.putFile('/f', payload(30_000_000));
     const client = await side.connection();
@@ -112,7 +112,7 @@ describe('RETR', () => {
     assert.equal((await readAll(client)).end, 'ECONNRESET');
   });
 
-  it('RETR is 426 when the client closes the data connection.', async () => {
+  it('is 426 when the client closes the data connection', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', payload(30_000_000));
     const client = await side.connection();
@@ -127,7 +127,7 @@ describe('RETR', () => {
     ['client-abort', '426 Connection closed; transfer aborted.\r\n'],
     ['drain', '426 The gateway is stopping; transfer aborted.\r\n'],
   ] as const) {
-    it(`An abort for ${reason} ends a RETR immediately.`, async () => {
+    it(`ends at once for ${reason}`, async () => {
       const filesystem = await start();
       filesystem.putFile('/f', payload(30_000_000));
       const client = await side.connection();
@@ -143,7 +143,7 @@ describe('RETR', () => {
     });
   }
 
-  it('A 150 names the file without its directory, for downloads and uploads.', async () => {
+  it('A 150 names the file without its directory, whichever way it moves.', async () => {
     const filesystem = await start();
     filesystem.putFile('/d/f', 'content');
     const download = await side.connection();
@@ -159,7 +159,7 @@ describe('RETR', () => {
     ]);
   });
 
-  it('RETR in TYPE A converts line ends, announces no size, and refuses a restart offset.', async () => {
+  it('converts line ends in TYPE A, announces no size, and restarts only in TYPE I', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', 'one\ntwo\n');
     side.session.representationType = 'A';
@@ -171,7 +171,7 @@ describe('RETR', () => {
     assert.equal(await side.command('RETR', 'f'), '504 A restart needs TYPE I.\r\n');
   });
 
-  it('RETR never ends a download that is too short as complete.', async () => {
+  it('never ends a short download as complete', async () => {
     const filesystem = new MemoryFilesystem();
     filesystem.putFile('/f', 'abc');
     const short = overriding(filesystem, {
@@ -186,7 +186,7 @@ describe('RETR', () => {
     assert.equal((await received).end, 'ECONNRESET');
   });
 
-  it('RETR requires a pathname.', async () => {
+  it('needs a pathname', async () => {
     await start();
     assert.equal(await side.command('RETR'), '501 A pathname is needed.\r\n');
   });
@@ -194,7 +194,7 @@ describe('RETR', () => {
 
 describe('STOR', () => {
   for (const size of sizes) {
-    it(`STOR stores ${size} bytes.`, async () => {
+    it(`stores ${size} bytes`, async () => {
       const filesystem = await start();
       const client = await side.connection();
       client.end(payload(size));
@@ -218,7 +218,7 @@ describe('STOR', () => {
       '426 The session has ended; transfer aborted.\r\n',
     ],
   ] as const) {
-    it(`STOR keeps the old file when ${how} in mid-upload.`, async () => {
+    it(`keeps the old file when ${how} in mid-upload`, async () => {
       const filesystem = await start();
       filesystem.putFile('/f', 'old');
       const client = await side.connection();
@@ -231,7 +231,7 @@ describe('STOR', () => {
     });
   }
 
-  it('STOR keeps the old file when the control connection is lost in the turn in which the data connection ends.', async () => {
+  it('keeps the old file when the control connection goes in the turn that ends the data connection', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', 'old');
     const client = await side.connection();
@@ -244,7 +244,7 @@ describe('STOR', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 
-  it('STOR keeps the old file on ABOR.', async () => {
+  it('keeps the old file on ABOR', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', 'old');
     const client = await side.connection();
@@ -256,7 +256,7 @@ describe('STOR', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 
-  it('STOR keeps the old file when the client sends nothing for the stall timeout.', async () => {
+  it('keeps the old file when the client sends nothing for the stall timeout', async () => {
     const filesystem = await start({ stallTimeoutMs: 50 });
     filesystem.putFile('/f', 'old');
     const client = await side.connection();
@@ -265,7 +265,7 @@ describe('STOR', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 
-  it('STOR neither times out nor reads on while a slow storage has no room.', async () => {
+  it('does not blame the client for a slow storage, and reads no more while it waits', async () => {
     const filesystem = new MemoryFilesystem();
     let open!: () => void;
     const gate = new Promise<void>((resolve) => (open = resolve));
@@ -291,7 +291,7 @@ describe('STOR', () => {
     assert.ok(filesystem.readFile('/f')!.equals(payload(500_000)));
   });
 
-  it('STOR fails with the error of the storage.', async () => {
+  it('fails with what broke the storage', async () => {
     const filesystem = new MemoryFilesystem();
     let abortedWith: unknown;
     const broken = overriding(filesystem, {
@@ -313,7 +313,7 @@ describe('STOR', () => {
     assert.ok(event.event === 'transfer' && event.outcome === 'failed');
   });
 
-  it('STOR stores nothing when fewer or more bytes come than ALLO announced.', async () => {
+  it('stores nothing when fewer or more bytes come than ALLO announced', async () => {
     const filesystem = await start();
     for (const announced of [2, 4]) {
       const client = await side.connection();
@@ -331,7 +331,7 @@ describe('STOR', () => {
     assert.equal(await side.command('STOR', 'f'), '226 Transfer complete.\r\n');
   });
 
-  it('STOR keeps the bytes before the restart offset.', async () => {
+  it('keeps the bytes in front of the restart offset', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', '0123456789');
     await side.command('REST', '5');
@@ -341,7 +341,7 @@ describe('STOR', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), '01234XXXXX');
   });
 
-  it('STOR converts line ends in TYPE A.', async () => {
+  it('converts line ends in TYPE A', async () => {
     const filesystem = await start();
     side.session.representationType = 'A';
     const client = await side.connection();
@@ -350,7 +350,7 @@ describe('STOR', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), 'one\ntwo\n\r');
   });
 
-  it('STOR lets a drop box user create files, but not replace any.', async () => {
+  it('lets a drop box user make files, and replace none', async () => {
     const filesystem = await start({ permissions: 'write-only' });
     filesystem.putFile('/old', 'old');
     await side.connection();
@@ -363,7 +363,7 @@ describe('STOR', () => {
 });
 
 describe('APPE', () => {
-  it('APPE appends to a file, and creates a missing one.', async () => {
+  it('adds to a file, and begins one', async () => {
     const filesystem = await start();
     for (const chunk of ['one', 'two']) {
       const client = await side.connection();
@@ -373,7 +373,7 @@ describe('APPE', () => {
     assert.equal(filesystem.readFile('/f')!.toString(), 'onetwo');
   });
 
-  it('APPE keeps the file when the data connection breaks.', async () => {
+  it('keeps the file when the data connection breaks', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', 'keep');
     const client = await side.connection();
@@ -392,7 +392,7 @@ describe('STOU', () => {
     ['scan.pdf', /^scan-[0-9a-f]{16}\.pdf$/],
     ['.profile', /^\.profile-[0-9a-f]{16}$/],
   ] as const) {
-    it(`STOU with ${JSON.stringify(argument)} creates a file named ${String(pattern)}.`, async () => {
+    it(`names the file ${String(pattern)} for ${JSON.stringify(argument)}`, async () => {
       const filesystem = await start();
       const client = await side.connection();
       client.end('x');
@@ -407,7 +407,7 @@ describe('STOU', () => {
 
 describe('REST', () => {
   for (const argument of ['', '-1', '5x', '1.5', '99999999999999999999']) {
-    it(`REST refuses ${JSON.stringify(argument)}.`, async () => {
+    it(`refuses ${JSON.stringify(argument)}`, async () => {
       await start();
       assert.equal(await side.command('REST', argument), '501 REST needs a number of bytes.\r\n');
       assert.equal(side.session.restartOffsetBytes, 0);

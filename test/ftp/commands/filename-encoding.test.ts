@@ -62,7 +62,7 @@ describe('with FILENAME_ENCODING=utf-8', () => {
   });
   after(() => gateway.close());
 
-  it('With FILENAME_ENCODING=utf-8 a UTF-8 client gets back the names it sends, and FEAT lists UTF8.', async () => {
+  it('a client of UTF-8 reads the names it sends, and FEAT tells it that it may', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     await client.upload('STOR é☂', 'x');
     assert.equal(String(await client.download('NLST')), 'é☂\r\n');
@@ -71,7 +71,7 @@ describe('with FILENAME_ENCODING=utf-8', () => {
     await client.quit();
   });
 
-  it('With FILENAME_ENCODING=utf-8 a name that is not valid UTF-8 is decoded as windows-1252 and shown in UTF-8.', async () => {
+  it('a name that is not valid UTF-8 is taken for windows-1252, and shown in UTF-8', async () => {
     const client = await logInByBytes(gateway);
     await client.upload(`STOR ${bytes}`, 'x');
     assert.ok(gateway.filesystem.readFile(`/${text}`));
@@ -80,7 +80,7 @@ describe('with FILENAME_ENCODING=utf-8', () => {
     await client.quit();
   });
 
-  it('With FILENAME_ENCODING=utf-8 a client that switches UTF8 off gets back the bytes it sends, and FEAT lists no UTF8.', async () => {
+  it('a client that switches UTF8 off reads the very bytes it sends, and FEAT shows no UTF8', async () => {
     const client = await logInByBytes(gateway);
     await client.says('OPTS UTF8 OFF', isOff);
     assert.ok(!(await featuresOf(client)).includes('UTF8'));
@@ -90,7 +90,7 @@ describe('with FILENAME_ENCODING=utf-8', () => {
     await client.quit();
   });
 
-  it('With FILENAME_ENCODING=utf-8 REIN restores UTF-8.', async () => {
+  it('REIN returns to UTF-8', async () => {
     const client = await logInByBytes(gateway);
     await client.says('OPTS UTF8 OFF', isOff);
     await client.says('REIN', /^220 /);
@@ -98,7 +98,7 @@ describe('with FILENAME_ENCODING=utf-8', () => {
     await client.quit();
   });
 
-  it('OPTS UTF8 in one session does not change the encoding of another.', async () => {
+  it('one session does not change how another one reads and writes names', async () => {
     const one = await logInByBytes(gateway);
     const other = await Dialogue.logIn({ port: gateway.controlPort });
     await one.says('OPTS UTF8 OFF', isOff);
@@ -122,14 +122,14 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
   });
   after(() => gateway.close());
 
-  it('With FILENAME_ENCODING=windows-1252 a client gets back the bytes it sends, and FEAT lists no UTF8.', async () => {
+  it('a client of windows-1252 reads the very bytes it sends, and FEAT shows no UTF8', async () => {
     const client = await logInByBytes(gateway);
     assert.ok(!(await featuresOf(client)).includes('UTF8'));
     await sendsBackTheBytesItReads(client, gateway);
     await client.quit();
   });
 
-  it('With FILENAME_ENCODING=windows-1252 bytes that happen to be valid UTF-8 are not decoded as UTF-8.', async () => {
+  it('bytes that happen to be valid UTF-8 are not taken for UTF-8', async () => {
     const client = await logInByBytes(gateway);
     await client.says('MKD \xc3\xa9', '257 "/\xc3\xa9" created.');
     const other = await Dialogue.logIn({ port: gateway.controlPort });
@@ -139,7 +139,7 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
     other.destroy();
   });
 
-  it('With FILENAME_ENCODING=windows-1252 a client that switches UTF8 on reads and writes UTF-8, and FEAT lists UTF8.', async () => {
+  it('a client that switches UTF8 on reads and writes UTF-8, and FEAT shows it', async () => {
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     await client.says('OPTS UTF8 ON', isOn);
     assert.ok((await featuresOf(client)).includes('UTF8'));
@@ -151,7 +151,7 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
     await client.quit();
   });
 
-  it('With FILENAME_ENCODING=windows-1252 a character that the encoding lacks is shown as ?.', async () => {
+  it('a name that windows-1252 does not have is shown with a ? for each such character', async () => {
     gateway.filesystem.putFile('/é-日本', 'x');
     const client = await logInByBytes(gateway);
     assert.equal((await client.download('NLST')).toString('latin1'), '\xe9-??\r\n');
@@ -160,7 +160,7 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
     await client.quit();
   });
 
-  it('With FILENAME_ENCODING=windows-1252 a password is accepted in UTF-8 and in windows-1252.', async () => {
+  it('a password is accepted in UTF-8 and in windows-1252', async () => {
     for (const encoding of ['utf8', 'latin1'] as const) {
       const client = await Dialogue.open({ port: gateway.controlPort });
       client.encoding = encoding;
@@ -184,7 +184,7 @@ describe('with PATHNAME_BACKSLASH=separator', () => {
     await gateway.close();
   });
 
-  it('With PATHNAME_BACKSLASH=separator STOR stores a file in the directory of its Windows pathname.', async () => {
+  it('a file is stored into the directory that its Windows pathname names', async () => {
     await client.upload('STOR \\scans\\2026\\a.pdf', 'pdf');
     assert.ok(gateway.filesystem.readFile('/scans/2026/a.pdf'));
   });
@@ -212,11 +212,10 @@ describe('with PATHNAME_BACKSLASH=separator', () => {
     ['DELE scans\\b.pdf', '250 File deleted.'],
   ];
   for (const [command, answer] of dialogues) {
-    it(`With PATHNAME_BACKSLASH=separator ${command} resolves its Windows pathname.`, () =>
-      client.says(command, answer));
+    it(`${command} names what its Windows pathname names`, () => client.says(command, answer));
   }
 
-  it('With PATHNAME_BACKSLASH=separator listings accept Windows pathnames, including wildcards.', async () => {
+  it('listings are of the directory that a Windows pathname names, wildcards included', async () => {
     await client.upload('STOR d\\one.txt', '1');
     await client.upload('APPE d\\one.txt', '2');
     assert.equal(String(await client.download('RETR d\\one.txt')), '12');
@@ -226,13 +225,13 @@ describe('with PATHNAME_BACKSLASH=separator', () => {
     assert.match(String(await client.download('MLSD \\d')), / one\.txt\r\n$/);
   });
 
-  it('With PATHNAME_BACKSLASH=separator a pathname that ends in a backslash names no file.', async () => {
+  it('a pathname that ends in a backslash names no file', async () => {
     const data = await client.passive();
     await client.says('STOR nodir\\', '553 The name of a file is needed, not that of a directory.');
     data.destroy();
   });
 
-  it('With PATHNAME_BACKSLASH=separator a password keeps its backslashes.', async () => {
+  it('a password keeps its backslashes', async () => {
     const users = [{ name: 'alice', password: 'a\\b' }];
     const own = await startTestGateway({ users, pathnameBackslash: 'separator' });
     (await Dialogue.logIn({ port: own.controlPort }, 'alice', 'a\\b')).destroy();
@@ -241,7 +240,7 @@ describe('with PATHNAME_BACKSLASH=separator', () => {
 });
 
 describe('with PATHNAME_BACKSLASH=literal', () => {
-  it('With PATHNAME_BACKSLASH=literal a backslash is a character of the name.', async () => {
+  it('a backslash is a character of the name', async () => {
     const gateway = await startTestGateway();
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     await client.upload('STOR \\scans\\a.pdf', 'pdf');

@@ -37,7 +37,7 @@ describe('a user who may do everything', () => {
   beforeEach(() => logIn('read-write'));
   afterEach(leave);
 
-  it('CWD, CDUP, PWD and their older names change and show the working directory.', async () => {
+  it('goes where directories are, by CWD, CDUP and their older names, and asks where that is', async () => {
     await client.says('PWD', '257 "/" is the current directory.');
     await client.says('CWD dir', '250 The current directory is "/dir".');
     await client.says('XPWD', '257 "/dir" is the current directory.');
@@ -52,7 +52,7 @@ describe('a user who may do everything', () => {
     await client.says('PWD', '257 "/dir" is the current directory.');
   });
 
-  it('MKD and RMD create and remove directories, and quotes in replies are doubled.', async () => {
+  it('makes and removes directories; quotes in replies are doubled', async () => {
     await client.says('MKD say "hi"', '257 "/say ""hi""" created.');
     await client.says('MKD say "hi"', '550 The name exists already.');
     await client.says('CWD say "hi"', '250 The current directory is "/say ""hi""".');
@@ -67,14 +67,14 @@ describe('a user who may do everything', () => {
     await client.says('MKD dir', '550 The name exists already.');
   });
 
-  it('DELE deletes files, but not directories.', async () => {
+  it('deletes files, and files alone', async () => {
     await client.says('DELE empty', '550 It is a directory.');
     await client.says('DELE nothing', noSuchFile);
     await client.says('DELE dir/a file', '250 File deleted.');
     assert.equal(gateway.filesystem.readFile('/dir/a file'), undefined);
   });
 
-  it('RNFR and RNTO rename files, also onto an existing one, and directories.', async () => {
+  it('renames files, also onto an existing one, and directories', async () => {
     gateway.filesystem.putFile('/other', 'x');
     await client.says('RNFR dir/a file', '350 Send RNTO with the new name.');
     await client.says('RNTO other', '250 Renamed.');
@@ -86,7 +86,7 @@ describe('a user who may do everything', () => {
     await client.says('RNTO full/below', '553 The name is not allowed.');
   });
 
-  it('SIZE and MDTM show the sizes and times of files, in TYPE A too.', async () => {
+  it('asks for sizes and times of files, in TYPE A too', async () => {
     for (const type of ['A', 'I']) {
       await client.says(`TYPE ${type}`, /^200 /);
       await client.says('SIZE dir/a file', '213 7');
@@ -98,7 +98,7 @@ describe('a user who may do everything', () => {
     await client.says('MDTM nothing', noSuchFile);
   });
 
-  it('MFMT, MDTM and SITE UTIME set times, which survive a rename.', async () => {
+  it('sets times in every way that clients know, and they outlive a rename', async () => {
     await client.says('MFMT 20200102030405 dir/a file', '213 Modify=20200102030405; dir/a file');
     await client.says('MDTM dir/a file', '213 20200102030405');
     await client.says('MDTM 20200102030406 dir/a file', '253 The time is set.');
@@ -118,7 +118,7 @@ describe('a user who may do everything', () => {
     await client.says('SITE UTIME b', '501 The time must be YYYYMMDDhhmmss in UTC.');
   });
 
-  it('HASH and the older commands show checksums.', async () => {
+  it('asks for digests', async () => {
     await client.says(
       'HASH dir/a file',
       '213 SHA-256 0-7 ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73 /dir/a file',
@@ -131,14 +131,14 @@ describe('a user who may do everything', () => {
     await client.says('HASH nothing', noSuchFile);
   });
 
-  it('SITE CHMOD succeeds but changes nothing.', async () => {
+  it('sends SITE CHMOD in vain, but unpunished', async () => {
     await client.says('SITE CHMOD 644 dir/a file', '200 Files have no modes here; nothing was changed.');
     await client.says('SITE CHMOD 0755 ./dir', '200 Files have no modes here; nothing was changed.');
     await client.says('SITE CHMOD 644 nothing', noSuchFile);
     await client.says('SITE CHMOD u+x dir', '501 A pathname is needed.');
   });
 
-  it('A name that S3 cannot store is refused.', async () => {
+  it('cannot name what S3 cannot hold', async () => {
     await client.says(`MKD ${'x'.repeat(1025)}`, '553 The name is not allowed.');
   });
 });
@@ -147,7 +147,7 @@ describe('a user who may only read', () => {
   beforeEach(() => logIn('read-only'));
   afterEach(leave);
 
-  it('A read-only user cannot change anything.', async () => {
+  it('changes nothing', async () => {
     const refused = [
       'MKD x',
       'RMD empty',
@@ -172,7 +172,7 @@ describe('a drop box', () => {
   beforeEach(() => logIn('write-only'));
   afterEach(leave);
 
-  it('A drop box accepts files and directories, and reveals nothing of its content.', async () => {
+  it('takes files and directories, and shows nothing of what is there', async () => {
     await client.says('CWD dir', '250 The current directory is "/dir".');
     await client.upload('STOR new', 'x');
     await client.says('MKD below', '257 "/dir/below" created.');

@@ -57,13 +57,13 @@ describe('NLST', () => {
     ['empty', []],
     ['*.none', []],
   ] as const) {
-    it(`NLST ${argument === '' ? 'without an argument' : argument} lists ${JSON.stringify(names)}.`, async () => {
+    it(`${argument === '' ? 'without an argument' : argument} names ${JSON.stringify(names)}`, async () => {
       await start();
       assert.deepEqual(await lines('NLST', argument), names);
     });
   }
 
-  it('NLST lists names that later commands accept.', async () => {
+  it('sends names that serve in the commands that follow', async () => {
     await start();
     for (const name of await lines('NLST', 'dir/*.txt')) {
       const received = readAll(await side.connection());
@@ -74,26 +74,26 @@ describe('NLST', () => {
 });
 
 describe('LIST', () => {
-  it('LIST has the format of ls -l.', async () => {
+  it('has the form of ls -l', async () => {
     await start();
     assert.deepEqual(await lines('LIST', '-la dir/*.txt'), [
       '-rw-r--r-- 1 ftp      ftp                 5 Feb 03  2020 c.txt',
     ]);
   });
 
-  it('LIST of a file shows that file.', async () => {
+  it('shows one file', async () => {
     await start();
     assert.deepEqual(await lines('LIST', 'dir/c.txt'), [
       '-rw-r--r-- 1 ftp      ftp                 5 Feb 03  2020 c.txt',
     ]);
   });
 
-  it('LIST of an empty directory sends nothing.', async () => {
+  it('sends nothing for an empty directory', async () => {
     await start();
     assert.deepEqual(await lines('LIST', 'empty'), []);
   });
 
-  it('LIST of a missing directory is refused before the 150.', async () => {
+  it('is refused before 150 for a directory that does not exist', async () => {
     await start();
     for (const argument of ['none', 'none/*.txt', '-R none']) {
       await side.connection();
@@ -102,7 +102,7 @@ describe('LIST', () => {
     assert.deepEqual(side.preliminaries, []);
   });
 
-  it('LIST -R shows all directories below, each under its name.', async () => {
+  it('-R shows all directories below, each under its name', async () => {
     await start();
     const names = (await lines('LIST', '-R /')).map((line) => line.split(' ').at(-1));
     assert.deepEqual(names, [
@@ -113,13 +113,13 @@ describe('LIST', () => {
     ]);
   });
 
-  it('LIST sends 20,000 entries in pages.', async () => {
+  it('sends 20,000 entries in pages', async () => {
     const filesystem = await start();
     for (let index = 0; index < 20_000; index += 1) filesystem.putFile(`/many/${index}`, '', old);
     assert.equal((await lines('LIST', 'many')).length, 20_000);
   });
 
-  it('LIST stops reading the storage when the client disconnects.', async () => {
+  it('leaves the storage when the client goes away', async () => {
     const filesystem = await start();
     for (let index = 0; index < 20_000; index += 1)
       filesystem.putFile(`/many/${index}-${'x'.repeat(200)}`, '', old);
@@ -140,7 +140,7 @@ describe('LIST', () => {
 });
 
 describe('MLSD', () => {
-  it('MLSD shows the facts of every entry.', async () => {
+  it('shows the facts of every entry', async () => {
     await start();
     assert.deepEqual(await lines('MLSD', 'dir'), [
       'type=file;size=0;modify=20200203040506;perm=adfrw; -x',
@@ -149,13 +149,13 @@ describe('MLSD', () => {
     ]);
   });
 
-  it('MLSD shows the facts that OPTS MLST selected.', async () => {
+  it('shows the facts that OPTS MLST selected', async () => {
     await start();
     side.session.selectedFacts = ['size'];
     assert.deepEqual(await lines('MLSD', 'dir'), ['size=0; -x', 'size=5; c.txt', ' sub']);
   });
 
-  it('MLSD accepts neither options nor wildcards.', async () => {
+  it('takes no options and no wildcards', async () => {
     await start();
     for (const argument of ['-a', '*.txt']) {
       await side.connection();
@@ -163,7 +163,7 @@ describe('MLSD', () => {
     }
   });
 
-  it('MLSD of a file is 501.', async () => {
+  it('is 501 for a file', async () => {
     await start();
     await side.connection();
     assert.equal(await side.command('MLSD', 'a.txt'), '501 MLSD lists directories; use MLST for a file.\r\n');
@@ -171,7 +171,7 @@ describe('MLSD', () => {
 });
 
 describe('MLST', () => {
-  it('MLST shows one entry with its full pathname over the control connection.', async () => {
+  it('shows one entry with its full pathname over the control connection', async () => {
     await start();
     side.login.workingDirectory = '/dir' as Pathname;
     assert.equal(
@@ -180,7 +180,7 @@ describe('MLST', () => {
     );
   });
 
-  it('MLST shows the working directory by default.', async () => {
+  it('shows the working directory by default', async () => {
     await start();
     assert.match(
       await side.command('MLST'),
@@ -188,7 +188,7 @@ describe('MLST', () => {
     );
   });
 
-  it('MLST begins its line with a space if no fact is selected.', async () => {
+  it('begins its line with a space where no fact is selected', async () => {
     await start();
     side.session.selectedFacts = [];
     assert.equal(await side.command('MLST', 'a.txt'), '250-Listing /a.txt\r\n  /a.txt\r\n250 End.\r\n');
@@ -196,7 +196,7 @@ describe('MLST', () => {
 });
 
 describe('STAT with a pathname', () => {
-  it('STAT with a pathname shows the lines of LIST, up to its limit.', async () => {
+  it('has the lines of LIST, at most as many as it may', async () => {
     await start();
     const signal = new AbortController().signal;
     assert.deepEqual(await statLines(side.login, 'a.txt', 10, signal), [

@@ -73,7 +73,7 @@ const text = Buffer.from('one\ntwo\n');
 
 describe('MODE Z', () => {
   for (const size of [0, 1, 65_536, 3_000_001]) {
-    it(`MODE Z stores ${size} bytes and sends them back.`, async () => {
+    it(`stores ${size} bytes and sends them back`, async () => {
       await start();
       const content = payload(size);
       await client.says(`ALLO ${size}`, '200 Noted.');
@@ -88,7 +88,7 @@ describe('MODE Z', () => {
     });
   }
 
-  it('MODE Z compresses at the level that OPTS MODE Z sets.', async () => {
+  it('compresses as hard as OPTS says', async () => {
     await start();
     const content = Buffer.from(Array.from({ length: 20_000 }, (_, index) => `${index * 7_919}\n`).join(''));
     gateway.filesystem.putFile('/f', content);
@@ -100,7 +100,7 @@ describe('MODE Z', () => {
     assert.ok(inflateSync(quick).equals(content) && inflateSync(small).equals(content));
   });
 
-  it('MODE Z in TYPE A converts line ends inside the deflate stream.', async () => {
+  it('converts line ends inside the deflate stream', async () => {
     await start();
     await client.says('TYPE A', '200 Type is ASCII.');
     await client.upload('STOR f', deflateSync('one\r\ntwo\r\n'));
@@ -108,7 +108,7 @@ describe('MODE Z', () => {
     assert.equal(inflateSync(await client.download('RETR f')).toString(), 'one\r\ntwo\r\n');
   });
 
-  it('LIST, APPE, STOU and REST work in MODE Z, with offsets in uncompressed bytes.', async () => {
+  it('lists, appends, names uniquely and restarts at uncompressed offsets', async () => {
     await start();
     gateway.filesystem.putFile('/f', '0123456789');
     assert.equal(inflateSync(await client.download('NLST')).toString(), 'f\r\n');
@@ -125,7 +125,7 @@ describe('MODE Z', () => {
     assert.equal(gateway.filesystem.readFile(name)!.toString(), 'unique');
   });
 
-  it('MODE Z deflates inside TLS.', async () => {
+  it('deflates inside TLS', async () => {
     await start({ tls: 'optional' });
     client.destroy();
     client = await Dialogue.open({ port: gateway.controlPort });
@@ -149,7 +149,7 @@ describe('MODE Z', () => {
     await client.expect('226 Transfer complete.');
   });
 
-  it('REIN and MODE S end MODE Z.', async () => {
+  it('is forgotten by REIN, and left by MODE S', async () => {
     await start();
     gateway.filesystem.putFile('/f', text);
     await client.says('REIN', /^220 /);
@@ -172,12 +172,12 @@ describe('MODE Z', () => {
       Buffer.concat([whole.subarray(0, -1), Buffer.of(whole.at(-1)! ^ 1)]),
       notDeflate,
     ],
-    ['bytes that are no deflate stream', payload(200_000), notDeflate],
+    ['what is no deflate stream', payload(200_000), notDeflate],
     ['a byte after the stream', Buffer.concat([whole, Buffer.of(0)]), trailing],
     ['a second stream after the first', Buffer.concat([whole, whole]), trailing],
   ];
   for (const [what, bytes, answer] of broken) {
-    it(`MODE Z keeps the old file when the client sends ${what}.`, async () => {
+    it(`keeps the old file when ${what} comes`, async () => {
       await start();
       gateway.filesystem.putFile('/f', 'old');
       const data = await client.passive();
@@ -191,7 +191,7 @@ describe('MODE Z', () => {
     });
   }
 
-  it('MODE Z refuses a byte that comes in a later segment than the end of the stream.', async () => {
+  it('refuses a byte that comes in a later segment than the end of the stream', async () => {
     await start();
     const data = await client.passive();
     data.on('error', () => undefined);
@@ -203,7 +203,7 @@ describe('MODE Z', () => {
     assert.equal(gateway.filesystem.readFile('/f'), undefined);
   });
 
-  it('MODE Z inflates a megabyte to a gibibyte of zeros in small chunks without blocking the event loop.', async () => {
+  it('takes a gibibyte of zeros from a megabyte in small pieces, and turns the event loop meanwhile', async () => {
     const sink = discarding();
     await start({ filesystemFor: () => sink.filesystem });
     const gibibyte = 1024 ** 3;
@@ -228,7 +228,7 @@ describe('MODE Z', () => {
     assert.ok(process.memoryUsage.rss() - before < 200 * 1024 ** 2);
   });
 
-  it('MODE Z stops inflating while the storage has no room, and ABOR then releases everything.', async () => {
+  it('inflates no more while the storage has no room, and ABOR releases everything then', async () => {
     const sink = discarding(new Promise(() => undefined));
     await start({ filesystemFor: () => sink.filesystem });
     const data = await client.passive();
@@ -244,7 +244,7 @@ describe('MODE Z', () => {
     data.destroy();
   });
 
-  it('ABOR ends a MODE Z download and upload in the middle and releases everything.', async () => {
+  it('ends a download and an upload in their middle for ABOR, and releases everything', async () => {
     await start();
     gateway.filesystem.putFile('/f', payload(8_000_000));
     const sending = await client.passive();

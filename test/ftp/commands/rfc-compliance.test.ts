@@ -17,11 +17,11 @@ describe('docs/rfc-compliance.md', () => {
   });
   after(() => gateway.close());
 
-  it('docs/rfc-compliance.md is up to date (node scripts/rfc-compliance.ts regenerates it).', async () => {
+  it('is made from the command table and the rules (node scripts/rfc-compliance.ts makes it anew)', async () => {
     assert.equal(await readFile(compliancePath, 'utf8'), await complianceDocument());
   });
 
-  it('docs/rfc-compliance.md lists exactly the commands of the gateway.', async () => {
+  it('lists the commands that the gateway has, and no others', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
     const listed = (await client.ask('HELP')).split('\n').slice(1, -1).join(' ').trim().split(/\s+/);
@@ -32,7 +32,7 @@ describe('docs/rfc-compliance.md', () => {
     await client.quit();
   });
 
-  it('docs/rfc-compliance.md says for every command whether it needs a login.', async () => {
+  it('says of every command whether it needs a login, as the gateway does', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
     for (const [verb, { access }] of commands) {
@@ -41,7 +41,7 @@ describe('docs/rfc-compliance.md', () => {
     await client.quit();
   });
 
-  it('docs/rfc-compliance.md gives a reason for every rule that is not fulfilled.', () => {
+  it('gives a reason for every rule that is not kept', () => {
     for (const { name, rules } of specifications) {
       for (const [section, , , kept, how] of rules) {
         assert.ok(kept === 'yes' || how !== '', `${name} ${section}`);

@@ -63,10 +63,10 @@ describe('SITE', () => {
     ['chmod 644 f', '200 Files have no modes here; nothing was changed.'],
   ];
   for (const [argument, answer] of dialogues) {
-    it(`SITE ${argument} gets the reply ${String(answer)}`, () => client.says(`SITE ${argument}`, answer));
+    it(`${argument} is answered ${String(answer)}`, () => client.says(`SITE ${argument}`, answer));
   }
 
-  it('SITE HELP lists the subcommands, and says how parameters of z/OS are treated.', () =>
+  it('HELP lists the commands that exist, and says what becomes of the parameters of z/OS', () =>
     client.says(
       'SITE HELP',
       [
@@ -79,10 +79,10 @@ describe('SITE', () => {
       ].join('\n'),
     ));
 
-  it('HELP SITE lists the subcommands of SITE.', () =>
+  it('is what HELP SITE describes, with the commands that exist', () =>
     client.says('HELP SITE', '214 Syntax: SITE <SP> CHMOD|UTIME|HELP [<SP> <arguments>] (RFC 959 4.1.3)'));
 
-  it('SITE leaves a restart offset in force.', async () => {
+  it('leaves a restart offset in force', async () => {
     await client.says('TYPE I', /^200 /);
     await client.says('REST 2', /^350 /);
     await client.says('SITE LRECL=80', ignored);
@@ -91,12 +91,12 @@ describe('SITE', () => {
 });
 
 describe('mainframeReply()', () => {
-  it('mainframeReply() is undefined for an empty argument.', () => {
+  it('has no answer to nothing', () => {
     assert.equal(mainframeReply(''), undefined);
     assert.equal(mainframeReply('   '), undefined);
   });
 
-  it('mainframeReply() is undefined for a line of maximum length that begins with no parameter.', () => {
+  it('has no answer to a line as long as a line can be that begins with no parameter', () => {
     assert.equal(mainframeReply(`X${' ='.repeat(4000)}`), undefined);
     assert.equal(mainframeReply(' '.repeat(8000) + 'X'), undefined);
   });

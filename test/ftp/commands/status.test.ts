@@ -70,11 +70,10 @@ describe('in a session', () => {
     ['STAT', /^211-Status:\n Connected from 127\.0\.0\.1\n Logged in as alice\n[^]*\n211 End of status\.$/],
   ];
   for (const [command, answer] of dialogues) {
-    it(`In a session ${command || 'an empty line'} gets the reply ${String(answer)}`, () =>
-      client.says(command, answer));
+    it(`${command || 'an empty line'} is answered ${String(answer)}`, () => client.says(command, answer));
   }
 
-  it('FEAT lists everything that clients look for, with the selected facts and algorithm.', async () => {
+  it('FEAT tells of everything a client may look for, with the facts and the algorithm in force', async () => {
     await client.says('OPTS MLST type;size;', '200 MLST OPTS type;size;');
     await client.says('OPTS HASH SHA-1', '200 SHA-1');
     assert.deepEqual((await client.ask('FEAT')).split('\n'), [
@@ -102,7 +101,7 @@ describe('in a session', () => {
     ]);
   });
 
-  it('STAT with a pathname lists it over the control connection.', async () => {
+  it('STAT with a pathname lists it over the control connection', async () => {
     gateway.filesystem.putFile('/dir/one', 'x');
     assert.match(
       await client.ask('STAT dir'),
@@ -148,7 +147,7 @@ describe('before the login', () => {
     ['TYPE I', '530 Please log in with USER and PASS.'],
   ];
   for (const [command, answer] of dialogues) {
-    it(`Before the login ${command} gets the reply ${String(answer)}`, () => client.says(command, answer));
+    it(`${command} is answered ${String(answer)}`, () => client.says(command, answer));
   }
 });
 
@@ -166,7 +165,7 @@ describe('what is announced for the next command', () => {
     await gateway.close();
   });
 
-  it('REST stays in force during the commands that clients send before the transfer.', async () => {
+  it('outlives the commands that clients send in between', async () => {
     await client.says('REST 4', /^350 /);
     await client.says('TYPE I', /^200 /);
     await client.says('SIZE /f', '213 10');
@@ -175,7 +174,7 @@ describe('what is announced for the next command', () => {
     assert.equal(String(await client.download('RETR /f')), '456789');
   });
 
-  it('A transfer uses up REST, even if it fails.', async () => {
+  it('is used up by the transfer, also by one that fails', async () => {
     await client.says('REST 4', /^350 /);
     const data = await client.passive();
     await client.says('RETR /nothing', '550 No such file or directory.');
@@ -183,20 +182,20 @@ describe('what is announced for the next command', () => {
     assert.equal(String(await client.download('RETR /f')), '0123456789');
   });
 
-  it('A listing uses up REST.', async () => {
+  it('is used up by a listing', async () => {
     await client.says('REST 4', /^350 /);
     await client.download('LIST');
     assert.equal(String(await client.download('RETR /f')), '0123456789');
   });
 
-  it('RNFR is forgotten after another command, and RNTO without RNFR is refused.', async () => {
+  it('is forgotten with another rename, and without one there is no RNTO', async () => {
     await client.says('RNTO /g', '503 Send RNFR first.');
     await client.says('RNFR /f', '350 Send RNTO with the new name.');
     await client.says('CWD /', /^250 /);
     await client.says('RNTO /g', '503 Send RNFR first.');
   });
 
-  it('An upload of another size than ALLO announced is not stored.', async () => {
+  it('is the size of the upload: one of another size is not stored', async () => {
     await client.says('ALLO 5', '200 Noted.');
     const data = await client.passive();
     await client.says('STOR /short', /^150 /);

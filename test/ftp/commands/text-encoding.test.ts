@@ -11,19 +11,19 @@ const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const cases: readonly Case[] = [
   ['ASCII', bytes('MKD a'), 'windows-1252', 'MKD a'],
   ['UTF-8', Buffer.from('MKD é☂'), 'utf-8', 'MKD é☂'],
-  ['a line that is not valid UTF-8 as windows-1252', bytes('MKD \x80 caf\xe9'), 'utf-8', 'MKD € café'],
+  ['what is not valid UTF-8, as windows-1252', bytes('MKD \x80 caf\xe9'), 'utf-8', 'MKD € café'],
   ['windows-1252', bytes('MKD \x93caf\xe9\x94'), 'windows-1252', 'MKD “café”'],
-  ['valid UTF-8 as windows-1252 in a windows-1252 session', Buffer.from('MKD é'), 'windows-1252', 'MKD Ã©'],
+  ['valid UTF-8 as windows-1252 where that applies', Buffer.from('MKD é'), 'windows-1252', 'MKD Ã©'],
   ['a password in UTF-8', Buffer.from('PASS é'), 'windows-1252', 'PASS é'],
   ['a user name in windows-1252', bytes('user \xe9'), 'windows-1252', 'user é'],
 ];
 
 describe('decodeLine()', () => {
   for (const [title, line, encoding, text] of cases) {
-    it(`decodeLine() decodes ${title}.`, () => assert.equal(decodeLine(line, encoding), text));
+    it(`reads ${title}`, () => assert.equal(decodeLine(line, encoding), text));
   }
 
-  it('decodeLine() agrees with the WHATWG table for every byte.', () => {
+  it('agrees with the WHATWG table for every byte', () => {
     const all = Buffer.from(Array.from({ length: 128 }, (_, index) => 0x80 + index));
     // Node's own decoder for this label has been plain Latin-1 in some versions; iconv's and Python's table is the reference.
     const expected =
@@ -37,7 +37,7 @@ describe('decodeLine()', () => {
 });
 
 describe('encodeText()', () => {
-  it('encodeText() gives a windows-1252 client back the bytes it sent.', () => {
+  it('gives a client of windows-1252 back the very bytes it sent', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (sent) => {
         const line = Buffer.from([0x41, ...sent]);
@@ -47,9 +47,9 @@ describe('encodeText()', () => {
     );
   });
 
-  it('encodeText() encodes UTF-8.', () => assert.deepEqual(encodeText('é☂🌳', 'utf-8'), Buffer.from('é☂🌳')));
+  it('writes UTF-8 as it is', () => assert.deepEqual(encodeText('é☂🌳', 'utf-8'), Buffer.from('é☂🌳')));
 
-  it('encodeText() replaces each character that windows-1252 lacks by one ?.', () => {
+  it('writes one ? for each character that windows-1252 does not have', () => {
     assert.equal(encodeText('a☂🌳e\u0301\u0080\ud800z', 'windows-1252').toString('latin1'), 'a??e???z');
   });
 });

@@ -3,19 +3,19 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { AsciiDecoder, AsciiEncoder } from '../../../src/ftp/data/ascii.ts';
 
-function encode(chunks: readonly string[]): string {
+function encode(pieces: readonly string[]): string {
   const encoder = new AsciiEncoder();
-  return Buffer.concat(chunks.map((chunk) => encoder.encode(Buffer.from(chunk)))).toString();
+  return Buffer.concat(pieces.map((piece) => encoder.encode(Buffer.from(piece)))).toString();
 }
 
-function decode(chunks: readonly string[]): string {
+function decode(pieces: readonly string[]): string {
   const decoder = new AsciiDecoder();
-  const decoded = chunks.map((chunk) => decoder.decode(Buffer.from(chunk)));
+  const decoded = pieces.map((piece) => decoder.decode(Buffer.from(piece)));
   return Buffer.concat([...decoded, decoder.end()]).toString();
 }
 
 describe('TYPE A to the client', () => {
-  for (const [chunks, sent] of [
+  for (const [pieces, sent] of [
     [['a\nb\n'], 'a\r\nb\r\n'],
     [['a\r\nb\r\n'], 'a\r\nb\r\n'],
     [['a\r', '\nb'], 'a\r\nb'],
@@ -26,18 +26,18 @@ describe('TYPE A to the client', () => {
     [['\r', 'b\n'], '\rb\r\n'],
     [[''], ''],
   ] as const) {
-    it(`TYPE A sends the chunks ${JSON.stringify(chunks)} as ${JSON.stringify(sent)}.`, () =>
-      assert.equal(encode(chunks), sent));
+    it(`sends ${JSON.stringify(pieces)} as ${JSON.stringify(sent)}`, () =>
+      assert.equal(encode(pieces), sent));
   }
 
-  it('AsciiEncoder returns a chunk without line ends uncopied.', () => {
+  it('passes pieces without line ends on uncopied', () => {
     const bytes = Buffer.from('no line end');
     assert.equal(new AsciiEncoder().encode(bytes), bytes);
   });
 });
 
 describe('TYPE A from the client', () => {
-  for (const [chunks, stored] of [
+  for (const [pieces, stored] of [
     [['a\r\nb\r\n'], 'a\nb\n'],
     [['a\r', '\nb'], 'a\nb'],
     [['a\r', 'b'], 'a\rb'],
@@ -49,24 +49,24 @@ describe('TYPE A from the client', () => {
     [['\r', '\n'], '\n'],
     [[''], ''],
   ] as const) {
-    it(`TYPE A stores the chunks ${JSON.stringify(chunks)} as ${JSON.stringify(stored)}.`, () =>
-      assert.equal(decode(chunks), stored));
+    it(`stores ${JSON.stringify(pieces)} as ${JSON.stringify(stored)}`, () =>
+      assert.equal(decode(pieces), stored));
   }
 
-  it('AsciiDecoder returns a chunk without line ends uncopied.', () => {
+  it('passes pieces without line ends on uncopied', () => {
     const bytes = Buffer.from('no line end');
     assert.equal(new AsciiDecoder().decode(bytes), bytes);
   });
 });
 
 describe('TYPE A', () => {
-  const chunks = fc.array(fc.string({ unit: fc.constantFrom('a', '\r', '\n'), maxLength: 6 }), {
+  const pieces = fc.array(fc.string({ unit: fc.constantFrom('a', '\r', '\n'), maxLength: 6 }), {
     maxLength: 8,
   });
 
-  it('TYPE A converts a text in the same way however it is divided into chunks.', () => {
+  it('converts a text alike however it is cut into pieces', () => {
     fc.assert(
-      fc.property(chunks, (cut) => {
+      fc.property(pieces, (cut) => {
         const whole = cut.join('');
         assert.equal(encode(cut), whole.replace(/(?<!\r)\n/g, '\r\n'));
         assert.equal(decode(cut), whole.replace(/\r\n/g, '\n'));
@@ -75,7 +75,7 @@ describe('TYPE A', () => {
     );
   });
 
-  it('A text with LF line ends is unchanged after a TYPE A download and upload.', () => {
+  it('brings back every text with LF line ends', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: fc.constantFrom('a', '\n'), maxLength: 6 })), (cut) => {
         assert.equal(decode([encode(cut)]), cut.join(''));

@@ -113,7 +113,7 @@ for (const version of versions) {
         }
       });
 
-      it(`A download or listing of nothing on a ${resumption} ${version} session gets its final reply immediately when the client ends by ${end}.`, async () => {
+      it(`A download or listing of nothing on a ${resumption} ${version} session is answered at once where the client ends by ${end}.`, async () => {
         for (const security of securities) {
           const client = await logIn(security, version);
           for (const mode of modes)
@@ -139,7 +139,7 @@ for (const version of versions) {
       });
     }
 
-    it(`On a ${resumption} ${version} session an empty deflate stream is an empty file, and a missing stream is refused.`, async () => {
+    it(`An empty deflate stream on a ${resumption} ${version} session is an empty file, and no stream at all is refused.`, async () => {
       const client = await logIn('explicit', version);
       await client.says('MODE Z', /^200 /);
       for (const end of ['close_notify', 'close_notify and FIN', 'FIN'] as const)
@@ -176,8 +176,8 @@ it('An upload that is reset together with the last record of a full TLS 1.2 hand
 describe('A data connection that ends before the 150', () => {
   for (const mode of ['clear', 'TLS'] as const)
     for (const content of ['', 'x']) {
-      const outcome = mode === 'clear' ? 'is a complete upload in clear' : 'is refused immediately under TLS';
-      it(`A data connection with ${content.length} bytes that ends before the 150 ${outcome}.`, async () => {
+      const outcome = mode === 'clear' ? 'is a whole upload in clear' : 'is refused at once under TLS';
+      it(`${outcome}, with ${content.length} bytes in it.`, async () => {
         const client = await logIn('explicit', 'TLSv1.3');
         if (mode === 'clear') await client.says('PROT C', /^200 /);
         gateway.filesystem.putFile('/early', 'old');
@@ -191,7 +191,7 @@ describe('A data connection that ends before the 150', () => {
       });
     }
 
-  it('A data connection that ends before the 150 in the middle of its handshake is refused immediately.', async () => {
+  it('in the middle of its handshake is refused at once.', async () => {
     const client = await logIn('explicit', 'TLSv1.3');
     const data = await client.passive();
     data.resume().on('error', () => undefined);
@@ -201,7 +201,7 @@ describe('A data connection that ends before the 150', () => {
     await client.quit();
   });
 
-  it('A data connection that is reset before the 150 is refused immediately, in clear and under TLS.', async () => {
+  it('by a reset is refused at once, in clear and under TLS.', async () => {
     const client = await logIn('explicit', 'TLSv1.3');
     for (const level of ['C', 'P']) {
       await client.says(`PROT ${level}`, /^200 /);
@@ -214,7 +214,7 @@ describe('A data connection that ends before the 150', () => {
   });
 });
 
-it('A client of the implicit-TLS port whose data connection is in clear gets a reply that says so.', async () => {
+it('A client of the implicit-TLS port that says no PROT and connects in clear is told that TLS is missing.', async () => {
   const client = await Dialogue.logIn({ port: gateway.implicitTlsPort!, implicitTls: true });
   clients.push(client);
   const data = await client.passive();
@@ -245,7 +245,7 @@ describe('A control connection that ends with its first bytes', () => {
     for (const version of versions)
       for (const end of ['close_notify', 'close_notify and FIN', 'FIN'] as const)
         for (const timing of timings) {
-          it(`A control connection under implicit ${version} ${path} that ends by ${end} ${timing} leaves no session behind.`, async () => {
+          it(`leaves nothing behind: implicit ${version} ${path}, ended by ${end} ${timing}.`, async () => {
             const target = path === 'directly' ? gateway : proxied;
             const closedBefore = sessionsClosed(target);
             const socket = connect({ host: '127.0.0.1', port: target.implicitTlsPort! });
@@ -264,7 +264,7 @@ describe('A control connection that ends with its first bytes', () => {
     ['a PROXY header and a command', Buffer.concat([header, Buffer.from('NOOP\r\n')])],
   ] as const)
     for (const port of ['controlPort', 'implicitTlsPort'] as const) {
-      it(`A control connection to the ${port} that sends ${what} and FIN in one segment leaves no session behind.`, async () => {
+      it(`leaves nothing behind: ${what} and FIN in one piece on the ${port}.`, async () => {
         const socket = connect({ host: '127.0.0.1', port: proxied[port]! });
         await once(socket, 'connect');
         socket.resume().on('error', () => undefined);

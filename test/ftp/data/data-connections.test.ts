@@ -34,7 +34,7 @@ describe('data connections', () => {
     }
   }
 
-  it('A data connection serves its transfer as soon as it is accepted, not at the next poll.', async () => {
+  it('serve a transfer in the moment they come, not at the next poll', async () => {
     gateway.filesystem.putFile('/small', 'x'.repeat(4096));
     const times: number[] = [];
     for (let index = 0; index < 50; index += 1) {
@@ -48,7 +48,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A command that fails does not wait for its data connection.', async () => {
+  it('are not waited for where the command fails anyway', async () => {
     await client.says('PASV', /^227 /);
     const startedAt = performance.now();
     await client.says('RETR nofile', /^550 /);
@@ -56,7 +56,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A missing data connection is 425 after its own timeout, and the session continues.', async () => {
+  it('are 425 after their own timeout, and the session goes on', async () => {
     gateway.filesystem.putFile('/f', 'abc');
     await client.says('PASV', /^227 /);
     await client.says('RETR f', /^150 /, /^425 No data connection came within 1 s/);
@@ -64,7 +64,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('Two ports serve the concurrent transfers of 40 sessions of one address.', async () => {
+  it('share two ports among 40 sessions of one address, all running at once', async () => {
     gateway.filesystem.putFile('/big', Buffer.alloc(16 * 1024 * 1024, 'b'));
     const sessions = await Promise.all(
       Array.from({ length: 40 }, () => Dialogue.logIn({ port: gateway.controlPort })),
@@ -88,7 +88,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('Every PASV gets its reply when many sessions of one address request few ports concurrently.', async () => {
+  it('are answered, every PASV of them, when many sessions of one address ask for few ports at once', async () => {
     const sessions = await Promise.all(
       Array.from({ length: 10 }, () => Dialogue.logIn({ port: gateway.controlPort })),
     );
@@ -109,13 +109,13 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A data connection to a port below 1024 is refused.', async () => {
+  it('to ports below 1024 are refused', async () => {
     await client.says('PORT 127,0,0,1,0,22', '501 Data connections are made to ports from 1024 only.');
     await client.says('EPRT |1|127.0.0.1|22|', '501 Data connections are made to ports from 1024 only.');
     await client.quit();
   });
 
-  it('A listing of 20,000 entries is sent in far fewer chunks than entries.', async () => {
+  it('carry a listing of 20,000 entries in far fewer pieces than entries', async () => {
     for (let index = 0; index < 20_000; index += 1) gateway.filesystem.putFile(`/many/file-${index}`, '');
     const data = await client.passive();
     let chunks = 0;
@@ -133,7 +133,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('The listing of an empty directory is empty.', async () => {
+  it('carry nothing for an empty directory', async () => {
     gateway.filesystem.putDirectory('/empty');
     for (const command of ['LIST empty', 'NLST empty', 'MLSD empty']) {
       assert.equal((await client.download(command)).length, 0, command);
@@ -141,7 +141,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('LIST and NLST accept every option and wildcard that clients send.', async () => {
+  it('carry listings for every option and wildcard that clients send', async () => {
     gateway.filesystem.putFile('/dir/a.txt', '');
     gateway.filesystem.putFile('/dir/b.bin', '');
     await client.says('CWD dir', /^250 /);
@@ -167,7 +167,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A listing of a missing directory is 550, and the reply reveals no path of the server.', async () => {
+  it('are not opened for a folder that is missing: 550, and no path of a server', async () => {
     for (const command of ['LIST none', 'NLST none', 'MLSD none', 'RETR none', 'LIST none/*.txt']) {
       await client.says('PASV', /^227 /);
       const answer = await client.ask(command);
@@ -177,7 +177,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A data connection that is reset in mid-upload leaves the old file unchanged and creates no new one.', async () => {
+  it('that are reset in mid-upload leave the old file, and no new one', async () => {
     gateway.filesystem.putFile('/old', 'old');
     for (const name of ['old', 'new']) {
       for (const verb of ['STOR', 'APPE']) {
@@ -194,7 +194,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A client that is killed in mid-upload stores nothing, whichever of its connections ends first.', async () => {
+  it('of a client that is killed in mid-upload store nothing, whichever connection is seen to end first', async () => {
     for (const order of ['control first', 'data first', 'both at once'] as const) {
       const victim = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await victim.passive();
@@ -207,7 +207,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A control connection that is lost in mid-download closes the data connection and releases everything.', async () => {
+  it('of a client whose control connection is lost in mid-download are closed, and nothing stays behind', async () => {
     gateway.filesystem.putFile('/never-read', Buffer.alloc(32 * 1024 * 1024, 'b'));
     const victim = await Dialogue.logIn({ port: gateway.controlPort });
     const data = await victim.passive();
@@ -223,7 +223,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('REST and STOR resume an upload in the middle of a file and keep the bytes before the offset.', async () => {
+  it('restart an upload in the middle of a file, and keep what is before', async () => {
     gateway.filesystem.putFile('/f', '0123456789');
     await client.says('REST 5', /^350 /);
     await client.upload('STOR f', 'XXXXX');
@@ -231,7 +231,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A restart offset applies only to the next command, and an invalid one is refused.', async () => {
+  it('forget a restart offset with the command that follows it, and refuse one that is none', async () => {
     gateway.filesystem.putFile('/f', '0123456789');
     await client.says('REST 5', /^350 /);
     await client.says('PASV', /^227 /);
@@ -250,7 +250,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('STOU names the unique file in the 150 and in the 226.', async () => {
+  it('tell the unique name in the 150 and in the 226', async () => {
     const data = await client.passive();
     const [, name = ''] = /^150 FILE: (\S+)$/.exec(await client.ask('STOU')) ?? [];
     data.end('unique');
@@ -260,7 +260,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('Every form of TYPE A converts line ends.', async () => {
+  it('convert line ends in every form of TYPE A', async () => {
     gateway.filesystem.putFile('/text', 'a\nb\n');
     for (const type of ['TYPE A', 'TYPE A N']) {
       await client.says(type, /^200 /);
@@ -273,7 +273,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('A steady download may last longer than every timeout of the control connection.', async () => {
+  it('keep a steady download alive for longer than any control timeout', async () => {
     const impatient = await startTestGateway({ idleTimeoutMs: 200, loginTimeoutMs: 5_000 });
     impatient.filesystem.putFile('/big', Buffer.alloc(8 * 1024 * 1024, 'b'));
     const slow = await Dialogue.logIn({ port: impatient.controlPort });
@@ -296,7 +296,7 @@ describe('data connections', () => {
     await client.quit();
   });
 
-  it('PASV refers a client that uses IPv6 to EPSV.', async (test) => {
+  it('are told apart by IPv6 clients: PASV sends them to EPSV', async (test) => {
     let dual: TestGateway;
     try {
       dual = await startTestGateway({ listenAddress: '::1' });

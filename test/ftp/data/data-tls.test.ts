@@ -93,7 +93,7 @@ async function clientAfter150(
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   describe(`a data connection under ${version}`, () => {
-    it(`A ${version} data connection handshakes after the 150, downloads, and ends with close_notify before the 226.`, async () => {
+    it('handshakes after the 150, downloads, and ends with close_notify before the 226', async () => {
       await start(version);
       const { connected } = await clientAfter150(version);
       const reply = side.command('RETR', 'f');
@@ -104,7 +104,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       assert.equal(await reply, '226 Transfer complete.\r\n');
     });
 
-    it(`A ${version} data connection uploads a file.`, async () => {
+    it('uploads', async () => {
       await start(version);
       const { connected } = await clientAfter150(version);
       const reply = side.command('STOR', 'up');
@@ -114,7 +114,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       assert.equal(filesystem.readFile('/up')?.length, 1_000_000);
     });
 
-    it(`A ${version} data connection resumes the session of its own control connection and of no other.`, async () => {
+    it("resumes its own control connection's session, and no other's", async () => {
       const session = await start(version, { tlsDataResumption: 'required' });
       const { session: foreign } = await controlConnection(version);
       for (const [offered, isAccepted] of [
@@ -137,7 +137,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       }
     });
 
-    it(`A ${version} data connection may use a new session if resumption is optional.`, async () => {
+    it('may be new where resumption is optional', async () => {
       await start(version);
       const { connected } = await clientAfter150(version);
       const reply = side.command('RETR', 'f');
@@ -147,7 +147,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       assert.equal(client.isSessionReused(), false);
     });
 
-    it(`An upload over a ${version} data connection is aborted when the client sends a reset instead of close_notify.`, async () => {
+    it('is aborted when the client sends no close_notify but a reset', async () => {
       await start(version);
       const { connected } = await clientAfter150(version);
       const reply = side.command('STOR', 'up');
@@ -186,7 +186,7 @@ describe('a data connection under TLS', () => {
       ['STOR', 'up'],
       ['RETR', 'f'],
     ] as const) {
-      it(`A data connection that ${what} under PROT P ends ${verb} immediately with: ${reply.trimEnd()}`, async () => {
+      it(`A data connection that ${what} where TLS is expected is answered at once in ${verb}: ${reply.trimEnd()}`, async () => {
         await start('TLSv1.3', { dataConnectionTimeoutMs: 60_000, stallTimeoutMs: 60_000 });
         const client = await side.connection();
         client.resume().end(bytes);
@@ -196,13 +196,13 @@ describe('a data connection under TLS', () => {
     }
   }
 
-  it('A data connection that stays silent under PROT P is refused after DATA_CONNECTION_TIMEOUT.', async () => {
+  it('A data connection that stays silent where TLS is expected is told so after DATA_CONNECTION_TIMEOUT.', async () => {
     await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
     await side.connection();
     assert.equal(await side.command('RETR', 'f'), inClear);
   });
 
-  it('A TLS handshake that stalls is refused after DATA_CONNECTION_TIMEOUT.', async () => {
+  it('A TLS handshake that does not go on is told so after DATA_CONNECTION_TIMEOUT.', async () => {
     await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
     const client = await side.connection();
     client.write(tls10ClientHello.subarray(0, 20));
@@ -212,7 +212,7 @@ describe('a data connection under TLS', () => {
     );
   });
 
-  it('An ABOR in the middle of the TLS handshake ends the transfer immediately.', async () => {
+  it('An ABOR in the middle of the TLS handshake ends the transfer at once.', async () => {
     await start('TLSv1.3', { dataConnectionTimeoutMs: 60_000, stallTimeoutMs: 60_000 });
     const client = await side.connection();
     const closed = once(client.resume(), 'close');
@@ -226,7 +226,7 @@ describe('a data connection under TLS', () => {
     await closed;
   });
 
-  it('A missing data connection is not reported as one in clear.', async () => {
+  it('A data connection that never comes is not taken for one in clear.', async () => {
     await start('TLSv1.3', { dataConnectionTimeoutMs: 50 });
     await side.command('EPSV');
     assert.equal(
@@ -235,7 +235,7 @@ describe('a data connection under TLS', () => {
     );
   });
 
-  it('A data connection is in clear after PROT C.', async () => {
+  it('is in clear after PROT C', async () => {
     await start('TLSv1.3');
     side.session.protectionLevel = 'C';
     const received = readAll(await side.connection());

@@ -55,7 +55,7 @@ describe('passive ports', () => {
     return socket;
   }
 
-  it('PassivePorts listens on every port from start to stop.', async () => {
+  it('listen from start to stop on every port, and nowhere else', async () => {
     const ports = await open(3);
     assert.equal(new Set(ports.ports).size, 3);
     await ports.close();
@@ -65,7 +65,7 @@ describe('passive ports', () => {
     }
   });
 
-  it('PassivePorts names the port that cannot be opened, and then opens none.', async () => {
+  it('name the port that cannot be opened, and open none then', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as AddressInfo;
@@ -75,7 +75,7 @@ describe('passive ports', () => {
     taken.close();
   });
 
-  it('A connection that came before the transfer command goes to the session that holds the lease.', async () => {
+  it('hand a connection that came before the command to the session that holds the lease', async () => {
     const ports = await open(1);
     const lease = await ports.lease(holder('a'), neverAborted);
     const client = dial(lease.port);
@@ -88,7 +88,7 @@ describe('passive ports', () => {
     assert.equal(bytes.toString(), 'early bytes');
   });
 
-  it('Clients of different addresses share one port.', async () => {
+  it('share one port between clients of different addresses', async () => {
     const ports = await open(1);
     const [one, two] = await Promise.all(
       ['127.0.0.2', '127.0.0.3'].map((clientAddress) =>
@@ -109,7 +109,7 @@ describe('passive ports', () => {
     }
   });
 
-  it('A port is free again as soon as the connection is accepted, while its transfer still runs.', async () => {
+  it('are free again as soon as the connection is accepted, while its transfer runs on', async () => {
     const ports = await open(1);
     const running: Socket[] = [];
     for (let index = 0; index < 50; index += 1) {
@@ -125,7 +125,7 @@ describe('passive ports', () => {
     assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
   });
 
-  it('The leases of one address spread over all ports.', async () => {
+  it('spread the leases of one address over all ports', async () => {
     const ports = await open(4);
     const leases = [];
     for (let index = 0; index < 4; index += 1) {
@@ -134,7 +134,7 @@ describe('passive ports', () => {
     assert.deepEqual(leases.map(({ port }) => port).sort(), [...ports.ports].sort());
   });
 
-  it('Sessions of one address queue for a port, first come first served.', async () => {
+  it('let sessions of one address wait in line, first come first served', async () => {
     const ports = await open(1);
     const order: string[] = [];
     const lease = await ports.lease(holder('first'), neverAborted);
@@ -151,7 +151,7 @@ describe('passive ports', () => {
     assert.deepEqual(order, ['second', 'third']);
   });
 
-  it('A session that has waited too long for a port is refused, and an event reports it.', async () => {
+  it('refuse who has waited too long, and report it', async () => {
     const ports = await open(1, { leaseWaitMs: 20 });
     await ports.lease(holder('holder'), neverAborted);
     await assert.rejects(ports.lease(holder('late'), neverAborted), {
@@ -164,7 +164,7 @@ describe('passive ports', () => {
     assert.deepEqual(ports.usage, { leases: 1, waiting: 0 });
   });
 
-  it('A session that ends while it is queued leaves the queue, and the next one gets the port.', async () => {
+  it('forget a session that ends while it waits in line, and serve the next', async () => {
     const ports = await open(1);
     const held = await ports.lease(holder('holder'), neverAborted);
     const leaving = new AbortController();
@@ -176,7 +176,7 @@ describe('passive ports', () => {
     assert.equal((await next).port, ports.ports[0]);
   });
 
-  it("A session's next lease replaces its previous one, however often it asks.", async () => {
+  it("replace a session's lease by its next one, however often it asks", async () => {
     const ports = await open(2);
     const leases = [];
     for (let index = 0; index < 20; index += 1) {
@@ -186,7 +186,7 @@ describe('passive ports', () => {
     await assert.rejects(leases[0]!.open(neverAborted), DataConnectionError);
   });
 
-  it('A connection that no transfer opened is closed when its lease is replaced.', async () => {
+  it('close a connection that nobody opened when its lease is replaced', async () => {
     const ports = await open(1);
     const lease = await ports.lease(holder('a'), neverAborted);
     const client = dial(lease.port);
@@ -197,7 +197,7 @@ describe('passive ports', () => {
     await gone;
   });
 
-  it('A lease ends with its session.', async () => {
+  it('end a lease with its session', async () => {
     const ports = await open(1);
     const session = new AbortController();
     const lease = await ports.lease(holder('a'), session.signal);
@@ -207,7 +207,7 @@ describe('passive ports', () => {
     assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
   });
 
-  it('A lease without a connection ends after the timeout.', async () => {
+  it('end a lease that no connection comes for', async () => {
     const ports = await open(1, { dataConnectionTimeoutMs: 20 });
     const lease = await ports.lease(holder('a'), neverAborted);
     await assert.rejects(lease.open(neverAborted), {
@@ -217,7 +217,7 @@ describe('passive ports', () => {
     assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
   });
 
-  it('An aborted transfer stops waiting for its connection.', async () => {
+  it('stop waiting for the connection of an aborted transfer', async () => {
     const ports = await open(1);
     const lease = await ports.lease(holder('a'), neverAborted);
     const transfer = new AbortController();
@@ -227,7 +227,7 @@ describe('passive ports', () => {
     assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
   });
 
-  it('A connection without a lease is closed and reported, and does not affect the lease of another address.', async () => {
+  it('close and count a connection without a lease, and leave the lease of another address alone', async () => {
     const ports = await open(1);
     const lease = await ports.lease(holder('a'), neverAborted);
     const stranger = dial(lease.port, '127.0.0.9');
@@ -240,7 +240,7 @@ describe('passive ports', () => {
     sockets.push(await lease.open(neverAborted));
   });
 
-  it('A lease accepts only one connection.', async () => {
+  it('take no second connection for one lease', async () => {
     const ports = await open(1);
     const lease = await ports.lease(holder('a'), neverAborted);
     const first = dial(lease.port);
@@ -252,7 +252,7 @@ describe('passive ports', () => {
     assert.equal(socket.remotePort, first.localPort);
   });
 
-  it('PassivePorts serves the next client after 10,000 stray connections, including resets at accept.', async () => {
+  it('survive 10,000 strays, resets at accept among them, and serve the next client', async () => {
     const ports = await open(4);
     const total = 10_000;
     const atOnce = 200;
@@ -281,7 +281,7 @@ describe('passive ports', () => {
     assert.ok(events.every(({ event }) => event === 'stray-data-connection'));
   });
 
-  it('PassivePorts recognizes an IPv4 client on a dual-stack listener.', async (test) => {
+  it('know an IPv4 client on a dual-stack listener', async (test) => {
     let ports: PassivePorts;
     try {
       ports = await open(1, { listenAddress: '::' });
@@ -294,7 +294,7 @@ describe('passive ports', () => {
     sockets.push(await lease.open(neverAborted));
   });
 
-  it('A lease does not end while its command waits for the storage, and its timeout restarts with the transfer.', async () => {
+  it('A lease whose transfer waits for the storage does not end, and its clock begins again with the transfer.', async () => {
     const ports = await open(1, { dataConnectionTimeoutMs: 50 });
     const session = { ...holder('a'), isExecuting: true };
     const lease = await ports.lease(session, neverAborted);
@@ -305,7 +305,7 @@ describe('passive ports', () => {
     sockets.push(await opening);
   });
 
-  it('A lease ends after its timeout when the transfer waits only for the client.', async () => {
+  it('A lease ends after its time in a transfer that waits for nothing but the client.', async () => {
     const ports = await open(1, { dataConnectionTimeoutMs: 50 });
     const lease = await ports.lease({ ...holder('a'), isExecuting: true }, neverAborted);
     await assert.rejects(
@@ -315,7 +315,7 @@ describe('passive ports', () => {
   });
 
   for (const when of ['before', 'after'] as const) {
-    it(`A connection that is reset before it is accepted, ${when} the transfer opens it, is reported before the timeout.`, async () => {
+    it(`A connection that is reset before it is accepted, ${when} the transfer asks for it, is reported soon and not after the timeout.`, async () => {
       const ports = await open(1, { dataConnectionTimeoutMs: 60_000 });
       const lease = await ports.lease(holder('a'), neverAborted);
       let opening = when === 'after' ? lease.open(neverAborted) : undefined;
@@ -332,7 +332,7 @@ describe('passive ports', () => {
     });
   }
 
-  it('A lease still accepts a connection that follows one that was reset before it was accepted.', async () => {
+  it('A connection that comes after one that was reset before it was accepted is taken all the same.', async () => {
     const ports = await open(1);
     const lease = await ports.lease(holder('a'), neverAborted);
     const opening = lease.open(neverAborted);
@@ -342,7 +342,7 @@ describe('passive ports', () => {
     sockets.push(await opening);
   });
 
-  it('A connection that is reset before it is accepted ends no lease when several wait on its port.', async () => {
+  it('A connection that is reset before it is accepted ends no lease where several wait on its port.', async () => {
     const ports = await open(1, { dataConnectionTimeoutMs: 60_000 });
     const one = await ports.lease(holder('a', '127.0.0.2'), neverAborted);
     await ports.lease(holder('b', '127.0.0.3'), neverAborted);

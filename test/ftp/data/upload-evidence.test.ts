@@ -20,7 +20,7 @@ describe('the evidence of an upload', () => {
     evidence.received(100);
   });
 
-  it('A command that is read after the end of the data confirms the upload.', () => {
+  it('is a command that is read behind the end of the data', () => {
     evidence.dataEnded();
     assert.equal(evidence.isConfirmed, false);
     evidence.commandArrived(false);
@@ -28,7 +28,7 @@ describe('the evidence of an upload', () => {
     assert.equal(evidence.controlConnectionEnded(), true);
   });
 
-  it('A confirming command ends the grace time immediately.', async () => {
+  it('ends the grace time at once', async () => {
     evidence.dataEnded();
     const settled = evidence.confirmedInTime();
     evidence.commandArrived(false);
@@ -36,7 +36,7 @@ describe('the evidence of an upload', () => {
     assert.equal(first, 'the grace time');
   });
 
-  it('A QUIT that is read one turn before the end of the data confirms the upload, because the end may have arrived first.', async () => {
+  it('is a QUIT read one turn before the end of the data, which may have arrived first', async () => {
     evidence.commandArrived(false);
     evidence.commandArrived(true);
     await nextTurn();
@@ -44,7 +44,7 @@ describe('the evidence of an upload', () => {
     assert.equal(evidence.isConfirmed, true);
   });
 
-  it('A command that was read some turns before the end of the data does not confirm the upload.', async () => {
+  it('is no command that was read some turns before the end of the data', async () => {
     evidence.commandArrived(true);
     for (let turn = 0; turn < 3; turn++) await nextTurn();
     evidence.dataEnded();
@@ -52,7 +52,7 @@ describe('the evidence of an upload', () => {
     assert.equal(evidence.controlConnectionEnded(), false);
   });
 
-  it('A command that was sent before the 150, or follows one in the same turn, does not confirm the upload.', () => {
+  it('is no command that was sent before the 150, and none of the same turn behind it', () => {
     const early = new UploadEvidence(() => undefined);
     early.commandArrived(true);
     early.announced();
@@ -62,7 +62,7 @@ describe('the evidence of an upload', () => {
     assert.equal(early.isConfirmed, false);
   });
 
-  it('A recent command does not confirm the upload of a client that has pipelined one before.', async () => {
+  it('is no recent command of a client that has pipelined one before', async () => {
     evidence.commandArrived(false);
     for (let turn = 0; turn < 3; turn++) await nextTurn();
     evidence.commandArrived(true);
@@ -71,7 +71,7 @@ describe('the evidence of an upload', () => {
     assert.equal(evidence.isConfirmed, false);
   });
 
-  it('A QUIT with which the client leaves confirms the upload if the rest of the data follows without a silence.', async () => {
+  it('is a QUIT with which the client leaves, when the rest of its data follows without a silence', async () => {
     evidence.commandArrived(true);
     assert.equal(evidence.controlConnectionEnded(), true);
     for (let bytes = 200; bytes < 1_000; bytes += 100) {
@@ -82,7 +82,7 @@ describe('the evidence of an upload', () => {
     assert.deepEqual([evidence.isConfirmed, givenUp], [true, 0]);
   });
 
-  it('The upload of a client that has left with QUIT is given up if no data comes while the gateway reads.', async () => {
+  it('is given up when a client that has left with QUIT sends nothing while it is read', async () => {
     evidence.commandArrived(true);
     assert.equal(evidence.controlConnectionEnded(), true);
     evidence.readingPaused();
@@ -93,7 +93,7 @@ describe('the evidence of an upload', () => {
     assert.equal(givenUp, 1);
   });
 
-  it('The upload is given up when more data follows a QUIT than can have been sent before it.', () => {
+  it('is given up when more data follows a QUIT than can have been sent before it', () => {
     evidence.commandArrived(true);
     assert.equal(evidence.controlConnectionEnded(), true);
     evidence.received(16 * mebibyte);
@@ -102,14 +102,14 @@ describe('the evidence of an upload', () => {
     assert.equal(givenUp, 1);
   });
 
-  it('A command other than QUIT that is read before the end of the data never confirms the upload.', () => {
+  it('is no other command that is read before the end of the data, be it one turn', () => {
     evidence.commandArrived(false);
     assert.equal(evidence.controlConnectionEnded(), false);
     evidence.dataEnded();
     assert.equal(evidence.isConfirmed, false);
   });
 
-  it('A control connection that ends without a command does not confirm the upload.', () => {
+  it('is not there when the control connection ends without a command', () => {
     assert.equal(evidence.controlConnectionEnded(), false);
     evidence.dataEnded();
     assert.equal(evidence.controlConnectionEnded(), false);

@@ -75,8 +75,7 @@ describe('a line of LIST', () => {
       '-rw-r--r-- 1 ftp      ftp                 1 Mar 15 11:00 ä??-rw forged',
     ],
   ] as const) {
-    it(`formatListLine() gives: ${line}`, () =>
-      assert.equal(formatListLine(entry, user(permissions), now), line));
+    it(line, () => assert.equal(formatListLine(entry, user(permissions), now), line));
   }
 });
 
@@ -94,7 +93,7 @@ describe('a line of LIST at the turn of a year', () => {
     ['2028-02-29T12:00:00Z', '2028-02-29T11:59:00Z', 'Feb 29 11:59'],
     ['2028-03-01T00:00:00Z', '2024-02-29T12:00:00Z', 'Feb 29  2024'],
   ] as const) {
-    it(`A file of ${modifiedAt} is listed as ${shown} at ${clock}.`, () => {
+    it(`a file of ${modifiedAt} is listed as ${shown} at ${clock}`, () => {
       const line = formatListLine(file('f', 1, modifiedAt), user('read-write'), Date.parse(clock));
       assert.equal(line, `-rw-r--r-- 1 ftp      ftp                 1 ${shown} f`);
     });
@@ -112,8 +111,7 @@ describe('an entry of MLSD', () => {
     [entry, 'read-write', ['size', 'modify'], 'size=123;modify=20260301080559; a b.txt'],
     [entry, 'read-write', [], ' a b.txt'],
   ] as const) {
-    it(`formatMlstEntry() gives: ${line}`, () =>
-      assert.equal(formatMlstEntry(given, given.name, user(permissions), facts), line));
+    it(line, () => assert.equal(formatMlstEntry(given, given.name, user(permissions), facts), line));
   }
 });
 
@@ -124,7 +122,7 @@ describe('OPTS MLST', () => {
     ['unique;UNIX.mode;modify;', 'modify;', 'type;size;modify*;perm;'],
     ['', '', 'type;size;modify;perm;'],
   ] as const) {
-    it(`OPTS MLST ${argument} selects the facts ${JSON.stringify(names)}.`, () => {
+    it(`${argument} selects ${names}`, () => {
       const facts = selectFacts(argument);
       assert.equal(formatFactNames(facts), names);
       assert.equal(formatFactFeature(facts), feature);
@@ -133,7 +131,7 @@ describe('OPTS MLST', () => {
 });
 
 describe('a time value', () => {
-  it('A time value is in GMT.', () => {
+  it('is in GMT', () => {
     assert.equal(formatTimeValue(new Date('2026-01-02T03:04:05.678+05:00')), '20260101220405');
   });
 });
@@ -158,7 +156,7 @@ describe('the argument of LIST', () => {
     ['dir -la', false, 'dir -la'],
     ['*.txt', false, '*.txt'],
   ] as const) {
-    it(`The LIST argument ${JSON.stringify(argument)} names ${JSON.stringify(pathname)}.`, () => {
+    it(`${JSON.stringify(argument)} names ${JSON.stringify(pathname)}`, () => {
       assert.deepEqual(parseListArgument(argument), { recursive, pathname });
     });
   }
