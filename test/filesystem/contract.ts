@@ -86,7 +86,7 @@ export async function fails(
 }
 
 function bytesOf(sizeBytes: number): Buffer {
-  // Not random, so that a failure is reproducible; not periodic in any power of two, so that a misplaced part is detected.
+  // Not random: a failure can be looked at. Not periodic in any power of two: a part in the wrong place is seen.
   return Buffer.from(Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + (index >> 8)) % 251));
 }
 

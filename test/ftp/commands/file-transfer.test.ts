@@ -143,22 +143,6 @@ describe('RETR', () => {
     });
   }
 
-  it('A 150 names the file without its directory, whichever way it moves.', async () => {
-    const filesystem = await start();
-    filesystem.putFile('/d/f', 'content');
-    const download = await side.connection();
-    const retrieved = side.command('RETR', 'd/f');
-    await readAll(download);
-    await retrieved;
-    const upload = await side.connection();
-    upload.end('new content');
-    await side.command('STOR', '/d/./f');
-    assert.deepEqual(side.preliminaries, [
-      '150 Opening BINARY mode data connection for f (7 bytes).\r\n',
-      '150 Opening BINARY mode data connection for f.\r\n',
-    ]);
-  });
-
   it('converts line ends in TYPE A, announces no size, and restarts only in TYPE I', async () => {
     const filesystem = await start();
     filesystem.putFile('/f', 'one\ntwo\n');
@@ -189,6 +173,22 @@ describe('RETR', () => {
   it('needs a pathname', async () => {
     await start();
     assert.equal(await side.command('RETR'), '501 A pathname is needed.\r\n');
+  });
+
+  it('A 150 names the file without its directory, in both directions', async () => {
+    const filesystem = await start();
+    filesystem.putFile('/d/f', 'content');
+    const download = await side.connection();
+    const retrieved = side.command('RETR', 'd/f');
+    await readAll(download);
+    await retrieved;
+    const upload = await side.connection();
+    upload.end('new content');
+    await side.command('STOR', '/d/./f');
+    assert.deepEqual(side.preliminaries, [
+      '150 Opening BINARY mode data connection for f (7 bytes).\r\n',
+      '150 Opening BINARY mode data connection for f.\r\n',
+    ]);
   });
 });
 

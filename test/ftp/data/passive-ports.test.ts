@@ -349,7 +349,7 @@ describe('passive ports', () => {
     const opening = one.open(neverAborted);
     await dialAndReset(one.port);
     await seen('stray-data-connection');
-    // Longer than a lease waits after a reset of its own connection.
+    // Longer than a lease waits after a reset that is known to be its own.
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     dial(one.port, '127.0.0.2');
     sockets.push(await opening);
