@@ -1,6 +1,6 @@
 /**
  * Writes docs/rfc-compliance.md: the commands from the command table, the rules from scripts/rfc-rules.ts.
- * `node scripts/rfc-compliance.ts`; a test checks that the file is what this makes.
+ * `npm run docs`; a test compares the file.
  */
 import { writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';

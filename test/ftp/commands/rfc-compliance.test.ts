@@ -17,7 +17,7 @@ describe('docs/rfc-compliance.md', () => {
   });
   after(() => gateway.close());
 
-  it('is made from the command table and the rules (node scripts/rfc-compliance.ts makes it anew)', async () => {
+  it('is made from the command table and the rules (npm run docs writes it)', async () => {
     assert.equal(await readFile(compliancePath, 'utf8'), await complianceDocument());
   });
 
