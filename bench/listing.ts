@@ -1,7 +1,7 @@
 /**
  * `node bench/listing.ts [entries...] [--repetitions N] [--round-trip-ms N]`: LIST and MLSD of 100,000 and 1,000,000 entries
- * through the whole gateway, beside ListObjectsV2 alone. The S3 server makes up its listings (`listing-server.ts`), at a
- * distance where one is given. A first byte counts from EPSV; its measure is the time of two bare pages.
+ * through the whole gateway, compared with ListObjectsV2 alone. The S3 server generates its listings (`listing-server.ts`), with
+ * an added round trip if given. The time to the first byte starts at EPSV and is compared with that of two bare pages.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -56,19 +56,19 @@ try {
     caFile: '',
   };
   const peer = (gateway = await startGatewayPeer(s3));
-  const works = new Map<string, (count: number) => Promise<Figures>>([
+  const workloads = new Map<string, (count: number) => Promise<Figures>>([
     ['LIST', (count) => list(peer, 'LIST', count)],
     ['MLSD', (count) => list(peer, 'MLSD', count)],
     ['ListObjectsV2 by the SDK', (count) => measureListing(process.pid, () => sdkListing(s3, count))],
   ]);
-  // Once unmeasured, so that nothing is compiled or connected on the clock.
-  for (const work of works.values()) await work(20_000);
+  // A warm-up, so that compilation and connections are not measured.
+  for (const work of workloads.values()) await work(20_000);
   await bareTwoPages(s3, 20_000);
 
   console.log(`Listings, median of ${repetitions}, ${roundTripMs} ms of round trip to S3 added\n`);
   for (const count of counts) {
     const pages: PageTimes[] = [];
-    const runs = [...works].map(([name, work]) => ({ name, work, figures: [] as Figures[] }));
+    const runs = [...workloads].map(([name, work]) => ({ name, work, figures: [] as Figures[] }));
     for (let repetition = 0; repetition < repetitions; repetition++) {
       for (let time = 0; time < 5; time++) pages.push(await bareTwoPages(s3, count));
       for (const { work, figures } of runs) figures.push(await work(count));
@@ -115,7 +115,7 @@ function table(
   twoPagesMs: number,
 ): string {
   return markdownTable([
-    ['work', 'first byte ms', "of two pages' time", 'seconds', 'CPU s', 'memory before MiB', 'peak MiB'],
+    ['workload', 'first byte ms', "of two pages' time", 'seconds', 'CPU s', 'memory before MiB', 'peak MiB'],
     ...runs.map(({ name, figures }) => {
       const of = (figure: keyof Figures): number => median(figures.map((each) => each[figure]));
       return [

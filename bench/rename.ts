@@ -70,7 +70,7 @@ async function putFiles({ client, target: { bucket } }: BenchS3): Promise<void> 
   await Promise.all(Array.from({ length: 32 }, put));
 }
 
-/** A sample of the copies alone, over one kept connection at the same distance, and as many requests that do no work. */
+/** A sample of the copies alone, over one persistent connection with the same round trip, and as many requests that copy nothing. */
 async function copySerially({ target }: BenchS3): Promise<{ headMs: number; copyMs: number }> {
   const client = await s3ClientOf(target);
   const { bucket } = target;

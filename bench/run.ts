@@ -1,10 +1,11 @@
 /**
- * `npm run bench`: the gateway beside its peers and the floor, in one run, in front of one S3 server (VersityGW over TLS).
- * `npm run bench -- [works] [options]`; the works are `large`, `small`, `many` and `resume`, all of them where none is
- * named. Options, which make a short trial of it: `--repetitions N`, `--files N` (small), `--size-mib N` (large, resume),
- * `--uploads N` and `--upload-mib N` (many), `--servers gateway,sftpgo,rclone,stock`, and `--round-trip-ms N`, which puts S3
- * at that distance from everybody. `--baseline DIRECTORY` adds another checkout of the gateway, dependencies installed, so that a change is
- * compared with the version before it in the same run. Peers that are not installed are named and left out.
+ * `npm run bench`: compares the gateway with other servers and with bare requests, in one run, in front of one S3 server
+ * (VersityGW over TLS).
+ * `npm run bench -- [workloads] [options]`; workloads are `large`, `small`, `many` and `resume`, by default all. Options for a
+ * short trial: `--repetitions N`, `--files N` (small), `--size-mib N` (large, resume), `--uploads N` and `--upload-mib N` (many),
+ * `--servers gateway,sftpgo,rclone,stock`. `--round-trip-ms N` adds a round trip to S3 for every server. `--baseline DIRECTORY`
+ * adds another checkout of the gateway, with dependencies installed, to compare a change with the version before it in the same
+ * run. Servers that are not installed are listed and skipped.
  */
 import { cpus, release, totalmem } from 'node:os';
 import { resolve } from 'node:path';
@@ -20,7 +21,7 @@ import { many } from './workloads/many.ts';
 import { resume } from './workloads/resume.ts';
 import { small } from './workloads/small.ts';
 
-const works = { large, small, many, resume };
+const workloads = { large, small, many, resume };
 const starters = {
   gateway: (target: S3Target) => startGatewayPeer(target),
   sftpgo: startSftpgo,
@@ -43,23 +44,23 @@ const { values, positionals } = parseArgs({
 });
 const repetitions = Number(values.repetitions);
 const sizeMiB = Number(values['size-mib']);
-const chosenWorks = positionals.length === 0 ? Object.keys(works) : positionals;
+const chosenWorkloads = positionals.length === 0 ? Object.keys(workloads) : positionals;
 const chosenServers = values.servers.split(',');
-refuseUnknown('work', chosenWorks, works);
+refuseUnknown('workload', chosenWorkloads, workloads);
 refuseUnknown('server', chosenServers, starters);
 
 const s3 = await startBenchS3({ roundTripMs: Number(values['round-trip-ms']) });
 const peers = await startPeers(s3.target);
 try {
   describeMachine();
-  for (const work of chosenWorks) {
-    if (work === 'large') await large(peers, s3.target, { repetitions, sizeMiB });
-    if (work === 'small') await small(peers, s3.target, { repetitions, files: Number(values.files) });
-    if (work === 'many') {
+  for (const workload of chosenWorkloads) {
+    if (workload === 'large') await large(peers, s3.target, { repetitions, sizeMiB });
+    if (workload === 'small') await small(peers, s3.target, { repetitions, files: Number(values.files) });
+    if (workload === 'many') {
       const [uploads, uploadMiB] = [Number(values.uploads), Number(values['upload-mib'])];
       await many(peers, s3, { uploads, uploadMiB });
     }
-    if (work === 'resume') await resume(peers, s3, { sizeMiB });
+    if (workload === 'resume') await resume(peers, s3, { sizeMiB });
     await s3.empty();
   }
 } finally {
@@ -69,8 +70,7 @@ try {
 
 function refuseUnknown(kind: string, names: readonly string[], known: object): void {
   for (const name of names)
-    if (!(name in known))
-      throw new Error(`no ${kind} is called ${name}; there are ${Object.keys(known).join(', ')}`);
+    if (!(name in known)) throw new Error(`unknown ${kind} ${name}; known: ${Object.keys(known).join(', ')}`);
 }
 
 async function startPeers(target: S3Target): Promise<Peer[]> {
@@ -85,7 +85,7 @@ async function startPeers(target: S3Target): Promise<Peer[]> {
     try {
       started.push(await start(target));
     } catch (error) {
-      console.log(`Left out (${name}): ${String(error)}`);
+      console.log(`Skipped ${name}: ${String(error)}`);
     }
   }
   return started;

@@ -8,7 +8,7 @@ import { combineCrc32, crc32FromBase64, crc32ToBase64, emptyCrc32 } from '../src
 import type { Bodies, Body } from './s3-bodies.ts';
 
 /** An error response, with the error code of S3. */
-export class S3Refusal extends Error {
+export class S3Error extends Error {
   readonly status: number;
 
   constructor(status: number, code: string) {
@@ -59,7 +59,7 @@ export type Listing = {
   readonly delimiter: string;
   /** The key or common prefix that ended the page before. */
   readonly after: string;
-  readonly mostEntries: number;
+  readonly maxEntries: number;
 };
 
 export type Page = {
@@ -73,14 +73,14 @@ export class Bucket {
   readonly uploads = new Map<string, StoredUpload>();
   readonly #bodies: Bodies;
   /** Smallest size of every part but the last. */
-  readonly #smallestPartBytes: number;
+  readonly #minPartBytes: number;
   readonly #nowMs: () => number;
   #sortedKeys: string[] | undefined;
 
-  constructor(bodies: Bodies, smallestPartBytes: number, nowMs: () => number = Date.now) {
+  constructor(bodies: Bodies, minPartBytes: number, nowMs: () => number = Date.now) {
     this.#nowMs = nowMs;
     this.#bodies = bodies;
-    this.#smallestPartBytes = smallestPartBytes;
+    this.#minPartBytes = minPartBytes;
   }
 
   #now(): Date {
@@ -89,7 +89,7 @@ export class Bucket {
 
   get(key: string): StoredObject {
     const object = this.objects.get(key);
-    if (!object) throw new S3Refusal(404, 'NoSuchKey');
+    if (!object) throw new S3Error(404, 'NoSuchKey');
     return object;
   }
 
@@ -129,7 +129,7 @@ export class Bucket {
   async delete(key: string, ifMatch?: string): Promise<void> {
     const object = this.objects.get(key);
     if (!object) return;
-    if (ifMatch !== undefined && ifMatch !== object.etag) throw new S3Refusal(412, 'PreconditionFailed');
+    if (ifMatch !== undefined && ifMatch !== object.etag) throw new S3Error(412, 'PreconditionFailed');
     this.objects.delete(key);
     this.#sortedKeys = undefined;
     await object.body.remove();
@@ -144,7 +144,7 @@ export class Bucket {
 
   upload(key: string, uploadId: string): StoredUpload {
     const upload = this.uploads.get(uploadId);
-    if (upload?.key !== key) throw new S3Refusal(404, 'NoSuchUpload');
+    if (upload?.key !== key) throw new S3Error(404, 'NoSuchUpload');
     return upload;
   }
 
@@ -154,7 +154,7 @@ export class Bucket {
     bytes: Buffer,
     checks: Checks,
   ): Promise<StoredPart> {
-    if (!(partNumber >= 1 && partNumber <= 10_000)) throw new S3Refusal(400, 'InvalidArgument');
+    if (!(partNumber >= 1 && partNumber <= 10_000)) throw new S3Error(400, 'InvalidArgument');
     check(bytes, checks);
     const body = await this.#bodies.put(`${upload.key}.part${partNumber}`, bytes);
     const part = {
@@ -166,7 +166,7 @@ export class Bucket {
     };
     if (this.uploads.get(upload.uploadId) !== upload) {
       await body.remove();
-      throw new S3Refusal(404, 'NoSuchUpload');
+      throw new S3Error(404, 'NoSuchUpload');
     }
     const replaced = upload.parts.get(partNumber);
     upload.parts.set(partNumber, part);
@@ -180,29 +180,28 @@ export class Bucket {
     conditions: WriteConditions,
     whole: { readonly crc32: string | undefined; readonly sizeBytes: string | undefined },
   ): Promise<StoredObject> {
-    if (listed.length === 0) throw new S3Refusal(400, 'MalformedXML');
+    if (listed.length === 0) throw new S3Error(400, 'MalformedXML');
     const parts = listed.map(({ partNumber, etag }, index) => {
       const part = upload.parts.get(partNumber);
-      if (!part || part.md5 !== etag.replaceAll('"', '')) throw new S3Refusal(400, 'InvalidPart');
-      if (partNumber <= (listed[index - 1]?.partNumber ?? 0)) throw new S3Refusal(400, 'InvalidPartOrder');
+      if (!part || part.md5 !== etag.replaceAll('"', '')) throw new S3Error(400, 'InvalidPart');
+      if (partNumber <= (listed[index - 1]?.partNumber ?? 0)) throw new S3Error(400, 'InvalidPartOrder');
       const isLast = index === listed.length - 1;
-      if (!isLast && part.body.sizeBytes < this.#smallestPartBytes)
-        throw new S3Refusal(400, 'EntityTooSmall');
+      if (!isLast && part.body.sizeBytes < this.#minPartBytes) throw new S3Error(400, 'EntityTooSmall');
       return part;
     });
     const crc = parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.body.sizeBytes), emptyCrc32);
     const sizeBytes = parts.reduce((sum, part) => sum + part.body.sizeBytes, 0);
     if (whole.crc32 !== undefined && crc32FromBase64(whole.crc32) !== crc)
-      throw new S3Refusal(400, 'BadDigest');
+      throw new S3Error(400, 'BadDigest');
     if (whole.sizeBytes !== undefined && Number(whole.sizeBytes) !== sizeBytes) {
-      throw new S3Refusal(400, 'InvalidRequest');
+      throw new S3Error(400, 'InvalidRequest');
     }
     const md5 = md5Of(Buffer.concat(parts.map((part) => Buffer.from(part.md5, 'hex'))));
     const body = await this.#bodies.concatenate(
       upload.key,
       parts.map((part) => part.body),
     );
-    if (!this.uploads.has(upload.uploadId)) throw new S3Refusal(404, 'NoSuchUpload');
+    if (!this.uploads.has(upload.uploadId)) throw new S3Error(404, 'NoSuchUpload');
     const headers = { ...upload.headers, ...(upload.isWhole && checksumHeaders(crc)) };
     const about = { body, etag: `"${md5}-${parts.length}"`, headers, tags: upload.tags };
     const object = await this.#publish(upload.key, about, conditions);
@@ -216,7 +215,7 @@ export class Bucket {
   }
 
   /** A page of the keys, in the order of S3. */
-  list({ prefix, delimiter, after, mostEntries }: Listing): Page {
+  list({ prefix, delimiter, after, maxEntries }: Listing): Page {
     const keys = (this.#sortedKeys ??= [...this.objects.keys()].sort(compareKeys));
     const objects: (readonly [string, StoredObject])[] = [];
     const commonPrefixes: string[] = [];
@@ -226,7 +225,7 @@ export class Bucket {
       const end = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length);
       const entry = end === -1 ? key : key.slice(0, end + delimiter.length);
       if (entry === last || (last !== '' && compareKeys(entry, last) <= 0)) continue;
-      if (objects.length + commonPrefixes.length >= mostEntries) {
+      if (objects.length + commonPrefixes.length >= maxEntries) {
         return { objects, commonPrefixes, nextAfter: last };
       }
       last = entry;
@@ -246,8 +245,8 @@ export class Bucket {
     if (!isMet) {
       await about.body.remove();
       throw ifMatch !== undefined && !replaced
-        ? new S3Refusal(404, 'NoSuchKey')
-        : new S3Refusal(412, 'PreconditionFailed');
+        ? new S3Error(404, 'NoSuchKey')
+        : new S3Error(412, 'PreconditionFailed');
     }
     const object = { ...about, lastModified: this.#now() };
     this.objects.set(key, object);
@@ -261,7 +260,7 @@ function check(bytes: Buffer, { crc32: expected, md5 }: Checks): void {
   const isIntact =
     (expected === undefined || crc32FromBase64(expected) === crc32(bytes)) &&
     (md5 === undefined || createHash('md5').update(bytes).digest('base64') === md5);
-  if (!isIntact) throw new S3Refusal(400, 'BadDigest');
+  if (!isIntact) throw new S3Error(400, 'BadDigest');
 }
 
 function checksumHeaders(crc: number): Headers {

@@ -29,13 +29,13 @@ const indexName = '.index.json';
 export async function openFolder(
   directory: string,
   name: string,
-  smallestPartBytes: number,
+  minPartBytes: number,
 ): Promise<BucketFolder> {
   const folder = join(directory, name);
   const bodies = await FolderBodies.open(folder);
   const indexPath = join(directory, `${name}${indexName}`);
   const index = withoutMissing(await readIndex(indexPath), new Set(await readdir(folder)));
-  const bucket = new Bucket(bodies, smallestPartBytes);
+  const bucket = new Bucket(bodies, minPartBytes);
   const dated = <Dated extends Kept<{ body: unknown; lastModified: Date }>>({
     file,
     sizeBytes,

@@ -1,15 +1,15 @@
-/** The operations of S3 that the gateway, its tests and people who try it out use (Amazon S3 API Reference). */
+/** The S3 operations that the gateway, its tests and `npm start` need (Amazon S3 API Reference). */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { crc32ToBase64 } from '../src/util/crc32.ts';
-import { type Bucket, type Headers, S3Refusal, type StoredObject } from './s3-bucket.ts';
+import { type Bucket, type Headers, S3Error, type StoredObject } from './s3-bucket.ts';
 import { element, textsOf, urlEncoded, xmlDocument } from './s3-xml.ts';
 
 export type S3Call = {
   readonly method: string;
   readonly bucket: Bucket;
   bucketNamed(name: string): Bucket | undefined;
-  /** Empty where the bucket itself is meant. */
+  /** Empty for requests to the bucket itself. */
   readonly key: string;
   readonly query: URLSearchParams;
   readonly header: (name: string) => string | undefined;
@@ -17,13 +17,13 @@ export type S3Call = {
   readonly bytes: Buffer;
 };
 
-export type Answer = {
+export type S3Response = {
   readonly status: number;
   readonly headers: Record<string, string>;
   readonly body?: Buffer | Readable;
 };
 
-export async function answer(call: S3Call): Promise<Answer> {
+export async function respond(call: S3Call): Promise<S3Response> {
   const { method, key, query } = call;
   if (key === '') {
     if (method === 'GET' && query.has('uploads')) return listUploads(call);
@@ -50,12 +50,12 @@ export async function answer(call: S3Call): Promise<Answer> {
       return empty(204);
     }
   }
-  throw new S3Refusal(501, 'NotImplemented');
+  throw new S3Error(501, 'NotImplemented');
 }
 
-const empty = (status: number, headers: Record<string, string> = {}): Answer => ({ status, headers });
+const empty = (status: number, headers: Record<string, string> = {}): S3Response => ({ status, headers });
 
-function xml(root: string, content: readonly string[], headers: Record<string, string> = {}): Answer {
+function xml(root: string, content: readonly string[], headers: Record<string, string> = {}): S3Response {
   return {
     status: 200,
     headers: { 'content-type': 'application/xml', ...headers },
@@ -63,10 +63,10 @@ function xml(root: string, content: readonly string[], headers: Record<string, s
   };
 }
 
-function get(call: S3Call): Answer {
+function get(call: S3Call): S3Response {
   const object = call.bucket.get(call.key);
   const ifMatch = call.header('if-match');
-  if (ifMatch !== undefined && ifMatch !== object.etag) throw new S3Refusal(412, 'PreconditionFailed');
+  if (ifMatch !== undefined && ifMatch !== object.etag) throw new S3Error(412, 'PreconditionFailed');
   const { sizeBytes } = object.body;
   const range = rangeOf(call.header('range'), sizeBytes);
   const { start, end } = range ?? { start: 0, end: sizeBytes };
@@ -92,12 +92,12 @@ function rangeOf(header: string | undefined, sizeBytes: number): { start: number
   if (first === undefined || last === undefined || first + last === '') return undefined;
   const start = first === '' ? Math.max(0, sizeBytes - Number(last)) : Number(first);
   const end = first === '' || last === '' ? sizeBytes : Math.min(Number(last) + 1, sizeBytes);
-  if (start >= sizeBytes) throw new S3Refusal(416, 'InvalidRange');
+  if (start >= sizeBytes) throw new S3Error(416, 'InvalidRange');
   return { start, end };
 }
 
-async function put(call: S3Call): Promise<Answer> {
-  if (Buffer.byteLength(call.key) > 1024) throw new S3Refusal(400, 'KeyTooLongError');
+async function put(call: S3Call): Promise<S3Response> {
+  if (Buffer.byteLength(call.key) > 1024) throw new S3Error(400, 'KeyTooLongError');
   const about = { headers: attributesOf(call), tags: call.header('x-amz-tagging') ?? '' };
   const { etag, headers } = await call.bucket.put(
     call.key,
@@ -110,7 +110,7 @@ async function put(call: S3Call): Promise<Answer> {
   return empty(200, { etag, ...(crc !== undefined && { 'x-amz-checksum-crc32': crc }) });
 }
 
-async function copy(call: S3Call): Promise<Answer> {
+async function copy(call: S3Call): Promise<S3Response> {
   const source = sourceOf(call);
   const replaces = call.header('x-amz-metadata-directive') === 'REPLACE';
   const replacesTags = call.header('x-amz-tagging-directive') === 'REPLACE';
@@ -133,25 +133,25 @@ function sourceOf(call: S3Call): StoredObject {
   const source = decodeURIComponent(call.header('x-amz-copy-source') ?? '').replace(/^\//, '');
   const slash = source.indexOf('/');
   const object = call.bucketNamed(source.slice(0, slash))?.get(source.slice(slash + 1));
-  if (!object) throw new S3Refusal(404, 'NoSuchBucket');
+  if (!object) throw new S3Error(404, 'NoSuchBucket');
   const ifMatch = call.header('x-amz-copy-source-if-match');
-  if (ifMatch !== undefined && ifMatch !== object.etag) throw new S3Refusal(412, 'PreconditionFailed');
+  if (ifMatch !== undefined && ifMatch !== object.etag) throw new S3Error(412, 'PreconditionFailed');
   return object;
 }
 
-async function deleteObjects(call: S3Call): Promise<Answer> {
+async function deleteObjects(call: S3Call): Promise<S3Response> {
   for (const key of textsOf(call.bytes.toString(), 'Key')) await call.bucket.delete(key);
   return xml('DeleteResult', []);
 }
 
-function tagging(call: S3Call): Answer {
+function tagging(call: S3Call): S3Response {
   const tags = [...new URLSearchParams(call.bucket.get(call.key).tags)].map(([name, value]) =>
     element('Tag', [element('Key', name), element('Value', value)]),
   );
   return xml('Tagging', [element('TagSet', tags)]);
 }
 
-function create(call: S3Call): Answer {
+function create(call: S3Call): S3Response {
   const type = call.header('x-amz-checksum-type');
   const isWhole = type === 'FULL_OBJECT' && call.header('x-amz-checksum-algorithm') === 'CRC32';
   const { uploadId } = call.bucket.createUpload(
@@ -166,7 +166,7 @@ function create(call: S3Call): Answer {
   return xml('InitiateMultipartUploadResult', [element('UploadId', uploadId)], headers);
 }
 
-async function putPart(call: S3Call): Promise<Answer> {
+async function putPart(call: S3Call): Promise<S3Response> {
   const upload = uploadOf(call);
   const partNumber = Number(call.query.get('partNumber'));
   if (call.header('x-amz-copy-source') === undefined) {
@@ -183,7 +183,7 @@ async function putPart(call: S3Call): Promise<Answer> {
   return xml('CopyPartResult', [element('ETag', `"${part.md5}"`)]);
 }
 
-async function complete(call: S3Call): Promise<Answer> {
+async function complete(call: S3Call): Promise<S3Response> {
   const text = call.bytes.toString();
   const etags = textsOf(text, 'ETag');
   const parts = textsOf(text, 'PartNumber').map((partNumber, index) => ({
@@ -202,7 +202,7 @@ function uploadOf(call: S3Call) {
   return call.bucket.upload(call.key, call.query.get('uploadId') ?? '');
 }
 
-function listParts(call: S3Call): Answer {
+function listParts(call: S3Call): S3Response {
   const { parts } = uploadOf(call);
   const after = Number(call.query.get('part-number-marker') ?? 0);
   const most = Math.min(Number(call.query.get('max-parts') ?? 1000), 1000);
@@ -223,7 +223,7 @@ function listParts(call: S3Call): Answer {
   ]);
 }
 
-function listUploads(call: S3Call): Answer {
+function listUploads(call: S3Call): S3Response {
   const prefix = call.query.get('prefix') ?? '';
   const [afterKey, afterId] = [call.query.get('key-marker') ?? '', call.query.get('upload-id-marker') ?? ''];
   const most = Math.min(Number(call.query.get('max-uploads') ?? 1000), 1000);
@@ -252,14 +252,14 @@ function listUploads(call: S3Call): Answer {
   ]);
 }
 
-function listObjects(call: S3Call): Answer {
+function listObjects(call: S3Call): S3Response {
   const { query } = call;
   const token = query.get('continuation-token');
   const { objects, commonPrefixes, nextAfter } = call.bucket.list({
     prefix: query.get('prefix') ?? '',
     delimiter: query.get('delimiter') ?? '',
     after: token === null ? (query.get('start-after') ?? '') : Buffer.from(token, 'hex').toString(),
-    mostEntries: Math.min(Number(query.get('max-keys') ?? 1000), 1000),
+    maxEntries: Math.min(Number(query.get('max-keys') ?? 1000), 1000),
   });
   const encode = keyEncoding(call);
   return xml('ListBucketResult', [

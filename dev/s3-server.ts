@@ -8,9 +8,9 @@ import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
 import { memoryBodies } from './s3-bodies.ts';
-import { Bucket, S3Refusal } from './s3-bucket.ts';
+import { Bucket, S3Error } from './s3-bucket.ts';
 import { type BucketFolder, openFolder } from './s3-folder.ts';
-import { answer, type Answer, type S3Call } from './s3-operations.ts';
+import { respond, type S3Response, type S3Call } from './s3-operations.ts';
 import { element } from './s3-xml.ts';
 
 export type LocalS3Options = {
@@ -20,7 +20,7 @@ export type LocalS3Options = {
   /** 0 picks a free port. */
   readonly port: number;
   /** Minimum size of every part of a multipart upload but the last (5 MiB in S3). Any size by default. */
-  readonly smallestPartBytes?: number;
+  readonly minPartBytes?: number;
   /** The clock of a server in memory; that of the machine by default. */
   readonly nowMs?: () => number;
 };
@@ -35,14 +35,13 @@ export type LocalS3 = {
 
 /** Starts the server on loopback. Rejects when the port is taken or the folder cannot be written. */
 export async function startLocalS3(options: LocalS3Options): Promise<LocalS3> {
-  const { directory, port, smallestPartBytes = 1 } = options;
+  const { directory, port, minPartBytes = 1 } = options;
   const buckets = new Map<string, Bucket>();
   const folders: BucketFolder[] = [];
   for (const name of options.buckets) {
-    if (directory === undefined)
-      buckets.set(name, new Bucket(memoryBodies, smallestPartBytes, options.nowMs));
+    if (directory === undefined) buckets.set(name, new Bucket(memoryBodies, minPartBytes, options.nowMs));
     else {
-      const folder = await openFolder(directory, name, smallestPartBytes);
+      const folder = await openFolder(directory, name, minPartBytes);
       folders.push(folder);
       buckets.set(name, folder.bucket);
     }
@@ -75,19 +74,19 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const { method = '' } = request;
-  let answered: Answer;
+  let result: S3Response;
   try {
     const call = await callOf(buckets, request);
-    answered = await answer(call);
+    result = await respond(call);
   } catch (error) {
-    if (!(error instanceof S3Refusal)) throw error;
-    answered = {
+    if (!(error instanceof S3Error)) throw error;
+    result = {
       status: error.status,
       headers: { 'content-type': 'application/xml' },
       body: Buffer.from(element('Error', [element('Code', error.name), element('Message', error.name)])),
     };
   }
-  const { status, headers, body } = answered;
+  const { status, headers, body } = result;
   if (Buffer.isBuffer(body) || body === undefined) {
     const bytes = body ?? Buffer.alloc(0);
     response.writeHead(status, { 'content-length': bytes.byteLength, ...headers });
@@ -103,9 +102,9 @@ async function callOf(buckets: ReadonlyMap<string, Bucket>, request: IncomingMes
   const [path, query] = splitOnce(url, '?');
   const [name, key] = splitOnce(path.slice(1), '/');
   const bytes = await buffer(request);
-  if (!request.complete) throw new S3Refusal(400, 'IncompleteBody');
+  if (!request.complete) throw new S3Error(400, 'IncompleteBody');
   const bucket = buckets.get(name);
-  if (!bucket) throw new S3Refusal(404, 'NoSuchBucket');
+  if (!bucket) throw new S3Error(404, 'NoSuchBucket');
   return {
     method,
     bucket,

@@ -1,4 +1,4 @@
-/** Passive ports of one slot under one client address, as a queue. Pure; the same numbers for the same seed. */
+/** Simulates the passive ports of one slot for one client address as a queue. Pure and deterministic for a seed. */
 
 export type LeaseLoad = {
   /** Transfers a second that start at the slot from this address, at random (Poisson). */
@@ -7,7 +7,7 @@ export type LeaseLoad = {
   readonly leaseMs: number;
   readonly ports: number;
   readonly seconds: number;
-  /** PASV and EPSV wait so long in line before 425. */
+  /** How long PASV and EPSV wait for a port before 425. */
   readonly waitMs?: number;
   readonly seed?: number;
 };
@@ -20,7 +20,7 @@ export type LeaseWaits = {
   readonly p99Ms: number;
 };
 
-/** First come, first served: each transfer takes the port that is free soonest, or gives up after the wait. */
+/** First come, first served: each transfer takes the port that becomes free first, or fails after the wait. */
 export function simulateLeases(load: LeaseLoad): LeaseWaits {
   const { ratePerSecond, leaseMs, ports, seconds, waitMs = 10_000, seed = 1 } = load;
   const random = generator(seed);

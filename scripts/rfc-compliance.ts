@@ -1,6 +1,6 @@
 /**
- * Writes docs/rfc-compliance.md: the commands from the command table, the rules from scripts/rfc-rules.ts. Run it with
- * `node scripts/rfc-compliance.ts`. A test checks that the file is up to date.
+ * Writes docs/rfc-compliance.md: the commands from the command table, the rules from scripts/rfc-rules.ts.
+ * `npm run docs`; a test compares the file.
  */
 import { writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';

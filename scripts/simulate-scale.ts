@@ -1,12 +1,12 @@
 /**
- * Where a deployment reaches its limit: leases of passive ports, listeners, tasks, or S3 prefixes. Leases are simulated, because
- * they queue; the rest is arithmetic with the quotas of docs/scale.md.
- * Usage: node scripts/simulate-scale.ts [--help]
+ * Estimates where a deployment reaches its limit: leases of passive ports, listeners, tasks, or S3 prefixes. Leases are simulated,
+ * because they queue; the rest is arithmetic with the quotas of docs/scale.md.
+ * Usage: npm run simulate -- [--help]
  */
 import { parseArgs } from 'node:util';
 import { simulateLeases } from './lease-simulation.ts';
 
-const usage = `node scripts/simulate-scale.ts [options]
+const usage = `npm run simulate -- [options]
 
   --clients 50             client addresses
   --rate 5                 files a second that each of them starts

@@ -16,7 +16,7 @@ const suites = [
   'test/system/process/{abandoned-uploads,drain,main,secrets}.test.ts',
 ];
 
-const explanation = `No S3 server to test on. Either set S3_ENDPOINT (credentials and region by the AWS default chain,
+const explanation = `No S3 server to test on. Either set S3_ENDPOINT (credentials and region from the default AWS provider chain,
 a self-signed certificate through NODE_EXTRA_CA_CERTS), or install VersityGW, which is then started for the tests:
   go install github.com/versity/versitygw/cmd/versitygw@latest`;
 

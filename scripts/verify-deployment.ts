@@ -1,6 +1,6 @@
 /**
  * Confirms on a real deployment what no test outside AWS can: that the load balancer does what the gateway relies on.
- * One line a claim; exit code 1 when one does not hold. It writes small files named ftp-gateway-verify-* and removes them.
+ * One line for each claim; exit code 1 if one is wrong. It writes small files named ftp-gateway-verify-* and removes them.
  */
 import { randomBytes } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { PassivePortRange } from '../lib/passive-port-range.ts';
 import { FtpSession, type SessionOptions } from './ftp-session.ts';
 
-const usage = `FTP_PASSWORD=... node scripts/verify-deployment.ts --host HOST --user NAME --passive-ports 50000-50007 --slots 2
+const usage = `FTP_PASSWORD=... npm run verify -- --host HOST --user NAME --passive-ports 50000-50007 --slots 2
 
   --host            the Host output of the stack, or an address
   --port            control port (21)

@@ -6,17 +6,17 @@
 import type { DrainableSessions } from './ftp/gateway.ts';
 import type { Observe } from './observability/event.ts';
 
-/** `drained`: no session is left. All three serve whatever connection still comes. */
+/** `drained`: no session is left. New connections are served in all three stages. */
 export type DrainStage = 'serving' | 'draining' | 'drained';
 
 export type DrainTimes = {
-  /** How long everything is served as before. */
+  /** How long everything is still served. */
   readonly propagationMs: number;
   /** How long a session may be idle afterwards. */
   readonly idleMs: number;
-  /** From the request to the end of busy sessions. */
+  /** From the start of the drain to the end of busy sessions. */
   readonly maxMs: number;
-  /** How long their transfers may go on then. */
+  /** How long their transfers then have to finish. */
   readonly endMs: number;
 };
 
@@ -40,12 +40,12 @@ export class DrainState {
     return this.#isClosing && this.#sessions.sessionCount === 0 ? 'drained' : 'draining';
   }
 
-  /** Whether `serve` is still possible: no session has been ended for the drain. */
+  /** Whether `serve` is still possible, because the drain has not ended a session. */
   get isReversible(): boolean {
     return !this.#hasEndedSessions;
   }
 
-  /** Begins to drain; does nothing where it has begun. */
+  /** Starts to drain. Does nothing during a drain. */
   drain(): void {
     if (this.#isDraining) return;
     this.#isDraining = true;
@@ -57,7 +57,7 @@ export class DrainState {
     ];
   }
 
-  /** Serves again as if no drain had been asked for; returns false where sessions have been ended for it. */
+  /** Cancels the drain. Returns false if the drain has already ended sessions. */
   serve(): boolean {
     if (this.#hasEndedSessions) return false;
     if (!this.#isDraining) return true;
@@ -68,7 +68,7 @@ export class DrainState {
     return true;
   }
 
-  /** Stops the clocks. */
+  /** Clears the timers. */
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers = [];
@@ -81,7 +81,7 @@ export class DrainState {
       if (this.#sessions.endIdleSessions(idleMs) > 0) this.#hasEndedSessions = true;
     };
     check();
-    // Late by a tenth of the idle time at most.
+    // At most a tenth of the idle time late.
     this.#timers.push(setInterval(check, Math.max(idleMs / 10, 100)));
   }
 

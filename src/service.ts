@@ -1,6 +1,6 @@
 /**
- * The whole process, put together from its configuration: users, certificate, S3, FTP side, operations port. It starts
- * everything or nothing, and stops in the order that loses no upload.
+ * Puts the process together from its configuration: users, certificate, S3, FTP, operations port. It starts everything or
+ * nothing, and stops in the order that loses no committed upload.
  */
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,18 +31,17 @@ export type Service = {
   readonly implicitTlsPort?: number;
   readonly passivePorts: readonly number[];
   readonly operationsPort: number;
-  /** Whether load balancers may send sessions. */
+  /** Whether load balancers should send sessions. */
   readonly isReady: boolean;
   /**
-   * Begins a drain that may take hours: not ready, yet everything is served. `serve` takes it back, and returns false where
-   * sessions have been ended for it.
+   * Starts a drain that can take hours: not ready, but everything is still served. `serve` cancels it, and returns false if it
+   * has already ended sessions.
    */
   drain(): void;
   serve(): boolean;
   /**
-   * Takes no more sessions, lets running transfers finish for so long, aborts the rest, and releases everything. Takes less
-   * than `drainMs` + 4 s, whatever S3 does.
-   * Idempotent: the first call decides.
+   * Accepts no more sessions, gives running transfers `drainMs` to finish, aborts the rest, and releases everything. It takes
+   * less than `drainMs` + 4 s, whatever S3 does. Idempotent: the first call decides.
    */
   stop(reason: string, drainMs: number): Promise<void>;
 };
@@ -53,15 +52,15 @@ export type Log = {
 };
 
 /**
- * How long after a drain S3 may take to tell what became of uploads: less than sessions wait for their replies
- * (`drainGrace`), so that clients hear it.
+ * How long after a drain S3 has to confirm commits. Less than sessions wait for their replies (`drainGrace`), so that
+ * clients get the result.
  */
 const settlingMs = 2_500;
 
-/** What is open, to be closed last to first. */
+/** Functions that release what is open, called last to first. */
 type Closers = (() => void | Promise<void>)[];
 
-/** Rejects with an error that names what could not be had; nothing is left open then. */
+/** Starts the service. Rejects with an error that names the resource, and leaves nothing open. */
 export async function startService(config: Config, log: Log): Promise<Service> {
   const closers: Closers = [];
   try {
@@ -113,7 +112,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     isListening &&
     draining?.stage === 'serving' &&
     (config.readyAfterProbes === 'off' || probes?.isComplete === true);
-  // Before the FTP side, because a port that is taken should be found before a client is greeted.
+  // Before the FTP side, so that a port in use is found before a client is greeted.
   const health = await startHealthServer({
     listenAddress: config.listenAddress,
     port: config.operationsPort,
@@ -204,8 +203,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
 }
 
 /**
- * A Network Load Balancer sends sessions to a target for about two minutes after its deregistration. To an address that is gone
- * they would hang, so the process stays for its drain's time and answers them with 421.
+ * A Network Load Balancer sends sessions to a target for about two minutes after its deregistration. Without a process there
+ * they would hang, so the process stays until the end of its drain and replies 421.
  */
 async function refuseWhileSent(gateway: Gateway, drainMs: number): Promise<void> {
   gateway.refuseSessions();

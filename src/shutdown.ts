@@ -1,41 +1,42 @@
 /**
- * How the process ends. A first SIGTERM or SIGINT drains: running transfers finish, within a bound; a second one ends at
- * once. An error that nobody caught drains too, briefly, because the process may be broken: then it exits with 1 and
- * whoever runs it starts another.
+ * Ends the process. The first SIGTERM or SIGINT drains: running transfers have a limited time to finish. A second signal
+ * exits immediately. An uncaught error drains too, but briefly, because the process may be broken; then the process exits with
+ * 1, and its supervisor starts another.
  */
 import type { Service } from './service.ts';
 import type { Observe } from './observability/event.ts';
 
 export type DrainOptions = {
   readonly service: Pick<Service, 'stop'>;
-  /** How long transfers may run on after a signal. */
+  /** How long transfers have to finish after a signal. */
   readonly drainMs: number;
   readonly observe: Observe;
-  /** Writes what the log still holds, then ends the process. */
+  /** Flushes the log, then exits. */
   readonly exit: (code: number) => void;
 };
 
-/** Long enough for most transfers, short enough that a crash which clients can cause again is over soon. */
+/** Long enough for most transfers, and short enough if clients can cause the same crash again. */
 const drainAfterErrorMs = 10_000;
 
-/** `npm start` passes on a Ctrl-C that the terminal has sent already: the same wish twice. */
+/** `npm start` forwards a Ctrl-C that the terminal has already sent to the process, so it arrives twice. */
 const sameSignalMs = 300;
 
-/** As a shell shows a process that a signal ended. */
+/** As a shell reports a process that a signal ended. */
 const exitCodes = { SIGTERM: 143, SIGINT: 130 } as const;
 
 /**
- * The process ends so long after its drain at the latest. With the second that the log may take for its last lines
- * (`log.ts`) it is the 5 s that docs/lifecycle.md promises.
+ * The process ends at the latest this long after its drain. With the second that the log has for its last lines (`log.ts`)
+ * these are the 5 s that docs/lifecycle.md promises.
  */
 const stopGraceMs = 4_000;
 
+/** Installs the handlers of SIGTERM, SIGINT and uncaught errors. */
 export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions): void {
   let stoppingSinceMs: number | undefined = undefined;
   const stop = (reason: string, timeoutMs: number, code: number): void => {
     stoppingSinceMs = performance.now();
     setTimeout(() => {
-      observe({ event: 'unexpected-error', error: new Error('the stop took longer than it may') });
+      observe({ event: 'unexpected-error', error: new Error('the stop exceeded its time limit') });
       exit(1);
     }, timeoutMs + stopGraceMs).unref();
     service.stop(reason, timeoutMs).then(

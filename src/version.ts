@@ -1,4 +1,4 @@
-/** The version of the gateway, as its package names it. */
+/** The version of the gateway, from package.json. */
 import packageJson from '../package.json' with { type: 'json' };
 
 export const { version } = packageJson;

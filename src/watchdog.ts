@@ -1,20 +1,20 @@
 /**
- * What ends a process that is of no use any more, so that whatever supervises it starts another. Health checks only route: they
- * also fail for hours while a process drains, and must not end it.
+ * Ends a process that no longer works, so that its supervisor starts another. Health checks cannot do that: they only route
+ * connections, and they fail for hours while a process drains, which must not end it.
  */
 import { url as inspectorUrl } from 'node:inspector';
 import { Worker } from 'node:worker_threads';
 
-/** How long the event loop may stand still: no single step of the gateway takes a second. */
+/** How long the event loop may be blocked; no single step of the gateway takes a second. */
 export const hangMs = 60_000;
 
-/** How long a process may take until it is ready; pulling users and certificates takes seconds. */
+/** How long a process may take to become ready; loading users and certificates takes seconds. */
 export const notReadyMs = 10 * 60_000;
 
 const tickMs = 1_000;
 
-// A thread of its own, because the event loop it watches is the one that stands still. It counts its own ticks instead of
-// reading a clock: a machine that was suspended must not look like a hang. As text, because the program is one bundled file.
+// A separate thread, because the event loop it watches is blocked. It counts its own ticks instead of reading a clock, so that
+// a suspended machine does not look like a blocked loop. As text, because the program is one bundled file.
 const watcher = `
 const { workerData } = require('node:worker_threads');
 const { writeSync } = require('node:fs');
@@ -32,8 +32,8 @@ setInterval(() => {
 `;
 
 /**
- * Kills the process when its event loop has stood still for so long (SIGKILL: nothing gentler works then). Not under a
- * debugger, which stops the loop on purpose.
+ * Kills the process when its event loop has been blocked for `timeoutMs` (SIGKILL: a blocked loop handles no signal). Does
+ * nothing under a debugger, which blocks the loop on purpose.
  */
 export function startWatchdog(timeoutMs = hangMs): { close(): Promise<void> } {
   if (inspectorUrl() !== undefined) return { close: () => Promise.resolve() };
@@ -56,8 +56,8 @@ export function startWatchdog(timeoutMs = hangMs): { close(): Promise<void> } {
 }
 
 /**
- * Calls `giveUp` where the process has not been ready once within the time. The deployment that started it counts that as a
- * failure then (ECS: the circuit breaker).
+ * Calls `giveUp` if the process was not ready once within `timeoutMs`. The deployment that started it then counts a failure
+ * (ECS: the circuit breaker).
  */
 export function requireReadiness(
   isReady: () => boolean,

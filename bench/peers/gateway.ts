@@ -10,8 +10,8 @@ import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
 const thisCheckout = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * The gateway as its container runs it (Dockerfile: ENV and CMD), with its defaults but for these variables; from this checkout,
- * or from another one that is compared with it.
+ * Starts the gateway as its container does (Dockerfile: ENV and CMD), with its defaults except for these variables; from this
+ * checkout, or from another one for comparison.
  */
 export async function startGatewayPeer(
   s3: S3Target,

@@ -1,4 +1,4 @@
-/** A server that fails a work is named and left out of it; the others go on. */
+/** Reports a server that fails a workload, and lets the others continue. */
 export async function attempt(name: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();

@@ -8,12 +8,12 @@ import { Agent, request } from 'node:https';
 import { SignatureV4 } from '@smithy/signature-v4';
 import type { S3Target } from './peer.ts';
 import { s3ClientOf } from './s3-server.ts';
-import { smallFileBytes, timeFiles, type SmallFigures, type SmallWork } from './transfers.ts';
+import { smallFileBytes, timeFiles, type SmallFigures, type SmallWorkload } from './transfers.ts';
 
 const body = Buffer.alloc(smallFileBytes, 'small file ');
 const signatureSeconds = 3600;
 
-/** PutObject for STOR and GetObject for RETR, in one process with its connections kept from one work to the next. */
+/** PutObject for STOR and GetObject for RETR, in one process, with connections that persist across workloads. */
 export class BareRequests {
   readonly #target: S3Target;
   readonly #agent: Agent;
@@ -36,8 +36,8 @@ export class BareRequests {
     );
   }
 
-  /** As many requests at a time as the work has sessions. CPU time is that of this process. */
-  async move({ direction, prefix, sessions, files }: SmallWork): Promise<SmallFigures> {
+  /** As many concurrent requests as the workload has sessions. CPU time is that of this process. */
+  async move({ direction, prefix, sessions, files }: SmallWorkload): Promise<SmallFigures> {
     const method = direction === 'STOR' ? 'PUT' : 'GET';
     const paths = await Promise.all(
       Array.from({ length: files }, (_, index) => this.#sign(method, `/bare/${prefix}-${index}.bin`)),
@@ -72,20 +72,20 @@ export class BareRequests {
     return `${path}?${parameters.join('&')}`;
   }
 
-  /** Resolves to the bytes of the answer's body. */
+  /** Resolves to the number of bytes in the response body. */
   #send(method: string, path: string): Promise<number> {
     const { hostname, port } = new URL(this.#target.endpoint);
     return new Promise((resolve, reject) => {
       const sent = request(
         { agent: this.#agent, hostname, port, method, path },
-        (answer: IncomingMessage) => {
+        (response: IncomingMessage) => {
           let receivedBytes = 0;
-          answer.on('data', (bytes: Buffer) => (receivedBytes += bytes.length));
-          answer.once('end', () => {
-            if (answer.statusCode === 200) resolve(receivedBytes);
-            else reject(new Error(`${method} was answered ${answer.statusCode ?? 'nothing'}`));
+          response.on('data', (bytes: Buffer) => (receivedBytes += bytes.length));
+          response.once('end', () => {
+            if (response.statusCode === 200) resolve(receivedBytes);
+            else reject(new Error(`${method} returned ${response.statusCode ?? 'nothing'}`));
           });
-          answer.once('error', reject);
+          response.once('error', reject);
         },
       );
       sent.once('error', reject);

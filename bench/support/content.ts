@@ -1,4 +1,4 @@
-/** A file whose every mebibyte differs, so that bytes in the wrong place are found. Pure. */
+/** A file in which every mebibyte differs, so that misplaced bytes are detected. Pure. */
 import { crc32 } from 'node:zlib';
 
 const mebibyte = 1024 * 1024;

@@ -5,12 +5,12 @@ import { startPeer } from './peer.ts';
 const server = fileURLToPath(new URL('distance-server.ts', import.meta.url));
 
 export type Distance = {
-  /** Where the same server is found, further away. */
+  /** Address of the same server with the added round trip. */
   readonly endpoint: string;
   stop(): Promise<void>;
 };
 
-/** Puts a fixed round trip in front of a server on 127.0.0.1, for whoever speaks to it and by whatever client. */
+/** Adds a fixed round trip to a server on 127.0.0.1, for every client. */
 export async function startDistance(endpoint: string, roundTripMs: number): Promise<Distance> {
   const url = new URL(endpoint);
   const port = await freePort();

@@ -22,7 +22,7 @@ export type Peer = {
   stop(): Promise<void>;
 };
 
-/** Starts a server and waits until its port answers. Throws what it printed when it ends before that. */
+/** Starts a server and waits until its port accepts connections. Throws its output if it exits before that. */
 export async function startPeer(options: {
   readonly name: string;
   readonly version: string;

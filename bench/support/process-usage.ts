@@ -1,4 +1,4 @@
-/** What a process has used, read from Linux' /proc. */
+/** Resource usage of a process, from /proc of Linux. */
 import { readFile, writeFile } from 'node:fs/promises';
 
 // Linux reports in clock ticks; USER_HZ is 100 on every architecture that Node runs on (proc(5)).
@@ -17,14 +17,14 @@ export async function peakMemoryMiB(pid: number): Promise<number> {
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
 }
 
-/** Starts the peak anew (proc(5), clear_refs 5). */
+/** Resets the peak (proc(5), clear_refs 5). */
 export async function resetPeakMemory(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5');
 }
 
 export type Usage = { readonly seconds: number; readonly cpuSeconds: number };
 
-/** Wall-clock seconds of a work, and the CPU seconds that a process spends meanwhile. */
+/** Wall-clock seconds of some work, and the CPU seconds that a process spends meanwhile. */
 export async function measureUsage(pid: number, work: () => Promise<void>): Promise<Usage> {
   const cpuBefore = await cpuSeconds(pid);
   const startedAt = performance.now();

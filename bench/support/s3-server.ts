@@ -1,4 +1,4 @@
-/** The S3 server in front of which everybody is measured: VersityGW over TLS on loopback, at a distance where one is asked for. */
+/** The S3 server of all measurements: VersityGW over TLS on loopback, with an added round trip if given. */
 import { execFileSync } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,28 +17,28 @@ import { startDistance, type Distance } from './distance.ts';
 import type { S3Target } from './peer.ts';
 
 export type BenchS3 = {
-  /** For those who are measured: at the distance that was asked for. */
+  /** For the servers under comparison: with the added round trip. */
   readonly target: S3Target;
-  /** One line for the head of the output. */
+  /** One line for the header of the output. */
   readonly description: string;
-  /** The SDK's client without the distance, for what is prepared and cleared away. */
+  /** An SDK client without the added round trip, for preparation and cleanup. */
   readonly client: S3Client;
-  /** Requests answered so far, by the server's own log; 0 where it keeps none. */
+  /** Requests so far, from the server's log; 0 without a log. */
   requestCount(): Promise<number>;
-  /** Unfinished uploads, as far as one answer tells them (1,000). */
+  /** Unfinished uploads, at most the 1,000 of one response. */
   openUploads(): Promise<readonly MultipartUpload[]>;
-  /** Deletes every object and every unfinished upload: the next server must find the disk as this one did. */
+  /** Deletes every object and every unfinished upload, so that each server starts with the same disk. */
   empty(): Promise<void>;
   close(): Promise<void>;
 };
 
-/** Throws where VersityGW is not installed. The log that `requestCount` reads costs the server a write for each request. */
+/** Throws if VersityGW is not installed. The log that `requestCount` reads costs the server a write for each request. */
 export async function startBenchS3(
   options: { readonly roundTripMs?: number; readonly countsRequests?: boolean } = {},
 ): Promise<BenchS3> {
   const { roundTripMs = 0, countsRequests = false } = options;
   const program = await findVersityGw();
-  if (program === undefined) throw new Error('VersityGW is not installed; see scripts/test-s3.ts');
+  if (program === undefined) throw new Error('VersityGW is not installed; see docs/local-s3.md');
   const logFile = countsRequests ? join(tmpdir(), `versitygw-requests-${process.pid}`) : undefined;
   if (logFile !== undefined) process.env['VGW_ACCESS_LOG'] = logFile;
   const versitygw = await startVersityGw(program);
@@ -74,7 +74,7 @@ export async function startBenchS3(
   };
 }
 
-/** The SDK's client for a server of the comparison. Whoever makes it destroys it. */
+/** An SDK client for the S3 server. The caller destroys it. */
 export async function s3ClientOf(target: S3Target): Promise<S3Client> {
   const ca = target.caFile === '' ? undefined : await readFile(target.caFile);
   return new S3Client({

@@ -1,4 +1,4 @@
-/** The few figures the benchmarks report. Pure. */
+/** Statistics and tables of the benchmarks. Pure. */
 
 /** The value below which the share `fraction` (0 to 1) of the values lies. */
 export function quantile(values: readonly number[], fraction: number): number {
@@ -11,7 +11,7 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** Aligned Markdown rows; the first row is the head. */
+/** Aligned Markdown rows; the first row is the header. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
   const [head = [], ...body] = rows;
   const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

@@ -47,7 +47,7 @@ export type SmallFigures = {
   readonly cpuMsPerFile: number;
 };
 
-export type SmallWork = {
+export type SmallWorkload = {
   readonly direction: 'STOR' | 'RETR';
   /** Of the files' names; RETR reads what STOR wrote under the same. */
   readonly prefix: string;
@@ -74,7 +74,7 @@ export function filesOfEach(peers: readonly Peer[], files: number): string {
 }
 
 /** Files of 4 KiB in the root, over some sessions at once; each file's time runs from EPSV to 226. */
-export async function moveSmallFiles(peer: Peer, work: SmallWork): Promise<SmallFigures> {
+export async function moveSmallFiles(peer: Peer, work: SmallWorkload): Promise<SmallFigures> {
   const { direction, prefix, sessions, files } = work;
   const open = await Promise.all(Array.from({ length: sessions }, () => LoadSession.open(peer.account)));
   const figures = await timeFiles(peer.pid, files, open, async (session, index) => {

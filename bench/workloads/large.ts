@@ -6,7 +6,7 @@ import { attempt } from '../support/attempt.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** One file up and down, beside the bare pipe. Repetitions are interleaved. */
+/** One file up and down, compared with the bare pipe. Repetitions are interleaved. */
 export async function large(
   peers: readonly Peer[],
   s3: S3Target,

@@ -9,21 +9,21 @@ import { attempt } from '../support/attempt.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** Uploads at once, one server after the other; what each has stored is deleted before the next one's turn. */
+/** Concurrent uploads, one server after the other. Everything a server has stored is deleted before the next server runs. */
 export async function many(
   peers: readonly Peer[],
   s3: BenchS3,
   { uploads, uploadMiB }: { readonly uploads: number; readonly uploadMiB: number },
 ): Promise<void> {
-  // While VersityGW puts an object together, it has the parts as well.
+  // While VersityGW assembles an object, it stores the parts as well.
   const neededMiB = 2 * uploads * uploadMiB;
   const { bavail, bsize } = await statfs(tmpdir());
   const freeMiB = Math.floor((bavail * bsize) / mebibyte);
   if (freeMiB < neededMiB) {
     console.log(
-      `Left out: ${uploads} uploads of ${uploadMiB} MiB at once need ${neededMiB} MiB in ${tmpdir()}`,
+      `Skipped: ${uploads} concurrent uploads of ${uploadMiB} MiB need ${neededMiB} MiB in ${tmpdir()}`,
     );
-    console.log(`(parts and whole objects for a moment), and ${freeMiB} MiB are free\n`);
+    console.log(`(parts and whole objects for a moment); ${freeMiB} MiB are free\n`);
     return;
   }
   const rows = [['server', 'completed', 'seconds', 'memory before MiB', 'peak memory MiB', 'its budget MiB']];
@@ -38,7 +38,7 @@ export async function many(
           `${figures.completed} of ${uploads}`,
           figures.seconds.toFixed(1),
           figures.memoryBeforeMiB.toFixed(0),
-          Number.isNaN(figures.peakMemoryMiB) ? 'it ended' : figures.peakMemoryMiB.toFixed(0),
+          Number.isNaN(figures.peakMemoryMiB) ? 'exited' : figures.peakMemoryMiB.toFixed(0),
           peer.name === 'this gateway' ? (transferMemoryBytes() / mebibyte).toFixed(0) : '-',
         ]);
       } finally {
@@ -46,12 +46,12 @@ export async function many(
       }
     });
   }
-  console.log(`${uploads} uploads of ${uploadMiB} MiB at once; the budget is TRANSFER_MEMORY_MIB\n`);
+  console.log(`${uploads} concurrent uploads of ${uploadMiB} MiB; the budget is TRANSFER_MEMORY_MIB\n`);
   console.log(markdownTable(rows));
   console.log();
 }
 
-/** As the gateway reads it: from the environment that it inherits, else its default. */
+/** The gateway's own value: from the environment that it inherits, or the default. */
 function transferMemoryBytes(): number {
   const variable = variables.transferMemoryBytes;
   const byDefault = typeof variable.presence === 'object' ? variable.presence.default : '';

@@ -99,7 +99,7 @@ async function readBack(session: LoadSession, sizeBytes: number): Promise<string
   return value === crc32OfContent(sizeBytes) ? 'the same bytes' : 'WRONG: other bytes';
 }
 
-/** The size of what everybody may read under the file's name; undefined where nothing is. */
+/** The size of the published file; undefined if there is none. */
 async function publishedBytesIn({ client, target: { bucket } }: BenchS3): Promise<number | undefined> {
   const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
   return Contents.find(({ Key = '' }) => Key.endsWith(name))?.Size;

@@ -6,21 +6,21 @@ import {
   moveSmallFiles,
   smallFilesFor,
   type SmallFigures,
-  type SmallWork,
+  type SmallWorkload,
 } from '../support/transfers.ts';
 import { attempt } from '../support/attempt.ts';
 
-/** One of those that are compared: a server, or the bare requests. */
+/** A server, or the bare requests. */
 type Mover = {
   readonly name: string;
   readonly files: number;
-  move(work: SmallWork): Promise<SmallFigures>;
+  move(work: SmallWorkload): Promise<SmallFigures>;
 };
 
 const directions = ['STOR', 'RETR'] as const;
 const unmeasured = { prefix: 'unmeasured', sessions: 16, files: 64 };
 
-/** Files of 4 KiB over one session and over 16, beside the bare requests for the same objects. Repetitions are interleaved. */
+/** Files of 4 KiB over one session and over 16, compared with bare requests for the same objects. Repetitions are interleaved. */
 export async function small(
   peers: readonly Peer[],
   s3: S3Target,
@@ -32,13 +32,13 @@ export async function small(
     ...peers.map((peer) => ({
       name: peer.name,
       files: smallFilesFor(peer, files),
-      move: (work: SmallWork) => moveSmallFiles(peer, work),
+      move: (work: SmallWorkload) => moveSmallFiles(peer, work),
     })),
   ];
   const rows = [
-    ['work', 'server', 'files/s', 'p50 ms', 'p99 ms', 'p50 above the bare request ms', 'CPU ms/file'],
+    ['workload', 'server', 'files/s', 'p50 ms', 'p99 ms', 'p50 above the bare request ms', 'CPU ms/file'],
   ];
-  // Nothing is compiled or connected on the clock.
+  // A warm-up, so that compilation and connections are not measured.
   for (const mover of movers) {
     await attempt(mover.name, async () => {
       for (const direction of directions) await mover.move({ ...unmeasured, direction });
@@ -63,7 +63,7 @@ async function measure(movers: readonly Mover[], sessions: number, repetitions: 
   const none = (): Map<string, SmallFigures[]> => new Map(movers.map(({ name }) => [name, []]));
   const figures: Figures = { STOR: none(), RETR: none() };
   for (let repetition = 0; repetition < repetitions; repetition++) {
-    // New names each time: nobody replaces a file, and RETR reads what STOR has just written.
+    // New names each time, so that no upload replaces a file, and RETR reads what STOR has just written.
     const prefix = `small-${sessions}-${repetition}`;
     for (const mover of movers) {
       const { name, files } = mover;

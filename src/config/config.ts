@@ -1,16 +1,16 @@
 /**
- * The configuration: read from the environment once, checked as a whole, then frozen. Nothing else in the gateway reads
- * an environment variable of ours.
+ * The configuration: read from the environment once, checked as a whole, then frozen. Nothing else in the gateway reads its
+ * environment variables.
  */
 import { conflicts } from './conflicts.ts';
 import { type Config, type Variable, variables } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The environment asks for something that cannot be; the message holds every problem, a line each, for the operator. */
+/** The configuration is invalid. The message lists every problem on its own line, for the operator. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  /** Each names its variable, what is allowed, and what was got. */
+  /** Each names its variable, what is allowed, and the value. */
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
@@ -20,7 +20,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the environment. An empty variable counts as unset. Throws a `ConfigError` that names all problems at once. */
+/** Reads the environment. An empty variable counts as unset. Throws a `ConfigError` that lists all problems. */
 export function parseConfig(environment: Environment): Config {
   const values: Record<string, unknown> = {};
   const problems: string[] = [];
@@ -31,7 +31,7 @@ export function parseConfig(environment: Environment): Config {
       problems.push(`${variable.name}: ${(error as Error).message}`);
     }
   }
-  // Combinations are judged even where single variables are wrong: an operator wants to hear everything at once.
+  // Combinations are checked even if single variables are invalid, so that the operator sees all problems together.
   problems.push(...conflicts(values));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(values) as Config;

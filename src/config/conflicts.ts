@@ -1,10 +1,10 @@
 /**
- * Settings that are right alone and wrong together. Pure; fields whose own variable is wrong are missing here, and what
- * depends on them is not judged.
+ * Settings that are valid alone and invalid together. Pure. Fields with an invalid variable are absent here, and what depends
+ * on them is not checked.
  */
 import type { Config } from './variables.ts';
 
-/** One sentence a conflict, naming the variables and what to change. */
+/** One sentence for each conflict, with the variables and what to change. */
 export function conflicts(config: Partial<Config>): string[] {
   return [...tlsConflicts(config), ...portConflicts(config), ...storageConflicts(config)];
 }
@@ -39,7 +39,7 @@ function portConflicts(config: Partial<Config>): string[] {
   ];
   const problems: string[] = [];
   const owners = new Map<number, string>();
-  // 0 is another free port each time.
+  // 0 picks another free port each time.
   for (const port of passivePorts) if (port !== 0) owners.set(port, 'PASSIVE_PORTS');
   for (const [name, port] of listeners) {
     if (port === undefined || port === 0) continue;

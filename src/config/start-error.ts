@@ -1,10 +1,10 @@
-/** Why the gateway could not start, in sentences for whoever started it: a stack says nothing to them. Pure. */
+/** Why the gateway could not start, in sentences for the operator instead of a stack trace. Pure. */
 import { ConfigError } from './config.ts';
 import { type Config, variables } from './variables.ts';
 
 const portFields = ['controlPort', 'implicitTlsPort', 'passivePorts', 'operationsPort'] as const;
 
-/** The error's own message, and what to change where a port could not be had. */
+/** The message of the error, and what to change if a port is not available. */
 export function describeStartError(error: unknown, config: Config | undefined): string {
   if (error instanceof ConfigError) return `${error.message}\nRun with --help for all variables.`;
   const message = error instanceof Error ? error.message : String(error);
@@ -17,15 +17,15 @@ function portHint({ code, port }: SystemError, config: Config | undefined): stri
   if (field === undefined) return [];
   const { name } = variables[field];
   if (code === 'EADDRINUSE') {
-    return [`Another program listens on port ${port}: end it, or set ${name} to another.`];
+    return [`Another program listens on port ${port}: stop it, or set ${name} to another port.`];
   }
-  if (code === 'EACCES') return [`Port ${port} needs a privilege: set ${name} to one above 1023.`];
+  if (code === 'EACCES') return [`Port ${port} needs a privilege: set ${name} to a port above 1023.`];
   return [];
 }
 
 type SystemError = { readonly code: string; readonly port: number };
 
-/** Errors of the system among the causes, and among the errors that were put together. */
+/** Errors of the system in the chain of causes, and in aggregate errors. */
 function systemErrors(error: unknown): SystemError[] {
   if (!(error instanceof Error)) return [];
   const inner = [...(error instanceof AggregateError ? (error.errors as unknown[]) : []), error.cause];

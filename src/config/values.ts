@@ -1,12 +1,12 @@
 /**
- * How the text of an environment variable becomes a value: one function a kind of value, each of which throws an Error
- * whose message says what is allowed and what was got. Pure.
+ * Parsers of environment variables, one for each kind of value. Each throws an Error that says what is allowed and quotes the
+ * value. Pure.
  */
 import { isIP } from 'node:net';
 import type { UsersSource } from '../users/user-store.ts';
 import { prefixProblem } from '../users/user.ts';
 
-/** Where the certificate chain and its private key are kept, both PEM. */
+/** Source of the certificate chain and its private key, both PEM. */
 export type CertificateSource =
   | { readonly kind: 'file'; readonly certificatePath: string; readonly keyPath: string }
   | { readonly kind: 'secretsmanager'; readonly arn: string };
@@ -62,16 +62,16 @@ export function ipAddress(value: string): string {
   return isIP(value) === 0 ? refuse(value, 'an IPv4 or IPv6 address') : value;
 }
 
-/** A port to listen on; 0 lets the system choose. */
+/** A port to listen on; 0 picks a free port. */
 export const listeningPort = wholeNumber(0, 65_535);
 
 /**
- * Few ports carry many transfers, because a port is taken only until its client has connected. A longer range costs a
- * listener a port, and no deployment needs it.
+ * Few ports serve many transfers, because a port is leased only until its client has connected. Each port costs a listener,
+ * and no deployment needs more.
  */
 const maxPassivePorts = 1024;
 
-/** `50000-50003`, both ends inclusive, or one port; `0` is one port that the system chooses. */
+/** `50000-50003`, both ends inclusive, or one port; `0` picks one free port. */
 export function portRange(value: string): readonly number[] {
   const [, firstText = '', lastText = firstText] = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(value) ?? [];
   const first = Number(firstText);
@@ -83,15 +83,17 @@ export function portRange(value: string): readonly number[] {
   return Object.freeze(Array.from({ length: last - first + 1 }, (_, index) => first + index));
 }
 
-/** An address an S3-compatible server answers at, without anything behind the host and port but a path. */
+/** The URL of an S3-compatible server, without query and fragment. */
 export function httpUrl(value: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   const plain =
     url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.search + url.hash === '';
   if (!plain) return refuse(value, 'an address such as https://s3.example.com');
-  // The text could hold a password: it is not repeated.
+  // The text can contain a password, so the message does not quote it.
   if (url.username + url.password !== '') {
-    throw new Error('expected no user or password in the address; credentials come by the AWS default chain');
+    throw new Error(
+      'expected no user or password in the URL; credentials come from the default AWS provider chain',
+    );
   }
   return value;
 }
@@ -104,7 +106,7 @@ export function metricsNamespace(value: string): string {
     : refuse(value, 'up to 255 letters, digits and ._-/#: that do not begin with AWS/');
 }
 
-/** The same rule for the default home and for every user's own: a prefix is a folder, and so ends in `/`. */
+/** A prefix of a home ends in `/`, for the default home and for the homes of users. */
 export function objectPrefix(value: string): string {
   const problem = prefixProblem(value);
   if (problem !== undefined) throw new Error(problem);

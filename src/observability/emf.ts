@@ -1,13 +1,13 @@
 /**
- * Metrics for CloudWatch, as log lines in embedded metric format: CloudWatch Logs makes metrics of them without an API call
- * of the task. One line a minute holds what happened in it. (Amazon CloudWatch User Guide, "Embedded metric format".)
+ * Metrics for CloudWatch, as log lines in embedded metric format: CloudWatch Logs extracts the metrics, and the task calls no
+ * API. One line holds the counts of one minute. (Amazon CloudWatch User Guide, "Embedded metric format".)
  */
 import type { GatewayEvent, Observe } from './event.ts';
 import { type Gauges, transferDirection } from './metrics.ts';
 
 export type EmbeddedMetrics = {
   readonly observe: Observe;
-  /** Writes the last, short minute. */
+  /** Writes the counts of the last, incomplete minute. */
   close(): void;
 };
 
@@ -37,7 +37,7 @@ type EmbeddedMetricsOptions = {
   readonly writeLine: (line: string) => void;
 };
 
-/** With no namespace nothing is written. `writeLine` gets a line without its end. */
+/** Writes nothing without a namespace. `writeLine` gets a line without a line end. */
 export function startEmbeddedMetrics(
   namespace: string | undefined,
   { gauges, writeLine }: EmbeddedMetricsOptions,
@@ -60,7 +60,7 @@ export function startEmbeddedMetrics(
   };
 }
 
-/** The line of one period. Zeros are written too: an alarm should see a quiet minute, not a missing one. */
+/** The line of one period. It includes zeros, so that an alarm sees a quiet minute instead of missing data. */
 export function embeddedMetricLine(
   namespace: string,
   timestampMs: number,
@@ -89,7 +89,7 @@ export function embeddedMetricLine(
   });
 }
 
-/** What an event adds to the sums of its minute. */
+/** The sums that an event increments. */
 function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: number])[] {
   switch (event.event) {
     case 'session-opened':

@@ -1,8 +1,8 @@
 import type { DescriptorNeed } from '../util/descriptors.ts';
 
 /**
- * What happens in the gateway that an operator wants to see. Every part reports through one `Observe`; the log lines and
- * the metrics are both derived from these events, so neither can miss what the other shows.
+ * The events of the gateway. Every part reports through one `Observe`. Log lines and metrics are both derived from these
+ * events, so they agree.
  */
 export type GatewayEvent =
   | {
@@ -19,7 +19,7 @@ export type GatewayEvent =
     }
   /**
    * A control connection that never became a session: full, too many from one address, bad PROXY header, draining.
-   * What stands before a colon in the reason is one of a few, and a metric's label; what follows is detail.
+   * The text before a colon in the reason takes few values and is a label of a metric; the text after it is detail.
    */
   | { readonly event: 'session-refused'; readonly clientAddress: string; readonly reason: string }
   | {
@@ -37,18 +37,18 @@ export type GatewayEvent =
       readonly verb: string;
       readonly pathname: string;
       readonly sizeBytes: number;
-      /** Of an upload that continues a file or an interrupted upload (REST, APPE): the bytes in front of those that came. */
+      /** For uploads after REST and for APPE: the number of bytes before those of this transfer. */
       readonly offsetBytes?: number;
       readonly resumed?: true;
       readonly durationMs: number;
-      /** `aborted`: the client or the drain ended it; `failed`: the gateway or the storage did. */
+      /** `aborted`: by the client or the drain; `failed`: by the gateway or the storage. */
       readonly outcome: 'completed' | 'aborted' | 'failed';
       readonly reason?: string;
       readonly tls: boolean;
     }
-  /** A connection to a passive port that no lease waits for. */
+  /** A connection to a passive port without a lease. */
   | { readonly event: 'stray-data-connection'; readonly port: number; readonly clientAddress: string }
-  /** A PASV or EPSV that got no lease within its wait. */
+  /** A PASV or EPSV that got no lease within its timeout. */
   | { readonly event: 'passive-ports-exhausted'; readonly sessionId: string; readonly clientAddress: string }
   | {
       readonly event: 'storage-error';
@@ -61,21 +61,21 @@ export type GatewayEvent =
       readonly key?: string;
       readonly uploadId?: string;
     }
-  /** An object that no FTP name can express, or a directory hidden by a file of its name: listings leave it out. */
+  /** Listings omit this: an object whose key is not a valid FTP name, or a directory with the name of a file. */
   | {
       readonly event: 'unlisted-object';
       readonly bucket: string;
       readonly key: string;
       readonly reason: string;
     }
-  /** So many unfinished uploads, which a gateway that was killed left below the prefix, are gone now. */
+  /** The number of abandoned uploads below the prefix that were aborted at start. */
   | {
       readonly event: 'abandoned-uploads-aborted';
       readonly bucket: string;
       readonly prefix: string;
       readonly uploads: number;
     }
-  /** The gateway serves; the port numbers are those it listens on. */
+  /** The gateway accepts sessions. The port numbers are those it listens on. */
   | {
       readonly event: 'gateway-started';
       readonly version: string;
@@ -84,30 +84,30 @@ export type GatewayEvent =
       readonly passivePorts: readonly number[];
       readonly operationsPort: number;
     }
-  /** The process may have fewer descriptors than `MAX_SESSIONS` can need: beyond the limit new sessions are refused. */
+  /** The descriptor limit of the process is lower than `MAX_SESSIONS` can need: near the limit new sessions are refused. */
   | ({ readonly event: 'descriptors-insufficient' } & DescriptorNeed)
-  /** No new sessions; those that run may finish. */
+  /** The gateway accepts no new sessions; running transfers have time to finish. */
   | { readonly event: 'drain-started'; readonly reason: string; readonly sessions: number }
-  /** The operations port was asked to drain: not ready, yet everything is served. */
+  /** POST /drain on the operations port: the gateway is not ready, but still serves everything. */
   | { readonly event: 'drain-requested'; readonly sessions: number }
-  /** That drain was taken back before it ended a session. */
+  /** POST /serve cancelled that drain before it ended a session. */
   | { readonly event: 'drain-cancelled'; readonly sessions: number }
-  /** A session came though the gateway drains: the load balancer had not learned of it yet. */
+  /** A session opened during a drain: the load balancer still sends connections. */
   | { readonly event: 'session-while-draining' }
-  /** Not every port was probed in time (`READY_AFTER_PROBES`), or the start took too long; the process ends with 1. */
+  /** The gateway was not ready in time (`READY_AFTER_PROBES` needs a probe of every port); the process exits with 1. */
   | { readonly event: 'readiness-timeout'; readonly seconds: number }
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
-  /** A version of the users file is in force; each problem names a user who cannot log in. */
+  /** A version of the users document was loaded. Each problem names a user who cannot log in. */
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
   | { readonly event: 'certificate-loaded'; readonly source: string }
-  /** A later version could not be read or used: the last good one stays in force. */
+  /** A later version could not be loaded: the last valid one stays in use. */
   | {
       readonly event: 'config-reload-failed';
       readonly config: 'users' | 'certificate';
       readonly reason: string;
     }
-  /** Anything that no other kind describes: a defect of ours until proven otherwise. */
+  /** An error that no other event describes: a defect until proven otherwise. */
   | { readonly event: 'unexpected-error'; readonly sessionId?: string; readonly error: unknown };
 
-/** Takes an event; never throws, never waits. */
+/** Receives an event. It never throws and never blocks. */
 export type Observe = (event: GatewayEvent) => void;

@@ -1,7 +1,7 @@
 /**
- * HTTP for those who run the gateway: `/healthz` (the process lives; `/healthz/50000` of a passive port's load balancer),
- * `/readyz` (it takes sessions), `/metrics`, `/status`, and POST to `/drain` and `/serve`. A load
- * balancer that puts PROXY headers in front of control connections puts them in front of its health checks too.
+ * The HTTP server of the operations port: `/healthz` (the process is alive; `/healthz/50000` for a load balancer's check of a
+ * passive port), `/readyz` (it accepts sessions), `/metrics`, `/status`, and POST to `/drain` and `/serve`. A load balancer that
+ * sends a PROXY header before control connections sends it before its health checks too.
  */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';

@@ -1,6 +1,6 @@
 /**
- * The log: JSON lines on standard output, one an event, each with its `event` name and, where there is one, the
- * `sessionId`. Alarms and queries count these names. No event holds a password, so no line can.
+ * The log: JSON lines on standard output, one for each event, with the name of the event and the `sessionId` if it has one.
+ * Alarms and queries use these names. No event contains a password, so no line does.
  */
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
@@ -10,19 +10,19 @@ import type { GatewayEvent, Observe } from './event.ts';
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Beyond this, in bytes, lines are dropped while nobody reads standard output: a log must not take the memory. */
+/** While standard output blocks, lines beyond this many bytes are dropped: the log must not exhaust the memory. */
 const maxBufferedBytes = 8 * 1024 * 1024;
 const lastLinesTimeoutMs = 1000;
 
 export type Log = {
   readonly observe: Observe;
-  /** A line that another part has put together, such as metrics for CloudWatch: whatever the level is. */
+  /** Writes a complete line, such as metrics for CloudWatch, at every level. */
   writeLine(line: string): void;
-  /** Resolves when everything is written, or when nobody has read it for a while. Later lines are lost. */
+  /** Resolves when everything is written, or after `lastLinesTimeoutMs`. Later lines are lost. */
   close(): Promise<void>;
 };
 
-/** Logs to standard output, without waiting for whoever reads it. */
+/** Opens the log on standard output. Writing never blocks. */
 export function openLog(level: LogLevel): Log {
   const destination = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
   // A closed standard output must not end the gateway.
@@ -60,7 +60,7 @@ export function observeWithLog(level: LogLevel, destination: DestinationStream):
   return (event) => logger[levelOf(event)](event);
 }
 
-/** How much an event matters. */
+/** The level of an event's log line. */
 function levelOf(event: GatewayEvent): LogLevel {
   switch (event.event) {
     case 'session-opened':

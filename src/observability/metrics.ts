@@ -1,6 +1,6 @@
 /**
- * Metrics for Prometheus, counted from the same events as the log lines. Labels take few values: no user, address, file or
- * session names, which have no bound.
+ * Metrics for Prometheus, derived from the same events as the log lines. Labels take few values: never user names, addresses,
+ * files or session ids, which are unbounded.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { GatewayEvent, Observe } from './event.ts';
@@ -38,7 +38,7 @@ export function transferDirection({ verb }: Pick<Transfer, 'verb'>): Direction {
   return directions[verb] ?? 'listing';
 }
 
-/** A registry of its own; `gauges` is called at each scrape. */
+/** Creates a separate registry. `gauges` is called at each scrape. */
 export function createMetrics(gauges: () => Gauges): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

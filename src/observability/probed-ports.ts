@@ -1,6 +1,6 @@
 /**
- * Which passive ports a load balancer probes (`/healthz/50002`). A port that it does not probe yet is one it does not serve yet,
- * and a reply to PASV must not name it.
+ * Passive ports that a load balancer has probed (`/healthz/50002`). A load balancer does not forward connections to a port
+ * before it probes that port, so a reply to PASV must not name it earlier.
  */
 export class ProbedPorts {
   readonly #missing: Set<number>;
@@ -11,7 +11,7 @@ export class ProbedPorts {
     this.#missing = new Set(ports);
   }
 
-  /** Notes a probe; returns false where the port is not one of ours. */
+  /** Records a probe. Returns false if the port is not a passive port of this gateway. */
   probed(port: number): boolean {
     this.#missing.delete(port);
     return this.#ports.has(port);

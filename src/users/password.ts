@@ -1,7 +1,7 @@
 /**
- * Password hashes: made by `npm run hash-password`, kept in the users file, checked at login. A hash is
+ * Password hashes: created by `npm run hash-password`, stored in the users document, verified at login. A hash is
  * `scrypt:N=16384,r=8,p=5:SALT:KEY`, salt and key in base64url; the parameters are OWASP's for 16 MiB (Password Storage
- * Cheat Sheet), and may be others in a file.
+ * Cheat Sheet); a document can use others.
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
@@ -13,25 +13,25 @@ const defaultCost: Cost = { N: 16_384, r: 8, p: 5 };
 const saltBytes = 16;
 const keyBytes = 32;
 
-/** More would let one entry of the users file take the task's memory or its CPU at every login. */
+/** A higher cost would let one entry of the users document exhaust the memory or CPU of the task at every login. */
 const maxMemoryBytes = 64 * 1024 * 1024;
 const maxWork = 2 ** 22;
 
 /**
- * scrypt runs in libuv's threads, four by default, which DNS and files need too: a flood of logins takes two of them and
- * 128 MiB at most, and waits in line for the rest.
+ * scrypt runs in libuv's threads, four by default, which DNS and files need too. So a flood of logins uses at most two
+ * threads and 128 MiB; further logins wait.
  */
 const hashing = new Semaphore(2);
 
 /** Keys the memory of verified passwords; never leaves the process. */
 const processKey = randomBytes(32);
 
-/** A password's hash. It prints as `[redacted]`, and so cannot reach a log by accident. */
+/** A password hash. It prints as `[redacted]`, so it cannot reach a log by accident. */
 export class PasswordHash {
   readonly #cost: Cost;
   readonly #salt: Buffer;
   readonly #key: Buffer;
-  /** HMAC of the password that was verified last; of no use outside this process, nor for another hash. */
+  /** HMAC of the last verified password, with a key that only this process has. */
   #verified: Buffer | undefined;
 
   private constructor(cost: Cost, salt: Buffer, key: Buffer) {
@@ -40,7 +40,7 @@ export class PasswordHash {
     this.#key = key;
   }
 
-  /** Undefined where the text is no hash that this gateway can check. */
+  /** Returns undefined if the text is not a hash that the gateway can verify. */
   static parse(text: string): PasswordHash | undefined {
     const pattern = /^scrypt:N=([0-9]{1,8}),r=([0-9]{1,3}),p=([0-9]{1,3}):([\w-]{22,86}):([\w-]{43,86})$/;
     const [, N, r, p, salt, key] = pattern.exec(text) ?? [];
@@ -51,7 +51,7 @@ export class PasswordHash {
       : undefined;
   }
 
-  /** A hash of a new password, under a new salt, as text for the users file. */
+  /** Hashes a new password with a new salt. Resolves to the text for the users document. */
   static async create(password: string): Promise<string> {
     const salt = randomBytes(saltBytes);
     const key = await derive(password, salt, keyBytes, defaultCost);
@@ -59,18 +59,19 @@ export class PasswordHash {
     return `scrypt:N=${N},r=${r},p=${p}:${salt.toString('base64url')}:${key.toString('base64url')}`;
   }
 
-  /** A hash that no password fits, and that takes as long to find that out. */
+  /** A hash that matches no password and costs as much to verify as this one. */
   decoy(): PasswordHash {
     return new PasswordHash(this.#cost, randomBytes(this.#salt.length), randomBytes(this.#key.length));
   }
 
+  /** A hash that matches no password, at the default cost. */
   static decoy(): PasswordHash {
     return new PasswordHash(defaultCost, randomBytes(saltBytes), randomBytes(keyBytes));
   }
 
   /**
-   * Whether this is the password. FTP clients log in for each of their connections, so the right password is remembered
-   * and costs nothing the next time; a wrong one costs a whole scrypt each time. Waits for its turn until the signal aborts.
+   * Whether the password matches. FTP clients log in on each connection, so the last correct password is cached and costs
+   * nothing the next time; a wrong one costs a whole scrypt each time. Rejects when the signal aborts.
    */
   async verify(password: string, signal: AbortSignal): Promise<boolean> {
     const code = createHmac('sha256', processKey).update(password, 'utf8').digest();
@@ -101,7 +102,7 @@ function isWithinLimits({ N, r, p }: Cost): boolean {
 
 function derive(password: string, salt: Buffer, length: number, cost: Cost): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  // Node counts some more than the 128 * N * r of the definition.
+  // Node counts slightly more memory than 128 * N * r, which is what the definition of scrypt needs.
   const options = { ...cost, maxmem: 2 * maxMemoryBytes };
   scrypt(password.normalize('NFC'), salt, length, options, (error, key) => {
     if (error === null) resolve(key);

@@ -1,18 +1,18 @@
-/** The users in force: read from a file or a secret, and read again while the gateway runs. */
+/** The current users, loaded from a file or a secret and reloaded while the gateway runs. */
 import { fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
 import type { Authenticate } from './user.ts';
 import { type Account, type DefaultHome, parseUsersFile } from './users-file.ts';
 
-/** Where the users are kept. */
+/** Source of the users document. */
 export type UsersSource =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'secretsmanager'; readonly arn: string };
 
 export type UserStore = {
   find(name: string): Account | undefined;
-  /** What the password of a user who does not exist is checked against: it costs as much as a real one. */
+  /** The hash to verify the password of an unknown user against. It costs as much as a real one. */
   readonly decoy: PasswordHash;
   close(): void;
 };
@@ -20,17 +20,17 @@ export type UserStore = {
 export type UserStoreOptions = {
   readonly source: UsersSource;
   readonly defaultHome: DefaultHome;
-  /** Between two looks at a secret. */
+  /** Interval between two reads of a secret. */
   readonly refreshMs: number;
   readonly observe: Observe;
 };
 
-/** A file on this machine costs nothing to look at. */
+/** Reading a local file is cheap. */
 const fileIntervalMs = 1000;
 
 /**
- * Rejects where the users cannot be read at all; afterwards the last good version is kept. A wrong entry shuts out its
- * user alone, then and later, and is observed.
+ * Loads the users. Rejects if the document cannot be read or parsed; later the last valid version stays in use. An invalid
+ * entry disables only its own user, and is observed.
  */
 export async function openUserStore(options: UserStoreOptions): Promise<UserStore> {
   const { source, defaultHome, observe } = options;
@@ -42,7 +42,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     load(text) {
       const file = parseUsersFile(text, defaultHome);
       accounts = file.accounts;
-      // The first user's cost stands for all: they come from one `npm run hash-password`.
+      // The cost of the first user's hash stands for all: `npm run hash-password` uses one cost.
       const [first] = accounts.values();
       decoy = first?.passwordHash.decoy() ?? PasswordHash.decoy();
       observe({ event: 'users-loaded', users: accounts.size, problems: file.problems });

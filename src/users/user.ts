@@ -1,15 +1,15 @@
-/** Who may log in, where their files are, and what they may do there. */
+/** Users: their home in S3 and their permissions. */
 
-/** A home is where a user's `/` is in S3. */
+/** The bucket and prefix that a user sees as `/`. */
 export type Home = {
   readonly bucket: string;
   /** Empty, or ends in `/`. */
   readonly prefix: string;
-  /** How S3 is to keep what is uploaded here; the bucket's own defaults where absent. */
+  /** How S3 stores the uploads; the defaults of the bucket if absent. */
   readonly storage?: StorageOptions;
 };
 
-/** What is wrong with a home's prefix, if anything. */
+/** Describes what is wrong with the prefix of a home; undefined if it is valid. */
 export function prefixProblem(prefix: string): string | undefined {
   if (prefix === '') return undefined;
   if (!prefix.endsWith('/')) {
@@ -33,23 +33,23 @@ export const storageClasses = [
 ] as const;
 
 export type StorageOptions = {
-  /** SSE-S3, or SSE-KMS with the key of this id, ARN or alias (the account's own `aws/s3` key where absent). */
+  /** SSE-S3, or SSE-KMS with the key of this id, ARN or alias (the account's `aws/s3` key if absent). */
   readonly encryption?:
     { readonly algorithm: 'AES256' } | { readonly algorithm: 'aws:kms'; readonly keyId?: string };
   readonly storageClass?: (typeof storageClasses)[number];
-  /** Media type by extension (lower case, no dot), before the gateway's own table. */
+  /** Media type by extension (lower case, no dot). Takes precedence over the gateway's own table. */
   readonly contentTypes?: Readonly<Record<string, string>>;
   /** Put on every object; at most 10 (Amazon S3 User Guide, "Categorizing your objects using tags"). */
   readonly tags?: Readonly<Record<string, string>>;
 };
 
 /**
- * `write-only` is a drop box: files may be uploaded and directories made, but nothing listed, read, overwritten or deleted.
+ * `write-only` is a drop box: the user can upload files and create directories, but not list, read, overwrite or delete.
  */
 export const permissionSets = ['read-only', 'write-only', 'read-write'] as const;
 export type PermissionSet = (typeof permissionSets)[number];
 
-/** What a command may need, one word a deed. */
+/** Permissions that a command can require. */
 export type Permission =
   'list' | 'read' | 'create' | 'overwrite' | 'delete' | 'rename' | 'make-directory' | 'set-time';
 
@@ -74,19 +74,22 @@ export type User = {
   readonly permissions: PermissionSet;
 };
 
-/** Whether the user's permissions include the deed. */
-export function can(user: User, capability: Permission): boolean {
-  return permissionsOfSet[user.permissions].has(capability);
+/** Whether the user has the permission. */
+export function can(user: User, permission: Permission): boolean {
+  return permissionsOfSet[user.permissions].has(permission);
 }
 
 export type Credentials = {
   readonly username: string;
   readonly password: string;
-  /** Where the client is, as text: IPv4 dotted, or IPv6. */
+  /** The client's IPv4 or IPv6 address. */
   readonly clientAddress: string;
   /** Whether the control connection is TLS. */
   readonly secure: boolean;
 };
 
-/** Checks a login. Resolves to undefined for a wrong name or password (alike, and as slowly); rejects when it cannot tell. */
+/**
+ * Checks a login. Resolves to undefined for an unknown name and for a wrong password, after the same time. Rejects if it
+ * cannot decide.
+ */
 export type Authenticate = (credentials: Credentials, signal: AbortSignal) => Promise<User | undefined>;

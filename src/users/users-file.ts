@@ -1,22 +1,22 @@
 /**
- * The users file, wherever it is kept: who may log in, by which password, into which home. A wrong entry is named by user
- * and field and shuts out that user alone. Pure.
+ * Parses the users document: names, password hashes, homes and permissions. An invalid entry disables only its own user, and
+ * is reported by user and field. Pure.
  */
 import { z } from 'zod';
 import { PasswordHash } from './password.ts';
 import { type Home, permissionSets, prefixProblem, storageClasses, type User } from './user.ts';
 
-/** What a login needs of a user. */
+/** A user and the password hash to verify a login with. */
 export type Account = { readonly user: User; readonly passwordHash: PasswordHash };
 
 export type UsersFile = {
   /** By name. */
   readonly accounts: ReadonlyMap<string, Account>;
-  /** A sentence each, such as `users[2] "alice": home.prefix must end in "/"`. None repeats a password. */
+  /** One sentence for each problem, such as `users[2] "alice": home.prefix must end in "/"`. No sentence quotes a password or a hash. */
   readonly problems: readonly string[];
 };
 
-/** Where the homes are of users who name none, or no bucket. */
+/** The home of users whose entry names none, and the bucket of homes that name none. */
 export type DefaultHome = { readonly bucket: string | undefined; readonly prefix: string };
 
 const prefix = z.string().superRefine((value, context) => {
@@ -24,7 +24,7 @@ const prefix = z.string().superRefine((value, context) => {
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
 });
 
-/** What S3 takes in a tag (Amazon S3 User Guide, "Categorizing your objects using tags"). */
+/** Characters that S3 allows in a tag (Amazon S3 User Guide, "Categorizing your objects using tags"). */
 const tagText = z
   .string()
   .regex(/^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u, 'must be letters, digits, spaces and _ . : / = + - @');
@@ -67,7 +67,7 @@ const entrySchema = z.strictObject({
 
 const documentSchema = z.strictObject({ users: z.array(z.unknown()) });
 
-/** Reads the JSON text. Throws an Error that says what is wrong where it is no users file at all. */
+/** Parses the JSON text. Throws an Error with the reason if it is not a users document at all. */
 export function parseUsersFile(text: string, defaultHome: DefaultHome): UsersFile {
   const document = documentSchema.safeParse(parseJson(text), { reportInput: true });
   if (!document.success) throw new Error(document.error.issues.map(describe).join('; '));
@@ -83,7 +83,7 @@ export function parseUsersFile(text: string, defaultHome: DefaultHome): UsersFil
     const first = firstIndexes.get(name);
     firstIndexes.set(name, first ?? index);
     if (first !== undefined) {
-      // Which of them was meant is not ours to guess.
+      // Which of the two is meant cannot be guessed.
       problems.push(`${label}: the name is taken by users[${first}]; neither can log in`);
       accounts.delete(name);
     } else if (!Array.isArray(account)) accounts.set(name, account);
@@ -109,7 +109,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, and may quote a password hash.
+    // The parser's message quotes the text, which can contain a password hash.
     throw new Error('it is not JSON');
   }
 }

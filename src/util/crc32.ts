@@ -1,9 +1,9 @@
 /**
- * CRC-32 (ISO-HDLC, as in zlib) of bytes that pass by, and of what they make together, without reading them again.
+ * CRC-32 (ISO-HDLC, as in zlib) of concatenated bytes from the CRC of each part, without reading the bytes again.
  * S3 verifies it for every part and for the whole object (Amazon S3 User Guide, "Checking object integrity").
  */
 
-/** Carries the CRC of no bytes. */
+/** The CRC of no bytes. */
 export const emptyCrc32 = 0;
 
 /**
@@ -16,14 +16,14 @@ export function combineCrc32(crcOfA: number, crcOfB: number, lengthOfB: number):
   return (multiply(crcOfA, powerOfX(8, lengthOfB)) ^ crcOfB) >>> 0;
 }
 
-/** As S3's headers carry it: four bytes, the highest first, in base64. */
+/** As in S3 headers: four bytes, big-endian, in base64. */
 export function crc32ToBase64(crc: number): string {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(crc >>> 0);
   return bytes.toString('base64');
 }
 
-/** Reads what S3's headers carry; undefined for anything that is not four bytes (a checksum of checksums ends in `-n`). */
+/** Parses the value of an S3 header; undefined unless it is four bytes (a checksum of checksums ends in `-n`). */
 export function crc32FromBase64(text: string | undefined): number | undefined {
   if (text === undefined || !/^[A-Za-z0-9+/]{6}==$/.test(text)) return undefined;
   return Buffer.from(text, 'base64').readUInt32BE();

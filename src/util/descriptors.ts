@@ -1,28 +1,28 @@
 /**
- * The process's file descriptors: how many it may have, how many it needs, and what a shortage looks like. At the very limit
- * libuv accepts connections only to close them, without a word to the client and without an event here (libuv,
- * `uv__emfile_trick`), so new connections must be refused before that.
+ * The file descriptors of the process: limit, need, reserves. At the limit libuv accepts connections and closes them
+ * without a reply to the client and without an event (libuv, `uv__emfile_trick`), so the gateway must refuse new connections
+ * before that.
  */
 import type { Socket } from 'node:net';
 
-/** Only health checks and metrics take the last ones below the limit. */
+/** The last descriptors below the limit are reserved for health checks and metrics. */
 const operationsReserve = 16;
-/** What existing sessions may still take for data connections and for S3 when new ones are refused. */
-const smallestSessionReserve = 24;
+/** Minimum of descriptors for data connections and S3 requests of existing sessions when new sessions are refused. */
+const minSessionReserve = 24;
 
-/** The runtime's own, the log, documents that are read, and the reserve above. */
+/** Descriptors of the runtime, the log, watched documents, and `operationsReserve`. */
 const fixedDescriptors = 64;
 
 let knownLimit: number | undefined;
 
-/** How many the process may have; infinite where the system does not tell. Node raises the soft limit to the hard one. */
+/** The limit of the process; infinite if the system reports none. Node raises the soft limit to the hard limit. */
 export function descriptorLimit(): number {
   knownLimit ??= readLimit();
   return knownLimit;
 }
 
 function readLimit(): number {
-  // Without it the addresses of interfaces are looked up by name, which takes long on some networks.
+  // Otherwise the report resolves the names of network addresses, which takes long on some networks.
   const report = Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = report.getReport() as {
     readonly userLimits?: { readonly open_files?: { readonly soft?: unknown } };
@@ -37,11 +37,11 @@ export type DescriptorNeed = {
   /** Control and data connection, and the requests to S3 that one transfer makes at a time. */
   readonly descriptorsPerSession: number;
   readonly maxSessions: number;
-  /** How many sessions the limit allows if each of them moves a large file. */
+  /** Number of sessions that fit in the limit if each of them transfers a large file. */
   readonly sessionsWithinLimit: number;
 };
 
-/** What the configured number of sessions needs at most. Pure. */
+/** The most descriptors that the configured number of sessions can need. Pure. */
 export function descriptorNeed({
   limit,
   maxSessions,
@@ -64,25 +64,25 @@ export function descriptorNeed({
   };
 }
 
-/** Whether a connection that came in has taken a descriptor that existing sessions may need. */
+/** Whether an accepted connection took a descriptor from the reserve of existing sessions. */
 export function takesSessionReserve(socket: Socket): boolean {
   const limit = descriptorLimit();
-  return isAtLeast(socket, limit - operationsReserve - Math.max(smallestSessionReserve, limit / 8));
+  return isAtLeast(socket, limit - operationsReserve - Math.max(minSessionReserve, limit / 8));
 }
 
-/** Whether a connection has taken a descriptor that is kept for health checks and metrics. */
+/** Whether a connection took a descriptor from the reserve of health checks and metrics. */
 export function takesOperationsReserve(socket: Socket): boolean {
   return isAtLeast(socket, descriptorLimit() - operationsReserve);
 }
 
-// A new descriptor is the lowest number that is free (POSIX.1-2017, 2.14), so all below it are in use: its number tells how
-// many there are, without counting. Systems without numbered descriptors (Windows) show none.
+// A new descriptor gets the lowest free number (POSIX.1-2017, 2.14), so all lower numbers are in use, and its number is a
+// count. Systems without numbered descriptors (Windows) have none.
 function isAtLeast(socket: Socket, descriptor: number): boolean {
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
   return (handle?.fd ?? -1) >= descriptor;
 }
 
-/** As the system would name it, had the last descriptors not been kept. */
+/** The error of the system when no descriptor is left. */
 export function descriptorShortage(): NodeJS.ErrnoException {
   return Object.assign(new Error('too few file descriptors are left'), { code: 'EMFILE' });
 }

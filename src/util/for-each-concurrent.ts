@@ -1,8 +1,7 @@
-/** Bounded parallelism over a stream of items, with an end that can be relied on: nothing is in flight afterwards. */
-
 /**
- * Calls `work` for every item, at most `limit` at a time. After the first failure, or when the signal aborts, no further
- * item is begun; what is in flight settles, and then the first failure (or the signal's reason) is thrown.
+ * Calls `work` for every item, at most `limit` at a time. After the first failure, or when the signal aborts, it starts no
+ * further item. It settles only when nothing is in flight any more, and then rejects with the first failure or the signal's
+ * reason.
  */
 export async function forEachConcurrent<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -31,7 +30,7 @@ export async function forEachConcurrent<Item>(
   await Promise.all(inFlight);
   if (failure) throw failure.error;
 
-  // A function, because the assignment happens in a callback that the compiler does not follow.
+  // A function, because the compiler does not see that a callback assigns the variable.
   function hasFailed(): boolean {
     return failure !== undefined;
   }

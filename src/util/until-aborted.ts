@@ -1,6 +1,6 @@
 /**
- * Waits for the work no longer than the signal lets it, and rejects with the signal's reason then. The work itself goes on:
- * this is for work that cannot be ended, or that others wait for as well.
+ * Settles as the work does, but rejects with the signal's reason as soon as the signal aborts. The work itself continues: this
+ * is for work that cannot be cancelled, or that others wait for as well.
  */
 export function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
   if (!signal) return work;

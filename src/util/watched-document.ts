@@ -1,13 +1,13 @@
 /**
- * A document that operators change while the gateway runs (users, certificate), kept in a file or a secret. It is read
- * again and again; what cannot be used is reported, and the last good version stays in force.
+ * A document in a file or a secret that operators change while the process runs. It is reloaded at an interval. If a new
+ * version cannot be loaded, that is reported, and the last valid version stays in use.
  */
 import { readFile } from 'node:fs/promises';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { isOutOfDescriptors } from './descriptors.ts';
 
 export type DocumentSource = {
-  /** For messages: what is read from where. */
+  /** For messages. */
   readonly description: string;
   read(): Promise<string>;
   close(): void;
@@ -29,7 +29,7 @@ export function secretSource(arn: string): DocumentSource {
     description: `the secret ${arn}`,
     async read() {
       const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: arn }));
-      if (SecretString === undefined) throw new Error('it is binary, and should be text');
+      if (SecretString === undefined) throw new Error('it is binary; expected text');
       return SecretString;
     },
     close: () => client.destroy(),
@@ -39,9 +39,9 @@ export function secretSource(arn: string): DocumentSource {
 export type WatchedDocumentOptions = {
   readonly source: DocumentSource;
   readonly intervalMs: number;
-  /** Takes a version into force, or throws an Error that says why it cannot. Called for every change, and at first. */
+  /** Applies a version, or throws an Error with the reason. Called for the first version and for every change. */
   load(text: string): void;
-  /** A later version could not be read or loaded. Told once for each different reason until it works again. */
+  /** A later version could not be read or loaded. Called once per distinct reason until the next success. */
   failed(error: Error): void;
 };
 
@@ -56,7 +56,7 @@ export class WatchedDocument {
     this.#options = options;
   }
 
-  /** Resolves when the first version is in force; rejects, naming the source, where it cannot be. */
+  /** Resolves when the first version is loaded. Rejects with an error that names the source if it cannot be loaded. */
   static async open(options: WatchedDocumentOptions): Promise<WatchedDocument> {
     const document = new WatchedDocument(options);
     try {
@@ -69,6 +69,7 @@ export class WatchedDocument {
     return document;
   }
 
+  /** Stops reloading. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
@@ -92,7 +93,7 @@ export class WatchedDocument {
 
   #report(error: Error): void {
     if (this.#isClosed || error.message === this.#lastFailure) return;
-    // It says nothing about the document, which is read again after the interval.
+    // A lack of file descriptors says nothing about the document, which is read again after the interval.
     if (isOutOfDescriptors(error.cause)) return;
     this.#lastFailure = error.message;
     this.#options.failed(error);

@@ -17,7 +17,7 @@ describe('docs/rfc-compliance.md', () => {
   });
   after(() => gateway.close());
 
-  it('docs/rfc-compliance.md is generated from the command table and the rules (node scripts/rfc-compliance.ts writes it)', async () => {
+  it('docs/rfc-compliance.md is generated from the command table and the rules (npm run docs writes it)', async () => {
     assert.equal(await readFile(compliancePath, 'utf8'), await complianceDocument());
   });
 

@@ -75,7 +75,9 @@ describe('process', () => {
       const { code, stderr } = await new GatewayProcess({ USERS: `file:${usersPath}`, ...environment }).ended;
       const [[name, port]] = Object.entries(environment) as [[string, string]];
       assert.ok(
-        stderr.endsWith(`Another program listens on port ${port}: end it, or set ${name} to another.\n`),
+        stderr.endsWith(
+          `Another program listens on port ${port}: stop it, or set ${name} to another port.\n`,
+        ),
         stderr,
       );
       assert.equal(code, 2);

@@ -94,7 +94,7 @@ describe('npm start', () => {
     const { code, stderr } = await start({ CONTROL_PORT: String(port) }).ended;
     assert.match(
       stderr,
-      new RegExp(`listens on port ${port}: end it, or set CONTROL_PORT to another\\.\\n$`),
+      new RegExp(`listens on port ${port}: stop it, or set CONTROL_PORT to another port\\.\\n$`),
     );
     assert.equal(code, 2);
     assert.equal((await first.stop('SIGINT')).code, 0);
