@@ -18,7 +18,7 @@ function answerOf(
   return { page: { objects, commonPrefixes }, continuationToken: isTruncated ? 'more' : undefined };
 }
 
-describe('A stretch of a listing', () => {
+describe('A window of a listing', () => {
   const cases: readonly [what: string, ListingWindow, covered: readonly string[], not: readonly string[]][] =
     [
       ['an empty directory', new ListingWindow('', answerOf([], [], false)), ['d/', 'd/a/', 'd/z/'], []],
@@ -62,13 +62,13 @@ describe('A stretch of a listing', () => {
       ],
     ];
   for (const [what, stretch, covered, not] of cases) {
-    it(`covers, of ${what}, what it would have shown`, () => {
+    it(`A window of ${what} covers the names that it would contain.`, () => {
       for (const prefix of covered) assert.equal(stretch.covers(prefix), true, prefix);
       for (const prefix of not) assert.equal(stretch.covers(prefix), false, prefix);
     });
   }
 
-  it('knows the cache that it shows, and those that are added', () => {
+  it('A window contains the subdirectories of its page and those that are added.', () => {
     const stretch = new ListingWindow('', answerOf(['d/file'], ['d/sub/'], false));
     assert.equal(stretch.has('d/sub/'), true);
     assert.equal(stretch.has('d/file/'), false);
@@ -77,7 +77,7 @@ describe('A stretch of a listing', () => {
   });
 });
 
-describe('Uploads that follow one another', () => {
+describe('The directory cache', () => {
   let test: TestStorage;
   let prefix: string;
   let nowMs: number;
@@ -115,7 +115,7 @@ describe('Uploads that follow one another', () => {
     }
   };
 
-  it('let the first ask for itself, and the second for all', async () => {
+  it('The first upload into a directory queries S3 itself, and the second reads one page for all that follow.', async () => {
     await put('sub/file');
     assert.equal(await mayHave('a'), true);
     assert.equal(requests, 0);
@@ -125,20 +125,20 @@ describe('Uploads that follow one another', () => {
     assert.equal(requests, 1);
   });
 
-  it('ask again when the answer is ten seconds old', async () => {
+  it('A cached page is read again after ten seconds.', async () => {
     await mayHave('a');
     for (let upload = 0; upload < 25; upload++, nowMs += 1_000) await mayHave(`b${upload}`);
     assert.equal(requests, 3);
   });
 
-  it('are alone again after ten seconds without an upload', async () => {
+  it('An upload after ten seconds without another one queries S3 itself.', async () => {
     await mayHave('a');
     nowMs += 10_001;
     assert.equal(await mayHave('b'), true);
     assert.equal(requests, 0);
   });
 
-  it('know of directories that were made since, also while the page was on its way', async () => {
+  it('The cache knows directories that the gateway made after the page, also while the page was being read.', async () => {
     await mayHave('a');
     const page = mayHave('b');
     add('meanwhile');
@@ -150,7 +150,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(await mayHave('c'), true);
   });
 
-  it('know of the directories of an upload that took long, from its end on', async () => {
+  it('The cache knows the directories of a long upload from its commit on.', async () => {
     const session = new S3Filesystem(test.storage, { bucket: test.server.bucket, prefix });
     const slow = await session.openUpload('/slow/file' as Pathname, {
       offset: 0,
@@ -166,14 +166,14 @@ describe('Uploads that follow one another', () => {
     assert.equal(await may('slow'), true);
   });
 
-  it('wait for one page together', async () => {
+  it('Concurrent uploads wait for one page together.', async () => {
     await mayHave('a');
     const answers = await Promise.all(Array.from({ length: 16 }, (_unused, index) => mayHave(`b${index}`)));
     assert.ok(answers.every((may) => !may));
     assert.equal(requests, 1);
   });
 
-  it('ask for themselves where the page cannot be had', async () => {
+  it('Uploads query S3 themselves where the page cannot be read.', async () => {
     await mayHave('a');
     fails = true;
     assert.equal(await mayHave('b'), true);
@@ -182,7 +182,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(requests, 1);
   });
 
-  it('read on from their own name in a directory of more than a page', async () => {
+  it('In a directory of more than a page the next page begins at the name of the upload.', async () => {
     await putMany(Array.from({ length: 1_050 }, (_unused, index) => `a${String(index).padStart(4, '0')}`));
     await put('b30/file');
     await mayHave('b00');
@@ -199,7 +199,7 @@ describe('Uploads that follow one another', () => {
     assert.equal(requests, before);
   });
 
-  it('are refused onto a directory all the same, whoever made it, and however', async () => {
+  it('An upload onto a directory is refused, whichever session made the directory, and however.', async () => {
     const home = { bucket: test.server.bucket, prefix };
     const [session, other] = [new S3Filesystem(test.storage, home), new S3Filesystem(test.storage, home)];
     const upload = async (filesystem: S3Filesystem, pathname: string): Promise<void> => {

@@ -7,12 +7,12 @@ const mib = 1024 * 1024;
 const signal = new AbortController().signal;
 
 describe('transfer memory', () => {
-  it('refuses a budget that cannot hold two parts', () => {
+  it('Transfer memory refuses a budget that cannot hold two parts.', () => {
     assert.throws(() => new TransferMemory(16 * mib - 1), RangeError);
     assert.throws(() => new TransferMemory(NaN), RangeError);
   });
 
-  it('counts what is filled and what is in flight, and gives it back once', () => {
+  it('Transfer memory counts parts being filled and in flight, and releases each once.', () => {
     const memory = new TransferMemory(16 * mib);
     const upload = memory.openUpload(5 * mib);
     assert.ok(upload.tryReserve(5 * mib));
@@ -27,7 +27,7 @@ describe('transfer memory', () => {
     assert.equal(memory.heldBytes, 0);
   });
 
-  it('lets an upload wait when a part in flight holds the rest, and go on when S3 has it', async () => {
+  it('An upload waits while a part in flight holds the memory, and continues when S3 has confirmed it.', async () => {
     const memory = new TransferMemory(16 * mib);
     const [one, other] = [memory.openUpload(5 * mib), memory.openUpload(5 * mib)];
     assert.ok(one.tryReserve(12 * mib));
@@ -43,7 +43,7 @@ describe('transfer memory', () => {
     assert.equal(memory.heldBytes, 5 * mib);
   });
 
-  it('keeps the last bytes for a part that can be finished: half-filled parts never block each other', async () => {
+  it('The last bytes are granted to a part that can be completed, so half-filled parts never block each other.', async () => {
     const memory = new TransferMemory(16 * mib);
     const uploads = [1, 2, 3, 4].map(() => memory.openUpload(5 * mib));
     for (const upload of uploads) upload.tryReserve(4 * mib);
@@ -55,7 +55,7 @@ describe('transfer memory', () => {
     assert.ok(memory.heldBytes <= 12 * mib);
   });
 
-  it('serves the oldest part first', async () => {
+  it('The oldest part is served first.', async () => {
     const memory = new TransferMemory(16 * mib);
     const holder = memory.openUpload(5 * mib);
     assert.ok(holder.tryReserve(16 * mib));
@@ -72,7 +72,7 @@ describe('transfer memory', () => {
     assert.deepEqual(order, [0, 1, 2]);
   });
 
-  it('lets an upload that gives up leave the queue', async () => {
+  it('An upload whose signal aborts leaves the queue.', async () => {
     const memory = new TransferMemory(16 * mib);
     const holder = memory.openUpload(5 * mib);
     assert.ok(holder.tryReserve(16 * mib));
@@ -88,7 +88,7 @@ describe('transfer memory', () => {
     assert.equal(memory.heldBytes, 0);
   });
 
-  it('gives downloads at most half, and nothing while an upload waits', async () => {
+  it('Downloads get at most half of the budget, and nothing while an upload waits.', async () => {
     const memory = new TransferMemory(32 * mib);
     const first = memory.tryReadAhead(8 * mib);
     const second = memory.tryReadAhead(8 * mib);
@@ -106,7 +106,7 @@ describe('transfer memory', () => {
     assert.equal(memory.heldBytes, 0);
   });
 
-  it('never exceeds the budget and always lets somebody go on, whatever the uploads do', async () => {
+  it('For any sequence of uploads the budget is never exceeded and one of them can always continue.', async () => {
     const step = fc.record({ upload: fc.nat({ max: 11 }), kib: fc.integer({ min: 1, max: 64 }) });
     await fc.assert(
       fc.asyncProperty(

@@ -12,7 +12,7 @@ type Handle = (request: IncomingMessage, response: ServerResponse) => void;
 
 const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' };
 
-describe('The short way to S3', () => {
+describe('The direct client', () => {
   let server: Server;
   let client: GatewayS3Client;
   /** One for each request that arrives, the last one for all that follow. */
@@ -52,7 +52,7 @@ describe('The short way to S3', () => {
     `<?xml version="1.0"?><Error><Code>${code}</Code><Message>a &amp; b</Message></Error>`;
   const ok = answerWith(200, 'whole');
 
-  it('names the object as the URL and the signature want it', async () => {
+  it('A direct request names the object in the form that URL and signature require.', async () => {
     handlers = [ok];
     await (await get({ key: "a b/ü+'(*)?.txt", query: { partNumber: '1', uploadId: 'x/y' } })).bytes();
     assert.equal(arrived[0]?.url, '/bucket/a%20b/%C3%BC%2B%27%28%2A%29%3F.txt?partNumber=1&uploadId=x%2Fy');
@@ -62,7 +62,7 @@ describe('The short way to S3', () => {
     );
   });
 
-  it('keeps its connection, whatever it asks for', async () => {
+  it('A direct request of any method keeps its connection.', async () => {
     let connections = 0;
     const count = () => connections++;
     server.on('connection', count);
@@ -77,7 +77,7 @@ describe('The short way to S3', () => {
     assert.equal(connections, before);
   });
 
-  it('asks a bucket itself', async () => {
+  it('A direct request can be for the bucket itself.', async () => {
     handlers = [ok];
     await (
       await client.direct.send({ method: 'GET', bucket: 'bucket', query: { 'list-type': '2' } })
@@ -85,7 +85,7 @@ describe('The short way to S3', () => {
     assert.equal(arrived[0]?.url, '/bucket?list-type=2');
   });
 
-  it('rejects with what S3 calls its refusal', async () => {
+  it('A refused request rejects with the error name of S3.', async () => {
     handlers = [answerWith(403, errorXml('AccessDenied'), { 'x-amz-request-id': 'R1' })];
     await assert.rejects(get(), (error: Error & { $metadata?: unknown }) => {
       assert.equal(error.name, 'AccessDenied');
@@ -96,7 +96,7 @@ describe('The short way to S3', () => {
     assert.equal(arrived.length, 1, 'what S3 refuses is not asked again');
   });
 
-  it('names a refusal without a body by its status', async () => {
+  it('A refusal without a body is named by its status.', async () => {
     for (const [status, name] of [
       [404, 'NotFound'],
       [412, 'PreconditionFailed'],
@@ -113,7 +113,7 @@ describe('The short way to S3', () => {
     ['the connection is reset', (request: IncomingMessage) => request.socket.resetAndDestroy()],
     ['the connection is closed', (request: IncomingMessage) => request.socket.destroy()],
   ] as const) {
-    it(`sends the same bytes again when ${fault}`, async () => {
+    it(`A request sends the same bytes again when ${fault}.`, async () => {
       const received: Buffer[][] = [];
       const takeThen =
         (then: Handle): Handle =>
@@ -133,13 +133,13 @@ describe('The short way to S3', () => {
     });
   }
 
-  it('gives up after three attempts', async () => {
+  it('A request is given up after three attempts.', async () => {
     handlers = [answerWith(500, errorXml('InternalError'))];
     await assert.rejects(get(), { name: 'InternalError' });
     assert.equal(arrived.length, 3);
   });
 
-  it('takes for a success behind a 200 only what tells of one', async () => {
+  it('A response of 200 counts as success only if it contains the element of a success.', async () => {
     const result = '<CopyObjectResult xmlns="x"><ETag>&quot;e&quot;</ETag></CopyObjectResult>';
     const copy = () =>
       client.direct.sendForResult({ method: 'PUT', bucket: 'bucket', key: 'key' }, 'CopyObjectResult');
@@ -155,7 +155,7 @@ describe('The short way to S3', () => {
     }
   });
 
-  it('asks again where the XML of an answer broke off', async () => {
+  it('A request is retried where the XML of its response is incomplete.', async () => {
     const result = '<ListBucketResult></ListBucketResult>';
     handlers = [
       (_request, response) => {
@@ -168,7 +168,7 @@ describe('The short way to S3', () => {
     assert.equal(await client.direct.sendForResult(list, 'ListBucketResult'), result);
   });
 
-  it('heeds an abort that comes while the credentials are fetched, or while S3 must not be asked', async () => {
+  it('A request ends when its signal aborts while the credentials are fetched or a retry waits.', async () => {
     const reason = new Error('426');
     const fetching = new AbortController();
     const slow = createS3Client({
@@ -196,7 +196,7 @@ describe('The short way to S3', () => {
     slow.destroy();
   });
 
-  it('survives an answer that ends its connection while nobody takes it', async () => {
+  it('A response that closes its connection while it is not read causes no crash.', async () => {
     const body = bytesOf(8 * mib);
     for (const end of ['end', 'resetAndDestroy'] as const) {
       handlers = [
@@ -216,7 +216,7 @@ describe('The short way to S3', () => {
     }
   });
 
-  it('signs by the clock of S3 when its own is wrong', async () => {
+  it('Requests are signed with the time of S3 when the local clock is wrong.', async () => {
     const serverTime = new Date(Date.now() + 3_600_000);
     const hour = serverTime.toISOString().slice(0, 13).replaceAll('-', '');
     for (const method of ['GET', 'HEAD'] as const) {
@@ -229,7 +229,7 @@ describe('The short way to S3', () => {
     }
   });
 
-  it('retries each of several parallel requests that S3 refused for one wrong clock', async () => {
+  it('Each of several concurrent requests that S3 refused for a wrong clock is retried.', async () => {
     const serverTime = new Date(Date.now() + 3_600_000);
     const waiting: ServerResponse[] = [];
     const bothArrived = Promise.withResolvers<undefined>();
@@ -251,7 +251,7 @@ describe('The short way to S3', () => {
     client.config.systemClockOffset = 0;
   });
 
-  it('treats a 403 as final when the request was signed with the right time', async () => {
+  it('A 403 is final when the request was signed with the right time.', async () => {
     client.config.systemClockOffset = 3_600_000;
     const serverTime = new Date(Date.now() + 3_600_000);
     handlers = [answerWith(403, errorXml('AccessDenied'), { date: serverTime.toUTCString() })];
@@ -261,7 +261,7 @@ describe('The short way to S3', () => {
     client.config.systemClockOffset = 0;
   });
 
-  it('reads no more than a little of what nobody takes', async () => {
+  it('Of a response that is not read little is received.', async () => {
     const body = bytesOf(32 * mib);
     let socket: Socket | undefined;
     handlers = [
@@ -283,7 +283,7 @@ describe('The short way to S3', () => {
     assert.equal(digest(await answer.bytes()), digest(body));
   });
 
-  it('takes the rest without being asked when it is told to hold all', async () => {
+  it('A response that is to be buffered whole is received without being read.', async () => {
     const body = bytesOf(8 * mib);
     const sent = Promise.withResolvers<undefined>();
     handlers = [(_request, response) => response.end(body, () => sent.resolve(undefined))];
@@ -294,7 +294,7 @@ describe('The short way to S3', () => {
     assert.equal(answer.isEmpty, false);
   });
 
-  it('ends the request at once when the signal aborts, and rejects with its reason', async () => {
+  it('A request ends immediately when its signal aborts, and rejects with the reason.', async () => {
     const transfer = new AbortController();
     const reason = new Error('426');
     handlers = [() => transfer.abort(reason)];
@@ -310,7 +310,7 @@ describe('The short way to S3', () => {
     assert.equal(client.direct.inFlight, 0);
   });
 
-  it('rejects where a body ends before its announced length', async () => {
+  it('A body that ends before its announced length rejects.', async () => {
     handlers = [
       (_request, response) => {
         response.writeHead(200, { 'content-length': 10 });
@@ -320,7 +320,7 @@ describe('The short way to S3', () => {
     await assert.rejects(async () => (await get()).bytes());
   });
 
-  it('gives up a server that has gone silent', async () => {
+  it('A request to a server that stops responding is given up.', async () => {
     const impatient = createS3Client({
       endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       region: 'us-east-1',

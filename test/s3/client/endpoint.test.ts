@@ -66,7 +66,7 @@ const addresses: readonly {
 
 describe('The address of a bucket', () => {
   for (const { what, bucket, options, ...expected } of addresses) {
-    it(`is ${expected.origin}${expected.pathPrefix} for ${what}`, async () => {
+    it(`The endpoint is ${expected.origin}${expected.pathPrefix} for ${what}.`, async () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials, ...options });
       const { origin, pathPrefix, region, host, isEncrypted } = await bucketEndpointOf(client, bucket);
       assert.deepEqual({ origin, pathPrefix, region }, expected);
@@ -80,7 +80,7 @@ describe('The address of a bucket', () => {
     ['a directory bucket', 'partners--use1-az4--x-s3'],
     ['a Multi-Region Access Point', 'arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap'],
   ] as const) {
-    it(`is refused for ${what}, whose requests are signed in another way`, async () => {
+    it(`The endpoint of ${what} is refused, because its requests are signed differently.`, async () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials });
       await assert.rejects(bucketEndpointOf(client, bucket), {
         kind: 'permission-denied',

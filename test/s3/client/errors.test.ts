@@ -49,7 +49,7 @@ describe('An S3 error', () => {
     [connectionError('ERR_TLS_CERT_ALTNAME_INVALID'), 'unavailable', true],
   ] as const) {
     const status = '$metadata' in error ? JSON.stringify(error.$metadata) : '';
-    it(`${error.name} ${error.message} ${status} is ${kind}${isReported ? ', reported' : ''}`, () => {
+    it(`The S3 error ${error.name} ${error.message} ${status} is ${kind}, and is ${isReported ? '' : 'not '}reported.`, () => {
       const mapped = toFilesystemError(error, 'stat');
       assert.ok(mapped instanceof FilesystemError);
       assert.equal(mapped.kind, kind);

@@ -42,12 +42,12 @@ function listed(pages: readonly ListingPage[]): { names: string[]; unlisted: str
 }
 
 describe('The entries of a directory', () => {
-  it('leave out its marker, and are ordered by name where keys are not', () => {
+  it('The entries of a directory do not contain its marker, and are in order of name where keys are not.', () => {
     const { names } = listed(pagesOf(['d/', 'd/a/x', 'd/a-b', 'd/a.c', 'd/b'], 10));
     assert.deepEqual(names, ['a/', 'a-b', 'a.c', 'b']);
   });
 
-  it('hide a directory behind a file of its name, however many pages lie between', () => {
+  it('The entries of a directory hide a directory behind a file of its name, however many pages lie between.', () => {
     const between = Array.from({ length: 50 }, (_, index) => `d/name-${index}`);
     const keys = ['d/name', 'd/nam', ...between, 'd/name/below', 'd/name-7/below', 'd/other/x'];
     for (const entriesPerPage of [1, 2, 7, 1000]) {
@@ -58,14 +58,14 @@ describe('The entries of a directory', () => {
     }
   });
 
-  it('leave out what no FTP name can express, and report it', () => {
+  it('The entries of a directory leave out keys that no FTP name can express, and report them.', () => {
     const keys = ['d//x', 'd/./x', 'd/../x', 'd/a\nb', 'd/ok'];
     const { names, unlisted } = listed(pagesOf(keys, 2));
     assert.deepEqual(names, ['ok']);
     assert.equal(unlisted.length, 4);
   });
 
-  it('list a common prefix once that a server repeats on the next page', () => {
+  it('A common prefix that a server repeats on the next page is listed once.', () => {
     const page = { objects: [], commonPrefixes: ['d/a/', 'd/b/'] };
     assert.deepEqual(listed([page, { objects: [], commonPrefixes: ['d/b/', 'd/c/'] }]).names, [
       'a/',
@@ -74,7 +74,7 @@ describe('The entries of a directory', () => {
     ]);
   });
 
-  it('name nothing twice and nothing too few, for any keys and any page size', () => {
+  it('The entries of a directory contain each name exactly once, for any keys and any page size.', () => {
     const segment = fc.constantFrom(
       'a',
       'aa',
@@ -105,7 +105,7 @@ describe('The entries of a directory', () => {
 describe('The XML of a listing', () => {
   const xml = (body: string): string => `<?xml version="1.0"?><ListBucketResult>${body}</ListBucketResult>`;
 
-  it('gives its entries, and the token of the next page', () => {
+  it('The XML of a listing is parsed to its entries and the token of the next page.', () => {
     const answer = parseListObjects(
       xml(
         '<Prefix>d/</Prefix><IsTruncated>true</IsTruncated>\n' +
@@ -130,7 +130,7 @@ describe('The XML of a listing', () => {
     });
   });
 
-  it('has its keys decoded where the server has encoded them, and only there', () => {
+  it('The keys of a listing are decoded only where the server has encoded them.', () => {
     const encoded =
       '<Contents><Key>a+b%2Bc%0A</Key></Contents><CommonPrefixes><Prefix>%C3%BC/</Prefix></CommonPrefixes>';
     const keysOf = ({ page }: ListObjectsResponse) => [
@@ -144,7 +144,7 @@ describe('The XML of a listing', () => {
     assert.deepEqual(keysOf(parseListObjects(xml(encoded))), ['a+b%2Bc%0A', '%C3%BC/']);
   });
 
-  it('is refused, and no entry lost, in forms that no S3 server is known to use', () => {
+  it('A listing in an unsupported form of XML is refused, so that no entry is lost.', () => {
     const refused = [
       '<Contents><Key><![CDATA[a]]></Key></Contents>',
       '<Contents xmlns="x"><Key>a</Key></Contents>',
@@ -153,7 +153,7 @@ describe('The XML of a listing', () => {
     for (const body of refused) assert.throws(() => parseListObjects(xml(body)), /a listing/);
   });
 
-  it('is read in one pass, whatever a server sends', () => {
+  it('A listing is parsed in linear time, whatever a server sends.', () => {
     const hostile = xml('<Contents>'.repeat(200_000) + '</Contents>&#x110000;');
     const startedAtMs = performance.now();
     assert.equal(parseListObjects(hostile).page.objects.length, 1);
@@ -162,7 +162,7 @@ describe('The XML of a listing', () => {
     assert.equal(object?.key, 'a&#x110000;');
   });
 
-  it('may be empty', () => {
+  it('A listing may be empty.', () => {
     assert.deepEqual(parseListObjects(xml('')), {
       page: { objects: [], commonPrefixes: [] },
       continuationToken: undefined,

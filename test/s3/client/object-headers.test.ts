@@ -49,12 +49,12 @@ const uploads: readonly [what: string, StorageOptions | undefined, headers: Reco
 
 describe("An object's headers", () => {
   for (const [what, options, headers] of uploads) {
-    it(`ask for what a home says: ${what}`, () => {
+    it(`The headers of an upload contain the options of its home: ${what}.`, () => {
       assert.deepEqual(sent(headersOfAttributes(attributesOfUpload(options, 'orders.csv'))), headers);
     });
   }
 
-  it('of a marker ask for its encryption and tags, and for the standard class', () => {
+  it('The headers of a marker contain its encryption and tags, and no storage class.', () => {
     const options = {
       encryption: { algorithm: 'aws:kms' },
       storageClass: 'GLACIER',
@@ -68,7 +68,7 @@ describe("An object's headers", () => {
     });
   });
 
-  it('of a copy are those of its source', () => {
+  it('The headers of a copy are those of its source.', () => {
     const source = {
       'cache-control': 'max-age=60',
       'content-disposition': 'attachment; filename="x"',
@@ -89,7 +89,7 @@ describe("An object's headers", () => {
     assert.deepEqual(sent(headersOfAttributes(attributesOfCopy(head))), source);
   });
 
-  it('tell what an object is', () => {
+  it('The headers of a response are parsed to the attributes of the object.', () => {
     const head = objectHeadOf({
       'content-length': '48800000000000',
       etag: '"0a-2"',

@@ -65,13 +65,13 @@ const examples = [
 
 describe('The signature of a request', () => {
   for (const { name, request, signature } of examples) {
-    it(`is the documented one of the example ${name}`, () => {
+    it(`The signature of the example ${name} is the documented one.`, () => {
       const { authorization = '' } = new Signer('us-east-1').sign(request, credentials, time);
       assert.equal(/Signature=(\w+)$/.exec(authorization)?.[1], signature);
     });
   }
 
-  it("is the SDK's own for any key, query and header", async () => {
+  it('The signature is that of the SDK for any key, query and header.', async () => {
     const library = new SignatureV4({
       credentials: { ...credentials, sessionToken: 'token' },
       region: 'eu-west-1',
@@ -108,7 +108,7 @@ describe('The signature of a request', () => {
     );
   });
 
-  it('follows credentials that change, and the day', () => {
+  it('The signature changes with the credentials and the day.', () => {
     const signer = new Signer('us-east-1');
     const [example] = examples;
     const sign = (secretAccessKey: string, timeMs: number): string =>

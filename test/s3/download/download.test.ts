@@ -31,7 +31,7 @@ describe('downloads from S3', () => {
     openS3Download(storage, { bucket: s3.bucket, key, offsetBytes, signal });
 
   for (const sizeBytes of [0, 1, 5000, rangeBytes - 1, rangeBytes, rangeBytes + 1, 3 * rangeBytes]) {
-    it(`reads ${sizeBytes} bytes`, async () => {
+    it(`A download of ${sizeBytes} bytes is complete and unchanged.`, async () => {
       const bytes = bytesOf(sizeBytes);
       await putObject(s3.client, s3.bucket, `sizes/${sizeBytes}`, bytes);
       const download = await open(`sizes/${sizeBytes}`);
@@ -41,7 +41,7 @@ describe('downloads from S3', () => {
     });
   }
 
-  it('needs one request for an object of up to one range', async () => {
+  it('A download of an object of up to one range is one request.', async () => {
     await putObject(s3.client, s3.bucket, 'one', bytesOf(5000));
     requests = 0;
     await readAll((await open('one')).content);
@@ -49,25 +49,25 @@ describe('downloads from S3', () => {
   });
 
   for (const offsetBytes of [1, rangeBytes - 1, rangeBytes, 20 * mib + 3, large.length - 1, large.length]) {
-    it(`begins at byte ${offsetBytes}`, async () => {
+    it(`A download can begin at byte ${offsetBytes}.`, async () => {
       const download = await open('large', offsetBytes);
       assert.equal(download.sizeBytes, large.length);
       assert.equal(digest(await readAll(download.content)), digest(large.subarray(offsetBytes)));
     });
   }
 
-  it('refuses an offset beyond the end', async () => {
+  it('A download refuses an offset beyond the end.', async () => {
     await putObject(s3.client, s3.bucket, 'short', bytesOf(10));
     await rejectsWith('invalid-offset', () => open('short', 11));
     await rejectsWith('invalid-offset', () => open('short', 2 ** 40));
   });
 
-  it('tells of a missing object', async () => {
+  it('A download of a missing object is not-found.', async () => {
     await rejectsWith('not-found', () => open('missing'));
     await rejectsWith('not-found', () => open('missing', 5));
   });
 
-  it('never mixes two versions: an object replaced in the middle ends the download', async () => {
+  it('A download ends when its object is replaced, so that two versions are never mixed.', async () => {
     await putObject(s3.client, s3.bucket, 'replaced', large);
     const download = await open('replaced');
     const received: Uint8Array[] = [];
@@ -83,7 +83,7 @@ describe('downloads from S3', () => {
     assert.equal(storage.memory.heldBytes, 0);
   });
 
-  it('reads ahead for a fast client, within its share of the budget, and gives it all back', async () => {
+  it('A download reads ahead for a fast client, within its share of the budget, and releases all of it.', async () => {
     let mostHeldBytes = 0;
     let readBytes = 0;
     for await (const chunk of (await open('large')).content) {
@@ -95,7 +95,7 @@ describe('downloads from S3', () => {
     assert.equal(storage.memory.heldBytes, 0);
   });
 
-  it('needs no transfer memory at all', async () => {
+  it('A download needs no transfer memory.', async () => {
     const narrow = storageOn(s3.endpoint, { budgetBytes: 16 * mib });
     const upload = narrow.memory.openUpload(5 * mib);
     assert.ok(upload.tryReserve(8 * mib));
@@ -111,7 +111,7 @@ describe('downloads from S3', () => {
     narrow.client.destroy();
   });
 
-  it('stops everything when the loop is left', async () => {
+  it('A download ends all requests when its loop is left.', async () => {
     const { content } = await open('large');
     let readBytes = 0;
     for await (const chunk of content) {
@@ -122,7 +122,7 @@ describe('downloads from S3', () => {
     assert.deepEqual(storage.client.direct.inFlight, 0);
   });
 
-  it('stops with the reason when its signal aborts', async () => {
+  it('A download stops with the reason when its signal aborts.', async () => {
     const transfer = new AbortController();
     const { content } = await open('large', 0, transfer.signal);
     const reason = new Error('ABOR');
@@ -138,7 +138,7 @@ describe('downloads from S3', () => {
     assert.deepEqual(storage.client.direct.inFlight, 0);
   });
 
-  it('ends its request when the signal aborts before anybody has read', async () => {
+  it('A download ends its request when the signal aborts before the first read.', async () => {
     const transfer = new AbortController();
     await open('large', 0, transfer.signal);
     transfer.abort(new Error('425'));

@@ -50,13 +50,13 @@ async function lookupsOf(
 }
 
 describe('The times of a listing', () => {
-  it('the times of a listing are those of the metadata, and an object that is gone has none', async () => {
+  it('The times of a listing are those of the metadata, and an object that no longer exists has none.', async () => {
     const times = fileTimes(({ key }) => Promise.resolve(key === 'gone' ? undefined : headOf()));
     const found = await times.timesOf([listed('a'), listed('gone')], { bucket: 'b', signal, onRefused });
     assert.deepEqual([...found], [['a', { sizeBytes: 7, modifiedAt: keptDate }]]);
   });
 
-  it('the times of a listing are looked up once for a version that cannot be confused with another', async () => {
+  it('The times of a listing are looked up once for a version that cannot be confused with another.', async () => {
     assert.deepEqual(await lookupsOf([headOf()], [[listed('a')], [listed('a')]]), [1, 0]);
   });
 
@@ -67,7 +67,7 @@ describe('The times of a listing', () => {
     ['has no ETag in the listing', headOf({ ETag: '' }), { etag: '' }],
     ['comes without the date of the answer', headOf({ AnsweredAt: undefined }), {}],
   ] as const) {
-    it(`the times of a listing are looked up again for an object that ${what}`, async () => {
+    it(`The times of a listing are looked up again for an object that ${what}.`, async () => {
       const object = listed('a', again);
       assert.deepEqual(await lookupsOf([head], [[object], [object]]), [1, 1]);
     });
@@ -78,12 +78,12 @@ describe('The times of a listing', () => {
     ['another ETag', { etag: '"b"' }],
     ['another size', { sizeBytes: 8 }],
   ] as const) {
-    it(`the times of a listing are looked up again for a version with ${what}`, async () => {
+    it(`The times of a listing are looked up again for a version with ${what}.`, async () => {
       assert.deepEqual(await lookupsOf([headOf()], [[listed('a')], [listed('a', change)]]), [1, 1]);
     });
   }
 
-  it('the times of a listing are looked up again after a time was set', async () => {
+  it('The times of a listing are looked up again after a time was set.', async () => {
     let asked = 0;
     const cache = new FileTimeCache();
     const times = new FileTimeLookup(
@@ -96,7 +96,7 @@ describe('The times of a listing', () => {
     assert.deepEqual(found.get('a')?.modifiedAt, new Date(5000));
   });
 
-  it('the times of a listing are looked up 32 at a time for one listing, and 128 for all of them together', async () => {
+  it('The times of a listing are looked up 32 at a time for one listing, and 128 for all of them together.', async () => {
     let [underWay, most] = [0, 0];
     const release: (() => void)[] = [];
     const times = fileTimes(async () => {
@@ -128,7 +128,7 @@ describe('The times of a listing', () => {
     assert.equal(most, 128);
   });
 
-  it('the times of a listing are those of the listing where S3 refuses the lookup, which is reported', async () => {
+  it('The times of a listing are those of the listing where S3 refuses the lookup, which is reported.', async () => {
     const refusal = new FilesystemError('permission-denied', 'AccessDenied');
     const times = fileTimes(() => Promise.reject(refusal));
     const refused: unknown[] = [];
@@ -140,13 +140,13 @@ describe('The times of a listing', () => {
     assert.deepEqual([[...found], refused], [[['a', { sizeBytes: 7, modifiedAt: written }]], [refusal]]);
   });
 
-  it('the times of a listing are not made up where S3 fails: the listing fails with it', async () => {
+  it('The times of a listing are never invented: the listing fails where S3 fails.', async () => {
     const failure = new FilesystemError('unavailable', 'SlowDown');
     const times = fileTimes(() => Promise.reject(failure));
     await assert.rejects(times.timesOf([listed('a')], { bucket: 'b', signal, onRefused }), failure);
   });
 
-  it('the times of a listing are given up when the client goes away', async () => {
+  it('The times of a listing are abandoned when the client disconnects.', async () => {
     const controller = new AbortController();
     const reason = new Error('the client went away');
     const times = fileTimes(({ signal: given }) => {

@@ -44,7 +44,7 @@ function keyOrError(prefix: string, pathname: Pathname): string | FilesystemErro
 }
 
 describe('Object keys', () => {
-  it('lie below the home for whatever a client sends, and lead back to the pathname', () => {
+  it('The key of any pathname that a client sends lies below the home and maps back to the pathname.', () => {
     fc.assert(
       fc.property(fc.constantFrom(...prefixes), argument, argument, (prefix, directory, name) => {
         const pathname = resolvePathname(resolvePathname(rootPathname, directory), name);
@@ -64,7 +64,7 @@ describe('Object keys', () => {
     );
   });
 
-  it('of different pathnames are different', () => {
+  it('Different pathnames have different keys.', () => {
     fc.assert(
       fc.property(argument, argument, (one, other) => {
         const [a, b] = [resolvePathname(rootPathname, one), resolvePathname(rootPathname, other)];
@@ -75,7 +75,7 @@ describe('Object keys', () => {
     );
   });
 
-  it('that exist in a bucket lead to a pathname whose key they are, or to none', () => {
+  it('An existing key maps to the pathname of which it is the key, or to none.', () => {
     fc.assert(
       fc.property(fc.constantFrom(...prefixes), argument, (prefix, rest) => {
         const key = prefix + rest;
@@ -88,7 +88,7 @@ describe('Object keys', () => {
     );
   });
 
-  it('have at most 1,024 bytes of UTF-8', () => {
+  it('A key has at most 1,024 bytes of UTF-8.', () => {
     const longest = `/${'a'.repeat(1024 - 'home/'.length)}` as Pathname;
     assert.equal(fileKeyOf('home/', longest).length, 1024);
     for (const tooLong of [`${longest}a`, `/${'ü'.repeat(510)}`, `/${'😀'.repeat(255)}`] as Pathname[]) {
@@ -97,14 +97,14 @@ describe('Object keys', () => {
     assert.throws(() => directoryPrefixOf('home/', longest), { kind: 'name-not-allowed' });
   });
 
-  it('hold neither NUL nor half a surrogate pair', () => {
+  it('A key contains neither NUL nor an unpaired surrogate.', () => {
     for (const name of ['/a\0b', '/\ud83d', '/\ude00x'] as Pathname[]) {
       assert.throws(() => fileKeyOf('', name), { kind: 'name-not-allowed' });
       assert.throws(() => directoryPrefixOf('', name), { kind: 'name-not-allowed' });
     }
   });
 
-  it('of the root is the prefix of the home', () => {
+  it('The prefix of the root is the prefix of the home.', () => {
     assert.equal(directoryPrefixOf('home/', rootPathname), 'home/');
     assert.equal(directoryPrefixOf('', rootPathname), '');
     assert.throws(() => fileKeyOf('home/', rootPathname), { kind: 'is-a-directory' });
@@ -129,12 +129,12 @@ describe('Names in a listing', () => {
     ['d/a\0b', undefined],
     ['elsewhere', undefined],
   ] as const) {
-    it(`${JSON.stringify(key)} is ${name === undefined ? 'left out' : JSON.stringify(name)}`, () => {
+    it(`A listing ${name === undefined ? 'leaves out' : `shows as ${JSON.stringify(name)}`} the key ${JSON.stringify(key)}.`, () => {
       assert.equal(entryNameOf('d/', key), name);
     });
   }
 
-  it('are the last segment of the pathname', () => {
+  it('The name of an entry is the last segment of its pathname.', () => {
     fc.assert(
       fc.property(argument, (rest) => {
         const pathname = pathnameOf('h/', `h/${rest}`);

@@ -56,8 +56,8 @@ describe('The S3 filesystem', () => {
       new HeadObjectCommand({ Bucket: test.server.bucket, Key: prefix + pathname.slice(1) }),
     );
 
-  describe('asks S3 no more than it must:', () => {
-    scenario('one request for a file, two for a directory, one a page for a listing', async () => {
+  describe('sends no more requests than necessary', () => {
+    scenario('A file costs one request, a directory two, and a listing one for each page.', async () => {
       for (let index = 0; index < 20; index++) await put(filesystem, `/d/${index}`, 'x');
       const stat = (pathname: string) => requestsOf(() => filesystem.stat(at(pathname), { signal }));
       assert.deepEqual(await stat('/d/1'), ['HeadObject']);
@@ -68,7 +68,7 @@ describe('The S3 filesystem', () => {
     });
 
     scenario(
-      'a listing with the times of clients costs one more for each file that is to be shown',
+      'A listing with the times of clients costs one more request for each file that it shows.',
       async () => {
         for (const name of ['a', 'b', 'c']) await put(filesystem, `/d/${name}`, 'x');
         await filesystem.makeDirectory(at('/d/below'), { signal });
@@ -83,14 +83,14 @@ describe('The S3 filesystem', () => {
       },
     );
 
-    scenario('from the third upload into a directory on, each costs its own request', async () => {
+    scenario('From the third upload into a directory on, each costs only its own request.', async () => {
       const upload = (name: string) => requestsOf(() => put(filesystem, `/d/${name}`, 'x'));
       assert.deepEqual(await upload('first'), ['HeadObject', 'ListObjectsV2', 'PutObject']);
       assert.deepEqual(await upload('second'), ['ListObjectsV2', 'PutObject']);
       for (const name of ['third', 'a', 'z']) assert.deepEqual(await upload(name), ['PutObject']);
     });
 
-    scenario('a delete where the directory has its marker costs one request beside its own', async () => {
+    scenario('A delete in a directory with a marker costs one request beside its own.', async () => {
       await filesystem.makeDirectory(at('/d'), { signal });
       for (const name of ['a', 'b']) await put(filesystem, `/d/${name}`, 'x');
       const remove = (session: S3Filesystem, name: string) =>
@@ -99,15 +99,19 @@ describe('The S3 filesystem', () => {
       assert.deepEqual(await remove(newSession(), 'b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2']);
     });
 
-    scenario('the last file to go leaves a marker, and others do not', async () => {
-      for (const name of ['a', 'b']) await put(filesystem, `/d/${name}`, 'x');
-      const remove = (name: string) => requestsOf(() => filesystem.removeFile(at(`/d/${name}`), { signal }));
-      assert.deepEqual(await remove('a'), ['DeleteObject', 'HeadObject', 'ListObjectsV2']);
-      assert.deepEqual(await remove('b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2', 'PutObject']);
-    });
+    scenario(
+      'Deleting the last file of a directory leaves a marker, and deleting others does not.',
+      async () => {
+        for (const name of ['a', 'b']) await put(filesystem, `/d/${name}`, 'x');
+        const remove = (name: string) =>
+          requestsOf(() => filesystem.removeFile(at(`/d/${name}`), { signal }));
+        assert.deepEqual(await remove('a'), ['DeleteObject', 'HeadObject', 'ListObjectsV2']);
+        assert.deepEqual(await remove('b'), ['DeleteObject', 'HeadObject', 'ListObjectsV2', 'PutObject']);
+      },
+    );
 
     scenario(
-      'a checksum that S3 keeps is not computed',
+      'A checksum that S3 stores is not computed.',
       async () => {
         await test.server.client.send(
           new PutObjectCommand({
@@ -126,7 +130,7 @@ describe('The S3 filesystem', () => {
     );
   });
 
-  describe('keeps what an object carries', () => {
+  describe('keeps the attributes of an object', () => {
     const attributes = {
       ContentType: 'text/x-special',
       ContentDisposition: 'attachment; filename="x"',
@@ -144,14 +148,14 @@ describe('The S3 filesystem', () => {
       );
     };
 
-    scenario('when it is renamed, and when its directory is', async () => {
+    scenario('A file keeps its attributes when it or its directory is renamed.', async () => {
       await putObject('d/file', 'content');
       await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
       await filesystem.rename(at('/d'), at('/e'), { signal });
       await assertKept('/e/renamed');
     });
 
-    scenario('when its time is set, but for the time', async () => {
+    scenario('A file keeps its attributes when its time is set, except for the time.', async () => {
       await putObject('file', 'content');
       await filesystem.setModifiedAt(at('/file'), new Date('2020-01-01T00:00:00Z'), { signal });
       const { ContentType, CacheControl, Metadata } = await headOf('/file');
@@ -167,7 +171,7 @@ describe('The S3 filesystem', () => {
     });
 
     scenario(
-      'its tags too',
+      'A file keeps its tags when it is renamed.',
       async () => {
         await putObject('d/file', 'content', 'class=private&note=a%20b%2Bc');
         await filesystem.rename(at('/d/file'), at('/d/renamed'), { signal });
@@ -178,7 +182,7 @@ describe('The S3 filesystem', () => {
       skippedOnEmulator('tags in a copy'),
     );
 
-    scenario('when it is so large that it is copied in parts', async () => {
+    scenario('A file that is copied in parts keeps its attributes.', async () => {
       const mebibyte = 1024 ** 2;
       const content = Buffer.from(Uint8Array.from({ length: 12 * mebibyte + 7 }, (_, index) => index % 251));
       await putObject('big', content, 'class=private');
@@ -203,7 +207,7 @@ describe('The S3 filesystem', () => {
       return Object.fromEntries(TagSet.map(({ Key: name = '', Value = '' }) => [name, Value]));
     };
 
-    scenario('and gives an upload the media type of its name, or the one that the home says', async () => {
+    scenario('An upload gets the media type of its name, or the one that the home defines.', async () => {
       const home = { bucket: test.server.bucket, prefix, storage: { contentTypes: { idoc: 'text/x-idoc' } } };
       const ofHome = new S3Filesystem(test.storage, home);
       for (const name of ['a.csv', 'b.IDOC', 'c.unheard', '.csv', 'd']) await put(ofHome, `/${name}`, 'x');
@@ -215,7 +219,7 @@ describe('The S3 filesystem', () => {
     });
 
     scenario(
-      'and puts the tags of the home on an upload',
+      'An upload gets the tags of its home.',
       async () => {
         const home = { bucket: test.server.bucket, prefix, storage: { tags: { partner: 'Ä + Söhne = @x' } } };
         const ofHome = new S3Filesystem(test.storage, home);
@@ -228,7 +232,7 @@ describe('The S3 filesystem', () => {
     );
   });
 
-  describe('renames a directory all or nothing:', () => {
+  describe('renames a directory completely or not at all', () => {
     const names = Array.from({ length: 150 }, (_, index) => `file-${index}`).sort();
     const putAll = () => Promise.all(names.map((name) => put(filesystem, `/d/${name}`, name)));
     const assertUntouched = async (): Promise<void> => {
@@ -238,7 +242,7 @@ describe('The S3 filesystem', () => {
       assert.equal((await get(filesystem, '/d/file-77')).toString(), 'file-77');
     };
 
-    scenario('no object is deleted before the last is copied', async () => {
+    scenario('A rename of a directory deletes no object before the last is copied.', async () => {
       await putAll();
       requests.length = 0;
       await filesystem.rename(at('/d'), at('/e'), { signal });
@@ -247,36 +251,42 @@ describe('The S3 filesystem', () => {
       assert.equal(requests.filter((command) => command.startsWith('Delete')).length, 1);
     });
 
-    scenario('a copy that fails leaves the source whole and no copies, and is named', async () => {
-      await putAll();
-      intercept = ({ command, key }) => {
-        if (command !== 'CopyObject' || !key.endsWith('/file-77')) return;
-        throw Object.assign(new Error('no'), { name: 'AccessDenied' });
-      };
-      await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal }), (error) => {
-        assert.ok(error instanceof FilesystemError && error.kind === 'permission-denied');
-        assert.match(error.message, /d\/file-77/);
-        return true;
-      });
-      const [event] = test.events;
-      assert.ok(event?.event === 'storage-error' && event.operation.includes('d/file-77'));
-      await assertUntouched();
-    });
+    scenario(
+      'A rename of which a copy fails leaves the source complete and no copies, and names the object.',
+      async () => {
+        await putAll();
+        intercept = ({ command, key }) => {
+          if (command !== 'CopyObject' || !key.endsWith('/file-77')) return;
+          throw Object.assign(new Error('no'), { name: 'AccessDenied' });
+        };
+        await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal }), (error) => {
+          assert.ok(error instanceof FilesystemError && error.kind === 'permission-denied');
+          assert.match(error.message, /d\/file-77/);
+          return true;
+        });
+        const [event] = test.events;
+        assert.ok(event?.event === 'storage-error' && event.operation.includes('d/file-77'));
+        await assertUntouched();
+      },
+    );
 
-    scenario('a client that goes away between copies leaves the source whole and no copies', async () => {
-      await putAll();
-      const controller = new AbortController();
-      const reason = new Error('the control connection is gone');
-      let copies = 0;
-      intercept = ({ command }) => {
-        if (command === 'CopyObject' && ++copies === 20) controller.abort(reason);
-      };
-      await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal: controller.signal }), reason);
-      assert.ok(copies < names.length);
-      await assertUntouched();
-    });
+    scenario(
+      'A rename whose client disconnects between copies leaves the source complete and no copies.',
+      async () => {
+        await putAll();
+        const controller = new AbortController();
+        const reason = new Error('the control connection is gone');
+        let copies = 0;
+        intercept = ({ command }) => {
+          if (command === 'CopyObject' && ++copies === 20) controller.abort(reason);
+        };
+        await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal: controller.signal }), reason);
+        assert.ok(copies < names.length);
+        await assertUntouched();
+      },
+    );
 
-    scenario('a client that goes away between deletes changes nothing any more', async () => {
+    scenario('A rename whose client disconnects between deletes is completed.', async () => {
       await putAll();
       const controller = new AbortController();
       intercept = ({ command }) => {
@@ -287,7 +297,7 @@ describe('The S3 filesystem', () => {
       assert.deepEqual((await namesIn(filesystem, '/e')).sort(), names);
     });
 
-    scenario('what others write meanwhile is neither moved nor lost', async () => {
+    scenario('Objects that others write during a rename are neither moved nor lost.', async () => {
       await putAll();
       // The source is listed again for the deletes: what is new or replaced by then stays.
       let isCopied = false;
@@ -306,7 +316,7 @@ describe('The S3 filesystem', () => {
   });
 
   scenario(
-    'shows the file where a file and a directory have one name, and reaches both',
+    'Where a file and a directory have one name, the file is listed, and both can be reached.',
     async () => {
       await put(filesystem, '/both/below', 'below');
       await test.server.client.send(
@@ -329,7 +339,7 @@ describe('The S3 filesystem', () => {
     !skippedOnEmulator('x') && 'a server that keeps objects as files cannot hold both; the embedded one can',
   );
 
-  scenario('says not-found of a missing bucket, and tells the operator which', async () => {
+  scenario('A missing bucket is not-found to the client, and reported to the operator by name.', async () => {
     const bucket = `missing-${randomUUID()}`;
     const lost = new S3Filesystem(test.storage, { bucket, prefix: '' });
     await fails('not-found', entriesOf(lost, '/'));

@@ -30,7 +30,7 @@ describe('a multipart upload that S3 is still beginning', () => {
     await s3.close();
   });
 
-  it('is aborted as soon as its id is there when its transfer was aborted meanwhile', async () => {
+  it('A multipart upload whose transfer aborts while S3 begins it is aborted as soon as its id is known.', async () => {
     const asked = new Promise<void>((resolve) => {
       proxy.onRequest = (operation) => {
         if (operation !== 'CreateMultipartUpload') return undefined;
@@ -50,7 +50,7 @@ describe('a multipart upload that S3 is still beginning', () => {
     assert.deepEqual(await openUploadIds(s3, 'begun.bin'), []);
   });
 
-  it('is not waited for beyond the deadline of the process, and is reported then', async () => {
+  it('A multipart upload that S3 is still beginning is not awaited beyond the deadline of the process, and is reported.', async () => {
     const stopping = storageOn(proxy.endpoint, { budgetBytes: 64 * mib });
     const asked = new Promise<void>((resolve) => {
       proxy.onRequest = (operation) => {

@@ -36,7 +36,7 @@ describe('the size of the next part', () => {
     [maxParts, maxPartBytes],
   ] as const;
   for (const [partNumber, sizeBytes] of growth) {
-    it(`is ${sizeBytes / mib} MiB for part ${partNumber} where memory does not matter`, () => {
+    it(`Part ${partNumber} has ${sizeBytes / mib} MiB where memory is not the limit.`, () => {
       assert.equal(partSizeBytes({ partNumber, budgetBytes: unbounded }), sizeBytes);
     });
   }
@@ -59,12 +59,12 @@ describe('the size of the next part', () => {
     [256 * mib, maxParts, 128 * mib],
   ] as const;
   for (const [budgetBytes, partNumber, sizeBytes] of bounded) {
-    it(`is ${sizeBytes / mib} MiB for part ${partNumber} with ${budgetBytes / mib} MiB of transfer memory`, () => {
+    it(`Part ${partNumber} has ${sizeBytes / mib} MiB with ${budgetBytes / mib} MiB of transfer memory.`, () => {
       assert.equal(partSizeBytes({ partNumber, budgetBytes }), sizeBytes);
     });
   }
 
-  it('follows what the client announced, so that a huge file of known length does not run out of numbers', () => {
+  it('The part size follows the announced length, so that a huge file of known length does not run out of part numbers.', () => {
     const announcedBytesLeft = 10 * tib;
     const size = partSizeBytes({ partNumber: 1, budgetBytes: unbounded, announcedBytesLeft });
     assert.ok(size * maxParts >= announcedBytesLeft);
@@ -81,7 +81,7 @@ describe('the size of the next part', () => {
     announcedBytesLeft: fc.integer({ min: 0, max: maxObjectBytes }),
   });
 
-  it('is always one that S3 takes, and so is the size under pressure', () => {
+  it('The part size, and the size of a part that is sent early, is always legal in S3.', () => {
     fc.assert(
       fc.property(options, (given) => {
         const size = partSizeBytes(given);
@@ -92,7 +92,7 @@ describe('the size of the next part', () => {
     );
   });
 
-  it('leaves room in the budget for a part in flight beside the one being filled', () => {
+  it('The budget has room for a part in flight beside the one being filled.', () => {
     fc.assert(
       fc.property(options, (given) => {
         assert.ok(partSizeBytes(given) <= Math.max(given.budgetBytes / 2, minPartBytes));
@@ -100,7 +100,7 @@ describe('the size of the next part', () => {
     );
   });
 
-  it('never shrinks as an upload goes on', () => {
+  it('The part size never shrinks during an upload.', () => {
     fc.assert(
       fc.property(options, ({ partNumber, budgetBytes }) => {
         const next = Math.min(partNumber + 1, maxParts);
@@ -111,7 +111,7 @@ describe('the size of the next part', () => {
     );
   });
 
-  it('reaches 46.78 TiB of unannounced length where memory allows, and 48.8 TiB of announced length', () => {
+  it('An upload reaches 46.78 TiB of unannounced length where memory allows, and 48.8 TiB of announced length.', () => {
     assert.equal((maxUploadBytes(unbounded) / tib).toFixed(2), '46.78');
     assert.equal((maxObjectBytes / tib).toFixed(1), '48.8');
   });
@@ -122,7 +122,7 @@ describe('the size of the next part', () => {
     [1024 * mib, '2730.9'],
   ] as const;
   for (const [budgetBytes, gibibytes] of reach) {
-    it(`reaches ${gibibytes} GiB with ${budgetBytes / mib} MiB of transfer memory`, () => {
+    it(`An upload reaches ${gibibytes} GiB with ${budgetBytes / mib} MiB of transfer memory.`, () => {
       assert.equal((maxUploadBytes(budgetBytes) / gib).toFixed(1), gibibytes);
     });
   }

@@ -26,7 +26,7 @@ import {
 const minuteMs = 60_000;
 const vanished = new Error('the client vanished');
 
-describe('interrupted uploads', () => {
+describe('resumable uploads', () => {
   let s3: S3Server;
   let storage: TestStorage;
   const resumption = { owner: 'alice', windowMs: minuteMs };
@@ -58,7 +58,7 @@ describe('interrupted uploads', () => {
     await upload.abort(vanished);
   };
 
-  it('are continued where they broke, and are whole then, and were never seen before', async () => {
+  it('A broken upload is resumed where it broke, is complete then, and was invisible before.', async () => {
     const bytes = bytesOf(30 * mib + 17, 3);
     const old = bytesOf(100, 4);
     await putObject(s3.client, s3.bucket, 'continued', old);
@@ -76,7 +76,7 @@ describe('interrupted uploads', () => {
     assert.deepEqual(await openUploads('continued'), []);
   });
 
-  it('may break again, and again', async () => {
+  it('A resumed upload may break again, and again.', async () => {
     const bytes = bytesOf(40 * mib, 5);
     await breakOff('often', bytes.subarray(0, 9 * mib));
     for (const untilBytes of [18 * mib, 18 * mib + 5, 33 * mib]) {
@@ -91,7 +91,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('often')), digest(bytes));
   });
 
-  it('can be complete already when the client comes back', async () => {
+  it('A broken upload can be complete already when its client reconnects.', async () => {
     const bytes = bytesOf(16 * mib, 6);
     await breakOff('full', bytes);
     const interrupted = (await find('full'))!;
@@ -101,7 +101,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('full')), digest(bytes));
   });
 
-  it('can be continued at the end of any of their parts', async () => {
+  it('A broken upload can be resumed at the end of any of its parts.', async () => {
     const bytes = bytesOf(24 * mib, 7);
     await breakOff('cut', bytes);
     const whole = (await find('cut'))!;
@@ -114,7 +114,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('cut')), digest(Buffer.concat([bytes.subarray(0, 8 * mib), rest])));
   });
 
-  it('never put parts of an earlier attempt behind those of a later one', async () => {
+  it('A resumed upload never contains parts of an earlier attempt after those of a later one.', async () => {
     const [earlier, later] = [bytesOf(24 * mib, 13), bytesOf(24 * mib, 14)];
     await breakOff('stale', earlier);
     const begin = earlier.subarray(0, 8 * mib);
@@ -130,7 +130,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('stale')), digest(whole));
   });
 
-  it('go on in front of a tail too short to be followed', async () => {
+  it('An upload is resumed before a last part that is too short to be followed.', async () => {
     const bytes = bytesOf(16 * mib, 15);
     await breakOff('tail', bytes.subarray(0, 8 * mib));
     const target = { bucket: s3.bucket, key: 'tail', attributes: {}, integrity: 'whole' } as const;
@@ -146,7 +146,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('tail')), digest(bytes));
   });
 
-  it('belong to the user who began them, and to their key', async () => {
+  it('A resumable upload belongs to the user who began it, and to its key.', async () => {
     await breakOff('mine', bytesOf(9 * mib));
     assert.equal(await find('mine', { owner: 'bob' }), undefined);
     assert.equal(await find('min'), undefined);
@@ -157,12 +157,12 @@ describe('interrupted uploads', () => {
     assert.notDeepEqual(ownerTagPart('alice', 'other', 'mine'), owned);
   });
 
-  it('are found no longer than the window', async () => {
+  it('A resumable upload is found only within the window.', async () => {
     await breakOff('late', bytesOf(9 * mib));
     assert.equal(await find('late', { windowMs: -minuteMs }), undefined);
   });
 
-  it('are not kept where that is switched off, nor for drop boxes, nor when they continue an object', async () => {
+  it('A broken upload is not kept where resuming is disabled, for drop boxes, or if it appends to an object.', async () => {
     await breakOff('off', bytesOf(9 * mib), { resumePolicy: { owner: 'alice', windowMs: 0 } });
     await breakOff('drop-box', bytesOf(9 * mib), { ifExists: 'refuse' });
     await putObject(s3.client, s3.bucket, 'appended', bytesOf(6 * mib));
@@ -171,13 +171,13 @@ describe('interrupted uploads', () => {
     for (const key of ['off', 'drop-box', 'appended', 'small']) assert.deepEqual(await openUploads(key), []);
   });
 
-  it('of other programs are never taken for ours', async () => {
+  it('Uploads of other programs are never resumed.', async () => {
     const target = { bucket: s3.bucket, key: 'foreign', attributes: {}, integrity: 'whole' } as const;
     await MultipartUpload.create(storage, target, neverAborted);
     assert.equal(await find('foreign'), undefined);
   });
 
-  it('end their predecessor when the client comes back before it was missed', async () => {
+  it("A session that resumes an upload ends the previous session's writing of it.", async () => {
     const bytes = bytesOf(20 * mib, 9);
     const first = await open('half-alive');
     await writeAll(first, bytes.subarray(0, 17 * mib));
@@ -192,7 +192,7 @@ describe('interrupted uploads', () => {
     assert.equal(digest(await objectAt('half-alive')), digest(bytes));
   });
 
-  it('are refused, not mixed, when two sessions of different tasks continue the same one', async () => {
+  it('An upload that two sessions of different tasks resume is refused, not mixed.', async () => {
     const begin = bytesOf(8 * mib, 10);
     await breakOff('twice', begin);
     const interrupted = (await find('twice'))!;
@@ -221,7 +221,7 @@ describe('interrupted uploads', () => {
         signal: neverAborted,
       });
 
-    it('removes what has been silent, and neither what is young, nor what is written, nor what is foreign', async () => {
+    it('The sweep aborts silent uploads, but none that are recent, being written, or of other programs.', async () => {
       await breakOff('sweep/left', bytesOf(9 * mib));
       const foreign = {
         bucket: s3.bucket,
@@ -242,7 +242,7 @@ describe('interrupted uploads', () => {
       assert.equal((await objectAt('sweep/running'))?.byteLength, 9 * mib);
     });
 
-    it('tells when S3 does not list uploads', async () => {
+    it('The sweep rejects where S3 does not list uploads.', async () => {
       await assert.rejects(
         abortAbandonedUploads(storage, {
           bucket: 'no-such-bucket',

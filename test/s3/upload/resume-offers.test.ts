@@ -25,7 +25,7 @@ import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 /** S3 tells times in whole seconds. */
 const nextSecond = () => delay(1_000 - (Date.now() % 1_000));
 
-describe('restarts of uploads that broke', () => {
+describe('resuming broken uploads', () => {
   let s3: S3Server;
   let storage: TestStorage;
 
@@ -58,7 +58,7 @@ describe('restarts of uploads that broke', () => {
   const bytes = bytesOf(20 * mib, 3);
 
   for (const restart of ['REST + STOR', 'APPE'] as const) {
-    it(`go on with ${restart} from what SIZE tells, in a new session`, async () => {
+    it(`A broken upload is resumed with ${restart} at the offset that SIZE returns, in a new session.`, async () => {
       const pathname = `/new-${restart.length}` as Pathname;
       await upload(login(), pathname, 0, bytes.subarray(0, 19 * mib), 'break');
       const again = login();
@@ -71,14 +71,14 @@ describe('restarts of uploads that broke', () => {
     });
   }
 
-  it('go on without SIZE where the offset can mean nothing else', async () => {
+  it('A broken upload is resumed without SIZE where the offset can mean nothing else.', async () => {
     const pathname = '/remembered' as Pathname;
     await upload(login(), pathname, 0, bytes.subarray(0, 17 * mib), 'break');
     await upload(login(), pathname, 8 * mib, bytes.subarray(8 * mib), 'commit');
     assert.equal(digest(await objectAt(pathname)), digest(bytes));
   });
 
-  it('never take an APPE, or a restart in a published file, that did not ask before', async () => {
+  it('An APPE, or REST in a committed file, never resumes an upload that was not advertised to the session.', async () => {
     const pathname = '/log' as Pathname;
     const published = bytesOf(9 * mib, 4);
     await putObject(s3.client, s3.bucket, 'home/log', published);
@@ -93,7 +93,7 @@ describe('restarts of uploads that broke', () => {
     );
   });
 
-  it('show a published file to everybody, and its own upload to the user who asks with SIZE', async () => {
+  it("SIZE shows a user's own resumable upload, and everything else shows the committed file.", async () => {
     const pathname = '/both' as Pathname;
     await putObject(s3.client, s3.bucket, 'home/both', bytesOf(10));
     await nextSecond();
@@ -104,7 +104,7 @@ describe('restarts of uploads that broke', () => {
     assert.equal((await login().stat(pathname, { signal })).sizeBytes, 10);
   });
 
-  it('never tell the length of a whole file that was not published', async () => {
+  it('SIZE never returns the length of a whole file that was not committed.', async () => {
     const pathname = '/whole' as Pathname;
     const whole = bytes.subarray(0, 16 * mib);
     await upload(login(), pathname, 0, whole, 'break');
@@ -116,7 +116,7 @@ describe('restarts of uploads that broke', () => {
     assert.equal(digest(await objectAt(pathname)), digest(whole));
   });
 
-  it('lose no more by breaking again at once', async () => {
+  it('A resumed upload that breaks again immediately loses nothing more.', async () => {
     const pathname = '/again' as Pathname;
     await upload(login(), pathname, 0, bytes, 'break');
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -126,7 +126,7 @@ describe('restarts of uploads that broke', () => {
     }
   });
 
-  it('are out of date once the file has been published anew', async () => {
+  it('A broken upload is out of date once its file was committed again.', async () => {
     const pathname = '/anew' as Pathname;
     await upload(login(), pathname, 0, bytes, 'break');
     const published = bytesOf(10, 4);
@@ -138,7 +138,7 @@ describe('restarts of uploads that broke', () => {
     assert.equal(digest(await objectAt(pathname)), digest(Buffer.concat([published, line])));
   });
 
-  it('refuse an offset that no part ends at, as beyond the end', async () => {
+  it('An offset at which no part ends is refused as beyond the end.', async () => {
     const pathname = '/crooked' as Pathname;
     await upload(login(), pathname, 0, bytes.subarray(0, 9 * mib), 'break');
     await assert.rejects(
@@ -147,7 +147,7 @@ describe('restarts of uploads that broke', () => {
     );
   });
 
-  describe('an interrupted upload of an older version', () => {
+  describe('a resumable upload of an older version', () => {
     let otherTask: TestStorage;
     const [old, next] = [bytesOf(26 * mib, 21), bytesOf(26 * mib, 22)];
 
@@ -161,7 +161,7 @@ describe('restarts of uploads that broke', () => {
       { where: 'in another task', task: () => otherTask },
     ] as const;
     for (const { where, task } of tasks) {
-      it(`is not offered, and is removed, once a new version was begun ${where} and broke before its first part`, async () => {
+      it(`A resumable upload is not advertised, and is removed, once a new version was begun ${where} and broke before its first part.`, async () => {
         const pathname = `/mixed-${where.length}` as Pathname;
         await upload(login(), pathname, 0, old, 'break');
         await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
@@ -175,7 +175,7 @@ describe('restarts of uploads that broke', () => {
         );
       });
 
-      it(`is not continued by a session that was told of it before a new version was begun ${where}`, async () => {
+      it(`An advertised upload is not resumed after a new version was begun ${where}.`, async () => {
         const pathname = `/told-${where.length}` as Pathname;
         await upload(login(), pathname, 0, old, 'break');
         for (const offset of [16 * mib, 'end'] as const) {
@@ -190,7 +190,7 @@ describe('restarts of uploads that broke', () => {
         }
       });
 
-      it(`that is still being written is not offered once a new version was begun ${where}, and can still be published`, async () => {
+      it(`An upload that is still being written is not advertised once a new version was begun ${where}, and can still be committed.`, async () => {
         const pathname = `/overlap-${where.length}` as Pathname;
         const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
         await writeAll(first, old.subarray(0, 18 * mib));
@@ -203,7 +203,7 @@ describe('restarts of uploads that broke', () => {
         assert.deepEqual(await unfinished(pathname), []);
       });
 
-      it(`that is still being written is removed when it breaks after a new version was begun ${where}`, async () => {
+      it(`An upload that is still being written is removed when it breaks after a new version was begun ${where}.`, async () => {
         const pathname = `/late-${where.length}` as Pathname;
         const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
         await writeAll(first, old.subarray(0, 18 * mib));
@@ -215,7 +215,7 @@ describe('restarts of uploads that broke', () => {
       });
     }
 
-    it('is removed by DELE, which succeeds though nothing but the interrupted upload was there', async () => {
+    it('DELE removes a resumable upload, and succeeds even if no file exists.', async () => {
       const pathname = '/deleted' as Pathname;
       await upload(login(), pathname, 0, old, 'break');
       await login('alice', 60_000, otherTask).removeFile(pathname, { signal });
@@ -224,7 +224,7 @@ describe('restarts of uploads that broke', () => {
       await assert.rejects(login().removeFile(pathname, { signal }), isNotFound);
     });
 
-    it('is removed by DELE together with the file', async () => {
+    it('DELE removes a resumable upload together with the file.', async () => {
       const pathname = '/deleted-both' as Pathname;
       await putObject(s3.client, s3.bucket, 'home/deleted-both', bytesOf(10));
       await upload(login(), pathname, 0, old, 'break');
@@ -233,7 +233,7 @@ describe('restarts of uploads that broke', () => {
       assert.deepEqual(await unfinished(pathname), []);
     });
 
-    it('is removed by RNTO onto its name', async () => {
+    it('RNTO to its name removes a resumable upload.', async () => {
       const pathname = '/renamed' as Pathname;
       await putObject(s3.client, s3.bucket, 'home/source', bytesOf(10));
       await nextSecond();
@@ -243,7 +243,7 @@ describe('restarts of uploads that broke', () => {
       assert.deepEqual(await unfinished(pathname), []);
     });
 
-    it('is removed by RNTO of a directory onto a directory above it, and by RMD of a directory above it', async () => {
+    it('RNTO to a directory above it, and RMD of a directory above it, remove a resumable upload.', async () => {
       await putObject(s3.client, s3.bucket, 'home/from/file', bytesOf(10));
       await upload(login(), '/to/sub/part' as Pathname, 0, old, 'break');
       await login().rename('/from' as Pathname, '/to' as Pathname, { signal });
@@ -256,7 +256,7 @@ describe('restarts of uploads that broke', () => {
       assert.equal((await unfinished('/empty-not/')).length, 1);
     });
 
-    it('is removed by a refused-if-taken upload such as STOU, and by an APPE that begins a file', async () => {
+    it('An upload whose name must be free, such as STOU, and an APPE that creates a file remove a resumable upload.', async () => {
       for (const [pathname, offset, ifExists] of [
         ['/unique', 0, 'refuse'],
         ['/appended', 'end', 'replace'],
@@ -269,7 +269,7 @@ describe('restarts of uploads that broke', () => {
       }
     });
 
-    it('is looked for with one ListMultipartUploads by a new upload and by DELE, and with none where nothing may be resumed', async () => {
+    it('A new upload and DELE send one ListMultipartUploads, and none where resuming is disabled.', async () => {
       const counting = storageOn(s3.endpoint);
       const requests: string[] = [];
       interceptRequests(counting.client, ({ command }) => void requests.push(command));
@@ -288,7 +288,7 @@ describe('restarts of uploads that broke', () => {
       counting.client.destroy();
     });
 
-    it('is not offered where two could be meant', async () => {
+    it('A resumable upload is not advertised where there are two.', async () => {
       const pathname = '/two' as Pathname;
       const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
       await upload(login('alice', 60_000, otherTask), pathname, 0, next, 'break');

@@ -39,7 +39,7 @@ describe('uploads to S3', () => {
   const uploadsOf = async (key: string): Promise<number> => (await openUploadIds(s3, key)).length;
 
   for (const sizeBytes of [0, 1, 4096, 70_000, 8 * mib - 1, 8 * mib, 8 * mib + 1, 33 * mib + 5]) {
-    it(`stores ${sizeBytes} bytes as they came`, async () => {
+    it(`An upload of ${sizeBytes} bytes is stored unchanged.`, async () => {
       const bytes = bytesOf(sizeBytes);
       const key = `sizes/${sizeBytes}`;
       const upload = await open(key);
@@ -52,7 +52,7 @@ describe('uploads to S3', () => {
     });
   }
 
-  it('frees the bytes of a part as soon as S3 has them, and none before', async () => {
+  it('The bytes of a part are freed as soon as S3 has confirmed them, and not before.', async () => {
     const bytes = bytesOf(17 * mib);
     const chunks = [...chunksOf(bytes)];
     const upload = await open('freed');
@@ -65,7 +65,7 @@ describe('uploads to S3', () => {
   });
 
   for (const chunkBytes of [1, 100, 8191, 8192, 16384, 100_000, 3 * mib]) {
-    it(`takes chunks of ${chunkBytes} bytes`, async () => {
+    it(`An upload accepts chunks of ${chunkBytes} bytes.`, async () => {
       const bytes = bytesOf(chunkBytes === 1 ? 100_000 : 9 * mib, chunkBytes);
       const upload = await open(`chunks/${chunkBytes}`);
       await writeAll(upload, bytes, chunkBytes);
@@ -74,7 +74,7 @@ describe('uploads to S3', () => {
     });
   }
 
-  it('keeps small pieces of a large buffer without keeping the buffer', async () => {
+  it('An upload holds small chunks of a large buffer without holding the buffer.', async () => {
     const upload = await open('crumbs');
     for (let index = 0; index < 100; index++) {
       const slab = new Uint8Array(mib).fill(index);
@@ -85,7 +85,7 @@ describe('uploads to S3', () => {
     assert.equal((await objectAt('crumbs'))?.byteLength, 1000);
   });
 
-  it('leaves the object that was there until the commit, and after an abort', async () => {
+  it('The existing object remains until the commit, and after an abort.', async () => {
     const old = bytesOf(1000, 7);
     await putObject(s3.client, s3.bucket, 'kept', old);
     for (const sizeBytes of [10, 20 * mib]) {
@@ -98,7 +98,7 @@ describe('uploads to S3', () => {
     }
   });
 
-  it('is over after an abort: abort again does nothing, write and commit reject', async () => {
+  it('After an abort, another abort does nothing, and write and commit reject.', async () => {
     const upload = await open('over');
     const reason = new Error('the client vanished');
     await upload.abort(reason);
@@ -108,7 +108,7 @@ describe('uploads to S3', () => {
     assert.equal(await objectAt('over'), undefined);
   });
 
-  it('does nothing on an abort after the commit', async () => {
+  it('An abort after the commit does nothing.', async () => {
     const upload = await open('done');
     await upload.write(bytesOf(10));
     await upload.commit();
@@ -116,7 +116,7 @@ describe('uploads to S3', () => {
     assert.equal((await objectAt('done'))?.byteLength, 10);
   });
 
-  it('stops when its signal aborts: writes reject with the reason, and nothing is left', async () => {
+  it('An upload stops when its signal aborts: writes reject with the reason, and nothing remains in S3.', async () => {
     const transfer = new AbortController();
     const upload = await open('aborted', { signal: transfer.signal });
     await writeAll(upload, bytesOf(20 * mib));
@@ -130,7 +130,7 @@ describe('uploads to S3', () => {
     assert.equal(storage.memory.heldBytes, 0);
   });
 
-  it('does not commit for a signal that aborted before it was opened', async () => {
+  it('An upload whose signal aborted before it was opened does not commit.', async () => {
     await assert.rejects(async () => {
       const upload = await open('never', { signal: AbortSignal.abort(new Error('gone')) });
       await upload.write(bytesOf(1));
@@ -139,7 +139,7 @@ describe('uploads to S3', () => {
     assert.equal(await objectAt('never'), undefined);
   });
 
-  it('gives the object the attributes it is told', async () => {
+  it("The object gets the attributes of the upload's options.", async () => {
     for (const sizeBytes of [10, 9 * mib]) {
       const key = `attributes/${sizeBytes}`;
       const upload = await open(key, { attributes: { ContentType: 'text/csv', Metadata: { mtime: '12' } } });
@@ -151,7 +151,7 @@ describe('uploads to S3', () => {
     }
   });
 
-  it('has S3 verify a CRC32 of the whole object', { skip: skippedOnEmulator('checksums') }, async () => {
+  it('S3 verifies a CRC32 of the whole object.', { skip: skippedOnEmulator('checksums') }, async () => {
     for (const sizeBytes of [10, 20 * mib + 3]) {
       const key = `checksum/${sizeBytes}`;
       const bytes = bytesOf(sizeBytes);
@@ -179,7 +179,7 @@ describe('uploads to S3', () => {
     });
 
     for (const sizeBytes of [10, 9 * mib]) {
-      it(`does not replace an object that came meanwhile (${sizeBytes} bytes)`, async () => {
+      it(`An upload of ${sizeBytes} bytes that must not replace does not replace an object that was written meanwhile.`, async () => {
         const key = `raced/${sizeBytes}`;
         const upload = await open(key, refuse);
         await writeAll(upload, bytesOf(sizeBytes));
@@ -191,14 +191,18 @@ describe('uploads to S3', () => {
       });
     }
 
-    it('lets exactly one of many win', { skip: skippedOnEmulator('conditional writes') }, async () => {
-      const uploads = await Promise.all(Array.from({ length: 8 }, () => open('race', refuse)));
-      for (const [index, upload] of uploads.entries()) await upload.write(bytesOf(100, index + 1));
-      const outcomes = await Promise.allSettled(uploads.map((upload) => upload.commit()));
-      const winner = outcomes.findIndex(({ status }) => status === 'fulfilled');
-      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
-      assert.equal(digest(await objectAt('race')), digest(bytesOf(100, winner + 1)));
-    });
+    it(
+      'Of concurrent uploads that must not replace exactly one is committed.',
+      { skip: skippedOnEmulator('conditional writes') },
+      async () => {
+        const uploads = await Promise.all(Array.from({ length: 8 }, () => open('race', refuse)));
+        for (const [index, upload] of uploads.entries()) await upload.write(bytesOf(100, index + 1));
+        const outcomes = await Promise.allSettled(uploads.map((upload) => upload.commit()));
+        const winner = outcomes.findIndex(({ status }) => status === 'fulfilled');
+        assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+        assert.equal(digest(await objectAt('race')), digest(bytesOf(100, winner + 1)));
+      },
+    );
   });
 
   describe('that continue an object', () => {
@@ -215,7 +219,7 @@ describe('uploads to S3', () => {
     ] as const;
     for (const { name, oldBytes, offset } of cases) {
       for (const newBytes of [0, 10, 9 * mib]) {
-        it(`keeps ${name} and adds ${newBytes} bytes`, async () => {
+        it(`An upload keeps ${name} and appends ${newBytes} bytes.`, async () => {
           const key = `continued/${oldBytes}-${offset}-${newBytes}`;
           const old = bytesOf(oldBytes, 5);
           await putObject(s3.client, s3.bucket, key, old);
@@ -234,14 +238,14 @@ describe('uploads to S3', () => {
       }
     }
 
-    it('begins a missing object with APPE', async () => {
+    it('An APPE creates a missing object.', async () => {
       const upload = await open('begun', { offset: 'end' });
       await upload.write(bytesOf(10));
       await upload.commit();
       assert.equal((await objectAt('begun'))?.byteLength, 10);
     });
 
-    it('refuses an offset beyond the end, also of a missing object', async () => {
+    it('An upload refuses an offset beyond the end, also of a missing object.', async () => {
       await putObject(s3.client, s3.bucket, 'short', bytesOf(10));
       await rejectsWith('invalid-offset', () => open('short', { offset: 11 }));
       await rejectsWith('invalid-offset', () => open('missing', { offset: 1 }));
