@@ -17,7 +17,7 @@ function answerOf(
   return { page: { objects, commonPrefixes }, continuationToken: isTruncated ? 'more' : undefined };
 }
 
-describe('A stretch of a listing', () => {
+describe('A window of a listing', () => {
   const cases: readonly [what: string, ListingWindow, covered: readonly string[], not: readonly string[]][] =
     [
       ['an empty directory', new ListingWindow('', answerOf([], [], false)), ['d/', 'd/a/', 'd/z/'], []],
@@ -76,7 +76,7 @@ describe('A stretch of a listing', () => {
   });
 });
 
-describe('Uploads that follow one another', () => {
+describe('The directory cache', () => {
   let test: TestStorage;
   let prefix: string;
   let nowMs: number;
@@ -106,7 +106,7 @@ describe('Uploads that follow one another', () => {
   const add = (name: string) => cache.add(test.server.bucket, `${prefix}${name}/file`);
   const put = async (name: string): Promise<void> => {
     const { bucket } = test.server;
-    const body = { pieces: [], sizeBytes: 0 };
+    const body = { chunks: [], sizeBytes: 0 };
     await test.storage.client.direct.send({ method: 'PUT', bucket, key: prefix + name, body });
   };
   const putMany = async (names: readonly string[]): Promise<void> => {

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { BoundedMap } from '../../src/util/bounded-map.ts';
 
 describe('A bounded map', () => {
-  it('A bounded map evicts the entry that was set longest ago when a new one exceeds its limit.', () => {
+  it('A bounded map evicts the entry that was set longest ago when a new one exceeds its limit', () => {
     const map = new BoundedMap<string, number>(2);
     map.set('a', 1);
     map.set('b', 2);
@@ -15,7 +15,7 @@ describe('A bounded map', () => {
     assert.deepEqual([...map.keys()], ['a', 'c']);
   });
 
-  it('A bounded map holds the latest entries in the order of setting, whatever is set, read and deleted.', () => {
+  it('A bounded map holds the latest entries in the order of setting, whatever is set, read and deleted', () => {
     const step = fc.record({
       verb: fc.constantFrom('set', 'get', 'delete'),
       key: fc.nat(6),
@@ -46,7 +46,7 @@ describe('A bounded map', () => {
     );
   });
 
-  it('Keys of a bounded map can be deleted while they are iterated, and clear removes all.', () => {
+  it('Keys of a bounded map can be deleted while they are iterated, and clear removes all', () => {
     const map = new BoundedMap<number, true>(8);
     for (let key = 0; key < 8; key++) map.set(key, true);
     for (const key of map.keys()) if (key % 2 === 0) map.delete(key);

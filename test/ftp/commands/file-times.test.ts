@@ -54,7 +54,7 @@ describe('Where files show the time of their upload,', () => {
 });
 
 for (const fileTimes of ['upload', 'client'] as const satisfies readonly FileTimes[]) {
-  it(`MDTM, MLST, MLSD, LIST and STAT agree on every file in S3 with FILE_TIMES=${fileTimes}.`, async () => {
+  it(`MDTM, MLST, MLSD, LIST and STAT agree on every file in S3 with FILE_TIMES=${fileTimes}`, async () => {
     const gateway = await startS3Gateway({ fileTimes });
     const client = new Client(30_000);
     try {

@@ -143,7 +143,7 @@ describe('RETR', () => {
     });
   }
 
-  it('A 150 names the file without its directory, for downloads and uploads.', async () => {
+  it('A 150 names the file without its directory, for downloads and uploads', async () => {
     const filesystem = await start();
     filesystem.putFile('/d/f', 'content');
     const download = await side.connection();

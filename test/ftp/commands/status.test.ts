@@ -102,7 +102,7 @@ describe('in a session', () => {
     ]);
   });
 
-  it('STAT with a pathname lists it over the control connection.', async () => {
+  it('STAT with a pathname lists it over the control connection', async () => {
     gateway.filesystem.putFile('/dir/one', 'x');
     assert.match(
       await client.ask('STAT dir'),

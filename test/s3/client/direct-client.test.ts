@@ -12,7 +12,7 @@ type Handle = (request: IncomingMessage, response: ServerResponse) => void;
 
 const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' };
 
-describe('The short way to S3', () => {
+describe('The direct client', () => {
   let server: Server;
   let client: GatewayS3Client;
   /** One for each request that arrives, the last one for all that follow. */

@@ -297,7 +297,7 @@ function parsedGenerally(document: string): ListObjectsResponse {
 }
 
 describe('The parser of listings', () => {
-  it('The parser of listings reads in any document what was meant, and what a general XML parser reads.', () => {
+  it('The parser of listings reads in any document what was meant, and what a general XML parser reads', () => {
     fc.assert(
       fc.property(listing, (content) => {
         const document = written(content);

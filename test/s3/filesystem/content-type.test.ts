@@ -58,13 +58,13 @@ const expected = {
 
 describe('The media type of a file', () => {
   for (const [extension, type] of Object.entries(expected)) {
-    it(`A file that ends in .${extension} has the media type ${type}.`, () => {
+    it(`A file that ends in .${extension} has the media type ${type}`, () => {
       assert.equal(contentTypeOf(`home/orders.${extension}`), type);
       assert.equal(contentTypeOf(`ORDERS.${extension.toUpperCase()}`), type);
     });
   }
 
-  it('A file has no media type where its extension is unknown, or where it has none.', () => {
+  it('A file has no media type where its extension is unknown, or where it has none', () => {
     const names = [
       'a.idoc',
       'a.',
@@ -79,7 +79,7 @@ describe('The media type of a file', () => {
     for (const name of names) assert.equal(contentTypeOf(name), undefined, name);
   });
 
-  it('The media types of a home come before the general ones.', () => {
+  it('The media types of a home come before the general ones', () => {
     const own = { csv: 'text/x-orders', idoc: 'text/x-idoc' };
     assert.equal(contentTypeOf('a.CSV', own), 'text/x-orders');
     assert.equal(contentTypeOf('a.idoc', own), 'text/x-idoc');

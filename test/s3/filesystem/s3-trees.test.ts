@@ -129,7 +129,7 @@ describe('The S3 filesystem', () => {
     });
   });
 
-  describe('keeps what an object carries', () => {
+  describe('keeps the attributes of an object', () => {
     const attributes = {
       ContentType: 'text/x-special',
       ContentDisposition: 'attachment; filename="x"',

@@ -26,7 +26,7 @@ import {
 const minuteMs = 60_000;
 const vanished = new Error('the client vanished');
 
-describe('interrupted uploads', () => {
+describe('resumable uploads', () => {
   let s3: S3Server;
   let storage: TestStorage;
   const resumption = { owner: 'alice', windowMs: minuteMs };

@@ -143,7 +143,7 @@ describe('restarts of uploads that broke', () => {
     );
   });
 
-  describe('an interrupted upload of an older version', () => {
+  describe('a resumable upload of an older version', () => {
     let otherTask: TestStorage;
     const [old, next] = [bytesOf(26 * mib, 21), bytesOf(26 * mib, 22)];
 
