@@ -27,7 +27,8 @@ describe('a client that is killed', () => {
   });
   after(() => gateway.close());
 
-  it(`A client that is killed ${kills} times commits its whole file or nothing, seed ${seed}`, async (t) => {
+  const timeout = 120_000 + kills * 5_000;
+  it(`A client that is killed ${kills} times commits its whole file or nothing, seed ${seed}`, { timeout }, async (t) => {
     const found = new Map<string, number>();
     for (let index = 0; index < kills; index++) {
       const random = new Random(seed + index);
