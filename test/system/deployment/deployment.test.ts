@@ -242,7 +242,7 @@ async function clientMatrix(
     const local = join(folder, `${name}-${zone}.bin`);
     await writeFile(local, randomBytes(100_000));
     const remote = `/${name}-${security}-${zone}.bin`;
-    const back = join(folder, `${name}-${zone}.back`);
+    const back = join(folder, `${name}-${security}-${zone}.back`);
     await run(client.invocation(server, { deed: 'put', local, remote })!);
     assert.match(
       await run(client.invocation(server, { deed: 'list', directory: '/' })!),
