@@ -20,5 +20,5 @@ run(process.execPath, [
   '--test',
   '--test-timeout=1200000',
   ...process.argv.slice(2),
-  'test/system/deployment/',
+  'test/system/deployment/*.test.ts',
 ]);
