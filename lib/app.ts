@@ -69,5 +69,15 @@ function commandLine(app: App): Record<string, unknown> {
         .join('\n'),
     );
   }
-  return Object.fromEntries(given);
+  return Object.fromEntries(given.map(([key, value]) => [key, parsed(key, value)]));
+}
+
+/** Objects and lists come from a command line as JSON. */
+function parsed(key: string, value: unknown): unknown {
+  if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
+  try {
+    return JSON.parse(value);
+  } catch (error) {
+    throw new Error(`-c ${key}: this is no JSON: ${value}`, { cause: error });
+  }
 }

@@ -37,14 +37,9 @@ const passivePorts = z.string().transform((text, context) => {
   }
 });
 
-// An object comes from the command line as JSON.
-const slotCounts = z.preprocess(
-  (value) =>
-    typeof value === 'string' && value.trim().startsWith('{') ? (JSON.parse(value) as unknown) : value,
-  z.union([count, z.strictObject({ minimum: count, maximum: count.optional() })], {
-    error: 'expected a number, or { "minimum": 2, "maximum": 4 }',
-  }),
-);
+const slotCounts = z.union([count, z.strictObject({ minimum: count, maximum: count.optional() })], {
+  error: 'expected a number, or { "minimum": 2, "maximum": 4 }',
+});
 
 const zone = z.strictObject({
   availabilityZone: z.string(),
@@ -149,7 +144,7 @@ const deploymentSchema = z.strictObject({
     })
     .optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).optional(),
-  environment: z.record(z.string(), z.string()).optional(),
+  variables: z.record(z.string(), z.string()).optional(),
   cpu: count.default(512),
   memoryMiB: count.default(1024),
   cpuArchitecture: z.enum(['x86_64', 'arm64']).default('x86_64'),
@@ -291,7 +286,7 @@ function tlsProps(scope: Construct, { tls }: Deployment): FtpGatewayProps['tls']
   };
 }
 
-function settings({ limits, timeouts, drain, logLevel, environment }: Deployment) {
+function settings({ limits, timeouts, drain, logLevel, variables }: Deployment) {
   const duration = (value: number | undefined) => (value === undefined ? undefined : Duration.seconds(value));
   return {
     limits,
@@ -310,7 +305,7 @@ function settings({ limits, timeouts, drain, logLevel, environment }: Deployment
       maximum: drain.maximumHours === undefined ? undefined : Duration.hours(drain.maximumHours),
     },
     logLevel,
-    environment,
+    environment: variables,
   };
 }
 

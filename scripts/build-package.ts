@@ -4,7 +4,7 @@
  * Usage: npm run build
  */
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { bundle } from './bundle.ts';
 
@@ -27,6 +27,8 @@ execFileSync(
   [fileURLToPath(import.meta.resolve('typescript/bin/tsc')), '-p', 'tsconfig.build.json'],
   { cwd: fileURLToPath(repository), stdio: 'inherit' },
 );
+// The code of the construct's functions, which is no TypeScript.
+await cp(new URL('lib/lambda/', repository), new URL('lib/lambda/', dist), { recursive: true });
 await mkdir(new URL('gateway/', dist), { recursive: true });
 await bundle(fileURLToPath(new URL('gateway/gateway.js', dist)));
 // The construct takes the folder above its own as the Docker context: here dist/, in the repository its root.

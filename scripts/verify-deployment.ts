@@ -7,20 +7,31 @@ import { resolve4 } from 'node:dns/promises';
 import { isIPv4 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { PassivePortRange } from '../lib/passive-port-range.ts';
+import {
+  CloudWatchClient,
+  DescribeAlarmHistoryCommand,
+  SetAlarmStateCommand,
+} from '@aws-sdk/client-cloudwatch';
+import { DescribeRouteTablesCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { parseDeployedPlan } from '../lib/deployed-plan.ts';
+import { DeployedStack } from './deployed-stack.ts';
 import { FtpSession, type SessionOptions } from './ftp-session.ts';
 
-const usage = `FTP_PASSWORD=... npm run verify -- --host HOST --user NAME --passive-ports 50000-50007 --slots 2
+const usage = `FTP_PASSWORD=... npm run verify -- --host HOST --user NAME --plan '[{"firstPort":50000,...}]'
 
   --host            the Host output of the stack, or an address
   --port            control port (21)
   --user            a user with read-write permissions; the password comes from FTP_PASSWORD
-  --passive-ports   the range of the PassivePortPlan output
-  --slots           the number behind the slash there
+  --plan            the PassivePortPlan output
   --tls             AUTH TLS and PROT P
   --servername      the name in the certificate, when --host is another
   --idle            also wait 400 seconds on a silent control connection
-  --during          seconds to go on transferring, to watch a deployment: aws ecs update-service --force-new-deployment
+  --during          seconds to go on transferring, to watch a deployment or a drain
+
+With AWS credentials, for the claims about AWS itself:
+  --environment     of cdk.json: task subnets without a default route, see whether clients got replies there
+  --alarm           name of an alarm of the stack: it is set, and must reach the topic
+  --drain           a slot (50000) to drain: its session must outlive the unhealthy state of its target; it serves again after
 `;
 
 type Claim = { readonly text: string; readonly check: () => Promise<string> };
@@ -31,8 +42,10 @@ const { values: options } = parseArgs({
     host: { type: 'string' },
     port: { type: 'string', default: '21' },
     user: { type: 'string' },
-    'passive-ports': { type: 'string' },
-    slots: { type: 'string', default: '1' },
+    plan: { type: 'string' },
+    environment: { type: 'string' },
+    alarm: { type: 'string' },
+    drain: { type: 'string' },
     tls: { type: 'boolean', default: false },
     servername: { type: 'string' },
     idle: { type: 'boolean', default: false },
@@ -41,19 +54,18 @@ const { values: options } = parseArgs({
 });
 const { host, user } = options;
 const password = process.env['FTP_PASSWORD'];
-const range = options['passive-ports'];
 if (
   options.help === true ||
   host === undefined ||
   user === undefined ||
   password === undefined ||
-  range === undefined
+  options.plan === undefined
 ) {
   process.stdout.write(usage);
   process.exit(options.help === true ? 0 : 2);
 }
-const passivePorts = PassivePortRange.parse(range);
-const slots = Number(options.slots);
+const plan = parseDeployedPlan(options.plan);
+const slots = plan.filter(({ running }) => running).length;
 const addresses = isIPv4(host) ? [host] : await resolve4(host);
 
 function to(address: string): SessionOptions {
@@ -102,10 +114,11 @@ async function roundTrip(
   if (!listing.toString().includes(file)) throw new Error('the listing does not name the file');
 }
 
-/** The slot that owns a port, from 0. */
+/** The slot that owns a port, by its first port. */
 function slotOf(port: number): number {
-  if (!passivePorts.contains(port)) throw new Error(`port ${port} is not in ${passivePorts.toString()}`);
-  return Math.floor((port - passivePorts.first) / (passivePorts.size / slots));
+  const slot = plan.find(({ firstPort, ports }) => port >= firstPort && port < firstPort + ports);
+  if (slot === undefined) throw new Error(`port ${port} belongs to no slot of the plan`);
+  return slot.firstPort;
 }
 
 /** Sessions through an address until each slot was met once; calls `visit` on the first session of each slot. */
@@ -185,6 +198,112 @@ const idleClaim: Claim = {
   },
 };
 
+async function deployedStack(): Promise<DeployedStack> {
+  const stack = await DeployedStack.find(options.environment ?? 'production');
+  if (stack === undefined) throw new Error('the environment is not deployed');
+  return stack;
+}
+
+const routeClaim: Claim = {
+  text: 'Clients whose address is preserved get replies from subnets without a default route',
+  check: async () => {
+    const ec2 = new EC2Client();
+    const stack = await deployedStack();
+    const subnets = (await stack.slots()).flatMap(
+      ({ service }) => service.networkConfiguration?.awsvpcConfiguration?.subnets ?? [],
+    );
+    const { RouteTables } = await ec2.send(
+      new DescribeRouteTablesCommand({
+        Filters: [{ Name: 'association.subnet-id', Values: [...new Set(subnets)] }],
+      }),
+    );
+    const routes = (RouteTables ?? []).flatMap(({ Routes }) => Routes ?? []);
+    if (routes.some(({ DestinationCidrBlock }) => DestinationCidrBlock === '0.0.0.0/0')) {
+      return 'not to be seen here: the task subnets have a default route';
+    }
+    await throughEach(async (session) => {
+      await roundTrip(session, randomBytes(1000), () => session.extendedPassive());
+      return 'replied';
+    });
+    return `${new Set(subnets).size} subnets without one, and every transfer came back`;
+  },
+};
+
+/** CloudWatch's own record says whether the topic took the notice. */
+function alarmClaim(alarmName: string): Claim {
+  return {
+    text: `The alarm ${alarmName} reaches the topic`,
+    check: async () => {
+      const cloudWatch = new CloudWatchClient();
+      const since = new Date();
+      await cloudWatch.send(
+        new SetAlarmStateCommand({
+          AlarmName: alarmName,
+          StateValue: 'ALARM',
+          StateReason: 'scripts/verify-deployment.ts',
+        }),
+      );
+      for (let attempt = 0; attempt < 30; attempt += 1) {
+        await sleep(2000);
+        const { AlarmHistoryItems } = await cloudWatch.send(
+          new DescribeAlarmHistoryCommand({
+            AlarmName: alarmName,
+            HistoryItemType: 'Action',
+            StartDate: since,
+          }),
+        );
+        const summary = AlarmHistoryItems?.[0]?.HistorySummary;
+        if (summary === undefined) continue;
+        if (!summary.startsWith('Successfully executed')) throw new Error(summary);
+        return summary;
+      }
+      throw new Error('no action within a minute');
+    },
+  };
+}
+
+/** Longer than the load balancer needs to find the target unhealthy and to stop sending to it. */
+const unhealthySeconds = 180;
+
+function drainClaim(slot: string): Claim {
+  return {
+    text: `A control connection outlives the unhealthy state of its target (slot ${slot})`,
+    check: async () => {
+      const stack = await deployedStack();
+      const state = (await stack.slots()).find(({ slot: { firstPort } }) => String(firstPort) === slot);
+      if (state === undefined) throw new Error(`there is no slot ${slot}`);
+      const [task] = await stack.addresses(state.slot, state.service);
+      if (task === undefined) throw new Error('the slot has no task');
+      const [address = ''] = addresses;
+      const session = await sessionOn(address, Number(slot));
+      session.patienceMs = 60_000;
+      await stack.ask(task, 'POST /drain');
+      try {
+        // Commands, so that the drain does not take the session for idle.
+        for (let waited = 0; waited < unhealthySeconds; waited += 30) {
+          await sleep(30_000);
+          await session.command('PWD', 257);
+        }
+        await roundTrip(session, randomBytes(1000), () => session.extendedPassive());
+        await session.quit();
+      } finally {
+        session.destroy();
+        await stack.ask(task, 'POST /serve');
+      }
+      return `${unhealthySeconds} seconds, and a transfer after them`;
+    },
+  };
+}
+
+async function sessionOn(address: string, slot: number): Promise<FtpSession> {
+  for (let attempt = 0; attempt < slots * 30; attempt += 1) {
+    const session = await FtpSession.open(to(address));
+    if (slotOf(await session.extendedPassive()) === slot) return session;
+    await session.quit();
+  }
+  throw new Error(`no session reached slot ${slot}`);
+}
+
 /** Transfers one after another, and says how many failed and what the longest time without a success was. */
 function duringClaim(seconds: number): Claim {
   return {
@@ -223,6 +342,9 @@ function duringClaim(seconds: number): Claim {
 
 const chosen = [
   ...claims,
+  ...(options.environment === undefined ? [] : [routeClaim]),
+  ...(options.alarm === undefined ? [] : [alarmClaim(options.alarm)]),
+  ...(options.drain === undefined ? [] : [drainClaim(options.drain)]),
   ...(options.idle ? [idleClaim] : []),
   ...(options.during === undefined ? [] : [duringClaim(Number(options.during))]),
 ];

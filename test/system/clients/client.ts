@@ -42,6 +42,8 @@ export type Invocation = {
   readonly arguments: readonly string[];
   readonly input?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where it runs, if not here. */
+  readonly directory?: string;
 };
 
 export type Client = {
@@ -62,6 +64,7 @@ export type Client = {
 export function run(invocation: Invocation, timeoutMs = 60_000): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(invocation.program, invocation.arguments, {
+      cwd: invocation.directory,
       env: { ...process.env, LC_ALL: 'C.UTF-8', ...invocation.environment },
       stdio: ['pipe', 'pipe', 'pipe'],
       timeout: timeoutMs,

@@ -18,12 +18,38 @@ export type Flow = {
   readonly sockets: readonly [client: Socket, target: Socket];
 };
 
-type Target = { readonly check: HealthCheck };
+/**
+ * What is known of the load balancer's habits beyond its documentation, in seconds. How long it takes until a target that was
+ * registered is used, until one that failed its checks is no longer, and until one that was deregistered is no longer.
+ */
+export type Habits = {
+  readonly registrationSeconds: number;
+  readonly unhealthySeconds: number;
+  readonly deregistrationSeconds: number;
+  /** Whether the security groups let a client reach a listener at this moment. */
+  admits(clientAddress: string, listenerPort: number): boolean;
+};
+
+const noHabits: Habits = {
+  registrationSeconds: 0,
+  unhealthySeconds: 0,
+  deregistrationSeconds: 0,
+  admits: () => true,
+};
+
+type Target = {
+  readonly check: HealthCheck;
+  readonly registeredAtMs: number;
+  /** `performance.now()` when it became unhealthy. */
+  unhealthyAtMs: number | undefined;
+  deregisteredAtMs: number | undefined;
+};
 
 export class NetworkLoadBalancer {
   /** Every flow there ever was, in order. */
   readonly flows: Flow[] = [];
   readonly #secondMs: number;
+  readonly #habits: Habits;
   readonly #servers = new Map<string, Server>();
   readonly #open = new Set<Flow>();
   readonly #targets = new Map<string, Map<string, Target>>();
@@ -31,9 +57,14 @@ export class NetworkLoadBalancer {
   #topology: Topology;
 
   /** `secondMs` is how long a second of the template lasts: health checks and delays need not take their real time. */
-  constructor(topology: Topology, secondMs: number) {
+  constructor(topology: Topology, secondMs: number, habits = noHabits) {
     this.#topology = topology;
     this.#secondMs = secondMs;
+    this.#habits = habits;
+  }
+
+  get nodes(): readonly Node[] {
+    return this.#topology.nodes;
   }
 
   /** Opens the listeners a topology adds; those it has no more stay until `removeListeners`, as with CloudFormation. */
@@ -65,21 +96,36 @@ export class NetworkLoadBalancer {
 
   register(groupId: string, address: string): void {
     const group = this.#group(groupId);
-    const check = new HealthCheck(group, address, this.#secondMs, (health) => {
-      if (health === 'unhealthy' && group.terminatesOnUnhealthy) this.#reset(group, address);
-      this.#wake();
-    });
     const targets = this.#targets.get(groupId) ?? new Map<string, Target>();
-    this.#targets.set(groupId, targets.set(address, { check }));
+    targets.get(address)?.check.stop();
+    const target: Target = {
+      check: new HealthCheck(group, address, this.#secondMs, (health) => {
+        target.unhealthyAtMs = health === 'unhealthy' ? performance.now() : undefined;
+        if (health === 'unhealthy' && group.terminatesOnUnhealthy) this.#reset(group, address);
+        this.#wake();
+      }),
+      registeredAtMs: performance.now(),
+      unhealthyAtMs: undefined,
+      deregisteredAtMs: undefined,
+    };
+    this.#targets.set(groupId, targets.set(address, target));
   }
 
-  /** No new flows from now on; resolves after the group's delay, when ECS goes on to stop the task. */
+  /** No new flows once the nodes know of it; resolves after the group's delay, when ECS goes on to stop the task. */
   async deregister(groupId: string, address: string): Promise<void> {
     const group = this.#group(groupId);
-    this.#targets.get(groupId)?.get(address)?.check.stop();
-    this.#targets.get(groupId)?.delete(address);
+    const target = this.#targets.get(groupId)?.get(address);
+    target?.check.stop();
+    if (target !== undefined) target.deregisteredAtMs = performance.now();
+    if (this.#habits.deregistrationSeconds === 0) this.#targets.get(groupId)?.delete(address);
     await new Promise((resolve) => setTimeout(resolve, group.deregistrationDelaySeconds * this.#secondMs));
     if (group.terminatesOnDeregistration) this.#reset(group, address);
+  }
+
+  /** The health of a target; undefined where it is not registered. */
+  health(groupId: string, address: string): Target['check']['health'] | undefined {
+    const target = this.#targets.get(groupId)?.get(address);
+    return target?.deregisteredAtMs === undefined ? target?.check.health : undefined;
   }
 
   /** Resolves when the target is healthy (or not) in every group; rejects when the signal aborts. */
@@ -89,7 +135,7 @@ export class NetworkLoadBalancer {
     groups: readonly string[],
     signal: AbortSignal,
   ) {
-    const all = () => groups.every((id) => this.#targets.get(id)?.get(address)?.check.health === health);
+    const all = () => groups.every((id) => this.health(id, address) === health);
     while (!all()) {
       await new Promise<void>((resolve, reject) => {
         this.#waiting.add(resolve);
@@ -129,6 +175,11 @@ export class NetworkLoadBalancer {
     client.on('error', () => undefined);
     const group = this.#group(listener.targetGroup);
     const source = { address: client.remoteAddress ?? '', port: client.remotePort ?? 0 };
+    if (!this.#habits.admits(source.address, listener.port)) {
+      // A security group drops packets; a client of a test should not wait for a timeout.
+      client.resetAndDestroy();
+      return;
+    }
     const address = this.#choose(
       group,
       `${source.address}:${source.port}>${node.publicAddress}:${listener.port}`,
@@ -190,12 +241,31 @@ export class NetworkLoadBalancer {
   }
 
   #choose(group: TargetGroup, flow: string): string | undefined {
-    const targets = [...(this.#targets.get(group.id) ?? [])];
-    const healthy = targets.filter(([, { check }]) => check.health === 'healthy');
-    // With nobody healthy the balancer fails open and tries those that once were.
+    const targets = [...(this.#targets.get(group.id) ?? [])].filter(([, target]) => this.#isKnown(target));
+    const healthy = targets.filter(([, target]) => this.#isUsed(target));
+    // Without a healthy target the balancer fails open: it tries all of them, or, where it has no habits here, those that were.
     const usable =
-      healthy.length > 0 ? healthy : targets.filter(([, { check }]) => check.health === 'unhealthy');
+      healthy.length > 0
+        ? healthy
+        : targets.filter(([, { check }]) => this.#habits !== noHabits || check.health === 'unhealthy');
     return usable.at(hash(flow) % Math.max(usable.length, 1))?.[0];
+  }
+
+  #isKnown({ deregisteredAtMs }: Target): boolean {
+    return (
+      deregisteredAtMs === undefined || this.#elapsed(deregisteredAtMs) < this.#habits.deregistrationSeconds
+    );
+  }
+
+  #isUsed({ check, registeredAtMs, unhealthyAtMs }: Target): boolean {
+    const { registrationSeconds, unhealthySeconds } = this.#habits;
+    if (unhealthyAtMs !== undefined) return this.#elapsed(unhealthyAtMs) < unhealthySeconds;
+    return check.health === 'healthy' && this.#elapsed(registeredAtMs) >= registrationSeconds;
+  }
+
+  /** Seconds of the template since a moment. */
+  #elapsed(sinceMs: number): number {
+    return (performance.now() - sinceMs) / this.#secondMs;
   }
 
   #reset(group: TargetGroup, address: string): void {

@@ -9,6 +9,13 @@ import { LocalDeployment, unsupported } from './deployment.ts';
 
 const script = fileURLToPath(new URL('../../../scripts/verify-deployment.ts', import.meta.url));
 
+/** The PassivePortPlan output: two slots that run, of two ports each. */
+function plan(first: number): string {
+  return JSON.stringify(
+    [first, first + 2].map((firstPort) => ({ firstPort, ports: 2, zone: 1, running: true })),
+  );
+}
+
 describe('verify-deployment', { skip: unsupported ?? false }, () => {
   let deployment: LocalDeployment;
 
@@ -34,14 +41,14 @@ describe('verify-deployment', { skip: unsupported ?? false }, () => {
   }
 
   it('verify-deployment confirms every claim on a correct deployment', async () => {
-    const { code, output } = await verify('--passive-ports', '50000-50007', '--slots', '2', '--during', '1');
+    const { code, output } = await verify('--plan', plan(50_000), '--during', '1');
     assert.equal(code, 0, output);
     assert.equal(output.match(/^holds /gm)?.length, 6);
   });
 
   it('verify-deployment fails and names the claim that does not hold when the passive range differs', async () => {
-    const { code, output } = await verify('--passive-ports', '51000-51007', '--slots', '2');
+    const { code, output } = await verify('--plan', plan(51_000));
     assert.equal(code, 1);
-    assert.match(output, /^FAILS {3}227 names .*port 5000\d is not in 51000-51007$/m);
+    assert.match(output, /^FAILS {3}227 names .*port 5000\d belongs to no slot of the plan$/m);
   });
 });

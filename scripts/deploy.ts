@@ -1,0 +1,45 @@
+/**
+ * `cdk deploy`, with the plan of the environment taken from what is deployed before, and recorded after: for CI and for fresh
+ * checkouts. Arguments are those of `cdk deploy`.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { DeployedPlan } from '../lib/deployed-plan.ts';
+import { mergedPlan } from '../lib/deployed-plan.ts';
+import { planPath, writePlan } from '../lib/plan-file.ts';
+import { DeployedStack } from './deployed-stack.ts';
+
+const plans = process.env['FTP_GATEWAY_PLANS'] ?? fileURLToPath(new URL('../plans', import.meta.url));
+
+function environmentIn(args: readonly string[]): string {
+  const given = args.find(
+    (arg, index) => /^environment=/.test(arg) && /^(-c|--context)$/.test(args[index - 1] ?? ''),
+  );
+  return given?.slice('environment='.length) ?? 'production';
+}
+
+/** The slots of the stack; those run whose service has a task to run. */
+async function deployedPlan(environment: string): Promise<DeployedPlan> {
+  const stack = await DeployedStack.find(environment);
+  if (stack === undefined) return [];
+  const slots = await stack.slots();
+  const running = slots.map(({ slot, service }) => ({ ...slot, running: (service.desiredCount ?? 0) > 0 }));
+  return mergedPlan(running, stack.plan);
+}
+
+const args = process.argv.slice(2);
+const environment = environmentIn(args);
+try {
+  writePlan(plans, environment, await deployedPlan(environment));
+  const child = spawn('npx', ['--no-install', 'cdk', 'deploy', ...args], { stdio: 'inherit' });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  process.exitCode = code ?? 1;
+  writePlan(plans, environment, await deployedPlan(environment));
+  if (existsSync(planPath(plans, environment)))
+    process.stdout.write(`Commit ${planPath(plans, environment)}.\n`);
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,91 @@
+/** What a changed plan means for slots, listeners and sessions, in words; and which running tasks CloudFormation would replace. Pure. */
+import type { DeployedPlan, DeployedSlot } from '../lib/deployed-plan.ts';
+import { type SlotChange, slotChanges } from '../lib/passive-port-change.ts';
+import { listenerPorts, type PassivePortPlan, portRanges, type SlotPlan } from '../lib/passive-port-plan.ts';
+import { PassivePortRange } from '../lib/passive-port-range.ts';
+import { table } from './table.ts';
+
+export type Template = {
+  readonly Resources: Readonly<
+    Record<string, { readonly Type: string; readonly Properties?: Readonly<Record<string, unknown>> }>
+  >;
+};
+
+/** A table of the slots before and after, and what happens to listeners. */
+export function describePlan(deployed: DeployedPlan, plan: PassivePortPlan): string {
+  const rows = slotChanges(deployed, plan).map((change) => [
+    String(change.firstPort),
+    String(change.after?.zone ?? change.before?.zone ?? ''),
+    arrow(change.before && rangeOf(change.before), change.after?.passivePorts.toString()),
+    arrow(state(change.before), state(change.after)),
+    effects[change.effect](change),
+  ]);
+  const before = deployed.flatMap((slot) => PassivePortRange.parse(rangeOf(slot)).ports);
+  const after = listenerPorts(plan);
+  const added = after.filter((port) => !before.includes(port));
+  const removed = before.filter((port) => !after.includes(port));
+  return [
+    table(['slot', 'zone', 'ports', 'state', 'what happens'], rows),
+    '',
+    `Listeners: ${ranges(added) === '' ? 'none made' : `${ranges(added)} made`}, ${ranges(removed) === '' ? 'none removed' : `${ranges(removed)} removed`}.`,
+    `Firewalls of partners: ${portRanges(after).map(String).join(', ')}${added.length > 0 ? `; tell them of ${ranges(added)} first` : ''}.`,
+  ].join('\n');
+}
+
+const effects: Readonly<Record<SlotChange['effect'], (change: SlotChange) => string>> = {
+  none: () => 'nothing; its sessions go on',
+  new: ({ after }) => (after?.running === true ? 'is made and started' : 'is made and stands by'),
+  starts: () => 'starts',
+  retires: ({ firstPort }) =>
+    `goes on until it is drained and stopped (npm run slots -- drain ${firstPort}); the next deployment removes it`,
+  removed: () => 'is removed; it has no task and no sessions',
+  'more ports': ({ before }) => inPlace(before, 'gets a port more'),
+  'fewer ports': ({ before }) => inPlace(before, 'loses a port'),
+  'moves zone': ({ before }) => inPlace(before, 'moves to another zone'),
+};
+
+function inPlace(before: DeployedSlot | undefined, what: string): string {
+  return before?.running === true
+    ? `${what}: ECS replaces its task, whose sessions end; drain and stop it first`
+    : `${what}; it stands by, no session is on it`;
+}
+
+/**
+ * The services that exist before and after, run, and whose properties differ: CloudFormation updates them, and ECS replaces
+ * their tasks. One line each, with the properties.
+ */
+export function taskReplacements(
+  before: Template,
+  after: Template,
+  deployed: DeployedPlan,
+): readonly string[] {
+  const running = deployed.filter((slot) => slot.running).map(({ firstPort }) => `slot-${firstPort}`);
+  return Object.entries(after.Resources).flatMap(([id, { Type, Properties }]) => {
+    const old = before.Resources[id]?.Properties;
+    if (Type !== 'AWS::ECS::Service' || Properties === undefined || old === undefined) return [];
+    const name = String(Properties['ServiceName']);
+    // Desired counts follow what operators have started and stopped: for a slot that runs, 1 is no change.
+    const changed = [...new Set([...Object.keys(old), ...Object.keys(Properties)])].filter(
+      (property) =>
+        property !== 'DesiredCount' && JSON.stringify(old[property]) !== JSON.stringify(Properties[property]),
+    );
+    return changed.length > 0 && running.includes(name) ? [`${name}: ${changed.join(', ')} changed`] : [];
+  });
+}
+
+function rangeOf({ firstPort, ports }: DeployedSlot): string {
+  return PassivePortRange.of(firstPort, firstPort + ports - 1).toString();
+}
+
+function state(slot: DeployedSlot | SlotPlan | undefined): string | undefined {
+  if (slot === undefined) return undefined;
+  return slot.running ? 'runs' : 'standby';
+}
+
+function arrow(before: string | undefined, after: string | undefined): string {
+  return before === after ? (before ?? '') : `${before ?? '-'} -> ${after ?? '-'}`;
+}
+
+function ranges(ports: readonly number[]): string {
+  return portRanges(ports).map(String).join(', ');
+}

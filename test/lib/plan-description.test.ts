@@ -1,0 +1,89 @@
+/** What `npm run plan` prints before a deployment. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type DeployedPlan, deployedPlanOf } from '../../lib/deployed-plan.ts';
+import { planPassivePorts } from '../../lib/passive-port-plan.ts';
+import { PassivePortRange } from '../../lib/passive-port-range.ts';
+import { describePlan, type Template, taskReplacements } from '../../scripts/plan-description.ts';
+
+function plan(range: string, deployed: DeployedPlan = []) {
+  return planPassivePorts({
+    passivePorts: PassivePortRange.parse(range),
+    zones: 2,
+    controlListenerPorts: [21],
+    containerPorts: {},
+    deployed,
+  });
+}
+
+function description(before: string, after: string): string {
+  const deployed = deployedPlanOf(plan(before));
+  return describePlan(deployed, plan(after, deployed));
+}
+
+describe('the description of a change', () => {
+  it('from 7 to 8 ports says that a slot which stands by gets a port more, and nothing else', () => {
+    assert.equal(
+      description('50000-50006', '50000-50007'),
+      [
+        'slot   zone  ports                       state    what happens',
+        '50000  1     50000-50001                 runs     nothing; its sessions go on',
+        '50002  2     50002-50003                 runs     nothing; its sessions go on',
+        '50004  1     50004-50005                 standby  nothing; its sessions go on',
+        '50006  2     50006-50006 -> 50006-50007  standby  gets a port more; it stands by, no session is on it',
+        '',
+        'Listeners: 50007-50007 made, none removed.',
+        'Firewalls of partners: 50000-50007; tell them of 50007-50007 first.',
+      ].join('\n'),
+    );
+  });
+
+  it('to a disjoint range names the two steps for the slots that run', () => {
+    assert.equal(
+      description('50000-50007', '51000-51003'),
+      [
+        'slot   zone  ports             state         what happens',
+        '50000  1     50000-50001       runs          goes on until it is drained and stopped (npm run slots -- drain 50000); the next deployment removes it',
+        '50002  2     50002-50003       runs          goes on until it is drained and stopped (npm run slots -- drain 50002); the next deployment removes it',
+        '50004  1     50004-50005 -> -  standby -> -  is removed; it has no task and no sessions',
+        '50006  2     50006-50007 -> -  standby -> -  is removed; it has no task and no sessions',
+        '51000  1     - -> 51000-51001  - -> runs     is made and started',
+        '51002  2     - -> 51002-51003  - -> runs     is made and started',
+        '',
+        'Listeners: 51000-51003 made, 50004-50007 removed.',
+        'Firewalls of partners: 50000-50003, 51000-51003; tell them of 51000-51003 first.',
+      ].join('\n'),
+    );
+  });
+
+  it('from 8 to 48 ports adds 20 slots that stand by', () => {
+    const lines = description('50000-50007', '50000-50047').split('\n');
+    assert.equal(lines.filter((line) => line.endsWith('is made and stands by')).length, 20);
+    assert.equal(lines.filter((line) => line.endsWith('nothing; its sessions go on')).length, 4);
+  });
+
+  it('names the services that run and that CloudFormation would change, with the properties', () => {
+    const service = (name: string, properties: object) => ({
+      Type: 'AWS::ECS::Service',
+      Properties: { ServiceName: name, ...properties },
+    });
+    const before: Template = {
+      Resources: {
+        One: service('slot-50000', { LoadBalancers: [1], Tags: [] }),
+        Two: service('slot-50002', { LoadBalancers: [1], DesiredCount: 0 }),
+        Three: service('slot-50004', { LoadBalancers: [1] }),
+      },
+    };
+    const after: Template = {
+      Resources: {
+        One: service('slot-50000', { LoadBalancers: [1, 2], Tags: [1] }),
+        Two: service('slot-50002', { LoadBalancers: [1], DesiredCount: 1 }),
+        Three: service('slot-50004', { LoadBalancers: [1, 2] }),
+        New: service('slot-50006', {}),
+      },
+    };
+    assert.deepEqual(taskReplacements(before, after, deployedPlanOf(plan('50000-50007'))), [
+      'slot-50000: LoadBalancers, Tags changed',
+    ]);
+  });
+});

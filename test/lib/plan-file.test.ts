@@ -1,0 +1,82 @@
+/** The record of what is deployed: one file per environment, which no deployment of another one changes. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { readPlan, recordOutputs, writePlan } from '../../lib/plan-file.ts';
+
+let folder: string;
+let outputsFile: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ftp-gateway-plans-'));
+  outputsFile = join(folder, 'cdk.outputs.json');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const slot = (firstPort: number, running = true) => ({ firstPort, ports: 2, zone: 1, running });
+
+/** As `cdk deploy` leaves it: the stacks of its last run, and no others. */
+function deployed(environment: string, ...slots: readonly object[]): void {
+  writeFileSync(
+    outputsFile,
+    JSON.stringify({ [`ftp-gateway-${environment}`]: { PassivePortPlan: JSON.stringify(slots) } }),
+  );
+}
+
+describe('the plan of an environment', () => {
+  it('is recorded from the outputs of its deployment, and survives the deployment of another environment', () => {
+    deployed('production', slot(50_000), slot(50_002));
+    recordOutputs(outputsFile, folder);
+    deployed('staging', slot(50_000));
+    recordOutputs(outputsFile, folder);
+    assert.deepEqual(readPlan(folder, 'production'), [slot(50_000), slot(50_002)]);
+    assert.deepEqual(readPlan(folder, 'staging'), [slot(50_000)]);
+  });
+
+  it('keeps which slots operators have stopped when outputs are recorded again', () => {
+    writePlan(folder, 'production', [slot(50_000, false), slot(50_002)]);
+    deployed('production', slot(50_000), slot(50_002), slot(50_004, false));
+    recordOutputs(outputsFile, folder);
+    assert.deepEqual(readPlan(folder, 'production'), [
+      slot(50_000, false),
+      slot(50_002),
+      slot(50_004, false),
+    ]);
+  });
+
+  it('is a file with a slot per line, which a review can read', () => {
+    writePlan(folder, 'production', [slot(50_000), slot(50_002)]);
+    assert.equal(
+      readFileSync(join(folder, 'production.json'), 'utf8'),
+      '{\n  "slots": [\n' +
+        '    {"firstPort":50000,"ports":2,"zone":1,"running":true},\n' +
+        '    {"firstPort":50002,"ports":2,"zone":1,"running":true}\n' +
+        '  ]\n}\n',
+    );
+  });
+
+  it('is never taken for empty where its file is missing: the message says how to make it', () => {
+    assert.throws(
+      () => readPlan(folder, 'production'),
+      /production\.json is missing: .*npm run deploy -- -c environment=production.*If nothing is deployed yet/,
+    );
+  });
+
+  for (const [what, text] of [
+    ['is empty', ''],
+    ['is cut', '{"slots":[{"firstPort":500'],
+    ['has no slots', '{}'],
+  ] as const) {
+    it(`is refused with the name of its file where that ${what}`, () => {
+      writeFileSync(join(folder, 'production.json'), text);
+      assert.throws(() => readPlan(folder, 'production'), /production\.json is not understood: /);
+    });
+  }
+
+  it('is refused with the name of the outputs file where that is broken', () => {
+    writeFileSync(outputsFile, '');
+    assert.throws(() => recordOutputs(outputsFile, folder), /cdk\.outputs\.json is not understood: /);
+  });
+});

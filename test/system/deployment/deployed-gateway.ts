@@ -1,0 +1,208 @@
+/** A stack on the emulator, with the load balancer's data plane and ECS played on loopback around it. */
+import { writeFile } from 'node:fs/promises';
+import { BlockList } from 'node:net';
+import { join } from 'node:path';
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateSecretCommand,
+  PutSecretValueCommand,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+import { generate } from 'selfsigned';
+import { PasswordHash } from '../../../src/users/password.ts';
+import type { Security, Server } from '../clients/client.ts';
+import { NetworkLoadBalancer } from '../topology/network-load-balancer.ts';
+import { type Apis, type IngressRule, makeApis, readBalancer, readIngress } from './api-topology.ts';
+import { Cdk } from './cdk.ts';
+import { Ecs, type RunningTask } from './ecs.ts';
+import { type Emulator, type ResourceChange, startEmulator } from './emulator.ts';
+
+/** How long a second of AWS lasts here: health checks every 10 s become 200 ms. */
+const secondMs = 20;
+
+/** As measured and reported by others; docs/decisions/0012 names the sources. */
+const habits = { registrationSeconds: 90, unhealthySeconds: 35, deregistrationSeconds: 120 };
+
+const username = 'partner';
+const password = 'secret';
+
+/** Times of the gateway at the same scale, in the whole seconds that it takes. */
+const scaledTimes = {
+  DRAIN_PROPAGATION_SECONDS: String(Math.ceil((180 * secondMs) / 1000)),
+  DRAIN_IDLE_SECONDS: '2',
+  DRAIN_SECONDS: String(Math.ceil((110 * secondMs) / 1000)),
+  USERS_REFRESH_SECONDS: '1',
+};
+
+export class DeployedGateway {
+  readonly emulator: Emulator;
+  readonly cdk: Cdk;
+  readonly apis: Apis;
+  readonly s3: S3Client;
+  readonly balancer: NetworkLoadBalancer;
+  readonly #secrets = new SecretsManagerClient();
+  readonly #network: string;
+  readonly #ecs: Ecs;
+  #ingress: readonly IngressRule[] = [];
+
+  private constructor(emulator: Emulator, cdk: Cdk, network: string) {
+    this.emulator = emulator;
+    this.cdk = cdk;
+    this.#network = network;
+    this.apis = makeApis();
+    this.s3 = new S3Client({ forcePathStyle: true });
+    this.balancer = new NetworkLoadBalancer(
+      { nodes: [], listeners: [], targetGroups: new Map(), services: [] },
+      secondMs,
+      {
+        ...habits,
+        admits: (address, port) => this.#ingress.some((rule) => admits(rule, address, port)),
+      },
+    );
+    this.#ecs = this.#makeEcs();
+    emulator.onChange = (change) => this.#changed(change);
+  }
+
+  /** Starts the emulator and bootstraps it; nothing is deployed yet. */
+  static async start(python: string): Promise<DeployedGateway> {
+    const network = `127.${16 + (process.pid % 224)}`;
+    const emulator = await startEmulator(python, network);
+    Object.assign(process.env, emulator.environment, { HOME: process.env['HOME'] });
+    const cdk = await Cdk.prepare(emulator);
+    await cdk.run(['bootstrap']);
+    return new DeployedGateway(emulator, cdk, network);
+  }
+
+  get tasks(): readonly RunningTask[] {
+    return [...this.#ecs.tasks.values()];
+  }
+
+  /** Names of services whose task ECS stopped because a target was unhealthy. */
+  get unhealthyStops(): readonly string[] {
+    return this.#ecs.unhealthyStops;
+  }
+
+  /** The outputs of the stack, by name. */
+  async outputs(): Promise<Readonly<Record<string, string>>> {
+    const { Stacks } = await new CloudFormationClient().send(
+      new DescribeStacksCommand({ StackName: 'ftp-gateway-production' }),
+    );
+    return Object.fromEntries(
+      (Stacks?.[0]?.Outputs ?? []).map(({ OutputKey, OutputValue }) => [OutputKey ?? '', OutputValue ?? '']),
+    );
+  }
+
+  /** Puts a partner into the users secret that the stack has made. */
+  async addPartner(): Promise<void> {
+    const { UsersSecret } = await this.outputs();
+    const users = [
+      { name: username, password: await PasswordHash.create(password), permissions: 'read-write' },
+    ];
+    await this.#secrets.send(
+      new PutSecretValueCommand({ SecretId: UsersSecret, SecretString: JSON.stringify({ users }) }),
+    );
+    // The tasks read the secret again every second here.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+  }
+
+  /** Makes a secret with a certificate for the load balancer's addresses, and returns its ARN. */
+  async makeCertificate(): Promise<string> {
+    const addresses = this.balancer.nodes.map(({ publicAddress }) => publicAddress);
+    const { cert, private: privateKey } = await generate([{ name: 'commonName', value: 'localhost' }], {
+      keyType: 'ec',
+      algorithm: 'sha256',
+      extensions: [
+        { name: 'basicConstraints', cA: true, critical: true },
+        {
+          name: 'subjectAltName',
+          altNames: [{ type: 2, value: 'localhost' }, ...addresses.map((ip) => ({ type: 7 as const, ip }))],
+        },
+      ],
+    });
+    await writeFile(join(this.emulator.folder, 'ca.pem'), cert);
+    const { ARN } = await this.#secrets.send(
+      new CreateSecretCommand({
+        Name: 'ftp-certificate',
+        SecretString: JSON.stringify({ certificate: cert, privateKey }),
+      }),
+    );
+    return ARN ?? '';
+  }
+
+  /** The gateway as clients know it, through one of the load balancer's addresses. */
+  server(security: Security = 'plain', zone = 0): Server {
+    const node = this.balancer.nodes[zone];
+    if (node === undefined) throw new Error('The load balancer has no address.');
+    return {
+      host: node.publicAddress,
+      port: this.balancer.portOf(node, security === 'implicit' ? 990 : 21),
+      security,
+      username,
+      password,
+      caFile: join(this.emulator.folder, 'ca.pem'),
+    };
+  }
+
+  /** Another grace period than that of the services, for the control that must fail; undefined takes theirs again. */
+  set gracePeriodSeconds(seconds: number | undefined) {
+    this.#ecs.gracePeriodSeconds = seconds;
+  }
+
+  /** Resolves when every running task is used by the load balancer. */
+  async serving(): Promise<void> {
+    for (const { service, address } of this.tasks) {
+      const groups = service.registrations.map(({ targetGroup }) => targetGroup);
+      await this.balancer.becomes('healthy', address, groups, AbortSignal.timeout(60_000));
+    }
+    await new Promise((resolve) => setTimeout(resolve, habits.registrationSeconds * secondMs));
+  }
+
+  async close(): Promise<void> {
+    await this.#ecs.close();
+    this.balancer.close();
+    await this.emulator.close();
+  }
+
+  #makeEcs(): Ecs {
+    return new Ecs({
+      apis: this.apis,
+      balancer: this.balancer,
+      secondMs,
+      network: this.#network,
+      environment: {
+        ...scaledTimes,
+        S3_ENDPOINT: this.emulator.endpoint,
+        S3_FORCE_PATH_STYLE: 'true',
+        AWS_ENDPOINT_URL_SECRETS_MANAGER: this.emulator.endpoint,
+        AWS_REGION: 'us-east-1',
+        AWS_ACCESS_KEY_ID: this.emulator.environment['AWS_ACCESS_KEY_ID'] ?? '',
+        AWS_SECRET_ACCESS_KEY: this.emulator.environment['AWS_SECRET_ACCESS_KEY'] ?? '',
+      },
+    });
+  }
+
+  async #changed({ operation, type, physicalId }: ResourceChange): Promise<void> {
+    if (type.startsWith('AWS::EC2::')) {
+      this.#ingress = await readIngress(this.apis);
+      return;
+    }
+    if (type === 'AWS::ElasticLoadBalancingV2::Listener') {
+      const topology = await readBalancer(this.apis);
+      if (topology === undefined) return;
+      this.#ingress = await readIngress(this.apis);
+      await this.balancer.addListeners({ ...topology, services: [] });
+      if (operation === 'delete') await this.balancer.removeListeners();
+      return;
+    }
+    await this.#ecs.sync(physicalId);
+  }
+}
+
+function admits({ cidr, firstPort, lastPort }: IngressRule, address: string, port: number): boolean {
+  if (port < firstPort || port > lastPort) return false;
+  const [network = '', bits = '32'] = cidr.split('/');
+  const list = new BlockList();
+  list.addSubnet(network, Number(bits));
+  return list.check(address);
+}

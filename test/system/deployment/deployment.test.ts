@@ -1,0 +1,259 @@
+/**
+ * The app, unchanged, deployed with the CDK's command line on an emulator, and clients through what came of it. What the
+ * emulator does not show: races, quotas, IAM (docs/operations.md, "What has not been run on a live account").
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DescribeAddressesCommand, DescribeVpcsCommand } from '@aws-sdk/client-ec2';
+import { DescribeLoadBalancersCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { missing, run, type Security } from '../clients/client.ts';
+import { clients } from '../clients/clients.ts';
+import { readBalancer, readService } from './api-topology.ts';
+import { DeployedGateway } from './deployed-gateway.ts';
+import { findPython } from './emulator.ts';
+import { type Counts, underLoad } from './load.ts';
+
+const python = await findPython();
+if (python === undefined && process.env['REQUIRE_CLIENTS'] !== undefined) {
+  throw new Error('MiniStack is not installed: run the deployment tests with npm run test:deployment.');
+}
+const skip = python === undefined ? 'MiniStack is not installed (npm run test:deployment)' : false;
+
+describe('a deployment on the emulator', { skip }, () => {
+  let gateway: DeployedGateway;
+
+  before(async () => {
+    gateway = await DeployedGateway.start(python ?? '');
+    await gateway.cdk.deploy();
+    await gateway.addPartner();
+  });
+  after(() => gateway.close());
+
+  it('has a listener per port, two slots that run and two that stand by, as the APIs describe them', async () => {
+    const services = await Promise.all(
+      [50_000, 50_002, 50_004, 50_006].map(async (port) => {
+        const { Cluster } = await gateway.outputs();
+        return await readService(gateway.apis, `arn:aws:ecs:us-east-1:0:service/${Cluster}/slot-${port}`);
+      }),
+    );
+    assert.deepEqual(
+      services.map((service) => service?.desiredCount),
+      [1, 1, 0, 0],
+    );
+    for (const service of services) assert.equal(service?.gracePeriodSeconds, 2_147_483_647);
+    assert.equal(gateway.tasks.length, 2);
+  });
+
+  for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
+    it(`serves ${name} in clear text, through both zones`, (t) => clientMatrix(gateway, name, 'plain', t));
+  }
+
+  it('loses nothing under load while the range is extended, and touches no slot', async () => {
+    const before = processIds(gateway);
+    settings.change({ passivePorts: '50000-50009' });
+    assertNothingLost(await underLoad(gateway, () => settings.deploy(gateway)));
+    assert.deepEqual(processIds(gateway), before);
+  });
+
+  it('takes a new version without a dip: standby slots start on it, the old ones drain, and nothing is lost', async (t) => {
+    settings.change({
+      tls: { certificateSecretArn: await gateway.makeCertificate(), mode: 'optional' },
+    });
+    const before = processIds(gateway);
+    const counts = await underLoad(gateway, async () => {
+      await settings.deploy(gateway);
+      assert.deepEqual(processIds(gateway), before, 'CloudFormation replaced a task');
+      await gateway.cdk.slots('start', '50004');
+      await gateway.cdk.slots('start', '50006');
+      await retire(gateway, '50000');
+      await retire(gateway, '50002');
+    });
+    t.diagnostic(describeCounts(counts));
+    assertNothingLost(counts);
+    assert.deepEqual(names(gateway), ['slot-50004', 'slot-50006']);
+    for (const { service } of gateway.tasks) assert.equal(service.environment['TLS'], 'optional');
+    assert.deepEqual(gateway.unhealthyStops, []);
+  });
+
+  for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
+    it(`serves ${name} with TLS after that`, (t) => clientMatrix(gateway, name, 'explicit', t));
+  }
+
+  it('would lose transfers in the same drain with a grace period of 5 minutes', async (t) => {
+    gateway.gracePeriodSeconds = 300;
+    const counts = await underLoad(
+      gateway,
+      async () => {
+        await gateway.cdk.slots('drain', '50004', '--force');
+        await gateway.cdk.slots('drain', '50006', '--force');
+      },
+      { secondsPerLongTransfer: 40 },
+    );
+    gateway.gracePeriodSeconds = undefined;
+    t.diagnostic(describeCounts(counts));
+    assert.ok(counts.brokenLongTransfers > 0, describeCounts(counts));
+    assert.deepEqual(new Set(gateway.unhealthyStops), new Set(['slot-50004', 'slot-50006']));
+    await gateway.serving();
+  });
+
+  it('moves to a disjoint range in two steps and loses nothing: new slots beside the old ones, which drain and are removed', async (t) => {
+    settings.change({ passivePorts: '51000-51003' });
+    const plan = await gateway.cdk.plan(...settings.arguments());
+    t.diagnostic(plan);
+    assert.match(plan, /50004 .*goes on until it is drained and stopped/);
+    assert.match(plan, /CloudFormation replaces no running task\./);
+    const counts = await underLoad(gateway, async () => {
+      await settings.deploy(gateway);
+      assert.deepEqual(names(gateway), ['slot-50004', 'slot-50006', 'slot-51000', 'slot-51002']);
+      await retire(gateway, '50004');
+      await retire(gateway, '50006');
+      await settings.deploy(gateway);
+    });
+    t.diagnostic(describeCounts(counts));
+    assertNothingLost(counts);
+    assert.deepEqual(names(gateway), ['slot-51000', 'slot-51002']);
+    assert.deepEqual(await listenerPorts(gateway), [21, 51_000, 51_001, 51_002, 51_003]);
+  });
+
+  it('announces that implicit TLS replaces running tasks, does so one slot after another, and serves it afterwards', async (t) => {
+    settings.change({
+      tls: { ...(settings.context['tls'] as object), implicit: true },
+    });
+    assert.match(await gateway.cdk.plan(...settings.arguments()), /slot-51000: LoadBalancers changed/);
+    const before = processIds(gateway);
+    const counts = await underLoad(gateway, () => settings.deploy(gateway), { secondsPerLongTransfer: 40 });
+    t.diagnostic(describeCounts(counts));
+    assert.ok(
+      processIds(gateway).every((id) => !before.includes(id)),
+      'a task was not replaced',
+    );
+    assert.ok(counts.sessions > 20, describeCounts(counts));
+    await gateway.serving();
+    await clientMatrix(gateway, 'curl', 'implicit', t);
+  });
+
+  it('gives up slots in two steps when the range is shortened', async (t) => {
+    settings.change({ passivePorts: '51000-51001', slots: 1 });
+    const counts = await underLoad(gateway, async () => {
+      await settings.deploy(gateway);
+      assert.deepEqual(names(gateway), ['slot-51000', 'slot-51002']);
+      await retire(gateway, '51002');
+      await settings.deploy(gateway);
+    });
+    t.diagnostic(describeCounts(counts));
+    assertNothingLost(counts);
+    assert.deepEqual(await listenerPorts(gateway), [21, 990, 51_000, 51_001]);
+  });
+
+  it('is destroyed except for what is documented as kept: addresses, bucket, users, logs, and old revisions', async () => {
+    settings.change({ deletionProtection: 'false' });
+    await settings.deploy(gateway);
+    const { Bucket, UsersSecret } = await gateway.outputs();
+    await gateway.cdk.run(['destroy', '--force'], settings.context);
+    assert.equal(gateway.tasks.length, 0);
+    const { Addresses } = await gateway.apis.ec2.send(new DescribeAddressesCommand());
+    assert.equal(Addresses?.length, 2);
+    await gateway.s3.send(new HeadBucketCommand({ Bucket }));
+    await new SecretsManagerClient().send(new GetSecretValueCommand({ SecretId: UsersSecret }));
+    const { LoadBalancers } = await gateway.apis.balancing.send(new DescribeLoadBalancersCommand());
+    assert.deepEqual(LoadBalancers, []);
+    const { Vpcs } = await gateway.apis.ec2.send(new DescribeVpcsCommand());
+    assert.deepEqual(
+      (Vpcs ?? []).filter(({ CidrBlock }) => CidrBlock === '10.21.0.0/22'),
+      [],
+    );
+  });
+});
+
+/** What has been given with `-c` so far; every deployment has all of it. */
+const settings = {
+  context: {} as Record<string, unknown>,
+  change: (context: Readonly<Record<string, unknown>>): void => {
+    Object.assign(settings.context, context);
+  },
+  deploy: (gateway: DeployedGateway) => gateway.cdk.deploy(settings.context),
+  arguments: () =>
+    Object.entries(settings.context).flatMap(([key, value]) => [
+      '-c',
+      `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ]),
+};
+
+/** Drains a slot, waits until it has, and stops it: what an operator does. */
+async function retire(gateway: DeployedGateway, slot: string): Promise<void> {
+  await gateway.cdk.slots('drain', slot);
+  await until(async () => new RegExp(`^${slot} .* drained `, 'm').test(await gateway.cdk.slots()));
+  await gateway.cdk.slots('stop', slot);
+  await until(() => !names(gateway).includes(`slot-${slot}`));
+}
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + 120_000;
+  while (!(await holds())) {
+    if (performance.now() > deadlineMs) throw new Error('It does not hold after two minutes.');
+    await sleep(200);
+  }
+}
+
+function names({ tasks }: DeployedGateway): readonly string[] {
+  return tasks.map(({ service }) => service.id).sort();
+}
+
+function processIds({ tasks }: DeployedGateway): readonly (number | undefined)[] {
+  return tasks.map(({ process }) => process.pid);
+}
+
+async function listenerPorts({ apis }: DeployedGateway): Promise<readonly number[]> {
+  const topology = await readBalancer(apis);
+  return (topology?.listeners ?? []).map(({ port }) => port).sort((one, other) => one - other);
+}
+
+function assertNothingLost(counts: Counts): void {
+  assert.deepEqual(
+    [counts.failedLogins, counts.failedTransfers, counts.brokenLongTransfers],
+    [0, 0, 0],
+    describeCounts(counts),
+  );
+  assert.ok(counts.sessions > 20, describeCounts(counts));
+}
+
+function describeCounts({ reasons, ...counts }: Counts): string {
+  return [JSON.stringify(counts), ...reasons].join('\n');
+}
+
+type Context = { skip(reason: string): void };
+
+async function clientMatrix(
+  gateway: DeployedGateway,
+  name: string,
+  security: Security,
+  t: Context,
+): Promise<void> {
+  const client = clients.find((one) => one.name === name)!;
+  const reason = await missing(client);
+  if (reason !== undefined) {
+    t.skip(reason);
+    return;
+  }
+  for (const zone of [0, 1]) {
+    const server = gateway.server(security, zone);
+    const folder = gateway.emulator.folder;
+    const local = join(folder, `${name}-${zone}.bin`);
+    await writeFile(local, randomBytes(100_000));
+    const remote = `/${name}-${security}-${zone}.bin`;
+    const back = join(folder, `${name}-${security}-${zone}.back`);
+    await run(client.invocation(server, { deed: 'put', local, remote })!);
+    assert.match(
+      await run(client.invocation(server, { deed: 'list', directory: '/' })!),
+      new RegExp(remote.slice(1)),
+    );
+    await run(client.invocation(server, { deed: 'get', remote, local: back })!);
+    assert.ok((await readFile(back)).equals(await readFile(local)));
+  }
+}
