@@ -281,6 +281,15 @@ HOOKED = (
 )
 
 
+# CloudFormation sends all values of a service that changes, so that a family means its newest revision then; the emulator sends
+# only what differs.
+service_handler = HANDLERS["AWS::ECS::Service"] = dict(HANDLERS["AWS::ECS::Service"])
+update_service = service_handler["update"]
+service_handler["update"] = lambda physical_id, old, new, *rest, **named: update_service(
+    physical_id, {key: value for key, value in old.items() if key != "TaskDefinition"}, new, *rest, **named
+)
+
+
 def hook(resource_type):
     for operation in ("create", "update"):
         if operation in HANDLERS[resource_type]:
