@@ -133,7 +133,7 @@ const deploymentSchema = z.strictObject({
       passivePortWaitSeconds: seconds.optional(),
       stallSeconds: seconds.optional(),
       loginLockoutSeconds: seconds.optional(),
-      usersRefreshSeconds: seconds.optional(),
+      reloadIntervalSeconds: seconds.optional(),
     })
     .optional(),
   drain: z
@@ -297,7 +297,7 @@ function settings({ limits, timeouts, drain, logLevel, variables }: Deployment) 
       passivePortWait: duration(timeouts.passivePortWaitSeconds),
       stall: duration(timeouts.stallSeconds),
       loginLockout: duration(timeouts.loginLockoutSeconds),
-      usersRefresh: duration(timeouts.usersRefreshSeconds),
+      reloadInterval: duration(timeouts.reloadIntervalSeconds),
     },
     drain: drain && {
       propagation: duration(drain.propagationSeconds),

@@ -29,7 +29,7 @@ export type GatewayTimeouts = {
   readonly stall?: Duration | undefined;
   readonly loginLockout?: Duration | undefined;
   /** How often users and certificates are read again. */
-  readonly usersRefresh?: Duration | undefined;
+  readonly reloadInterval?: Duration | undefined;
 };
 
 /** How a slot drains before it is stopped. Undefined: the gateway's default. */
@@ -70,7 +70,7 @@ const timeoutVariables = {
   passivePortWait: 'PASSIVE_PORT_WAIT_SECONDS',
   stall: 'STALL_TIMEOUT_SECONDS',
   loginLockout: 'LOGIN_LOCKOUT_SECONDS',
-  usersRefresh: 'USERS_REFRESH_SECONDS',
+  reloadInterval: 'RELOAD_INTERVAL_SECONDS',
 } as const satisfies Record<keyof GatewayTimeouts, string>;
 
 /** What the construct derives from its other properties, or from being behind a load balancer; each with where it comes from. */
@@ -92,7 +92,7 @@ export const ownVariables: Readonly<Record<string, string>> = {
   TLS_CERTIFICATE: 'tls.certificate',
   TLS_MIN_VERSION: 'tls.minimumVersion',
   TLS_DATA_RESUMPTION: 'tls.dataResumption',
-  UPLOAD_MEMORY_MIB: 'memoryMiB',
+  TRANSFER_MEMORY_MIB: 'memoryMiB',
   RESUME_WINDOW_MINUTES: 'resumeWindow',
   DRAIN_SECONDS: 'stopTimeout',
   DRAIN_PROPAGATION_SECONDS: 'drain.propagation',
