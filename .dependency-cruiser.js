@@ -79,7 +79,11 @@ const fencedPackages = [
   ['ftp-srv', ['^src/ftp/ftp-srv/', '^test/', '^bench/peers/stock-']],
   ['@aws-sdk/client-s3', ['^src/s3/', '^test/', '^bench/', '^dev/', '^scripts/']],
   ['undici', ['^src/s3/', '^test/', '^bench/']],
-  ['@aws-sdk/client-secrets-manager', ['^src/util/watched-document\\.ts$', '^test/', '^scripts/']],
+  [
+    '@aws-sdk/client-secrets-manager',
+    // Functions in lib/lambda are packaged without dependencies: the Lambda Node.js runtime provides the AWS SDK.
+    ['^src/util/watched-document\\.ts$', '^lib/lambda/', '^test/', '^scripts/'],
+  ],
 ];
 
 /** A row's name as a pattern: `src/s3/*.ts` means the files of the folder itself, `src/s3/` all below it. */

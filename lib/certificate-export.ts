@@ -32,7 +32,7 @@ export class CertificateExport extends Construct {
 
   constructor(scope: Construct, id: string, props: CertificateExportProps) {
     super(scope, id);
-    const certificate = props.certificate ?? this.requestCertificate(props);
+    const certificate = props.certificate ?? this.#requestCertificate(props);
     const secret = new Secret(this, 'Secret', {
       description: 'Certificate and private key of the FTP gateway, exported from AWS Certificate Manager',
       // Nothing is lost with it: the next deployment exports the certificate again.
@@ -44,24 +44,24 @@ export class CertificateExport extends Construct {
         'AWS Certificate Manager renews the certificate, and the function here replaces the value then.',
     });
     this.secret = secret as ISecret;
-    const handler = this.makeFunction(certificate, props.logRetention);
+    const handler = this.#makeFunction(certificate, props.logRetention);
     secret.grantRead(handler);
     secret.grantWrite(handler);
-    this.runOn('Issued', handler, {
+    this.#runOn('Issued', handler, {
       eventPattern: {
         source: ['aws.acm'],
         detailType: ['ACM Certificate Available'],
         resources: [certificate.certificateArn],
       },
     });
-    this.runOn('Daily', handler, { schedule: Schedule.rate(Duration.days(1)) });
+    this.#runOn('Daily', handler, { schedule: Schedule.rate(Duration.days(1)) });
     this.exported = new Trigger(this, 'FirstExport', {
       handler,
       timeout: Duration.minutes(2),
     });
   }
 
-  private requestCertificate({ domainName, zone }: CertificateExportProps): ICertificate {
+  #requestCertificate({ domainName, zone }: CertificateExportProps): ICertificate {
     return new Certificate(this, 'Certificate', {
       domainName,
       allowExport: true,
@@ -69,7 +69,7 @@ export class CertificateExport extends Construct {
     });
   }
 
-  private makeFunction(certificate: ICertificate, logRetention: RetentionDays): Function {
+  #makeFunction(certificate: ICertificate, logRetention: RetentionDays): Function {
     const handler = new Function(this, 'Function', {
       description: 'Exports the certificate of the FTP gateway into its secret',
       runtime: Runtime.NODEJS_24_X,
@@ -96,7 +96,7 @@ export class CertificateExport extends Construct {
     return handler;
   }
 
-  private runOn(id: string, handler: IFunction, when: RuleProps): void {
+  #runOn(id: string, handler: IFunction, when: RuleProps): void {
     new Rule(this, id, { ...when, targets: [new LambdaFunction(handler)] });
   }
 }

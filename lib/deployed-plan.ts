@@ -3,7 +3,7 @@
  * the stack, and the file of the environment in `plans/`, against which the next range is checked.
  */
 import { z } from 'zod';
-import type { PassivePortPlan } from './passive-port-plan.ts';
+import type { PassivePortPlan } from './slot-plan.ts';
 
 const slotSchema = z.strictObject({
   firstPort: z.number().int().min(1).max(65_535),

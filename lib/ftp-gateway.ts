@@ -31,7 +31,8 @@ import { Monitoring } from './monitoring.ts';
 import { Network } from './network.ts';
 import { OperationsRelay } from './operations-relay.ts';
 import { changeProblems } from './passive-port-change.ts';
-import { listenerPorts, type PassivePortPlan, planPassivePorts, slotName } from './passive-port-plan.ts';
+import { planPassivePorts } from './passive-port-plan.ts';
+import { listenerPorts, type PassivePortPlan, slotName } from './slot-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 import { checkedResumeWindow } from './resume-window.ts';
 import { Slot, type SlotProps } from './slot.ts';
@@ -102,12 +103,12 @@ export class FtpGateway extends Construct implements IConnectable {
       retention: logRetention,
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
-    const { certificate, exported } = this.certificateOf(tls, props);
-    this.taskRole = this.makeTaskRole(props, certificate);
+    const { certificate, exported } = this.#certificateOf(tls, props);
+    this.taskRole = this.#makeTaskRole(props, certificate);
     this.metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
-    this.cluster = this.makeCluster(network);
+    this.cluster = this.#makeCluster(network);
     const memoryMiB = props.memoryMiB ?? 1024;
-    this.slots = this.makeSlots({
+    this.slots = this.#makeSlots({
       cluster: this.cluster,
       loadBalancer: this.loadBalancer,
       network,
@@ -116,7 +117,7 @@ export class FtpGateway extends Construct implements IConnectable {
       memoryMiB,
       cpuArchitecture: props.cpuArchitecture ?? CpuArchitecture.X86_64,
       taskRole: this.taskRole,
-      executionRole: this.makeExecutionRole(),
+      executionRole: this.#makeExecutionRole(),
       logGroup,
       stopTimeout,
       operationsPort,
@@ -141,7 +142,7 @@ export class FtpGateway extends Construct implements IConnectable {
     });
     if (exported !== undefined) for (const { service } of this.slots) service.node.addDependency(exported);
 
-    this.alarmTopic = props.alarmTopic ?? this.makeAlarmTopic();
+    this.alarmTopic = props.alarmTopic ?? this.#makeAlarmTopic();
     new Monitoring(this, 'Monitoring', {
       loadBalancer: this.loadBalancer,
       cluster: this.cluster,
@@ -154,7 +155,7 @@ export class FtpGateway extends Construct implements IConnectable {
       topic: this.alarmTopic,
     });
     const relay = new OperationsRelay(this, 'OperationsRelay', { network, operationsPort, logRetention });
-    const host = this.addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;
+    const host = this.#addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;
     this.outputs = new GatewayOutputs(this, 'Outputs', {
       host,
       plan: this.plan,
@@ -213,7 +214,7 @@ export class FtpGateway extends Construct implements IConnectable {
 
   // SNS gives a topic without a policy one that lets the account's alarms publish; the policy that refuses clear text takes its
   // place, so that the permission has to be said.
-  private makeAlarmTopic(): Topic {
+  #makeAlarmTopic(): Topic {
     const topic = new Topic(this, 'AlarmTopic', { enforceSSL: true });
     topic.addToResourcePolicy(
       new PolicyStatement({
@@ -228,7 +229,7 @@ export class FtpGateway extends Construct implements IConnectable {
   }
 
   /** Where the tasks read the certificate, and what must have run before they do. */
-  private certificateOf(tls: FtpTls | undefined, props: FtpGatewayProps) {
+  #certificateOf(tls: FtpTls | undefined, props: FtpGatewayProps) {
     if (tls === undefined) return { certificate: undefined, exported: undefined };
     if (tls.certificate !== undefined && !isAcmCertificate(tls.certificate)) {
       return { certificate: tls.certificate, exported: undefined };
@@ -248,7 +249,7 @@ export class FtpGateway extends Construct implements IConnectable {
     return { certificate: secret, exported };
   }
 
-  private makeCluster({ vpc }: Network): ICluster {
+  #makeCluster({ vpc }: Network): ICluster {
     const cluster = new Cluster(this, 'Cluster', { vpc, containerInsightsV2: ContainerInsights.DISABLED });
     Validations.of(cluster).acknowledge({
       id: 'AwsSolutions-ECS4',
@@ -258,7 +259,7 @@ export class FtpGateway extends Construct implements IConnectable {
     return cluster as ICluster;
   }
 
-  private makeTaskRole({ prefix, otherHomes }: FtpGatewayProps, certificate: ISecret | undefined): Role {
+  #makeTaskRole({ prefix, otherHomes }: FtpGatewayProps, certificate: ISecret | undefined): Role {
     const role = new Role(this, 'TaskRole', {
       assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'FTP gateway: the homes in S3, the users, the certificate',
@@ -272,7 +273,7 @@ export class FtpGateway extends Construct implements IConnectable {
     return role;
   }
 
-  private makeExecutionRole(): Role {
+  #makeExecutionRole(): Role {
     const role = new Role(this, 'ExecutionRole', {
       assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'FTP gateway: pulls the image and writes the log',
@@ -284,7 +285,7 @@ export class FtpGateway extends Construct implements IConnectable {
     return role;
   }
 
-  private makeSlots({
+  #makeSlots({
     network,
     ...common
   }: Omit<SlotProps, 'plan' | 'subnet' | 'assignPublicIp' | 'securityGroup'> & {
@@ -314,7 +315,7 @@ export class FtpGateway extends Construct implements IConnectable {
     return slots;
   }
 
-  private addDomain({ domain }: FtpGatewayProps): string | undefined {
+  #addDomain({ domain }: FtpGatewayProps): string | undefined {
     if (domain === undefined) return undefined;
     new ARecord(this, 'Alias', {
       zone: domain.zone,

@@ -7,7 +7,8 @@ import { Construct } from 'constructs';
 import { deployedPlanOf } from './deployed-plan.ts';
 import type { ControlPort } from './load-balancer.ts';
 import type { LoadBalancerZone } from './network.ts';
-import { listenerPorts, type PassivePortPlan, portRanges } from './passive-port-plan.ts';
+import { portRanges } from './passive-port-plan.ts';
+import { listenerPorts, type PassivePortPlan } from './slot-plan.ts';
 
 export type GatewayOutputsProps = {
   readonly host: string;
@@ -35,36 +36,36 @@ export class GatewayOutputs extends Construct {
     ].join(', ');
     const firewall = addresses.length === 0 ? host : addresses.join(', ');
 
-    this.output('Host', 'What partners connect to', host);
-    if (addresses.length > 0) this.output('Addresses', 'The fixed public addresses', addresses.join(', '));
-    this.output(
+    this.#output('Host', 'What partners connect to', host);
+    if (addresses.length > 0) this.#output('Addresses', 'The fixed public addresses', addresses.join(', '));
+    this.#output(
       'FirewallRule',
       'What a partner lets out; nothing has to be let in',
       `TCP to ${firewall}, ports ${ports}`,
     );
-    this.output(
+    this.#output(
       'TryIt',
       'A first upload, once a user is in the secret',
       `curl ${tls ? '--ssl-reqd ' : ''}--user NAME -T FILE ftp://${host}/`,
     );
-    this.output(
+    this.#output(
       'PassivePortPlan',
       'Slots with their ports and zones; the next deployment reads it',
       JSON.stringify(deployedPlanOf(plan)),
     );
-    this.output('Cluster', 'Where the services of the slots are', props.clusterName);
-    this.output('SlotsMaximum', 'Most slots that may serve at once', String(plan.maximumSlots));
-    this.output(
+    this.#output('Cluster', 'Where the services of the slots are', props.clusterName);
+    this.#output('SlotsMaximum', 'Most slots that may serve at once', String(plan.maximumSlots));
+    this.#output(
       'OperationsRelay',
       'The function that reaches the operations port of a slot',
       props.relayName,
     );
-    this.output('Bucket', 'Where the files are', props.bucket.bucketName);
-    this.output('UsersSecret', 'The users file', props.users.secretArn);
-    this.output('AlarmTopic', 'Subscribe here to be told of alarms', props.alarmTopic.topicArn);
+    this.#output('Bucket', 'Where the files are', props.bucket.bucketName);
+    this.#output('UsersSecret', 'The users file', props.users.secretArn);
+    this.#output('AlarmTopic', 'Subscribe here to be told of alarms', props.alarmTopic.topicArn);
   }
 
-  private output(id: string, description: string, value: string): void {
+  #output(id: string, description: string, value: string): void {
     this.#outputs.set(id, new CfnOutput(this, id, { description, value }));
   }
 

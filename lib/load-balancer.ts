@@ -58,7 +58,7 @@ export class LoadBalancer extends Construct {
     super(scope, id);
     const { network, internetFacing, controlPorts, passivePorts } = props;
     // It must be there from the first day: a load balancer made without a group can never be given one.
-    this.securityGroup = this.makeSecurityGroup(props);
+    this.securityGroup = this.#makeSecurityGroup(props);
     this.nlb = new NetworkLoadBalancer(this, 'Nlb', {
       vpc: network.vpc,
       internetFacing,
@@ -84,13 +84,13 @@ export class LoadBalancer extends Construct {
     }
 
     this.controlTargetGroups = new Map(
-      controlPorts.map((port) => [port.containerPort, this.addControlPort(port, props)]),
+      controlPorts.map((port) => [port.containerPort, this.#addControlPort(port, props)]),
     );
-    this.passiveTargetGroups = new Map(passivePorts.map((port) => [port, this.addPassivePort(port, props)]));
+    this.passiveTargetGroups = new Map(passivePorts.map((port) => [port, this.#addPassivePort(port, props)]));
   }
 
-  private addControlPort({ name, listenerPort, containerPort }: ControlPort, props: LoadBalancerProps) {
-    const targetGroup = this.makeTargetGroup(`${name}TargetGroup`, props, {
+  #addControlPort({ name, listenerPort, containerPort }: ControlPort, props: LoadBalancerProps) {
+    const targetGroup = this.#makeTargetGroup(`${name}TargetGroup`, props, {
       port: containerPort,
       // The header tells which node the client came through, and so which address belongs in the 227 reply.
       proxyProtocolV2: true,
@@ -109,8 +109,8 @@ export class LoadBalancer extends Construct {
 
   // The construct ids carry the port and nothing of its slot: another number of slots or a longer range leaves the
   // listeners and groups of the ports that stay alone.
-  private addPassivePort(port: number, props: LoadBalancerProps) {
-    const targetGroup = this.makeTargetGroup(`Passive${port}TargetGroup`, props, {
+  #addPassivePort(port: number, props: LoadBalancerProps) {
+    const targetGroup = this.#makeTargetGroup(`Passive${port}TargetGroup`, props, {
       port,
       // The load balancer sends the header in front of the client's first bytes, and in a cleartext RETR or LIST the client
       // sends none: the task would wait for ever.
@@ -127,7 +127,7 @@ export class LoadBalancer extends Construct {
     return targetGroup;
   }
 
-  private makeTargetGroup(
+  #makeTargetGroup(
     id: string,
     { network, operationsPort }: LoadBalancerProps,
     { port, proxyProtocolV2, healthPath }: TargetGroupKind,
@@ -172,14 +172,14 @@ export class LoadBalancer extends Construct {
     return targetGroup;
   }
 
-  private makeSecurityGroup(props: LoadBalancerProps): SecurityGroup {
+  #makeSecurityGroup(props: LoadBalancerProps): SecurityGroup {
     const { network, controlPorts, passivePorts, operationsPort } = props;
     const group = new SecurityGroup(this, 'SecurityGroup', {
       vpc: network.vpc,
       description: 'FTP gateway load balancer: control and passive ports from the clients',
       allowAllOutbound: false,
     });
-    this.addClientRules(group, props);
+    this.#addClientRules(group, props);
     const toTasks: readonly (readonly [string, Port])[] = [
       ...controlPorts.map(({ name, containerPort }) => [name, Port.tcp(containerPort)] as const),
       ...portRanges(passivePorts).map(
@@ -196,10 +196,7 @@ export class LoadBalancer extends Construct {
 
   // Resources of their own, whose ids carry ports and client: CloudFormation makes the rules of new ports before it touches
   // the slots, and removes those of old ports after the slots have left them. Inline rules would all change at the beginning.
-  private addClientRules(
-    group: SecurityGroup,
-    { clients, controlPorts, passivePorts }: LoadBalancerProps,
-  ): void {
+  #addClientRules(group: SecurityGroup, { clients, controlPorts, passivePorts }: LoadBalancerProps): void {
     const ranges = [
       ...controlPorts.map(({ name, listenerPort }) => ({ name, first: listenerPort, last: listenerPort })),
       ...portRanges(passivePorts).map(({ first, last }) => ({ name: 'Passive ports', first, last })),

@@ -24,7 +24,7 @@ import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { gatewayMetric, type GatewayMetricName } from './gateway-metrics.ts';
 import type { LoadBalancer } from './load-balancer.ts';
-import { slotName } from './passive-port-plan.ts';
+import { slotName } from './slot-plan.ts';
 import { saveQueries } from './saved-queries.ts';
 import type { Slot } from './slot.ts';
 
@@ -68,23 +68,23 @@ export class Monitoring extends Construct {
     super(scope, id);
     this.#topic = props.topic;
     this.#namespace = props.metricsNamespace;
-    const ready = this.alarmOnReadySlots(props);
-    this.alarmOnTasks(props.cluster);
-    const events = this.alarmOnEvents();
-    if (props.tls) this.alarmOnCertificate();
+    const ready = this.#alarmOnReadySlots(props);
+    this.#alarmOnTasks(props.cluster);
+    const events = this.#alarmOnEvents();
+    if (props.tls) this.#alarmOnCertificate();
     for (const [username, longest] of Object.entries(props.expectedPartners)) {
-      this.alarmOnPartner(username, longest, props.logGroup);
+      this.#alarmOnPartner(username, longest, props.logGroup);
     }
-    this.notifyOfTasks(props.cluster);
+    this.#notifyOfTasks(props.cluster);
     saveQueries(this, props.logGroup);
-    this.makeDashboard(props, ready, events);
+    this.#makeDashboard(props, ready, events);
   }
 
-  private alarmOnReadySlots({ loadBalancer, minimumSlots }: MonitoringProps): readonly IMetric[] {
+  #alarmOnReadySlots({ loadBalancer, minimumSlots }: MonitoringProps): readonly IMetric[] {
     const [control] = loadBalancer.controlTargetGroups.values();
     if (control === undefined) return [];
     const ready = (statistic: string) => control.metrics.healthyHostCount({ period: minute, statistic });
-    this.alarm('FewSlotsReady', {
+    this.#alarm('FewSlotsReady', {
       metric: ready(Stats.MAXIMUM),
       threshold: minimumSlots,
       comparison: below,
@@ -92,7 +92,7 @@ export class Monitoring extends Construct {
       missing: TreatMissingData.BREACHING,
       meaning: `Fewer than ${minimumSlots} slots have been ready for 10 minutes; the others serve.`,
     });
-    this.alarm('NoSlotReady', {
+    this.#alarm('NoSlotReady', {
       metric: ready(Stats.MAXIMUM),
       threshold: 1,
       comparison: below,
@@ -103,8 +103,8 @@ export class Monitoring extends Construct {
     return [ready(Stats.MINIMUM)];
   }
 
-  private alarmOnTasks(cluster: ICluster): void {
-    this.alarm('TaskCpu', {
+  #alarmOnTasks(cluster: ICluster): void {
+    this.#alarm('TaskCpu', {
       metric: highestOf('CPUUtilization', cluster),
       threshold: 85,
       comparison: atLeast,
@@ -112,7 +112,7 @@ export class Monitoring extends Construct {
       meaning:
         'A slot has used over 85% of its CPU for 15 minutes; its transfers are slowed. Start another slot, or add CPU.',
     });
-    this.alarm('TaskMemory', {
+    this.#alarm('TaskMemory', {
       metric: highestOf('MemoryUtilization', cluster),
       threshold: 90,
       comparison: atLeast,
@@ -122,9 +122,9 @@ export class Monitoring extends Construct {
   }
 
   /** What the tasks count themselves, and write to the log in embedded metric format (src/observability/emf.ts). */
-  private alarmOnEvents(): readonly IMetric[] {
-    const exhausted = this.counted('PassivePortsExhausted');
-    this.alarm('PassivePortsExhausted', {
+  #alarmOnEvents(): readonly IMetric[] {
+    const exhausted = this.#counted('PassivePortsExhausted');
+    this.#alarm('PassivePortsExhausted', {
       metric: exhausted,
       threshold: 10,
       comparison: atLeast,
@@ -132,32 +132,32 @@ export class Monitoring extends Construct {
       meaning:
         'Clients waited for a passive port in vain (425): many start transfers at once from one address. Start another slot, or give each more ports.',
     });
-    const storageErrors = this.counted('StorageErrors');
-    this.alarm('StorageErrors', {
+    const storageErrors = this.#counted('StorageErrors');
+    this.#alarm('StorageErrors', {
       metric: storageErrors,
       threshold: 10,
       comparison: atLeast,
       periods: 5,
       meaning: 'S3 has answered with errors for 5 minutes: throttling, permissions, or an outage.',
     });
-    const reloadFailures = this.counted('ConfigReloadFailures');
-    this.alarm('ConfigReloadFailures', {
+    const reloadFailures = this.#counted('ConfigReloadFailures');
+    this.#alarm('ConfigReloadFailures', {
       metric: reloadFailures,
       threshold: 1,
       comparison: atLeast,
       periods: 1,
       meaning: 'The users or the certificate could not be reloaded; the last valid version stays in use.',
     });
-    const unexpected = this.counted('UnexpectedErrors');
-    this.alarm('UnexpectedErrors', {
+    const unexpected = this.#counted('UnexpectedErrors');
+    this.#alarm('UnexpectedErrors', {
       metric: unexpected,
       threshold: 1,
       comparison: atLeast,
       periods: 1,
       meaning: 'The gateway met an unexpected error, a defect. The log line has the stack.',
     });
-    this.alarm('LoginFlood', {
-      metric: this.counted('LoginsRefused'),
+    this.#alarm('LoginFlood', {
+      metric: this.#counted('LoginsRefused'),
       threshold: 60,
       comparison: atLeast,
       periods: 5,
@@ -167,9 +167,9 @@ export class Monitoring extends Construct {
     return [exhausted, storageErrors, reloadFailures, unexpected];
   }
 
-  private alarmOnCertificate(): void {
-    this.alarm('CertificateDaysLeft', {
-      metric: this.counted('CertificateDaysLeft').with({ period: Duration.hours(1) }),
+  #alarmOnCertificate(): void {
+    this.#alarm('CertificateDaysLeft', {
+      metric: this.#counted('CertificateDaysLeft').with({ period: Duration.hours(1) }),
       threshold: certificateDays,
       comparison: below,
       periods: 1,
@@ -177,7 +177,7 @@ export class Monitoring extends Construct {
     });
   }
 
-  private alarmOnPartner(username: string, longest: Duration, logGroup: ILogGroup): void {
+  #alarmOnPartner(username: string, longest: Duration, logGroup: ILogGroup): void {
     const hours = longest.toHours({ integral: false });
     // An alarm looks back 7 days at most with periods of an hour (CloudWatch API, PutMetricAlarm, EvaluationPeriods).
     if (!Number.isInteger(hours) || hours < 1 || hours > 168) {
@@ -199,7 +199,7 @@ export class Monitoring extends Construct {
       metricName: `UploadsOf-${username}`,
       metricValue: '1',
     });
-    this.alarm(`NoUploadOf${username}`, {
+    this.#alarm(`NoUploadOf${username}`, {
       metric: filter.metric({ statistic: Stats.SUM, period: Duration.hours(1) }),
       threshold: 1,
       comparison: below,
@@ -210,7 +210,7 @@ export class Monitoring extends Construct {
     });
   }
 
-  private notifyOfTasks(cluster: ICluster): void {
+  #notifyOfTasks(cluster: ICluster): void {
     const targets = [new SnsTopic(this.#topic)];
     new Rule(this, 'DeploymentFailed', {
       description: 'A slot could not be started or changed',
@@ -238,11 +238,11 @@ export class Monitoring extends Construct {
     });
   }
 
-  private counted(metricName: GatewayMetricName) {
+  #counted(metricName: GatewayMetricName) {
     return gatewayMetric(this.#namespace, metricName);
   }
 
-  private alarm(name: string, when: AlarmWhen): void {
+  #alarm(name: string, when: AlarmWhen): void {
     const alarm = new Alarm(this, name, {
       metric: when.metric,
       threshold: when.threshold,
@@ -255,7 +255,7 @@ export class Monitoring extends Construct {
     alarm.addOkAction(new SnsAction(this.#topic));
   }
 
-  private makeDashboard(
+  #makeDashboard(
     { loadBalancer, slots, logGroup }: MonitoringProps,
     ready: readonly IMetric[],
     events: readonly IMetric[],
@@ -271,11 +271,11 @@ export class Monitoring extends Construct {
       graph('Failures (events per minute)', events),
       graph('Connections: open, and new', [nlb.metrics.activeFlowCount()], [nlb.metrics.newFlowCount()]),
       graph('Sessions, and sessions opened while draining', [
-        this.counted('Sessions'),
-        this.counted('SessionsWhileDraining'),
+        this.#counted('Sessions'),
+        this.#counted('SessionsWhileDraining'),
       ]),
-      graph('Bytes per minute', [this.counted('UploadBytes'), this.counted('DownloadBytes')]),
-      graph('Files per minute', [this.counted('UploadsCompleted'), this.counted('DownloadsCompleted')]),
+      graph('Bytes per minute', [this.#counted('UploadBytes'), this.#counted('DownloadBytes')]),
+      graph('Files per minute', [this.#counted('UploadsCompleted'), this.#counted('DownloadsCompleted')]),
       graph('CPU (%)', ofSlots('metricCpuUtilization')),
       graph('Memory (%)', ofSlots('metricMemoryUtilization')),
       new LogQueryWidget({

@@ -77,14 +77,14 @@ export class Network extends Construct {
 
   constructor(scope: Construct, id: string, props: NetworkProps) {
     super(scope, id);
-    const made = props.existing === undefined ? this.makeVpc(props) : undefined;
+    const made = props.existing === undefined ? this.#makeVpc(props) : undefined;
     const network = props.existing ?? made?.network;
     if (network === undefined) throw new Error('There is no network.');
     this.#s3Endpoint = made?.s3Endpoint;
     this.vpc = network.vpc;
     this.taskSubnets = network.taskSubnets;
     this.assignPublicIp = network.assignPublicIp ?? false;
-    this.loadBalancerZones = this.zones(network.loadBalancerSubnets, props);
+    this.loadBalancerZones = this.#zones(network.loadBalancerSubnets, props);
     if (this.taskSubnets.length === 0)
       throw new Error('The network has no task subnets. Name at least one, better one a zone.');
 
@@ -95,7 +95,7 @@ export class Network extends Construct {
     });
     // S3, ECR, Secrets Manager and CloudWatch Logs; name resolution in the VPC passes no security group.
     this.taskSecurityGroup.addEgressRule(Peer.anyIpv4(), Port.tcp(443), 'AWS services over HTTPS');
-    if (props.existing === undefined && props.taskEgress === 'endpoints') this.addInterfaceEndpoints();
+    if (props.existing === undefined && props.taskEgress === 'endpoints') this.#addInterfaceEndpoints();
     this.taskPrerequisites.add(this.taskSecurityGroup);
     for (const subnet of this.taskSubnets) this.taskPrerequisites.add(subnet);
   }
@@ -122,7 +122,7 @@ export class Network extends Construct {
     );
   }
 
-  private makeVpc({ zoneCount, availabilityZones, vpcCidr, taskEgress }: NetworkProps) {
+  #makeVpc({ zoneCount, availabilityZones, vpcCidr, taskEgress }: NetworkProps) {
     const subnet = (name: string, subnetType: SubnetType) => ({ name, subnetType, cidrMask: 26 });
     const vpc = new Vpc(this, 'Vpc', {
       ipAddresses: IpAddresses.cidr(vpcCidr),
@@ -169,7 +169,7 @@ export class Network extends Construct {
     return { network, s3Endpoint };
   }
 
-  private zones(
+  #zones(
     subnets: readonly ISubnet[],
     { internetFacing, elasticIps }: NetworkProps,
   ): readonly LoadBalancerZone[] {
@@ -188,11 +188,11 @@ export class Network extends Construct {
     return subnets.map((subnet, index) => ({
       subnet,
       subnetCidr: subnet.ipv4CidrBlock,
-      elasticIp: internetFacing ? (elasticIps?.[index] ?? this.makeElasticIp(index + 1, subnet)) : undefined,
+      elasticIp: internetFacing ? (elasticIps?.[index] ?? this.#makeElasticIp(index + 1, subnet)) : undefined,
     }));
   }
 
-  private makeElasticIp(zone: number, subnet: ISubnet): ElasticIp {
+  #makeElasticIp(zone: number, subnet: ISubnet): ElasticIp {
     const eip = new CfnEIP(this, `ElasticIp${zone}`, { domain: 'vpc' });
     // Partners have it in their firewalls: an address that went with a deleted stack could not be had again.
     // After a creation that was rolled back it has no user, and five of them are all that a region gives by default.
@@ -203,7 +203,7 @@ export class Network extends Construct {
     return { allocationId: eip.attrAllocationId, address: eip.attrPublicIp };
   }
 
-  private addInterfaceEndpoints(): void {
+  #addInterfaceEndpoints(): void {
     const securityGroup = new SecurityGroup(this, 'EndpointSecurityGroup', {
       vpc: this.vpc,
       description: 'Interface endpoints: HTTPS from the FTP gateway tasks only',

@@ -1,6 +1,7 @@
 /** What a changed range means for slots that run. Pure. */
 import type { DeployedPlan, DeployedSlot } from './deployed-plan.ts';
-import { listenerPorts, maximumListeners, type PassivePortPlan, type SlotPlan } from './passive-port-plan.ts';
+import { maximumListeners } from './passive-port-plan.ts';
+import { listenerPorts, type PassivePortPlan, type SlotPlan } from './slot-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 
 /** The problems of going from what is deployed to the plan without a maintenance window, a sentence each; none when it is safe. */

@@ -4,6 +4,7 @@
  */
 import type { DeployedPlan, DeployedSlot } from './deployed-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
+import type { PassivePortPlan, SlotPlan } from './slot-plan.ts';
 
 /** Listeners a Network Load Balancer may have; not adjustable (Elastic Load Balancing quota L-57A373D6). */
 export const maximumListeners = 50;
@@ -44,27 +45,6 @@ export type PassivePortRequest = {
   readonly deployed?: DeployedPlan | undefined;
 };
 
-/** One task's share: consecutive ports, in order. Its first port is its name. */
-export type SlotPlan = {
-  readonly passivePorts: PassivePortRange;
-  /** From 1, in the order of the network's zones. */
-  readonly zone: number;
-  /** Whether its service is to have a task; a slot that does not run stands by. */
-  readonly running: boolean;
-  /** Outside of the range, and kept only until it has been drained and stopped. */
-  readonly retiring: boolean;
-};
-
-export type PassivePortPlan = {
-  /** The range that was asked for. */
-  readonly passivePorts: PassivePortRange;
-  readonly portsPerSlot: number;
-  readonly minimumSlots: number;
-  readonly maximumSlots: number;
-  /** In the order of their ports; retiring slots last. */
-  readonly slots: readonly SlotPlan[];
-};
-
 /**
  * Shares the range among slots: filled in order, so that a longer range moves no port to another slot.
  * @throws one error with every problem, a sentence each.
@@ -93,16 +73,6 @@ export function planPassivePorts(request: PassivePortRequest): PassivePortPlan {
       ...retiringSlots(passivePorts, request),
     ],
   };
-}
-
-/** The name of a slot in construct ids, log streams, metrics and commands: its first port. */
-export function slotName({ passivePorts }: Pick<SlotPlan, 'passivePorts'>): string {
-  return String(passivePorts.first);
-}
-
-/** Every passive port of the plan that has a listener, retiring ones included, in order. */
-export function listenerPorts({ slots }: Pick<PassivePortPlan, 'slots'>): readonly number[] {
-  return slots.flatMap(({ passivePorts }) => passivePorts.ports).sort((one, other) => one - other);
 }
 
 /** The ports as the fewest ranges, for firewall rules. */

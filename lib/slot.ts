@@ -22,7 +22,7 @@ import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { LoadBalancer } from './load-balancer.ts';
-import { slotName, type SlotPlan } from './passive-port-plan.ts';
+import { slotName, type SlotPlan } from './slot-plan.ts';
 
 export const containerName = 'gateway';
 
@@ -65,7 +65,7 @@ export class Slot extends Construct {
     this.service = new FargateService(this, 'Service', {
       cluster: props.cluster,
       serviceName: `slot-${slotName(this.plan)}`,
-      taskDefinition: this.makeTaskDefinition(props),
+      taskDefinition: this.#makeTaskDefinition(props),
       // The newest revision, whichever it is when a task starts. So a new version, size or setting is no change of the service,
       // and CloudFormation replaces no task: that could not wait for transfers that take hours.
       taskDefinitionRevision: TaskDefinitionRevision.LATEST,
@@ -86,10 +86,10 @@ export class Slot extends Construct {
       propagateTags: PropagatedTagSource.SERVICE,
       enableECSManagedTags: true,
     });
-    this.register(props);
+    this.#register(props);
   }
 
-  private makeTaskDefinition(props: SlotProps): FargateTaskDefinition {
+  #makeTaskDefinition(props: SlotProps): FargateTaskDefinition {
     const { plan, loadBalancer, operationsPort } = props;
     const taskDefinition = new FargateTaskDefinition(this, 'TaskDefinition', {
       cpu: props.cpu,
@@ -136,7 +136,7 @@ export class Slot extends Construct {
     return taskDefinition;
   }
 
-  private register({ plan, loadBalancer }: SlotProps): void {
+  #register({ plan, loadBalancer }: SlotProps): void {
     for (const [containerPort, targetGroup] of loadBalancer.controlTargetGroups) {
       targetGroup.addTarget(this.service.loadBalancerTarget({ containerName, containerPort }));
     }

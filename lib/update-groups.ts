@@ -2,7 +2,7 @@
  * The order of changes that CloudFormation makes to running services in place, such as another target group. Pure. Services of
  * one group change at the same time; each group waits for the one before it.
  */
-import type { SlotPlan } from './passive-port-plan.ts';
+import type { SlotPlan } from './slot-plan.ts';
 
 /**
  * Groups of at most a quarter of the slots, none of which holds every running slot of a zone that has more than one, and

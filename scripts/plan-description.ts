@@ -1,7 +1,8 @@
 /** What a changed plan means for slots, listeners and sessions, in words; and which running tasks CloudFormation would replace. Pure. */
 import type { DeployedPlan, DeployedSlot } from '../lib/deployed-plan.ts';
 import { type SlotChange, slotChanges } from '../lib/passive-port-change.ts';
-import { listenerPorts, type PassivePortPlan, portRanges, type SlotPlan } from '../lib/passive-port-plan.ts';
+import { portRanges } from '../lib/passive-port-plan.ts';
+import { listenerPorts, type PassivePortPlan, type SlotPlan } from '../lib/slot-plan.ts';
 import { PassivePortRange } from '../lib/passive-port-range.ts';
 import { table } from './table.ts';
 

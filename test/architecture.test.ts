@@ -12,12 +12,12 @@ const repository = fileURLToPath(new URL('..', import.meta.url));
 const depcruise = join(repository, 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs');
 
 describe('CONTRIBUTING.md', () => {
-  it('shows the table of layers that the linter enforces (npm run docs writes it)', async () => {
+  it('CONTRIBUTING.md shows the table of layers that the linter enforces (npm run docs writes it)', async () => {
     const { current, wanted } = await renderLayerDocs();
     assert.equal(current, wanted);
   });
 
-  it('describes every folder of the repository that holds code in exactly one row', async () => {
+  it('CONTRIBUTING.md describes every folder that holds code in exactly one row', async () => {
     const contributing = await readFile(join(repository, 'CONTRIBUTING.md'), 'utf8');
     const described = [...contributing.matchAll(/^\|((?: *`[^`|]+`,?)+) *\|[^|]*\|[^|]*\|$/gm)].flatMap(
       ([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
@@ -38,7 +38,7 @@ describe('the linter of layers', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  it('accepts an import that the table of layers names', async () => {
+  it('The layer linter accepts an import that the table of layers names', async () => {
     const { code, output } = await lint({
       'src/ftp/data/a.ts': `import { b } from '../../filesystem/b.ts';\nexport const a = b;\n`,
       'src/filesystem/b.ts': 'export const b = 1;\n',
@@ -87,7 +87,7 @@ describe('the linter of layers', () => {
     ],
   ];
   for (const [title, rule, files] of violations) {
-    it(`rejects ${title}`, async () => {
+    it(`The layer linter rejects ${title}`, async () => {
       const { code, output } = await lint(files);
       assert.notEqual(code, 0, output);
       assert.match(output, rule);

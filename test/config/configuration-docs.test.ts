@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { renderConfigurationDocs } from '../../scripts/configuration-docs.ts';
 
-it('the tables of variables in docs/configuration.md and README.md are those of the schema (npm run docs)', async () => {
+it('The tables of variables in docs/configuration.md and README.md match the schema (npm run docs writes them)', async () => {
   const tables = await renderConfigurationDocs();
   assert.deepEqual(
     tables.map(({ file }) => file),

@@ -23,7 +23,7 @@ describe('the bucket folder of the trial server', () => {
       { crc32: undefined, md5: undefined },
     );
 
-  it('keeps the objects of the bucket for the next start', async () => {
+  it('The bucket folder of the trial server keeps its objects for the next start', async () => {
     const first = await open();
     await put(first, 'a/b.txt', 'stored');
     await put(first, 'deleted.txt', 'gone');
@@ -36,7 +36,7 @@ describe('the bucket folder of the trial server', () => {
     assert.equal(String(await buffer(body.read(0, body.sizeBytes))), 'stored');
   });
 
-  it('never loses a file or folder that the server did not write, whatever happens to the objects', async () => {
+  it('The bucket folder keeps files and folders that the trial server did not write when objects are deleted', async () => {
     const folder = join(directory, 'bucket');
     await mkdir(join(folder, 'photos'), { recursive: true });
     await writeFile(join(folder, 'thesis.txt'), 'mine');
@@ -55,7 +55,7 @@ describe('the bucket folder of the trial server', () => {
     assert.equal(await readFile(join(folder, 'photos', 'cat.jpg'), 'utf8'), 'mine too');
   });
 
-  it('drops an object from the index whose file is missing', async () => {
+  it('The bucket folder drops an object from its index when the file of the object is missing', async () => {
     const first = await open();
     await put(first, 'lost.txt', 'stored');
     await put(first, 'here.txt', 'stored');

@@ -35,7 +35,7 @@ describe('the app', () => {
     assert.deepEqual(running('{"minimum":1,"maximum":3}'), [1, 0, 0, 0]);
   });
 
-  it('The app enables resuming of uploads that broke by one setting on the command line', () => {
+  it('The app enables resuming of interrupted uploads by one setting on the command line', () => {
     const { template } = synthApp({ resumeWindowMinutes: '240' });
     assert.match(JSON.stringify(template.toJSON()), /"Name":"RESUME_WINDOW_MINUTES","Value":"240"/);
     assert.throws(() => synthApp({ resumeWindowMinutes: '-1' }), /-c resumeWindowMinutes: /);

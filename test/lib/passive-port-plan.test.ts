@@ -2,13 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { DeployedPlan } from '../../lib/deployed-plan.ts';
-import {
-  listenerPorts,
-  type PassivePortRequest,
-  planPassivePorts,
-  portRanges,
-  slotName,
-} from '../../lib/passive-port-plan.ts';
+import { type PassivePortRequest, planPassivePorts, portRanges } from '../../lib/passive-port-plan.ts';
+import { listenerPorts, slotName } from '../../lib/slot-plan.ts';
 import { PassivePortRange } from '../../lib/passive-port-range.ts';
 
 const explicitOnly = [21];

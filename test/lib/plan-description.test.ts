@@ -22,7 +22,7 @@ function description(before: string, after: string): string {
 }
 
 describe('the description of a change', () => {
-  it('from 7 to 8 ports says that a slot which stands by gets a port more, and nothing else', () => {
+  it('The description of a change from 7 to 8 ports reports one more port on a standby slot and nothing else', () => {
     assert.equal(
       description('50000-50006', '50000-50007'),
       [
@@ -38,7 +38,7 @@ describe('the description of a change', () => {
     );
   });
 
-  it('to a disjoint range names the two steps for the slots that run', () => {
+  it('The description of a change to a disjoint range names the two steps for the running slots', () => {
     assert.equal(
       description('50000-50007', '51000-51003'),
       [
@@ -56,13 +56,13 @@ describe('the description of a change', () => {
     );
   });
 
-  it('from 8 to 48 ports adds 20 slots that stand by', () => {
+  it('The description of a change from 8 to 48 ports adds 20 standby slots', () => {
     const lines = description('50000-50007', '50000-50047').split('\n');
     assert.equal(lines.filter((line) => line.endsWith('is made and stands by')).length, 20);
     assert.equal(lines.filter((line) => line.endsWith('nothing; its sessions go on')).length, 4);
   });
 
-  it('names the services that run and that CloudFormation would change, with the properties', () => {
+  it('The description of a change names the running services that CloudFormation would change, with the properties', () => {
     const service = (name: string, properties: object) => ({
       Type: 'AWS::ECS::Service',
       Properties: { ServiceName: name, ...properties },

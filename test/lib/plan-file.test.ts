@@ -26,7 +26,7 @@ function deployed(environment: string, ...slots: readonly object[]): void {
 }
 
 describe('the plan of an environment', () => {
-  it('is recorded from the outputs of its deployment, and survives the deployment of another environment', () => {
+  it('The plan of an environment is recorded from its outputs and survives the deployment of another environment', () => {
     deployed('production', slot(50_000), slot(50_002));
     recordOutputs(outputsFile, folder);
     deployed('staging', slot(50_000));
@@ -35,7 +35,7 @@ describe('the plan of an environment', () => {
     assert.deepEqual(readPlan(folder, 'staging'), [slot(50_000)]);
   });
 
-  it('keeps which slots operators have stopped when outputs are recorded again', () => {
+  it('The plan of an environment keeps which slots are stopped when outputs are recorded again', () => {
     writePlan(folder, 'production', [slot(50_000, false), slot(50_002)]);
     deployed('production', slot(50_000), slot(50_002), slot(50_004, false));
     recordOutputs(outputsFile, folder);
@@ -46,7 +46,7 @@ describe('the plan of an environment', () => {
     ]);
   });
 
-  it('is a file with a slot per line, which a review can read', () => {
+  it('The plan file has one line per slot, so that a review can read it', () => {
     writePlan(folder, 'production', [slot(50_000), slot(50_002)]);
     assert.equal(
       readFileSync(join(folder, 'production.json'), 'utf8'),
@@ -57,7 +57,7 @@ describe('the plan of an environment', () => {
     );
   });
 
-  it('is never taken for empty where its file is missing: the message says how to make it', () => {
+  it('A missing plan file is an error that explains how to create it, not an empty plan', () => {
     assert.throws(
       () => readPlan(folder, 'production'),
       /production\.json is missing: .*npm run deploy -- -c environment=production.*If nothing is deployed yet/,
@@ -66,16 +66,16 @@ describe('the plan of an environment', () => {
 
   for (const [what, text] of [
     ['is empty', ''],
-    ['is cut', '{"slots":[{"firstPort":500'],
+    ['is truncated', '{"slots":[{"firstPort":500'],
     ['has no slots', '{}'],
   ] as const) {
-    it(`is refused with the name of its file where that ${what}`, () => {
+    it(`A plan file that ${what} is rejected with the name of the file`, () => {
       writeFileSync(join(folder, 'production.json'), text);
       assert.throws(() => readPlan(folder, 'production'), /production\.json is not understood: /);
     });
   }
 
-  it('is refused with the name of the outputs file where that is broken', () => {
+  it('An invalid outputs file is rejected with the name of the file', () => {
     writeFileSync(outputsFile, '');
     assert.throws(() => recordOutputs(outputsFile, folder), /cdk\.outputs\.json is not understood: /);
   });

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { ContainerImage, CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
-import { slotName, type SlotPlan } from '../../lib/passive-port-plan.ts';
+import { slotName, type SlotPlan } from '../../lib/slot-plan.ts';
 import { PassivePortRange } from '../../lib/passive-port-range.ts';
 import { updateGroups } from '../../lib/update-groups.ts';
 import { parseConfig } from '../../src/config/config.ts';

@@ -6,4 +6,5 @@ import './app.suite.ts';
 import './nag.suite.ts';
 import './names.suite.ts';
 import './replacement.suite.ts';
+import './rights.suite.ts';
 import './snapshot.suite.ts';

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { listen } from '../../src/net/listen.ts';
 
 describe('listen', () => {
-  it('listen resolves to the port that the system chose', async () => {
+  it('The listen function resolves to the port that the system chose', async () => {
     const server = createServer();
     const port = await listen(server, { host: '127.0.0.1', port: 0 }, 'Test port');
     assert.ok(port > 0);
@@ -15,7 +15,7 @@ describe('listen', () => {
     await once(server, 'close');
   });
 
-  it('listen rejects with an error that names the purpose, the port, the host and the reason, and keeps its cause', async () => {
+  it('The listen function rejects with an error that names the purpose, port, host and reason, and keeps its cause', async () => {
     const first = createServer();
     const port = await listen(first, { host: '127.0.0.1', port: 0 }, 'Test port');
     const error = await listen(createServer(), { host: '127.0.0.1', port }, 'Test port').then(
@@ -31,7 +31,7 @@ describe('listen', () => {
     await once(first, 'close');
   });
 
-  it('listen rejects for an address that this machine does not have', async () => {
+  it('The listen function rejects for an address that this machine does not have', async () => {
     await assert.rejects(listen(createServer(), { host: '192.0.2.1', port: 0 }, 'Test port'), {
       message: 'Test port 0 on 192.0.2.1 cannot be opened: address not available (EADDRNOTAVAIL).',
     });

@@ -199,7 +199,7 @@ describe('The directory cache', () => {
     assert.equal(requests, before);
   });
 
-  it('An upload onto a directory is refused despite the directory cache, whoever made it, and however', async () => {
+  it('An upload onto a directory is refused despite the directory cache regardless of who created it and how', async () => {
     const home = { bucket: test.server.bucket, prefix };
     const [session, other] = [new S3Filesystem(test.storage, home), new S3Filesystem(test.storage, home)];
     const upload = async (filesystem: S3Filesystem, pathname: string): Promise<void> => {

@@ -33,7 +33,7 @@ async function offer(socket: Socket, bytes: Buffer, totalBytes: number): Promise
   return offered - socket.writableLength;
 }
 
-describe('nobody can end or exhaust the gateway:', () => {
+describe('denial of service by hostile clients', () => {
   const leaks = new LeakCheck();
   let gateway: TestGateway;
   before(async () => {
@@ -156,7 +156,7 @@ function timers(): number {
   return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 }
 
-describe('nobody can stay without logging in:', () => {
+describe('sessions without a login', () => {
   it('A connection that never logs in is closed after the login timeout', async () => {
     const gateway = await startTestGateway({ loginTimeoutMs: 100 });
     const client = await Dialogue.open({ port: gateway.controlPort });

@@ -123,7 +123,7 @@ describe('the idle timeout', () => {
     }));
 });
 
-describe('a client that is told to go', () => {
+describe('a client whose session the gateway ends', () => {
   it('A client that must leave is disconnected after a while, even if it keeps sending', () =>
     withGateway({ idleTimeoutMs: 50 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });

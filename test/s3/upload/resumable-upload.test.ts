@@ -58,7 +58,7 @@ describe('resumable uploads', () => {
     await upload.abort(vanished);
   };
 
-  it('An upload that broke can be resumed, and the object stays unchanged until the resumed upload is committed', async () => {
+  it('An interrupted upload can be resumed, and the object stays unchanged until the resumed upload is committed', async () => {
     const bytes = bytesOf(30 * mib + 17, 3);
     const old = bytesOf(100, 4);
     await putObject(s3.client, s3.bucket, 'continued', old);
@@ -91,7 +91,7 @@ describe('resumable uploads', () => {
     assert.equal(digest(await objectAt('often')), digest(bytes));
   });
 
-  it('An upload that broke with all of its bytes stored can be committed without another byte', async () => {
+  it('An interrupted upload with all of its bytes stored can be committed without another byte', async () => {
     const bytes = bytesOf(16 * mib, 6);
     await breakOff('full', bytes);
     const interrupted = (await find('full'))!;
@@ -101,7 +101,7 @@ describe('resumable uploads', () => {
     assert.equal(digest(await objectAt('full')), digest(bytes));
   });
 
-  it('An upload that broke can be resumed at the end of any of its parts', async () => {
+  it('An interrupted upload can be resumed at the end of any of its parts', async () => {
     const bytes = bytesOf(24 * mib, 7);
     await breakOff('cut', bytes);
     const whole = (await find('cut'))!;
@@ -146,7 +146,7 @@ describe('resumable uploads', () => {
     assert.equal(digest(await objectAt('tail')), digest(bytes));
   });
 
-  it('An upload that broke can be found only by the user who started it, and only under its key', async () => {
+  it('An interrupted upload can be found only by the user who started it, and only under its key', async () => {
     await breakOff('mine', bytesOf(9 * mib));
     assert.equal(await find('mine', { owner: 'bob' }), undefined);
     assert.equal(await find('min'), undefined);
@@ -157,7 +157,7 @@ describe('resumable uploads', () => {
     assert.notDeepEqual(ownerTagPart('alice', 'other', 'mine'), owned);
   });
 
-  it('An upload that broke is not found after the resume window', async () => {
+  it('An interrupted upload is not found after the resume window', async () => {
     await breakOff('late', bytesOf(9 * mib));
     assert.equal(await find('late', { windowMs: -minuteMs }), undefined);
   });

@@ -21,7 +21,7 @@ import { partsArrived } from '../../support/unfinished-uploads.ts';
 import { interceptRequests } from '../../support/s3-requests.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 
-describe('restarts of uploads that broke', () => {
+describe('resuming interrupted uploads', () => {
   let s3: S3Server;
   let storage: TestStorage;
 
@@ -89,7 +89,7 @@ describe('restarts of uploads that broke', () => {
     );
   });
 
-  it('SIZE returns the size of an upload that broke to its user only, and the size of the file to everyone else', async () => {
+  it('SIZE returns the size of an interrupted upload to its user only, and the size of the file to everyone else', async () => {
     const pathname = '/both' as Pathname;
     await putObject(s3.client, s3.bucket, 'home/both', bytesOf(10));
     await s3.nextSecond();
@@ -122,7 +122,7 @@ describe('restarts of uploads that broke', () => {
     }
   });
 
-  it('An upload that broke is not offered after the file has been uploaded successfully', async () => {
+  it('An interrupted upload is not offered after the file has been uploaded successfully', async () => {
     const pathname = '/anew' as Pathname;
     await upload(login(), pathname, 0, bytes, 'break');
     const published = bytesOf(10, 4);
@@ -134,7 +134,7 @@ describe('restarts of uploads that broke', () => {
     assert.equal(digest(await objectAt(pathname)), digest(Buffer.concat([published, line])));
   });
 
-  it('An upload that broke refuses an offset that is not the end of a part', async () => {
+  it('An interrupted upload refuses an offset that is not the end of a part', async () => {
     const pathname = '/crooked' as Pathname;
     await upload(login(), pathname, 0, bytes.subarray(0, 9 * mib), 'break');
     await assert.rejects(
@@ -157,7 +157,7 @@ describe('restarts of uploads that broke', () => {
       { where: 'in another task', task: () => otherTask },
     ] as const;
     for (const { where, task } of tasks) {
-      it(`An upload that broke is neither offered nor kept after a new version was started ${where} and broke before its first part`, async () => {
+      it(`An interrupted upload is neither offered nor kept after a new version was started ${where} and was interrupted before its first part`, async () => {
         const pathname = `/mixed-${where.length}` as Pathname;
         await upload(login(), pathname, 0, old, 'break');
         await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
@@ -211,7 +211,7 @@ describe('restarts of uploads that broke', () => {
       });
     }
 
-    it('DELE removes an upload that broke, and succeeds even if there is no file', async () => {
+    it('DELE removes an interrupted upload, and succeeds even if there is no file', async () => {
       const pathname = '/deleted' as Pathname;
       await upload(login(), pathname, 0, old, 'break');
       await login('alice', 60_000, otherTask).removeFile(pathname, { signal });
@@ -220,7 +220,7 @@ describe('restarts of uploads that broke', () => {
       await assert.rejects(login().removeFile(pathname, { signal }), isNotFound);
     });
 
-    it('DELE removes an upload that broke together with the file', async () => {
+    it('DELE removes an interrupted upload together with the file', async () => {
       const pathname = '/deleted-both' as Pathname;
       await putObject(s3.client, s3.bucket, 'home/deleted-both', bytesOf(10));
       await upload(login(), pathname, 0, old, 'break');
@@ -229,7 +229,7 @@ describe('restarts of uploads that broke', () => {
       assert.deepEqual(await unfinished(pathname), []);
     });
 
-    it('RNTO removes an upload that broke under the new name', async () => {
+    it('RNTO removes an interrupted upload under the new name', async () => {
       const pathname = '/renamed' as Pathname;
       await putObject(s3.client, s3.bucket, 'home/source', bytesOf(10));
       await s3.nextSecond();
@@ -239,7 +239,7 @@ describe('restarts of uploads that broke', () => {
       assert.deepEqual(await unfinished(pathname), []);
     });
 
-    it('RNTO and RMD remove uploads that broke below their directory', async () => {
+    it('RNTO and RMD remove interrupted uploads below their directory', async () => {
       await putObject(s3.client, s3.bucket, 'home/from/file', bytesOf(10));
       await upload(login(), '/to/sub/part' as Pathname, 0, old, 'break');
       await login().rename('/from' as Pathname, '/to' as Pathname, { signal });
@@ -252,7 +252,7 @@ describe('restarts of uploads that broke', () => {
       assert.equal((await unfinished('/empty-not/')).length, 1);
     });
 
-    it('STOU and an APPE that creates a file remove an upload that broke under the same name', async () => {
+    it('STOU and an APPE that creates a file remove an interrupted upload under the same name', async () => {
       for (const [pathname, offset, ifExists] of [
         ['/unique', 0, 'refuse'],
         ['/appended', 'end', 'replace'],
@@ -265,7 +265,7 @@ describe('restarts of uploads that broke', () => {
       }
     });
 
-    it('A new upload and DELE search for uploads that broke with one request, and with none when resuming is off', async () => {
+    it('A new upload and DELE search for interrupted uploads with one request, and with none when resuming is off', async () => {
       const counting = storageOn(s3.endpoint);
       const requests: string[] = [];
       interceptRequests(counting.client, ({ command }) => void requests.push(command));
@@ -284,7 +284,7 @@ describe('restarts of uploads that broke', () => {
       counting.client.destroy();
     });
 
-    it('Uploads that broke are not offered when two are candidates', async () => {
+    it('Interrupted uploads are not offered when two are candidates', async () => {
       const pathname = '/two' as Pathname;
       const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
       await upload(login('alice', 60_000, otherTask), pathname, 0, next, 'break');

@@ -11,7 +11,7 @@ import { breakUpload, connections, logIn, wholeFile, write } from './broken-uplo
 
 const minuteMs = 60_000;
 
-describe('an upload that broke', () => {
+describe('an interrupted upload', () => {
   let gateway: S3Gateway;
 
   before(async () => {
@@ -21,7 +21,7 @@ describe('an upload that broke', () => {
 
   for (const connection of connections) {
     for (const restart of ['REST and STOR', 'APPE'] as const) {
-      it(`An upload that broke by a reset of its ${connection} is resumed in a new session with ${restart}, invisible until it is complete`, async () => {
+      it(`An upload interrupted by a reset of its ${connection} is resumed in a new session with ${restart}, invisible until it is complete`, async () => {
         const pathname = `/${connection.slice(0, 4)}-${restart.slice(0, 4)}.bin`;
         const offeredBytes = await breakUpload(gateway, pathname, connection);
         await assertUnseen(pathname);
@@ -62,7 +62,7 @@ describe('an upload that broke', () => {
     await client.quit();
   });
 
-  it('An upload that broke leaves the existing file visible to all readers until the new one is complete', async () => {
+  it('An interrupted upload leaves the existing file visible to all readers until the new one is complete', async () => {
     const pathname = '/old.bin';
     const old = Buffer.from('the version of yesterday');
     await gateway.putObject(pathname, old);
@@ -86,7 +86,7 @@ describe('an upload that broke', () => {
     await Promise.all([client.quit(), reader.quit()]);
   });
 
-  it('An upload that broke is neither visible to another user of the same path nor resumed by one', async () => {
+  it('An interrupted upload is neither visible to another user of the same path nor resumed by one', async () => {
     const pathname = '/mine.bin';
     const offeredBytes = await breakUpload(gateway, pathname, 'data connection');
     const other = await logIn(gateway, 'other');
@@ -125,8 +125,8 @@ describe('an upload that broke', () => {
   }
 });
 
-describe('an upload that broke where nothing may be continued', () => {
-  it('An upload that broke leaves nothing behind without a resume window', async () => {
+describe('an interrupted upload without a resume window', () => {
+  it('An interrupted upload leaves nothing behind without a resume window', async () => {
     const gateway = await startS3Gateway();
     for (const connection of connections) {
       await breakUpload(gateway, '/gone.bin', connection);

@@ -26,7 +26,7 @@ const resumingClients = clients.filter(
     client.invocation(anyServer, { deed: 'resume-put', local: '', remote: '', offsetBytes: 0 }) !== undefined,
 );
 
-describe('an upload that broke', () => {
+describe('an interrupted upload', () => {
   let gateway: S3Gateway;
   let folder: string;
   let local: string;
@@ -44,7 +44,7 @@ describe('an upload that broke', () => {
 
   for (const client of resumingClients) {
     const [security] = client.securities;
-    it(`${client.name} resumes an upload that broke`, async (t) => {
+    it(`${client.name} resumes an interrupted upload`, async (t) => {
       const remote = `/${client.name.replaceAll(/\W/g, '-')}.bin`;
       if (await isSkipped(t, client)) return;
       const offeredBytes = await breakUpload(gateway, remote, 'data connection');
@@ -65,7 +65,7 @@ describe('an upload that broke', () => {
   }
 
   for (const client of resumingClients.filter(({ name }) => name === 'curl' || name === 'lftp')) {
-    it(`${client.name} does not resume an upload of an older version after an upload of a newer version broke before its first part`, async (t) => {
+    it(`${client.name} does not resume an upload of an older version after an upload of a newer version was interrupted before its first part`, async (t) => {
       const remote = `/changed-${client.name}.bin`;
       if (await isSkipped(t, client)) return;
       const server = gateway.server('plain');

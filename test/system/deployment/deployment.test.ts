@@ -35,7 +35,7 @@ describe('a deployment on the emulator', { skip }, () => {
   });
   after(() => gateway.close());
 
-  it('has a listener per port, two slots that run and two that stand by, as the APIs describe them', async () => {
+  it('A new deployment has one listener per port, two running slots and two standby slots according to the APIs', async () => {
     const services = await Promise.all(
       [50_000, 50_002, 50_004, 50_006].map(async (port) => {
         const { Cluster } = await gateway.outputs();
@@ -51,17 +51,18 @@ describe('a deployment on the emulator', { skip }, () => {
   });
 
   for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
-    it(`serves ${name} in clear text, through both zones`, (t) => clientMatrix(gateway, name, 'plain', t));
+    it(`A deployment without TLS serves ${name} through both zones`, (t) =>
+      clientMatrix(gateway, name, 'plain', t));
   }
 
-  it('loses nothing under load while the range is extended, and touches no slot', async () => {
+  it('A deployment that extends the passive range loses nothing under load and replaces no task', async () => {
     const before = processIds(gateway);
     settings.change({ passivePorts: '50000-50009' });
     assertNothingLost(await underLoad(gateway, () => settings.deploy(gateway)));
     assert.deepEqual(processIds(gateway), before);
   });
 
-  it('takes a new version without a dip: standby slots start on it, the old ones drain, and nothing is lost', async (t) => {
+  it('A deployment moves to a new version without loss: standby slots start with it, then the old slots drain', async (t) => {
     settings.change({
       tls: { certificateSecretArn: await gateway.makeCertificate(), mode: 'optional' },
     });
@@ -82,10 +83,11 @@ describe('a deployment on the emulator', { skip }, () => {
   });
 
   for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
-    it(`serves ${name} with TLS after that`, (t) => clientMatrix(gateway, name, 'explicit', t));
+    it(`A deployment that changed to TLS serves ${name} over TLS`, (t) =>
+      clientMatrix(gateway, name, 'explicit', t));
   }
 
-  it('would lose transfers in the same drain with a grace period of 5 minutes', async (t) => {
+  it('A drain with a grace period of 5 minutes breaks long transfers, unlike the drains of the new version', async (t) => {
     gateway.gracePeriodSeconds = 300;
     const counts = await underLoad(
       gateway,
@@ -102,7 +104,7 @@ describe('a deployment on the emulator', { skip }, () => {
     await gateway.serving();
   });
 
-  it('moves to a disjoint range in two steps and loses nothing: new slots beside the old ones, which drain and are removed', async (t) => {
+  it('A deployment moves to a disjoint range in two steps without loss: it adds new slots, then removes drained ones', async (t) => {
     settings.change({ passivePorts: '51000-51003' });
     const plan = await gateway.cdk.plan(...settings.arguments());
     t.diagnostic(plan);
@@ -121,7 +123,7 @@ describe('a deployment on the emulator', { skip }, () => {
     assert.deepEqual(await listenerPorts(gateway), [21, 51_000, 51_001, 51_002, 51_003]);
   });
 
-  it('announces that implicit TLS replaces running tasks, does so one slot after another, and serves it afterwards', async (t) => {
+  it('A deployment that adds implicit TLS announces the task replacement, replaces slot by slot and serves it', async (t) => {
     settings.change({
       tls: { ...(settings.context['tls'] as object), implicit: true },
     });
@@ -138,7 +140,7 @@ describe('a deployment on the emulator', { skip }, () => {
     await clientMatrix(gateway, 'curl', 'implicit', t);
   });
 
-  it('gives up slots in two steps when the range is shortened', async (t) => {
+  it('A deployment that shortens the passive range removes slots in two steps', async (t) => {
     settings.change({ passivePorts: '51000-51001', slots: 1 });
     const counts = await underLoad(gateway, async () => {
       await settings.deploy(gateway);
@@ -151,7 +153,7 @@ describe('a deployment on the emulator', { skip }, () => {
     assert.deepEqual(await listenerPorts(gateway), [21, 990, 51_000, 51_001]);
   });
 
-  it('is destroyed except for what is documented as kept: addresses, bucket, users, logs, and old revisions', async () => {
+  it('A destroyed deployment keeps only what is documented: addresses, bucket, users, logs and old revisions', async () => {
     settings.change({ deletionProtection: 'false' });
     await settings.deploy(gateway);
     const { Bucket, UsersSecret } = await gateway.outputs();

@@ -222,7 +222,7 @@ describe('transfers while S3 fails', () => {
   });
 
   for (const afterBytes of [0, 1, 70_000, 5 * mib]) {
-    it(`A download that broke after ${afterBytes} bytes continues at that byte`, async () => {
+    it(`A download interrupted after ${afterBytes} bytes continues at that byte`, async () => {
       const bytes = bytesOf(20 * mib, 4);
       await putObject(s3.client, s3.bucket, 'broken', bytes);
       failFirst('GetObject', 4, { kind: 'reset-answer', afterBytes });

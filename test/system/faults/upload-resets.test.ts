@@ -45,7 +45,7 @@ describe('an upload whose client resets its connections', () => {
   }
 
   it(
-    `leaves no multipart upload and no object after ${runs} resets at random points, seed ${seed}`,
+    `An upload that is reset leaves no multipart upload and no object (${runs} random points, seed ${seed})`,
     { timeout: 1_200_000 },
     async () => {
       const random = new Random(seed);

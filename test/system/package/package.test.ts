@@ -154,7 +154,7 @@ describe('The package', () => {
     }
   });
 
-  it('runs the gateway of docs/package.md: a client uploads a file to S3 and downloads it', async () => {
+  it('The gateway of docs/package.md runs from the package: a client uploads a file to S3 and downloads it', async () => {
     const s3 = await startS3Server();
     const [, example = ''] = examples();
     // The test's bucket, and free ports in place of those of the example, which may be taken on this machine.

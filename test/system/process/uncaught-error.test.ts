@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('failing-process.ts', import.meta.url));
 
-describe('an error that nobody caught', () => {
+describe('an uncaught error', () => {
   for (const kind of ['exception', 'rejection']) {
     it(`An uncaught error is logged, gives transfers ten seconds, and ends the process with 1 (${kind})`, async () => {
       const child = spawn(process.execPath, [program, kind], { stdio: ['ignore', 'pipe', 'inherit'] });

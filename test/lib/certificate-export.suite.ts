@@ -78,6 +78,7 @@ class Apis {
 describe('the export of a certificate', () => {
   const apis = new Apis();
   let handler: () => Promise<{ changed: boolean }>;
+  const environment = { ...process.env };
 
   before(async () => {
     await apis.issue();
@@ -96,11 +97,13 @@ describe('the export of a certificate', () => {
     ({ handler } = (await import(path)) as { handler: typeof handler });
   });
   after(() => {
+    // Other suites of the construct run in the same process.
+    process.env = environment;
     apis.server.closeAllConnections();
     apis.server.close();
   });
 
-  it('puts chain and decrypted key into the secret, in the form that the tasks read', async () => {
+  it('The certificate export writes the chain and the decrypted key to the secret in the format that tasks read', async () => {
     assert.deepEqual(await handler(), { changed: true });
     assert.match(apis.secret ?? '', /-----BEGIN PRIVATE KEY-----/);
     assert.doesNotMatch(apis.secret ?? '', /ENCRYPTED/);
@@ -110,7 +113,7 @@ describe('the export of a certificate', () => {
     secret.close();
   });
 
-  it('uses another passphrase each time, of 43 characters that ACM accepts', async () => {
+  it('The certificate export uses a new passphrase of 43 characters that ACM accepts for each export', async () => {
     await handler();
     const passphrases = apis.requests
       .filter(({ target }) => target.endsWith('ExportCertificate'))
@@ -119,7 +122,7 @@ describe('the export of a certificate', () => {
     for (const passphrase of passphrases) assert.match(passphrase, /^[\w-]{43}$/);
   });
 
-  it('writes no new version of the secret while the certificate is the same, and one when it was renewed', async () => {
+  it('The certificate export writes a new version of the secret only after the certificate was renewed', async () => {
     assert.deepEqual(await handler(), { changed: false });
     const before = apis.secret;
     await apis.issue();
@@ -132,7 +135,7 @@ describe('a gateway with a domain', () => {
   const domain = { zoneName: 'example.com', hostedZoneId: 'Z1', recordName: 'ftp' };
   const { template } = synthApp({ domain });
 
-  it('has FTPS on, with an exportable certificate for its name that is validated by DNS', () => {
+  it('A gateway with a domain serves FTPS with an exportable, DNS-validated certificate for its name', () => {
     template.hasResourceProperties('AWS::CertificateManager::Certificate', {
       DomainName: 'ftp.example.com',
       CertificateExport: 'ENABLED',
@@ -141,14 +144,14 @@ describe('a gateway with a domain', () => {
     assert.match(JSON.stringify(template.toJSON()), /"TLS","Value":"required"/);
   });
 
-  it('starts no task before the certificate was exported for the first time', () => {
+  it('A gateway with a domain starts no task before the first export of its certificate', () => {
     const [[trigger]] = resourcesOfType(template, 'Custom::Trigger') as [[string, unknown]];
     for (const [id] of resourcesOfType(template, 'AWS::ECS::Service')) {
       assert.ok(dependsOn(template, id).has(trigger), id);
     }
   });
 
-  it('exports it again when ACM has renewed it, and once a day', () => {
+  it('A gateway with a domain exports its certificate after each renewal by ACM, and once a day', () => {
     const [[certificate]] = resourcesOfType(template, 'AWS::CertificateManager::Certificate') as [
       [string, unknown],
     ];
@@ -162,7 +165,7 @@ describe('a gateway with a domain', () => {
     template.hasResourceProperties('AWS::Events::Rule', { ScheduleExpression: 'rate(1 day)' });
   });
 
-  it('may export that certificate and write that secret, and nothing else', () => {
+  it('The certificate export may export only its own certificate and write only its own secret', () => {
     const [[certificate]] = resourcesOfType(template, 'AWS::CertificateManager::Certificate') as [
       [string, unknown],
     ];
@@ -184,7 +187,7 @@ describe('a gateway with a domain', () => {
     });
   });
 
-  it('stays in clear text where that is asked for', () => {
+  it('A gateway with a domain serves clear text when TLS is off', () => {
     const { template: clear } = synthApp({ domain, tls: 'off' });
     clear.resourceCountIs('AWS::CertificateManager::Certificate', 0);
     assert.match(JSON.stringify(clear.toJSON()), /"TLS","Value":"off"/);
@@ -192,7 +195,7 @@ describe('a gateway with a domain', () => {
 });
 
 describe('a gateway with a certificate of AWS Certificate Manager', () => {
-  it('exports that one, and requests none', () => {
+  it('A gateway with a certificate of AWS Certificate Manager exports it and requests no other', () => {
     const { template } = synthGateway((stack) => ({
       tls: { certificate: Certificate.fromCertificateArn(stack, 'Own', certificateArn) },
     }));
@@ -202,7 +205,7 @@ describe('a gateway with a certificate of AWS Certificate Manager', () => {
     });
   });
 
-  it('needs one, or a domain', () => {
+  it('A gateway with TLS needs a certificate or a domain', () => {
     assert.throws(
       () => synthGateway({ tls: {} }),
       /TLS needs a certificate: give tls.certificate, or a domain/,

@@ -40,7 +40,7 @@ function environment(template: ReturnType<typeof synthApp>['template']): Readonl
 
 describe('the settings of the gateway', () => {
   for (const name of names) {
-    it(`include ${name}, as a property of the construct or in its environment`, () => {
+    it(`The variable ${name} can be set by a property of the construct or in its environment`, () => {
       if (name in ownVariables) return;
       const variable = Object.values(variables).find((one) => one.name === name)!;
       const { presence } = variable;
@@ -51,11 +51,11 @@ describe('the settings of the gateway', () => {
     });
   }
 
-  it('name no variable that the gateway does not have', () => {
+  it('Every variable that the construct sets exists in the gateway', () => {
     for (const name of Object.keys(ownVariables)) assert.ok(names.includes(name), name);
   });
 
-  it('reach the tasks from cdk.json', () => {
+  it('Settings in cdk.json reach the environment of the tasks', () => {
     const made = environment(
       synthApp({
         limits: {
@@ -109,7 +109,7 @@ describe('the settings of the gateway', () => {
     }
   });
 
-  it('reach the tasks from the construct', () => {
+  it('Properties of the construct reach the environment of the tasks', () => {
     const { template } = synthGateway({ timeouts: { idle: Duration.minutes(5) }, limits: { sessions: 7 } });
     assert.equal(environment(template)['IDLE_TIMEOUT_SECONDS'], '300');
     assert.equal(environment(template)['MAX_SESSIONS'], '7');
@@ -126,10 +126,10 @@ describe('the settings of the gateway', () => {
       { environment: { PROXY_PROTOCOL: 'off' } },
       /PROXY_PROTOCOL cannot be set in environment: it follows from the load balancer/,
     ],
-    ['a variable that there is not', { environment: { MAX_SESION: '1' } }, /has no variable MAX_SESION/],
-    ['a value that the gateway would refuse', { limits: { sessions: 0 } }, /^Error: MAX_SESSIONS: /],
+    ['an unknown variable', { environment: { MAX_SESION: '1' } }, /has no variable MAX_SESION/],
+    ['a value that the gateway would reject', { limits: { sessions: 0 } }, /^Error: MAX_SESSIONS: /],
   ] as const) {
-    it(`are refused at synth with ${what}`, () => {
+    it(`Synth rejects gateway settings with ${what}`, () => {
       assert.throws(() => settingsEnvironment(settings), problem);
     });
   }
