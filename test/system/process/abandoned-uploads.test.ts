@@ -123,7 +123,7 @@ describe('the uploads that a gateway leaves', () => {
     assert.equal((await later.stop()).code, 0);
   });
 
-  it('Uploads that were inactive for LEFTOVER_UPLOAD_HOURS are removed at a start with a log line, and foreign ones are kept', async () => {
+  it('Uploads that were inactive for ABANDONED_UPLOAD_HOURS are removed at a start with a log line, and foreign ones are kept', async () => {
     const sweeping = { ABANDONED_UPLOAD_HOURS: '1' };
     const killed = startGateway({});
     await beginUpload(killed, 'homes/left.bin', 1);
