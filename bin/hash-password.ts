@@ -1,6 +1,6 @@
 /**
- * `npm run hash-password`: makes the `password` value of a users file. It asks without echo, or reads standard input where
- * that is no terminal; never an argument, which every process of the machine could read.
+ * `npm run hash-password`: makes the `password` value of a users file. It prompts without echo, or reads standard input if
+ * that is not a terminal; it accepts no argument, which every process of the machine could read.
  */
 import { text } from 'node:stream/consumers';
 import { PasswordHash } from '../src/users/password.ts';

@@ -6,7 +6,7 @@ import { FtpGatewayStack } from './ftp-gateway-stack.ts';
 import { nearestName } from './nearest-name.ts';
 import { stackNameOf } from './plan-file.ts';
 
-/** Reads what is deployed of an environment (`plans/`); throws where that is not known. */
+/** Reads the recorded plan of an environment (`plans/`); throws if there is no record. */
 export type ReadPlan = (environment: string) => DeployedPlan;
 
 /**
@@ -41,14 +41,14 @@ export function addGatewayStack(app: App, readPlan: ReadPlan): FtpGatewayStack {
   });
 }
 
-/** The environment that the command line asks for. */
+/** The environment that the command line selects. */
 export function environmentOf(app: App): string {
   return (app.node.tryGetContext('environment') ?? 'production') as string;
 }
 
 /**
- * What `-c` gives. Context also holds feature flags (`@aws-cdk/...`), what the CLI adds (`aws:cdk:...`), results of look-ups
- * (`availability-zones:account=...`) and comments.
+ * The settings given with `-c`. Context also holds feature flags (`@aws-cdk/...`), what the CLI adds (`aws:cdk:...`),
+ * results of look-ups (`availability-zones:account=...`) and comments.
  * @throws for a key that no setting has.
  */
 function commandLine(app: App): Record<string, unknown> {
@@ -61,10 +61,7 @@ function commandLine(app: App): Record<string, unknown> {
       unknown
         .map((key) => {
           const nearest = nearestName(key, ['environment', ...deploymentKeys]);
-          return (
-            `-c ${key}: there is no such setting` +
-            (nearest === undefined ? '.' : `; did you mean ${nearest}?`)
-          );
+          return `-c ${key}: unknown setting` + (nearest === undefined ? '.' : `; did you mean ${nearest}?`);
         })
         .join('\n'),
     );
@@ -78,6 +75,6 @@ function parsed(key: string, value: unknown): unknown {
   try {
     return JSON.parse(value);
   } catch (error) {
-    throw new Error(`-c ${key}: this is no JSON: ${value}`, { cause: error });
+    throw new Error(`-c ${key}: invalid JSON: ${value}`, { cause: error });
   }
 }

@@ -1,4 +1,4 @@
-/** The bucket that holds the partners' files, and what the tasks may do in it. */
+/** The bucket of the partners' files, and the permissions of the tasks in it. */
 import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import {
@@ -21,8 +21,8 @@ export type HomeLocation = {
 };
 
 /**
- * When parts of an upload that nobody finished are removed, counted from its begin: they cost money and show in no listing.
- * No upload lasts longer.
+ * Age at which the parts of an unfinished upload are deleted, from the start of the upload: they cost money and appear in no
+ * listing. An upload cannot take longer.
  */
 export const abandonedUploadsAfter = Duration.days(2);
 
@@ -37,7 +37,7 @@ export class Storage extends Construct {
       encryption: BucketEncryption.S3_MANAGED,
       enforceSSL: true,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      // A partner who overwrites or deletes a file by mistake can be helped for a month.
+      // A file that a partner overwrites or deletes by mistake can be restored for a month.
       versioned: true,
       lifecycleRules: [
         { id: 'AbandonedUploads', abortIncompleteMultipartUploadAfter: abandonedUploadsAfter },
@@ -94,7 +94,7 @@ export function grantHome(role: IRole, { bucket, prefix = '' }: HomeLocation): v
       ...(prefix === '' ? {} : { conditions: { StringLike: { 's3:prefix': [`${prefix}*`] } } }),
     }),
   );
-  // Continuing and sweeping interrupted uploads; S3 knows no condition on the prefix for this action.
+  // Needed to resume and to abort interrupted uploads; S3 supports no prefix condition for this action.
   role.addToPrincipalPolicy(
     new PolicyStatement({ actions: ['s3:ListBucketMultipartUploads'], resources: [bucket.bucketArn] }),
   );

@@ -1,6 +1,6 @@
 /**
- * A certificate of AWS Certificate Manager as the secret that the tasks read: made for a domain if need be, exported when the
- * stack is deployed, when ACM has issued or renewed it, and once a day.
+ * A certificate of AWS Certificate Manager as the secret that the tasks read: requested for a domain unless one is given, and
+ * exported when the stack is deployed, when ACM has issued or renewed it, and once a day.
  */
 import { fileURLToPath } from 'node:url';
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
@@ -35,7 +35,7 @@ export class CertificateExport extends Construct {
     const certificate = props.certificate ?? this.#requestCertificate(props);
     const secret = new Secret(this, 'Secret', {
       description: 'Certificate and private key of the FTP gateway, exported from AWS Certificate Manager',
-      // Nothing is lost with it: the next deployment exports the certificate again.
+      // The secret can be recreated: the next deployment exports the certificate again.
       removalPolicy: RemovalPolicy.DESTROY,
     });
     Validations.of(secret).acknowledge({

@@ -1,6 +1,6 @@
 /**
- * What a deployment left: the slots with their ports and zones, and which of them run. It is the `PassivePortPlan` output of
- * the stack, and the file of the environment in `plans/`, against which the next range is checked.
+ * The plan of the last deployment: the slots with their ports and zones, and which of them run. It is the `PassivePortPlan`
+ * output of the stack, and the file of the environment in `plans/`, against which the next range is checked.
  */
 import { z } from 'zod';
 import type { PassivePortPlan } from './slot-plan.ts';
@@ -28,14 +28,14 @@ export function parseDeployedPlan(text: string): DeployedPlan {
     return checkedPlan(JSON.parse(text));
   } catch (error) {
     throw new Error(
-      `The deployed passive port plan ${JSON.stringify(text.slice(0, 60))} is not understood. It looks like ` +
+      `The deployed passive port plan ${JSON.stringify(text.slice(0, 60))} is invalid. The expected format is ` +
         `[{"firstPort":50000,"ports":2,"zone":1,"running":true}].`,
       { cause: error },
     );
   }
 }
 
-/** @throws when the value is no plan, or two of its slots own the same port. */
+/** @throws when the value is not a plan, or two of its slots own the same port. */
 export function checkedPlan(value: unknown): DeployedPlan {
   const plan = planSchema.parse(value);
   const ports = plan.flatMap(({ firstPort, ports }) =>
@@ -45,7 +45,7 @@ export function checkedPlan(value: unknown): DeployedPlan {
   return plan;
 }
 
-/** The plan as the output and the file of the environment write it. */
+/** The plan in the format of the output and of the environment's file. */
 export function deployedPlanOf({ slots }: PassivePortPlan): DeployedPlan {
   return slots.map(({ passivePorts, zone, running }) => ({
     firstPort: passivePorts.first,
@@ -56,7 +56,7 @@ export function deployedPlanOf({ slots }: PassivePortPlan): DeployedPlan {
 }
 
 /**
- * What to record after a deployment: the slots that it left. Which of them run is taken from the record where the slot was
+ * What to record after a deployment: its slots. Which of them run is taken from the record where the slot was
  * known before, because operators start and stop slots without a deployment.
  */
 export function mergedPlan(recorded: DeployedPlan, deployed: DeployedPlan): DeployedPlan {

@@ -1,4 +1,4 @@
-/** One environment of cdk.json, checked as a whole before anything is made, and turned into the construct's properties. */
+/** One environment of cdk.json, validated as a whole, and turned into the construct's properties. */
 import { Duration } from 'aws-cdk-lib';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { type IPeer, Peer, Subnet, Vpc } from 'aws-cdk-lib/aws-ec2';
@@ -163,7 +163,8 @@ export type Deployment = z.infer<typeof deploymentSchema>;
 export const deploymentKeys: readonly string[] = Object.keys(deploymentSchema.shape);
 
 /**
- * Checks what cdk.json says about an environment, and the command line over it. Names that begin with `//` are comments.
+ * Validates an environment of cdk.json with the settings of the command line, which take precedence. Names that begin with
+ * `//` are comments.
  * @throws one error that lists every problem, each with where the value comes from.
  */
 export function parseDeployment(
@@ -185,7 +186,7 @@ export function parseDeployment(
     else inFile.push(`  ${path}: ${issue.message}`);
   }
   if (inFile.length > 0) {
-    inFile.unshift(`The environment "${environment}" in cdk.json needs attention:`);
+    inFile.unshift(`The environment "${environment}" in cdk.json is invalid:`);
   }
   throw new Error([...onCommandLine, ...inFile].join('\n'));
 }
@@ -193,10 +194,8 @@ export function parseDeployment(
 function unknownKey(key: string, path: readonly PropertyKey[]): string {
   const known = path.length === 0 ? deploymentKeys : [];
   const nearest = nearestName(key, known);
-  if (nearest !== undefined) return `there is no such setting; did you mean ${nearest}?`;
-  return known.length > 0
-    ? `there is no such setting; there are ${known.join(', ')}`
-    : 'there is no such setting';
+  if (nearest !== undefined) return `unknown setting; did you mean ${nearest}?`;
+  return known.length > 0 ? `unknown setting; known settings: ${known.join(', ')}` : 'unknown setting';
 }
 
 function withoutComments(value: unknown): unknown {
@@ -206,7 +205,7 @@ function withoutComments(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, inner]) => [name, withoutComments(inner)]));
 }
 
-/** The construct's properties; what exists already is imported by name, so that no account is asked at synth. */
+/** The construct's properties; existing resources are imported by name, so that synth needs no account. */
 export function gatewayProps(scope: Construct, deployment: Deployment): FtpGatewayProps {
   const { domain } = deployment;
   return {
@@ -316,7 +315,7 @@ function existingNetwork(scope: Construct, { network }: Deployment): FtpGatewayP
     vpc: Vpc.fromVpcAttributes(scope, 'ExistingVpc', {
       vpcId,
       availabilityZones: zones.map(({ availabilityZone }) => availabilityZone),
-      // CDK looks for subnets of these kinds before it lets a load balancer name its own.
+      // CDK looks for subnets of these types even when a load balancer names its own.
       publicSubnetIds: zones.map(({ loadBalancerSubnetId }) => loadBalancerSubnetId),
       privateSubnetIds: zones.map(({ taskSubnetId }) => taskSubnetId),
     }),

@@ -1,4 +1,4 @@
-/** What may be said about a gateway. Every property has a default that works. */
+/** Properties of the gateway. Every property has a working default. */
 import type { Duration } from 'aws-cdk-lib';
 import type { ICertificate } from 'aws-cdk-lib/aws-certificatemanager';
 import type { IPeer } from 'aws-cdk-lib/aws-ec2';
@@ -74,7 +74,7 @@ export type FtpGatewayProps = GatewaySettings & {
    */
   readonly slots?: number | SlotCounts | undefined;
   /**
-   * What the last deployment left (`parseDeployedPlan` reads its `PassivePortPlan` output). Slots keep their zones, those that
+   * The plan of the last deployment (`parseDeployedPlan` reads its `PassivePortPlan` output). Slots keep their zones, those that
    * run outside of a new range are kept until they have been stopped, and a range that would give a port to another slot
    * under running sessions is refused.
    * @default - not checked
@@ -147,9 +147,9 @@ export type FtpGatewayProps = GatewaySettings & {
    */
   readonly otherHomes?: readonly HomeLocation[] | undefined;
   /**
-   * How long after its last part an interrupted upload of 16 MiB or more may be continued by the user who began it: whole
-   * minutes, at most 7 days, and at most 2 in the bucket made here, which then removes what was not finished. A bucket that is
-   * given needs a lifecycle rule of that kind which waits no less.
+   * How long after its last part an interrupted upload of 16 MiB or more may be resumed by the user who started it: whole
+   * minutes, at most 7 days, and at most 2 in the bucket made here, which then deletes unfinished uploads. A given bucket
+   * needs such a lifecycle rule with at least the same delay.
    * @default Duration.minutes(0): nothing of an interrupted upload is kept
    */
   readonly resumeWindow?: Duration | undefined;
@@ -170,8 +170,8 @@ export type FtpGatewayProps = GatewaySettings & {
   readonly tls?: FtpTls | 'off' | undefined;
 
   /**
-   * How sessions read and write names until the client says OPTS UTF8: `windows-1252` (Latin-1) is for clients that know
-   * nothing else.
+   * Character encoding of names until the client sends OPTS UTF8: `windows-1252` (Latin-1) is for clients without UTF-8
+   * support.
    * @default 'utf-8'
    */
   readonly filenameEncoding?: FilenameEncoding | undefined;

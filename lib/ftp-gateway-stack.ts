@@ -1,4 +1,4 @@
-/** The stack of one environment: one gateway, named outputs, and who is told of alarms. */
+/** The stack of one environment: one gateway, named outputs, and the subscribers of alarms. */
 import { Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
@@ -9,7 +9,7 @@ import { FtpGateway } from './ftp-gateway.ts';
 
 export type FtpGatewayStackProps = StackProps & {
   readonly deployment: Deployment;
-  /** What the last deployment of this stack left running; undefined before the first. */
+  /** The plan of the last deployment of this stack; undefined before the first. */
   readonly deployedPlan?: DeployedPlan | undefined;
 };
 
@@ -18,7 +18,7 @@ export class FtpGatewayStack extends Stack {
 
   constructor(scope: Construct, id: string, { deployment, deployedPlan, ...props }: FtpGatewayStackProps) {
     super(scope, id, props);
-    // Listeners and dashboards learnt tags only lately: cfn-lint, and the partitions that lag behind, refuse them there.
+    // Tags on listeners and dashboards are recent: cfn-lint and some partitions reject them.
     Tags.of(this).add('application', 'ftp-gateway', {
       excludeResourceTypes: ['AWS::ElasticLoadBalancingV2::Listener', 'AWS::CloudWatch::Dashboard'],
     });

@@ -47,7 +47,7 @@ const operationsPort = 8080;
 const control: ControlPort = { name: 'Control', listenerPort: 21, containerPort: 2121 };
 const implicitTls: ControlPort = { name: 'ImplicitTls', listenerPort: 990, containerPort: 2990 };
 
-/** What a task has to do after its transfers are over: close sessions, flush the log. */
+/** Time for a task to close sessions and flush the log after its transfers. */
 const exitSeconds = 10;
 
 export class FtpGateway extends Construct implements IConnectable {
@@ -65,7 +65,7 @@ export class FtpGateway extends Construct implements IConnectable {
   /** The CloudWatch namespace of the gateway's own metrics. */
   readonly metricsNamespace: string;
 
-  /** @throws with a sentence for each thing that AWS would refuse, or that would break sessions. */
+  /** @throws with one message for each setting that AWS would reject or that would interrupt sessions. */
   constructor(scope: Construct, id: string, props: FtpGatewayProps = {}) {
     super(scope, id);
     const internetFacing = props.internetFacing ?? true;
@@ -212,8 +212,8 @@ export class FtpGateway extends Construct implements IConnectable {
     return this.metric('LoginsRefused', options);
   }
 
-  // SNS gives a topic without a policy one that lets the account's alarms publish; the policy that refuses clear text takes its
-  // place, so that the permission has to be said.
+  // The default policy of an SNS topic lets the account's alarms publish. The policy that denies clear text replaces it, so
+  // that the permission must be explicit.
   #makeAlarmTopic(): Topic {
     const topic = new Topic(this, 'AlarmTopic', { enforceSSL: true });
     topic.addToResourcePolicy(
@@ -228,7 +228,7 @@ export class FtpGateway extends Construct implements IConnectable {
     return topic;
   }
 
-  /** Where the tasks read the certificate, and what must have run before they do. */
+  /** Where the tasks read the certificate, and what must be created before they start. */
   #certificateOf(tls: FtpTls | undefined, props: FtpGatewayProps) {
     if (tls === undefined) return { certificate: undefined, exported: undefined };
     if (tls.certificate !== undefined && !isAcmCertificate(tls.certificate)) {
@@ -236,9 +236,7 @@ export class FtpGateway extends Construct implements IConnectable {
     }
     const domainName = hostName(props);
     if (tls.certificate === undefined && domainName === undefined) {
-      throw new Error(
-        'TLS needs a certificate: give tls.certificate, or a domain that one is requested for.',
-      );
+      throw new Error('TLS needs a certificate: give tls.certificate, or a domain to request one for.');
     }
     const { secret, exported } = new CertificateExport(this, 'CertificateExport', {
       certificate: tls.certificate,
@@ -254,7 +252,7 @@ export class FtpGateway extends Construct implements IConnectable {
     Validations.of(cluster).acknowledge({
       id: 'AwsSolutions-ECS4',
       reason:
-        'The alarms use what ECS and the load balancer publish for nothing; Container Insights costs by the metric.',
+        'The alarms use the metrics that ECS and the load balancer publish for free; Container Insights charges per metric.',
     });
     return cluster as ICluster;
   }
@@ -280,7 +278,7 @@ export class FtpGateway extends Construct implements IConnectable {
     });
     Validations.of(role).acknowledge({
       id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'ecr:GetAuthorizationToken, to pull the image, has no resource to be narrowed to.',
+      reason: 'ecr:GetAuthorizationToken, to pull the image, supports no resource-level permissions.',
     });
     return role;
   }
@@ -302,7 +300,7 @@ export class FtpGateway extends Construct implements IConnectable {
         securityGroup: network.taskSecurityGroup,
       });
       // A task that starts before its endpoints, its routes or the role's policy are there cannot pull its image, and three such
-      // failures take a first deployment back.
+      // failures roll back a first deployment.
       slot.service.node.addDependency(network.taskPrerequisites, common.executionRole);
       return slot;
     });
@@ -333,7 +331,7 @@ function hostName({ domain }: Pick<FtpGatewayProps, 'domain'>): string | undefin
   return domain.recordName.endsWith(`.${zoneName}`) ? domain.recordName : `${domain.recordName}.${zoneName}`;
 }
 
-/** With a domain FTPS is on unless it is switched off: a certificate can be had for the name. */
+/** With a domain FTPS is on unless it is switched off: a certificate can be requested for the name. */
 function tlsOf({ tls, domain }: FtpGatewayProps): FtpTls | undefined {
   if (tls === 'off') return undefined;
   return tls ?? (domain === undefined ? undefined : {});
@@ -363,7 +361,7 @@ function checkedPlan(
   return plan;
 }
 
-// Fargate takes 2 to 120 seconds (ECS API, ContainerDefinition.stopTimeout), and CDK lets anything through.
+// Fargate takes 2 to 120 seconds (ECS API, ContainerDefinition.stopTimeout), and CDK does not validate it.
 function checkedStopTimeout(stopTimeout: Duration): Duration {
   const seconds = stopTimeout.toSeconds();
   if (seconds < 2 * exitSeconds || seconds > 120) {

@@ -1,4 +1,4 @@
-/** The metrics that tasks write to their log in embedded metric format (src/operations/emf.ts), as CDK metrics. */
+/** The metrics that tasks write to their log in embedded metric format (src/observability/emf.ts), as CDK metrics. */
 import { Duration } from 'aws-cdk-lib';
 import { Metric, type MetricOptions, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 

@@ -1,4 +1,4 @@
-/** What a deployment prints: what partners need, and what the next deployment compares itself with. */
+/** Outputs of a deployment: what partners need, and what the next deployment is compared with. */
 import { CfnOutput } from 'aws-cdk-lib';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
@@ -40,12 +40,12 @@ export class GatewayOutputs extends Construct {
     if (addresses.length > 0) this.#output('Addresses', 'The fixed public addresses', addresses.join(', '));
     this.#output(
       'FirewallRule',
-      'What a partner lets out; nothing has to be let in',
+      'Outbound rules for firewalls of partners; no inbound rule is needed',
       `TCP to ${firewall}, ports ${ports}`,
     );
     this.#output(
       'TryIt',
-      'A first upload, once a user is in the secret',
+      'A first upload, after a user was added to the secret',
       `curl ${tls ? '--ssl-reqd ' : ''}--user NAME -T FILE ftp://${host}/`,
     );
     this.#output(
@@ -62,7 +62,7 @@ export class GatewayOutputs extends Construct {
     );
     this.#output('Bucket', 'Where the files are', props.bucket.bucketName);
     this.#output('UsersSecret', 'The users file', props.users.secretArn);
-    this.#output('AlarmTopic', 'Subscribe here to be told of alarms', props.alarmTopic.topicArn);
+    this.#output('AlarmTopic', 'Subscribe to this topic to receive alarms', props.alarmTopic.topicArn);
   }
 
   #output(id: string, description: string, value: string): void {

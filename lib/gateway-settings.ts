@@ -5,7 +5,7 @@
 import type { Duration } from 'aws-cdk-lib';
 import { variables } from '../src/config/variables.ts';
 
-/** How many there may be at once on one slot, and how many wrong passwords. Undefined: the gateway's default. */
+/** Limits of sessions and login failures of one slot. Undefined: the gateway's default. */
 export type GatewayLimits = {
   /** Sessions of a slot. */
   readonly sessions?: number | undefined;
@@ -25,7 +25,7 @@ export type GatewayTimeouts = {
   readonly dataConnection?: Duration | undefined;
   /** How long PASV and EPSV wait for a port. */
   readonly passivePortWait?: Duration | undefined;
-  /** How long a transfer may move no byte. */
+  /** How long a transfer may move no bytes. */
   readonly stall?: Duration | undefined;
   readonly loginLockout?: Duration | undefined;
   /** How often users and certificates are read again. */
@@ -34,11 +34,11 @@ export type GatewayTimeouts = {
 
 /** How a slot drains before it is stopped. Undefined: the gateway's default. */
 export type GatewayDrain = {
-  /** How long everything is served as before while the load balancer learns that the slot drains. */
+  /** How long new sessions are still accepted while the load balancer detects that the slot drains. */
   readonly propagation?: Duration | undefined;
   /** How long a session may be idle afterwards before it is closed. */
   readonly idle?: Duration | undefined;
-  /** How long busy sessions may go on, in whole hours. */
+  /** How long busy sessions may continue, in whole hours. */
   readonly maximum?: Duration | undefined;
 };
 
@@ -49,7 +49,7 @@ export type GatewaySettings = {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | undefined;
   /**
    * Further variables of the gateway (README.md, "Configuration"), checked at synth. Those that the construct sets itself
-   * are refused.
+   * are rejected.
    * @default - none
    */
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -110,7 +110,7 @@ export const ownVariables: Readonly<Record<string, string>> = {
 
 /**
  * The settings as variables of the gateway.
- * @throws one error with every setting that the gateway would refuse, and every variable that is not to be set here.
+ * @throws one error with every setting that the gateway would reject, and every variable that cannot be set here.
  */
 export function settingsEnvironment(settings: GatewaySettings): Readonly<Record<string, string>> {
   const { limits = {}, timeouts = {}, drain = {}, logLevel, environment = {} } = settings;

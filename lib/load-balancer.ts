@@ -1,6 +1,6 @@
 /**
  * The Network Load Balancer: one listener and one target group for each control port and each passive port. Which slot
- * registers in which group is the slots' matter (`slot.ts`).
+ * registers in which group is decided in `slot.ts`.
  */
 import { Duration, Validations } from 'aws-cdk-lib';
 import { CfnSecurityGroupIngress, type IPeer, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
@@ -43,7 +43,7 @@ type TargetGroupKind = {
 /** Inbound rules that a security group holds by default (Amazon VPC quotas, "Inbound or outbound rules per security group"). */
 const maximumRules = 60;
 
-/** 100 hours, the longest there is (Elastic Load Balancing API, TargetGroupAttribute). */
+/** 100 hours, the maximum (Elastic Load Balancing API, TargetGroupAttribute). */
 const longestUnhealthyDraining = '360000';
 
 export class LoadBalancer extends Construct {
@@ -51,13 +51,13 @@ export class LoadBalancer extends Construct {
   readonly securityGroup: SecurityGroup;
   /** By container port. Every slot registers in each. */
   readonly controlTargetGroups: ReadonlyMap<number, NetworkTargetGroup>;
-  /** By port. The slot that owns the port registers, nobody else. */
+  /** By port. Only the slot that owns the port registers. */
   readonly passiveTargetGroups: ReadonlyMap<number, NetworkTargetGroup>;
 
   constructor(scope: Construct, id: string, props: LoadBalancerProps) {
     super(scope, id);
     const { network, internetFacing, controlPorts, passivePorts } = props;
-    // It must be there from the first day: a load balancer made without a group can never be given one.
+    // It must exist from the start: a load balancer created without a security group can never get one.
     this.securityGroup = this.#makeSecurityGroup(props);
     this.nlb = new NetworkLoadBalancer(this, 'Nlb', {
       vpc: network.vpc,
@@ -75,7 +75,7 @@ export class LoadBalancer extends Construct {
     Validations.of(this.nlb).acknowledge({
       id: 'AwsSolutions-ELB2',
       reason:
-        'A Network Load Balancer logs TLS listeners only, and these are TCP; flow logs and the gateway log have it all.',
+        'A Network Load Balancer logs TLS listeners only, and these are TCP; flow logs and the gateway log cover them.',
     });
     // The VPC's own dependable holds only the internet gateway; those of the subnets hold the route, and so the attachment,
     // without which Elastic Load Balancing answers InvalidSubnet.
@@ -92,15 +92,15 @@ export class LoadBalancer extends Construct {
   #addControlPort({ name, listenerPort, containerPort }: ControlPort, props: LoadBalancerProps) {
     const targetGroup = this.#makeTargetGroup(`${name}TargetGroup`, props, {
       port: containerPort,
-      // The header tells which node the client came through, and so which address belongs in the 227 reply.
+      // The header identifies which node the client came through, and so which address belongs in the 227 reply.
       proxyProtocolV2: true,
-      // A draining task is sent no new sessions.
+      // A draining task gets no new sessions.
       healthPath: '/readyz',
     });
     this.nlb.addListener(`${name}Listener`, {
       port: listenerPort,
       protocol: Protocol.TCP,
-      // A control connection is silent while its transfer runs. The longest there is; keepalives of the task do the rest.
+      // A control connection is silent while its transfer runs. The maximum; keepalives of the task cover longer ones.
       tcpIdleTimeout: Duration.seconds(6000),
       defaultAction: NetworkListenerAction.forward([targetGroup]),
     });
@@ -113,10 +113,10 @@ export class LoadBalancer extends Construct {
     const targetGroup = this.#makeTargetGroup(`Passive${port}TargetGroup`, props, {
       port,
       // The load balancer sends the header in front of the client's first bytes, and in a cleartext RETR or LIST the client
-      // sends none: the task would wait for ever.
+      // sends none: the task would wait forever.
       proxyProtocolV2: false,
       // A draining task still serves the data connections of the sessions it has. The path names the port, so that the task
-      // knows from the probes which of its ports the load balancer serves (`/readyz` waits for all of them).
+      // detects from the probes which of its ports the load balancer serves (`/readyz` waits for all of them).
       healthPath: `/healthz/${port}`,
     });
     this.nlb.addListener(`Passive${port}Listener`, {
@@ -138,12 +138,12 @@ export class LoadBalancer extends Construct {
       protocol: Protocol.TCP,
       port,
       proxyProtocolV2,
-      // Off by default for IP targets. Without it a data connection shows a node's address, nobody can tell whose it is,
-      // and 55,000 connections a minute to one target are the most.
+      // Off by default for IP targets. Without it a data connection shows a node's address, the task cannot match it to a
+      // client, and one target is limited to 55,000 connections a minute.
       preserveClientIp: true,
       // A slot is in one zone; a client that came through another must reach it as well.
       crossZoneEnabled: true,
-      // Else one empty slot takes the addresses of a zone out of DNS, for every other slot too.
+      // Otherwise one empty slot takes the addresses of a zone out of DNS, for every other slot too.
       targetGroupHealth: { dnsMinimumHealthyTargetCount: 0 },
       // Transfers outlive the deregistration: the task ends them itself, within its drain.
       connectionTermination: false,
@@ -215,7 +215,7 @@ export class LoadBalancer extends Construct {
         });
         Validations.of(rule).acknowledge({
           id: 'AwsSolutions-EC23',
-          reason: 'Partners connect from anywhere unless clients (clientCidrs in cdk.json) says from where.',
+          reason: 'Partners connect from anywhere unless clients (clientCidrs in cdk.json) restricts them.',
         });
       }
     }

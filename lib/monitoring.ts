@@ -1,6 +1,6 @@
 /**
- * What an operator watches and what wakes them: a dashboard, saved queries, notices of failed deployments and stopped tasks,
- * and alarms that each say what is wrong and what to do. Alarms speak of the whole gateway: a slot that stands by is down by
+ * Monitoring for operators: a dashboard, saved queries, notices of failed deployments and stopped tasks,
+ * and alarms that each describe the problem and the action. Alarms cover the whole gateway: a standby slot is down by
  * design.
  */
 import { Duration } from 'aws-cdk-lib';
@@ -47,7 +47,7 @@ type AlarmWhen = {
   readonly comparison: ComparisonOperator;
   /** Periods of the metric in a row. */
   readonly periods: number;
-  /** Says what is wrong and where to read on. */
+  /** Describes the problem and links to the documentation. */
   readonly meaning: string;
   readonly missing?: TreatMissingData;
   /** The section of docs/operations.md, where it is not the alarm's name. */
@@ -57,7 +57,7 @@ type AlarmWhen = {
 const minute = Duration.minutes(1);
 const { GREATER_THAN_OR_EQUAL_TO_THRESHOLD: atLeast, LESS_THAN_THRESHOLD: below } = ComparisonOperator;
 
-/** Before which a certificate of AWS Certificate Manager should have been renewed: it begins 60 days before the end. */
+/** Days before expiry by which AWS Certificate Manager should have renewed a certificate: it starts 60 days before. */
 const certificateDays = 21;
 
 export class Monitoring extends Construct {
@@ -121,7 +121,7 @@ export class Monitoring extends Construct {
     });
   }
 
-  /** What the tasks count themselves, and write to the log in embedded metric format (src/observability/emf.ts). */
+  /** The counters that tasks write to the log in embedded metric format (src/observability/emf.ts). */
   #alarmOnEvents(): readonly IMetric[] {
     const exhausted = this.#counted('PassivePortsExhausted');
     this.#alarm('PassivePortsExhausted', {
@@ -130,7 +130,7 @@ export class Monitoring extends Construct {
       comparison: atLeast,
       periods: 5,
       meaning:
-        'Clients waited for a passive port in vain (425): many start transfers at once from one address. Start another slot, or give each more ports.',
+        'Clients got no passive port in time (425): many start transfers at once from one address. Start another slot, or give each more ports.',
     });
     const storageErrors = this.#counted('StorageErrors');
     this.#alarm('StorageErrors', {
@@ -162,7 +162,7 @@ export class Monitoring extends Construct {
       comparison: atLeast,
       periods: 5,
       meaning:
-        'Over 60 logins a minute have been refused for 5 minutes: a password is guessed, or a partner has an old one.',
+        'Over 60 logins a minute have been refused for 5 minutes: a password guessing attack, or a partner with an old password.',
     });
     return [exhausted, storageErrors, reloadFailures, unexpected];
   }
@@ -173,7 +173,7 @@ export class Monitoring extends Construct {
       threshold: certificateDays,
       comparison: below,
       periods: 1,
-      meaning: `The certificate that partners see ends in less than ${certificateDays} days, and has not been renewed.`,
+      meaning: `The certificate that partners see expires in less than ${certificateDays} days and has not been renewed.`,
     });
   }
 
@@ -230,7 +230,7 @@ export class Monitoring extends Construct {
         detail: {
           clusterArn: [cluster.clusterArn],
           lastStatus: ['STOPPED'],
-          // What operators and deployments do is no news.
+          // Stops by operators and deployments need no notice.
           stopCode: [{ 'anything-but': ['ServiceSchedulerInitiated', 'UserInitiated'] }],
         },
       },

@@ -1,4 +1,4 @@
-/** The name somebody meant, for error messages about a misspelt one. Pure. */
+/** Suggests the intended name in error messages about a misspelled one. Pure. */
 
 /** The known name with the fewest edits to the text, where these are at most a third of it; else undefined. */
 export function nearestName(text: string, known: readonly string[]): string | undefined {

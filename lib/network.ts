@@ -41,7 +41,7 @@ export type ExistingNetwork = {
 };
 
 /**
- * How tasks of a VPC made here reach AWS. `endpoints`: interface endpoints and no way to the internet at all.
+ * How tasks of a VPC made here reach AWS. `endpoints`: interface endpoints and no route to the internet.
  * `public-addresses`: tasks in the public subnets, which costs less; nothing but the load balancer may connect to them.
  */
 export type TaskEgress = 'endpoints' | 'public-addresses';
@@ -93,7 +93,7 @@ export class Network extends Construct {
       description: 'FTP gateway tasks: in from the load balancer only',
       allowAllOutbound: false,
     });
-    // S3, ECR, Secrets Manager and CloudWatch Logs; name resolution in the VPC passes no security group.
+    // S3, ECR, Secrets Manager and CloudWatch Logs; security groups do not filter name resolution in the VPC.
     this.taskSecurityGroup.addEgressRule(Peer.anyIpv4(), Port.tcp(443), 'AWS services over HTTPS');
     if (props.existing === undefined && props.taskEgress === 'endpoints') this.#addInterfaceEndpoints();
     this.taskPrerequisites.add(this.taskSecurityGroup);
@@ -194,8 +194,8 @@ export class Network extends Construct {
 
   #makeElasticIp(zone: number, subnet: ISubnet): ElasticIp {
     const eip = new CfnEIP(this, `ElasticIp${zone}`, { domain: 'vpc' });
-    // Partners have it in their firewalls: an address that went with a deleted stack could not be had again.
-    // After a creation that was rolled back it has no user, and five of them are all that a region gives by default.
+    // Partners' firewalls name it: an address released with a deleted stack cannot be recovered.
+    // After a rolled-back creation it is unused, and the default quota of a region is five.
     eip.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
     // CloudFormation user guide, DependsOn: an Elastic IP of a VPC with an internet gateway waits for the gateway's attachment.
     eip.node.addDependency(subnet.internetConnectivityEstablished);

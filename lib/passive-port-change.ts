@@ -1,10 +1,10 @@
-/** What a changed range means for slots that run. Pure. */
+/** Effects of a changed range on running slots. Pure. */
 import type { DeployedPlan, DeployedSlot } from './deployed-plan.ts';
 import { maximumListeners } from './passive-port-plan.ts';
 import { listenerPorts, type PassivePortPlan, type SlotPlan } from './slot-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 
-/** The problems of going from what is deployed to the plan without a maintenance window, a sentence each; none when it is safe. */
+/** The problems of changing to the new plan without a maintenance window, one sentence each; none if it is safe. */
 export function changeProblems(
   deployed: DeployedPlan,
   plan: PassivePortPlan,
@@ -25,7 +25,7 @@ export function changeProblems(
   if (listeners + controlListenerCount > maximumListeners) {
     const room = maximumListeners - controlListenerCount - new Set(before).size;
     problems.push(
-      `While CloudFormation goes to ${plan.passivePorts.toString()}, old and new ports have listeners: ` +
+      `While CloudFormation changes to ${plan.passivePorts.toString()}, old and new ports have listeners: ` +
         `${listeners} and ${controlListenerCount} for control, more than the ${maximumListeners} of a Network Load Balancer. ` +
         (room > 0
           ? `Move in steps of at most ${room} new ports at a time, or remove slots first.`
@@ -70,7 +70,7 @@ function effectOf(before: DeployedSlot | undefined, after: SlotPlan | undefined)
   return after.running && !before.running ? 'starts' : 'none';
 }
 
-// Only ports of slots that run: nobody's session is on a slot that stands by.
+// Only ports of running slots: a standby slot has no sessions.
 function movedPorts(deployed: DeployedPlan, plan: PassivePortPlan): readonly number[] {
   const owner = (port: number) =>
     plan.slots.find(({ passivePorts }) => passivePorts.contains(port))?.passivePorts.first;

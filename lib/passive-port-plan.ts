@@ -1,6 +1,6 @@
 /**
  * From the passive range to slots: which task owns which ports, in which zone, and which slots run. Pure, so that every rule
- * of AWS that a wrong range would break fails here, before a template exists, with a sentence that says what to change.
+ * of AWS that a wrong range would break fails here, before a template exists, with a message that states what to change.
  */
 import type { DeployedPlan, DeployedSlot } from './deployed-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
@@ -41,7 +41,7 @@ export type PassivePortRequest = {
   readonly controlListenerPorts: readonly number[];
   /** Ports the container uses for something else, each with its name for the error text. */
   readonly containerPorts: Readonly<Record<string, number>>;
-  /** What is deployed: recorded slots keep their zone, and those that run outside of the range are kept until stopped. */
+  /** The deployed plan: recorded slots keep their zone, and those that run outside of the range are kept until stopped. */
   readonly deployed?: DeployedPlan | undefined;
 };
 
@@ -134,7 +134,7 @@ function leastUsed(used: ReadonlyMap<number, number>, zones: number): number {
   return all.reduce((best, zone) => ((used.get(zone) ?? 0) < (used.get(best) ?? 0) ? zone : best));
 }
 
-// Which slots run is an operator's matter once they exist. A deployment only starts what is missing to the minimum.
+// Operators decide which existing slots run. A deployment only starts what is missing to the minimum.
 function withRunning(
   slots: readonly ZonedSlot[],
   deployed: readonly DeployedSlot[],
@@ -166,7 +166,7 @@ function retiringSlots(
     }));
 }
 
-// A slot that lies partly inside has other ports now; `changeProblems` says what that means.
+// A slot that lies partly inside has other ports now; see `changeProblems`.
 function outside(range: PassivePortRange, firstPort: number, ports: number): boolean {
   return firstPort > range.last || firstPort + ports - 1 < range.first;
 }
@@ -208,7 +208,7 @@ function rangeProblems({
   for (const [name, port] of Object.entries(containerPorts)) {
     if (passivePorts.contains(port)) {
       problems.push(
-        `The passive range ${passivePorts.toString()} contains ${port}, where the container has its ${name}. Move the range.`,
+        `The passive range ${passivePorts.toString()} contains ${port}, which the container uses for its ${name}. Move the range.`,
       );
     }
   }

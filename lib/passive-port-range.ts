@@ -1,6 +1,6 @@
 /** The one property operators change to move, widen or narrow the passive ports. Everything else follows from it. */
 
-/** An inclusive range of TCP ports. `of` and `parse` throw a sentence that says what to change. */
+/** An inclusive range of TCP ports. `of` and `parse` throw a message that states what to change. */
 export class PassivePortRange {
   readonly first: number;
   readonly last: number;
@@ -10,7 +10,7 @@ export class PassivePortRange {
     this.last = last;
   }
 
-  /** @throws when a bound is not a port, or the bounds are the wrong way round. */
+  /** @throws when a bound is not a port, or the bounds are in the wrong order. */
   static of(first: number, last: number): PassivePortRange {
     for (const port of [first, last]) {
       if (!Number.isInteger(port) || port < 1 || port > 65_535) {
@@ -31,9 +31,7 @@ export class PassivePortRange {
   static parse(text: string): PassivePortRange {
     const match = /^\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?$/.exec(text);
     if (match?.[1] === undefined) {
-      throw new Error(
-        `The passive range ${JSON.stringify(text)} is not understood. Write it as 50000-50007.`,
-      );
+      throw new Error(`The passive range ${JSON.stringify(text)} is invalid. Write it as 50000-50007.`);
     }
     return PassivePortRange.of(Number(match[1]), Number(match[2] ?? match[1]));
   }
@@ -50,7 +48,7 @@ export class PassivePortRange {
     return port >= this.first && port <= this.last;
   }
 
-  /** As `PASSIVE_PORTS`, the command line and the outputs write it. */
+  /** The format of `PASSIVE_PORTS`, the command line and the outputs. */
   toString(): string {
     return `${this.first}-${this.last}`;
   }

@@ -1,5 +1,5 @@
 /**
- * The file of an environment in `plans/`: the slots that its stack has. It belongs into version control. The next deployment is
+ * The file of an environment in `plans/`: the slots that its stack has. Keep it in version control. The next deployment is
  * checked against it, wherever it runs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ export function readPlan(folder: string, environment: string): DeployedPlan {
   const path = planPath(folder, environment);
   if (!existsSync(path)) {
     throw new Error(
-      `${path} is missing: it says which slots the environment "${environment}" has, so that no change takes ports away ` +
+      `${path} is missing: it lists which slots the environment "${environment}" has, so that no change takes ports away ` +
         `under running sessions. "npm run deploy -- -c environment=${environment}" makes it from what is deployed. If nothing is ` +
         `deployed yet, create it with: echo '{"slots":[]}' > ${path}`,
     );
@@ -27,7 +27,7 @@ export function readPlan(folder: string, environment: string): DeployedPlan {
     return checkedPlan(document.slots);
   } catch (error) {
     throw new Error(
-      `${path} is not understood: ${firstLine((error as Error).message)}. Take it from version control, or have ` +
+      `${path} is invalid: ${firstLine((error as Error).message)}. Take it from version control, or have ` +
         `"npm run deploy -- -c environment=${environment}" write it again from what is deployed.`,
       { cause: error },
     );
@@ -54,8 +54,8 @@ export function recordOutputs(outputsFile: string, folder: string): void {
     outputs = JSON.parse(readFileSync(outputsFile, 'utf8')) as typeof outputs;
   } catch (error) {
     throw new Error(
-      `${outputsFile} is not understood: ${firstLine((error as Error).message)}. "cdk deploy" writes it; delete it, and check ` +
-        `that the files in ${folder} say what is deployed ("npm run deploy" does).`,
+      `${outputsFile} is invalid: ${firstLine((error as Error).message)}. "cdk deploy" writes it; delete it, and check ` +
+        `that the files in ${folder} match the deployment ("npm run deploy" does).`,
       { cause: error },
     );
   }

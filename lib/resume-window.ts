@@ -1,14 +1,14 @@
-/** How long an interrupted upload may be continued, held against what removes it from the bucket. Pure. */
+/** How long an interrupted upload may be resumed, checked against the lifecycle rule of the bucket. Pure. */
 import { Duration } from 'aws-cdk-lib';
 import type { FtpGatewayProps } from './ftp-gateway-props.ts';
 import { abandonedUploadsAfter } from './bucket.ts';
 
-/** More than this the gateway refuses (RESUME_WINDOW_MINUTES). */
+/** The longest window that the gateway accepts (RESUME_WINDOW_MINUTES). */
 const longestWindow = Duration.days(7);
 
 /**
- * The window as the gateway wants it, in minutes; 0 keeps nothing of an interrupted upload.
- * @throws with a sentence for a window that the gateway, or the bucket made here, would not keep.
+ * The window in minutes; 0 keeps nothing of an interrupted upload.
+ * @throws with a message for a window that the gateway, or the bucket of the construct, does not support.
  */
 export function checkedResumeWindow({
   resumeWindow = Duration.minutes(0),

@@ -13,7 +13,7 @@ export type SlotPlan = {
 };
 
 export type PassivePortPlan = {
-  /** The range that was asked for. */
+  /** The requested range. */
   readonly passivePorts: PassivePortRange;
   readonly portsPerSlot: number;
   readonly minimumSlots: number;

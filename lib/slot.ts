@@ -27,12 +27,12 @@ import { slotName, type SlotPlan } from './slot-plan.ts';
 export const containerName = 'gateway';
 
 /**
- * The longest there is. Health checks route; they never end a task: ECS would stop one that drains, with its transfers. The
- * process ends itself when it hangs or never gets ready (src/operations/watchdog.ts).
+ * The maximum. Health checks control routing; they never end a task: ECS would stop one that drains, with its transfers. The
+ * process ends itself when it hangs or never gets ready (src/watchdog.ts).
  */
 const ignoreHealth = Duration.seconds(2_147_483_647);
 
-/** The user of the image (Dockerfile): any number that is not root's and nobody else's. */
+/** The user of the image (Dockerfile): any UID other than root's that no other user has. */
 const containerUser = '10001:10001';
 
 export type SlotProps = {
@@ -66,8 +66,8 @@ export class Slot extends Construct {
       cluster: props.cluster,
       serviceName: `slot-${slotName(this.plan)}`,
       taskDefinition: this.#makeTaskDefinition(props),
-      // The newest revision, whichever it is when a task starts. So a new version, size or setting is no change of the service,
-      // and CloudFormation replaces no task: that could not wait for transfers that take hours.
+      // The newest revision, whichever it is when a task starts. A new version, size or setting therefore does not change the
+      // service, and CloudFormation replaces no task: it could not wait for transfers that take hours.
       taskDefinitionRevision: TaskDefinitionRevision.LATEST,
       desiredCount: this.plan.running ? 1 : 0,
       // Two tasks would share the slot's target groups, and a data connection would find the wrong one half the time. So the
@@ -108,7 +108,7 @@ export class Slot extends Construct {
       reason: 'The environment names ports, a bucket and the ARNs of secrets; it holds no secret.',
     });
     const linuxParameters = new LinuxParameters(this, 'LinuxParameters');
-    // Every port is above 1024 and every file read-only: there is nothing left that a capability would be for.
+    // Every port is above 1024 and every file read-only: the process needs no capability.
     linuxParameters.dropCapabilities(Capability.ALL);
     taskDefinition.addContainer('Container', {
       containerName,
@@ -129,7 +129,7 @@ export class Slot extends Construct {
       logging: LogDrivers.awsLogs({
         logGroup: props.logGroup,
         streamPrefix: `slot-${slotName(plan)}`,
-        // The driver's own way is to stop the process when CloudWatch Logs cannot be reached; transfers matter more.
+        // In blocking mode the log driver stalls the process while CloudWatch Logs cannot be reached; transfers matter more.
         mode: AwsLogDriverMode.NON_BLOCKING,
       }),
     });

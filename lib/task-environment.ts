@@ -36,10 +36,10 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     ...(implicitTlsPort !== undefined && { IMPLICIT_TLS_PORT: String(implicitTlsPort) }),
     ADVERTISED_ADDRESS: advertisedAddress(props.zones),
     PROXY_PROTOCOL: 'v2',
-    // A task's own connections leave from another address than the one the client reached; no firewall lets that in.
+    // A task's own connections leave from another address than the one the client reached; which firewalls of clients block.
     ACTIVE_MODE: 'off',
     OPERATIONS_PORT: String(props.operationsPort),
-    // A 227 that names a port which the load balancer does not serve yet is a transfer that fails.
+    // A transfer fails if its 227 reply names a port that the load balancer does not serve yet.
     READY_AFTER_PROBES: 'on',
     S3_BUCKET: props.bucket.bucketName,
     ...(props.prefix !== undefined && props.prefix !== '' && { S3_PREFIX: props.prefix }),

@@ -1,4 +1,4 @@
-/** The users file as a secret: made empty once, then edited by operators and read by the running tasks. */
+/** The users file as a secret: created empty, then edited by operators and read by the running tasks. */
 import { RemovalPolicy, SecretValue, Validations } from 'aws-cdk-lib';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
@@ -10,10 +10,10 @@ export class Users extends Construct {
     super(scope, id);
     this.secret = new Secret(this, 'Secret', {
       description: 'Users of the FTP gateway: names, password hashes, homes, permissions',
-      // Nothing secret is in the template: it starts with nobody. CloudFormation writes it once; a deployment that does
-      // not change this text leaves what operators have put in alone.
+      // The template contains no secret: the list of users starts empty. CloudFormation writes it once; a deployment that
+      // does not change this text keeps the changes of operators.
       secretStringValue: SecretValue.unsafePlainText('{"users":[]}'),
-      // Deleting the stack by mistake must not lock every partner out for good.
+      // Deleting the stack by mistake must not lock every partner out permanently.
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     Validations.of(this.secret).acknowledge({

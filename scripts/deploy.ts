@@ -1,6 +1,6 @@
 /**
- * `cdk deploy`, with the plan of the environment taken from what is deployed before, and recorded after: for CI and for fresh
- * checkouts. Arguments are those of `cdk deploy`.
+ * `cdk deploy`, which reads the plan of the environment from the deployed stack before, and records it after: for CI and
+ * for fresh checkouts. Arguments are those of `cdk deploy`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

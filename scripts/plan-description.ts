@@ -1,4 +1,4 @@
-/** What a changed plan means for slots, listeners and sessions, in words; and which running tasks CloudFormation would replace. Pure. */
+/** Describes the effects of a changed plan on slots, listeners and sessions; and which running tasks CloudFormation would replace. Pure. */
 import type { DeployedPlan, DeployedSlot } from '../lib/deployed-plan.ts';
 import { type SlotChange, slotChanges } from '../lib/passive-port-change.ts';
 import { portRanges } from '../lib/passive-port-plan.ts';
@@ -29,16 +29,16 @@ export function describePlan(deployed: DeployedPlan, plan: PassivePortPlan): str
     table(['slot', 'zone', 'ports', 'state', 'what happens'], rows),
     '',
     `Listeners: ${ranges(added) === '' ? 'none made' : `${ranges(added)} made`}, ${ranges(removed) === '' ? 'none removed' : `${ranges(removed)} removed`}.`,
-    `Firewalls of partners: ${portRanges(after).map(String).join(', ')}${added.length > 0 ? `; tell them of ${ranges(added)} first` : ''}.`,
+    `Firewalls of partners: ${portRanges(after).map(String).join(', ')}${added.length > 0 ? `; announce ${ranges(added)} to them first` : ''}.`,
   ].join('\n');
 }
 
 const effects: Readonly<Record<SlotChange['effect'], (change: SlotChange) => string>> = {
-  none: () => 'nothing; its sessions go on',
+  none: () => 'nothing; its sessions continue',
   new: ({ after }) => (after?.running === true ? 'is made and started' : 'is made and stands by'),
   starts: () => 'starts',
   retires: ({ firstPort }) =>
-    `goes on until it is drained and stopped (npm run slots -- drain ${firstPort}); the next deployment removes it`,
+    `continues until it is drained and stopped (npm run slots -- drain ${firstPort}); the next deployment removes it`,
   removed: () => 'is removed; it has no task and no sessions',
   'more ports': ({ before }) => inPlace(before, 'gets a port more'),
   'fewer ports': ({ before }) => inPlace(before, 'loses a port'),

@@ -1,4 +1,4 @@
-/** What a deployment would do to slots, ports, listeners and sessions, before it is made: `npm run plan -- -c passivePorts=...`. */
+/** Previews the effects of a deployment on slots, ports, listeners and sessions: `npm run plan -- -c passivePorts=...`. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   );
 }
 
-/** The template, or why there is none. */
+/** The template, or the reason why it is not available. */
 async function deployedTemplate(environment: string): Promise<Template | string> {
   if (options.template !== undefined) return JSON.parse(readFileSync(options.template, 'utf8')) as Template;
   try {

@@ -16,12 +16,12 @@ const usage = `npm run simulate -- [options]
   --slots 2                slots of the deployment
   --ports 4                passive ports a slot
   --cpu-seconds 2          CPU seconds a task spends on a GiB
-  --cpu-ms 5               CPU milliseconds a task spends on a file, whatever its size
+  --cpu-ms 5               CPU milliseconds a task spends on a file of any size
   --vcpu 0.5               vCPU of a task
   --prefixes 1             S3 prefixes that S3 has partitioned the homes into
 `;
 
-/** Quotas, each with where it is from: docs/scale.md. */
+/** Quotas; docs/scale.md has the source of each. */
 const quotas = {
   listeners: 50,
   targetGroupsPerService: 5,
@@ -114,7 +114,7 @@ for (const limit of limits) {
 }
 if (ports + 1 > quotas.targetGroupsPerService) {
   process.stdout.write(
-    `\nA slot has at most ${quotas.targetGroupsPerService - 1} passive ports: this deployment cannot be made.\n`,
+    `\nA slot has at most ${quotas.targetGroupsPerService - 1} passive ports: this deployment is not possible.\n`,
   );
   process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-/** Shows the slots of a deployment, and starts, drains and stops them: how a new version goes out without a dip. */
+/** Shows the slots of a deployment, and starts, drains and stops them: rolls out a new version without interruption. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -8,8 +8,8 @@ import { table } from './table.ts';
 
 const usage = `npm run slots                        every slot: zone, ports, state, version, sessions, oldest transfer
 npm run slots -- start 50004         a task of the newest revision for a slot that stands by; waits until it is ready
-npm run slots -- drain 50000         no new sessions; idle ones end after some minutes, busy ones go on
-npm run slots -- serve 50000         takes a drain back, as long as it has ended no session
+npm run slots -- drain 50000         no new sessions; idle ones end after some minutes, busy ones continue
+npm run slots -- serve 50000         cancels a drain, as long as it has ended no session
 npm run slots -- stop 50000          a slot that has drained stands by from now on
 
   --environment NAME   of cdk.json (production)
@@ -17,7 +17,7 @@ npm run slots -- stop 50000          a slot that has drained stands by from now 
   --force              drain the last slot that serves; stop a slot that has not drained
 `;
 
-/** As long as a load balancer takes until it probes a new target, with room. */
+/** The time until a load balancer probes a new target, with a margin. */
 const readyTimeoutMs = 15 * 60_000;
 
 const { values: options, positionals } = parseArgs({
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   const chosen = slots.find(({ slot }) => String(slot.firstPort) === name);
   if (chosen === undefined) {
     const known = slots.map(({ slot }) => slot.firstPort).join(', ');
-    throw new Error(`There is no slot ${name ?? 'without a name'}; there are ${known}.`);
+    throw new Error(`There is no slot ${name ?? 'without a name'}; the slots are ${known}.`);
   }
   switch (command) {
     case 'start':
@@ -173,7 +173,7 @@ function standby(slots: readonly DeployedSlotState[]): number | undefined {
   return slots.find(({ service }) => service.desiredCount === 0)?.slot.firstPort;
 }
 
-/** What runs is an operator's matter from now on: the next deployment leaves it so. */
+/** Records which slots run: the next deployment keeps the operator's choice. */
 function record(firstPort: number, running: boolean): void {
   const plan = readPlan(options.plans, options.environment);
   writePlan(

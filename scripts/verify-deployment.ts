@@ -1,6 +1,6 @@
 /**
- * Confirms on a real deployment what no test outside AWS can: that the load balancer does what the gateway relies on.
- * One line for each claim; exit code 1 if one is wrong. It writes small files named ftp-gateway-verify-* and removes them.
+ * Verifies on a real deployment the behavior of the load balancer that the gateway relies on.
+ * Prints one line per claim; the exit code is 1 if one is false. It writes small files named ftp-gateway-verify-* and removes them.
  */
 import { randomBytes } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
@@ -26,7 +26,7 @@ const usage = `FTP_PASSWORD=... npm run verify -- --host HOST --user NAME --plan
   --tls             AUTH TLS and PROT P
   --servername      the name in the certificate, when --host is another
   --idle            also wait 400 seconds on a silent control connection
-  --during          seconds to go on transferring, to watch a deployment or a drain
+  --during          seconds of transfers, to watch a deployment or a drain
 
 With AWS credentials, for the claims about AWS itself:
   --environment     of cdk.json: task subnets without a default route, see whether clients got replies there
@@ -79,7 +79,7 @@ function to(address: string): SessionOptions {
   };
 }
 
-/** Opens a session through each address in turn, and joins what the checks say. */
+/** Opens a session through each address in turn, and joins the results of the checks. */
 async function throughEach(
   check: (session: FtpSession, address: string) => Promise<string>,
 ): Promise<string> {
@@ -219,7 +219,7 @@ const routeClaim: Claim = {
     );
     const routes = (RouteTables ?? []).flatMap(({ Routes }) => Routes ?? []);
     if (routes.some(({ DestinationCidrBlock }) => DestinationCidrBlock === '0.0.0.0/0')) {
-      return 'not to be seen here: the task subnets have a default route';
+      return 'not verifiable: the task subnets have a default route';
     }
     await throughEach(async (session) => {
       await roundTrip(session, randomBytes(1000), () => session.extendedPassive());
@@ -229,7 +229,7 @@ const routeClaim: Claim = {
   },
 };
 
-/** CloudWatch's own record says whether the topic took the notice. */
+/** CloudWatch's history records whether the topic accepted the notice. */
 function alarmClaim(alarmName: string): Claim {
   return {
     text: `The alarm ${alarmName} reaches the topic`,
@@ -279,7 +279,7 @@ function drainClaim(slot: string): Claim {
       session.patienceMs = 60_000;
       await stack.ask(task, 'POST /drain');
       try {
-        // Commands, so that the drain does not take the session for idle.
+        // Commands prevent the drain from ending the session as idle.
         for (let waited = 0; waited < unhealthySeconds; waited += 30) {
           await sleep(30_000);
           await session.command('PWD', 257);
@@ -304,7 +304,7 @@ async function sessionOn(address: string, slot: number): Promise<FtpSession> {
   throw new Error(`no session reached slot ${slot}`);
 }
 
-/** Transfers one after another, and says how many failed and what the longest time without a success was. */
+/** Transfers one after another, and reports how many failed and the longest time without a success. */
 function duringClaim(seconds: number): Claim {
   return {
     text: `For ${seconds} seconds, while slots are replaced, no stored file is wrong and new sessions find a slot`,

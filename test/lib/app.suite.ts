@@ -113,7 +113,7 @@ describe('the app', () => {
   it('The app suggests the setting that a misspelled key on the command line may mean', () => {
     assert.throws(
       () => synthApp({ pasivePorts: '1' }),
-      /^Error: -c pasivePorts: there is no such setting; did you mean passivePorts\?$/,
+      /^Error: -c pasivePorts: unknown setting; did you mean passivePorts\?$/,
     );
     assert.throws(() => synthApp({ enviroment: 'staging' }), /did you mean environment\?$/);
   });
@@ -175,11 +175,11 @@ describe('an environment', () => {
         }),
       (error: Error) => {
         for (const part of [
-          /The environment "production" in cdk.json needs attention/,
+          /The environment "production" in cdk.json is invalid/,
           /account: /,
           /passivePorts: .*Write the lower port first: 50000-50007/,
           /clientCidrs\.0: expected an IPv4 CIDR/,
-          /passivePort: there is no such setting; did you mean passivePorts\?/,
+          /passivePort: unknown setting; did you mean passivePorts\?/,
           /logRetentionDays: CloudWatch Logs keeps/,
           /tls\.certificateSecretArn: expected the full ARN of a secret/,
         ]) {

@@ -117,7 +117,10 @@ describe('a deployed plan', () => {
     ],
   ] as const) {
     it(`A deployed plan is refused when it is ${what}`, () => {
-      assert.throws(() => parseDeployedPlan(text), /is not understood. It looks like \[\{"firstPort":50000/);
+      assert.throws(
+        () => parseDeployedPlan(text),
+        /is invalid. The expected format is \[\{"firstPort":50000/,
+      );
     });
   }
 

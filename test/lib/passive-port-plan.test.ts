@@ -41,9 +41,9 @@ describe('a passive range', () => {
   }
 
   for (const [text, problem] of [
-    ['', /"" is not understood. Write it as 50000-50007/],
-    ['50000:50007', /not understood/],
-    ['-1-5', /not understood/],
+    ['', /"" is invalid. Write it as 50000-50007/],
+    ['50000:50007', /is invalid/],
+    ['-1-5', /is invalid/],
     ['50007-50000', /50007-50000 ends before it begins. Write the lower port first: 50000-50007/],
     ['0-3', /from 1 to 65535, got 0/],
     ['65530-65540', /from 1 to 65535, got 65540/],
@@ -128,12 +128,17 @@ describe('the passive port plan', () => {
     ],
     ['port 21', '21-24', {}, /contains 21, which is a control port/],
     ['port 990', '988-991', { controlListenerPorts: withImplicit }, /contains 990, which is a control port/],
-    ['the operations port', '8080-8083', {}, /contains 8080, where the container has its operations port/],
+    [
+      'the operations port',
+      '8080-8083',
+      {},
+      /contains 8080, which the container uses for its operations port/,
+    ],
     [
       "the container's control port",
       '2120-2123',
       {},
-      /contains 2121, where the container has its Control port/,
+      /contains 2121, which the container uses for its Control port/,
     ],
     ['privileged ports', '1000-1003', {}, /begins below 1024.*Use ports from 1024 up/],
     ['more than 4 ports per slot', '50000-50009', { portsPerSlot: 5 }, /Use at most 4 ports per slot/],

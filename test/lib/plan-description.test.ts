@@ -27,13 +27,13 @@ describe('the description of a change', () => {
       description('50000-50006', '50000-50007'),
       [
         'slot   zone  ports                       state    what happens',
-        '50000  1     50000-50001                 runs     nothing; its sessions go on',
-        '50002  2     50002-50003                 runs     nothing; its sessions go on',
-        '50004  1     50004-50005                 standby  nothing; its sessions go on',
+        '50000  1     50000-50001                 runs     nothing; its sessions continue',
+        '50002  2     50002-50003                 runs     nothing; its sessions continue',
+        '50004  1     50004-50005                 standby  nothing; its sessions continue',
         '50006  2     50006-50006 -> 50006-50007  standby  gets a port more; it stands by, no session is on it',
         '',
         'Listeners: 50007-50007 made, none removed.',
-        'Firewalls of partners: 50000-50007; tell them of 50007-50007 first.',
+        'Firewalls of partners: 50000-50007; announce 50007-50007 to them first.',
       ].join('\n'),
     );
   });
@@ -43,15 +43,15 @@ describe('the description of a change', () => {
       description('50000-50007', '51000-51003'),
       [
         'slot   zone  ports             state         what happens',
-        '50000  1     50000-50001       runs          goes on until it is drained and stopped (npm run slots -- drain 50000); the next deployment removes it',
-        '50002  2     50002-50003       runs          goes on until it is drained and stopped (npm run slots -- drain 50002); the next deployment removes it',
+        '50000  1     50000-50001       runs          continues until it is drained and stopped (npm run slots -- drain 50000); the next deployment removes it',
+        '50002  2     50002-50003       runs          continues until it is drained and stopped (npm run slots -- drain 50002); the next deployment removes it',
         '50004  1     50004-50005 -> -  standby -> -  is removed; it has no task and no sessions',
         '50006  2     50006-50007 -> -  standby -> -  is removed; it has no task and no sessions',
         '51000  1     - -> 51000-51001  - -> runs     is made and started',
         '51002  2     - -> 51002-51003  - -> runs     is made and started',
         '',
         'Listeners: 51000-51003 made, 50004-50007 removed.',
-        'Firewalls of partners: 50000-50003, 51000-51003; tell them of 51000-51003 first.',
+        'Firewalls of partners: 50000-50003, 51000-51003; announce 51000-51003 to them first.',
       ].join('\n'),
     );
   });
@@ -59,7 +59,7 @@ describe('the description of a change', () => {
   it('The description of a change from 8 to 48 ports adds 20 standby slots', () => {
     const lines = description('50000-50007', '50000-50047').split('\n');
     assert.equal(lines.filter((line) => line.endsWith('is made and stands by')).length, 20);
-    assert.equal(lines.filter((line) => line.endsWith('nothing; its sessions go on')).length, 4);
+    assert.equal(lines.filter((line) => line.endsWith('nothing; its sessions continue')).length, 4);
   });
 
   it('The description of a change names the running services that CloudFormation would change, with the properties', () => {

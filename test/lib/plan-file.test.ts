@@ -71,12 +71,12 @@ describe('the plan of an environment', () => {
   ] as const) {
     it(`A plan file that ${what} is rejected with the name of the file`, () => {
       writeFileSync(join(folder, 'production.json'), text);
-      assert.throws(() => readPlan(folder, 'production'), /production\.json is not understood: /);
+      assert.throws(() => readPlan(folder, 'production'), /production\.json is invalid: /);
     });
   }
 
   it('An invalid outputs file is rejected with the name of the file', () => {
     writeFileSync(outputsFile, '');
-    assert.throws(() => recordOutputs(outputsFile, folder), /cdk\.outputs\.json is not understood: /);
+    assert.throws(() => recordOutputs(outputsFile, folder), /cdk\.outputs\.json is invalid: /);
   });
 });

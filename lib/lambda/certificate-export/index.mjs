@@ -1,6 +1,6 @@
 /**
  * Exports a certificate of AWS Certificate Manager into the secret that the tasks read: runs when the stack is deployed, when
- * the certificate is issued or renewed, and once a day in case that an event was lost.
+ * the certificate is issued or renewed, and once a day in case an event was lost.
  */
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { ACMClient, ExportCertificateCommand } from '@aws-sdk/client-acm';
@@ -11,7 +11,7 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 
-/** Writes the secret where its value has changed; throws where the certificate cannot be exported. */
+/** Writes the secret if its value has changed; throws if the certificate cannot be exported. */
 export async function handler() {
   const certificateArn = required('CERTIFICATE_ARN');
   const secretId = required('SECRET_ARN');
@@ -23,7 +23,7 @@ export async function handler() {
 }
 
 async function exportedCertificate(acm, certificateArn) {
-  // ExportCertificate gives the key only encrypted. Base64 without padding keeps clear of the characters it refuses: # $ %.
+  // ExportCertificate returns only an encrypted key, and rejects passphrases with # $ %, which base64url does not contain.
   const passphrase = randomBytes(32).toString('base64url');
   const { Certificate, CertificateChain, PrivateKey } = await acm.send(
     new ExportCertificateCommand({ CertificateArn: certificateArn, Passphrase: Buffer.from(passphrase) }),

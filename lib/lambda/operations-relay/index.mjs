@@ -1,6 +1,6 @@
 /**
  * Reaches the operations port of a slot's task for an operator: tasks have private addresses, and their operations port is open
- * to the load balancer and to this function alone. Who may invoke it may drain slots.
+ * to the load balancer and to this function alone. Permission to invoke it is permission to drain slots.
  */
 
 const requests = new Set(['GET /status', 'POST /drain', 'POST /serve']);
@@ -8,7 +8,7 @@ const timeoutMs = 10_000;
 
 /**
  * @param {{ address: string, request: string }} event the task's private IPv4 address, and one of the requests above
- * @returns {Promise<{ status: number, body: string }>} what the task answered
+ * @returns {Promise<{ status: number, body: string }>} the response of the task
  */
 export async function handler({ address, request }) {
   if (!requests.has(request)) throw new Error(`The request is one of ${[...requests].join(', ')}.`);

@@ -108,7 +108,7 @@ describe('a deployment on the emulator', { skip }, () => {
     settings.change({ passivePorts: '51000-51003' });
     const plan = await gateway.cdk.plan(...settings.arguments());
     t.diagnostic(plan);
-    assert.match(plan, /50004 .*goes on until it is drained and stopped/);
+    assert.match(plan, /50004 .*continues until it is drained and stopped/);
     assert.match(plan, /CloudFormation replaces no running task\./);
     const counts = await underLoad(gateway, async () => {
       await settings.deploy(gateway);
