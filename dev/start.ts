@@ -31,9 +31,10 @@ const localDefaults = {
   DRAIN_SECONDS: '5',
 } as const;
 
-type Surroundings = { readonly config: Config; readonly s3: LocalS3 | undefined };
+/** What a trial runs with; without `s3` the gateway uses the server that S3_ENDPOINT names. */
+type LocalSetup = { readonly config: Config; readonly s3: LocalS3 | undefined };
 
-async function prepare(environment: NodeJS.ProcessEnv): Promise<Surroundings> {
+async function prepare(environment: NodeJS.ProcessEnv): Promise<LocalSetup> {
   const isSet = ([, value]: readonly [string, string | undefined]): boolean => (value ?? '').trim() !== '';
   const set = Object.fromEntries(Object.entries(environment).filter(isSet));
   const given: Environment = { ...localDefaults, ...set };
@@ -63,7 +64,7 @@ async function writeUsersFile(): Promise<void> {
   }
 }
 
-function instructions({ config, s3 }: Surroundings, service: Service): string {
+function instructions({ config, s3 }: LocalSetup, service: Service): string {
   const { listenAddress, s3Bucket = 'the homes of the users' } = config;
   const host = listenAddress === '0.0.0.0' || listenAddress === '::' ? '127.0.0.1' : listenAddress;
   const isDemo = config.users.kind === 'file' && config.users.path === usersFile;
@@ -98,9 +99,9 @@ const observe: Observe = (event) => {
   if (words !== undefined) process.stdout.write(`${words}\n`);
 };
 
-let surroundings: Surroundings | undefined = undefined;
+let setup: LocalSetup | undefined = undefined;
 try {
-  const { config, s3 } = (surroundings = await prepare(process.env));
+  const { config, s3 } = (setup = await prepare(process.env));
   const service = await startService(config, {
     observe,
     writeLine: (line) => void process.stdout.write(`${line}\n`),
@@ -116,9 +117,9 @@ try {
     observe,
     exit: (code) => process.exit(code),
   });
-  process.stdout.write(`${instructions(surroundings, service)}\n`);
+  process.stdout.write(`${instructions(setup, service)}\n`);
 } catch (error) {
-  process.stderr.write(`${describeStartError(error, surroundings?.config)}\n`);
-  await surroundings?.s3?.close();
+  process.stderr.write(`${describeStartError(error, setup?.config)}\n`);
+  await setup?.s3?.close();
   process.exitCode = 2;
 }

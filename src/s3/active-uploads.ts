@@ -2,6 +2,7 @@
  * The uploads that this process is writing: which of them are the newest of their key, and how to end one whose client has
  * reconnected to resume it. Uploads of other processes are reached only through S3 (`superseded-uploads.ts`).
  */
+
 /** Ends an upload that is still open in this process, and resolves when it is over. */
 type Interrupt = (reason: unknown) => Promise<void>;
 

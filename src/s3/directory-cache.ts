@@ -18,7 +18,7 @@ const minHits = 10;
 /** Uploads that check for themselves after a page with too few hits, such as random names in a huge directory. */
 const pauseUploads = 100;
 
-/** At most 1,000 names each. */
+/** Directories whose window is cached; each window has at most 1,000 names, and those that this process added. */
 const maxDirectories = 64;
 
 /** A window of a directory's listing, in order of key: a subdirectory that it does not contain did not exist when it was read. */
@@ -39,7 +39,7 @@ export class ListingWindow {
     this.#subdirectories = new Set(page.commonPrefixes);
   }
 
-  /** Whether it was read for one name and those after it. */
+  /** Whether it begins at the name that was checked, and not at the beginning of the directory. */
   get isTargeted(): boolean {
     return this.#after !== '';
   }
@@ -48,7 +48,10 @@ export class ListingWindow {
     return this.#after === '' && this.#last === undefined;
   }
 
-  /** @param prefix the subdirectory's, with its slash. */
+  /**
+   * Whether the window would contain this subdirectory if it existed.
+   * @param prefix the key prefix of the subdirectory, with its slash.
+   */
   covers(prefix: string): boolean {
     if (compareKeys(prefix, this.#after) <= 0) return false;
     return this.#last === undefined || compareKeys(prefix, this.#last) <= 0;
@@ -70,14 +73,15 @@ class UploadDirectory {
   readonly #prefix: string;
   #window: ListingWindow | undefined;
   #reading: Promise<void> | undefined;
-  /** Added while a page is being read, which may not contain them. */
+  /** Subdirectories added while a page is being read, which may not contain them. */
   #addedWhileReading = new Set<string>();
   #readAtMs = 0;
   #uploadedAtMs = Number.NEGATIVE_INFINITY;
   /** More than a page of entries. */
   #isLarge = false;
   #hits = 0;
-  #pause = 0;
+  /** Uploads that still check for themselves before another page is read. */
+  #pausedUploads = 0;
 
   constructor(client: GatewayS3Client, bucket: string, prefix: string) {
     this.#client = client;
@@ -107,11 +111,11 @@ class UploadDirectory {
 
   /** After a page with too few hits no other page is read for some uploads. */
   #isWorthReading(): boolean {
-    if (this.#window?.isTargeted === true && this.#hits < minHits && this.#pause === 0) {
-      this.#pause = pauseUploads;
+    if (this.#window?.isTargeted === true && this.#hits < minHits && this.#pausedUploads === 0) {
+      this.#pausedUploads = pauseUploads;
     }
-    if (this.#pause === 0) return true;
-    this.#pause--;
+    if (this.#pausedUploads === 0) return true;
+    this.#pausedUploads--;
     return false;
   }
 
@@ -133,7 +137,7 @@ class UploadDirectory {
       this.#readAtMs = nowMs;
       this.#hits = 0;
     } catch {
-      this.#pause = pauseUploads;
+      this.#pausedUploads = pauseUploads;
     } finally {
       this.#addedWhileReading.clear();
       this.#reading = undefined;
@@ -141,6 +145,7 @@ class UploadDirectory {
   }
 }
 
+/** The windows of all directories that uploads go to; shared by all sessions. */
 export class DirectoryCache {
   readonly #client: GatewayS3Client;
   readonly #nowMs: () => number;

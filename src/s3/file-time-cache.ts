@@ -13,6 +13,7 @@ const maxEntries = 100_000;
 /** HeadObject requests of all listings of the process. */
 const maxConcurrentLookups = 128;
 
+/** The cache, and the limit for lookups on a miss, because both belong to the process and not to a session. */
 export class FileTimeCache {
   /** Limits the lookups of all sessions together. */
   readonly lookups = new Semaphore(maxConcurrentLookups);

@@ -7,11 +7,11 @@ import { DirectoryCache } from './directory-cache.ts';
 import { FileTimeCache } from './file-time-cache.ts';
 import type { TransferMemory } from './transfer-memory.ts';
 
-/** The limits on part sizes that scale with the files: those of Amazon S3, or smaller ones in models of long uploads. */
+/** Part sizes in bytes. The tests use smaller ones than Amazon S3 allows, so that short files have many parts. */
 export type PartBytes = {
-  /** Of every part but the last. */
-  readonly smallest: number;
-  /** Of the first parts of an upload of unknown length. */
+  /** The minimum of every part but the last. */
+  readonly minimum: number;
+  /** The size of the first parts of an upload of unknown length. */
   readonly first: number;
 };
 
@@ -30,6 +30,7 @@ export type ErrorContext = {
   readonly uploadId?: string;
 };
 
+/** Shared by all sessions; each session's `S3Filesystem` gets it. The caller destroys the client when all sessions are over. */
 export class S3Storage {
   readonly client: GatewayS3Client;
   readonly memory: TransferMemory;
@@ -38,7 +39,7 @@ export class S3Storage {
   readonly directoryCache: DirectoryCache;
   readonly activeUploads = new ActiveUploads();
   readonly fileTimeCache = new FileTimeCache();
-  /** Whether the server verifies the CRC32 of an object: it has named one in a response to PutObject. */
+  /** Whether the server is known to verify the CRC32 of an object: a response to PutObject contained one. */
   verifiesCrc32 = false;
 
   constructor({ client, memory, observe, partBytes }: S3StorageOptions) {
@@ -50,8 +51,8 @@ export class S3Storage {
   }
 
   /**
-   * Reports an error of S3 that concerns the operator (see `operatorErrorOf`); of a `FilesystemError` its cause. Returns
-   * whether it did.
+   * Reports an error of S3, or the one that caused a `FilesystemError`, if it concerns the operator (see `operatorErrorOf`).
+   * Returns whether it did.
    */
   reportError(error: unknown, operation: string, { bucket, key, uploadId }: ErrorContext): boolean {
     const operatorError = operatorErrorOf(error);

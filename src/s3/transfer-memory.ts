@@ -13,7 +13,7 @@ type Account = {
   fillingBytes: number;
   /** Bytes the part must be able to reach before it may be sent. */
   claimBytes: number;
-  /** Order of the parts being filled by their first byte: the smaller, the older. */
+  /** Orders the parts being filled by the time of their first byte; the oldest has the smallest number. */
   order: number;
 };
 
@@ -97,12 +97,12 @@ export class TransferMemory {
   }
 
   /**
-   * Reserves memory for reading ahead, which a download never waits for and never needs. Downloads get at most half of the
-   * budget, and nothing while an upload waits. Returns the function that releases it; undefined where none is available.
+   * Reserves memory for reading ahead, which a download can do without and never waits for. It is available while all transfers
+   * together hold at most half of the budget and no upload waits. Returns the function that releases it; undefined where none
+   * is available.
    */
   tryReadAhead(bytes: number): (() => void) | undefined {
     if (this.#waiters.length > 0) return undefined;
-    if (this.#readAheadBytes + bytes > this.budgetBytes / 2) return undefined;
     if (this.heldBytes + bytes > this.budgetBytes / 2) return undefined;
     this.#readAheadBytes += bytes;
     let released = false;

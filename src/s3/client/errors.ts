@@ -128,8 +128,11 @@ export function isNoSuchUpload(error: unknown): boolean {
   return errorNameOf(s3ErrorOf(error)) === 'NoSuchUpload';
 }
 
-/** Whether a conditional request (If-Match, If-None-Match) was refused for its condition. */
-export function isPreconditionFailed(error: unknown): boolean {
+/**
+ * Whether S3 refused the request because of what it found (kind `changed`): a condition (If-Match, If-None-Match) that is not met,
+ * a conflicting request, or parts other than those named.
+ */
+export function isConflict(error: unknown): boolean {
   return classify(error) === 'changed';
 }
 
@@ -151,7 +154,7 @@ export type OperatorError = { readonly errorName: string; readonly httpStatus?: 
 
 /**
  * The error as operators need it; undefined for failures that only concern the client: a missing file is routine, a missing
- * bucket is not. Of a `FilesystemError` its cause is looked at, S3's own error.
+ * bucket is not. For a `FilesystemError` this classifies its cause, S3's own error.
  */
 export function operatorErrorOf(error: unknown): OperatorError | undefined {
   const s3Error = s3ErrorOf(error);

@@ -36,8 +36,8 @@ export async function* listPages(
   client: GatewayS3Client,
   options: ListingOptions,
 ): AsyncGenerator<ListingPage> {
-  const left = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
+  const loopLeft = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, loopLeft.signal]) : loopLeft.signal;
   try {
     let next: Promise<ListObjectsResponse> | undefined = listPage(client, { ...options, signal });
     while (next) {
@@ -50,20 +50,20 @@ export async function* listPages(
       yield response.page;
     }
   } finally {
-    left.abort();
+    loopLeft.abort();
   }
 }
 
 /** The first entries of a listing, in one request: for example to find out whether anything exists below a prefix. */
 export async function listFirst(
   client: GatewayS3Client,
-  options: ListingOptions & { /** At most 1,000. */ readonly firstEntries: number },
+  options: ListingOptions & { /** At most 1,000 (`max-keys`). */ readonly maxEntries: number },
 ): Promise<ListingPage> {
   return (await listPage(client, options)).page;
 }
 
 type PageOptions = ListingOptions & {
-  readonly firstEntries?: number | undefined;
+  readonly maxEntries?: number | undefined;
   readonly continuationToken?: string | undefined;
   /** The key after which the page begins. */
   readonly startAfter?: string | undefined;
@@ -72,7 +72,7 @@ type PageOptions = ListingOptions & {
 /** One page of up to 1,000 entries, from the beginning or from where the options say. */
 export async function listPage(
   client: GatewayS3Client,
-  { bucket, prefix, delimiter, firstEntries, continuationToken, startAfter, signal }: PageOptions,
+  { bucket, prefix, delimiter, maxEntries, continuationToken, startAfter, signal }: PageOptions,
 ): Promise<ListObjectsResponse> {
   const request = {
     method: 'GET',
@@ -81,7 +81,7 @@ export async function listPage(
       'list-type': '2',
       prefix,
       delimiter,
-      'max-keys': firstEntries?.toString(),
+      'max-keys': maxEntries?.toString(),
       'continuation-token': continuationToken,
       'start-after': startAfter,
       // XML cannot carry every character that a key may hold.

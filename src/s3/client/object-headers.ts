@@ -22,7 +22,7 @@ export type ObjectAttributes = Pick<
 /** The response to HeadObject, with the SDK's field names. */
 export type ObjectHead = {
   /** The time of the response by S3's clock. */
-  readonly AnsweredAt?: Date | undefined;
+  readonly RespondedAt?: Date | undefined;
 } & Pick<
   HeadObjectCommandOutput,
   | keyof TextFields
@@ -67,7 +67,7 @@ const bucketKeyHeader = 'x-amz-server-side-encryption-bucket-key-enabled';
 
 type Headers = Readonly<Record<string, string | undefined>>;
 
-/** The headers of a PutObject that gives its object these attributes. */
+/** The request headers that give an object these attributes, of PutObject and CopyObject. */
 export function headersOfAttributes(attributes: ObjectAttributes): Record<string, string | undefined> {
   const { BucketKeyEnabled, Expires, Metadata = {}, Tagging, ...texts } = attributes;
   const headers: Record<string, string | undefined> = {
@@ -86,7 +86,7 @@ export function objectHeadOf(headers: Headers): ObjectHead {
   for (const [field, name] of responseTexts) fields[field] = headers[name];
   return {
     ...fields,
-    AnsweredAt: dateOf(headers['date']),
+    RespondedAt: dateOf(headers['date']),
     BucketKeyEnabled:
       headers[bucketKeyHeader] === undefined ? undefined : headers[bucketKeyHeader] === 'true',
     ContentLength: numberOf(headers['content-length']),

@@ -25,7 +25,7 @@ export type GetObject = ObjectName & {
   readonly signal: AbortSignal;
 };
 
-/** @throws S3ServiceException named `InvalidRange` where the object has no byte of the range, `PreconditionFailed`. */
+/** @throws S3ServiceException named `InvalidRange` where the object has no byte of the range, `PreconditionFailed` where its ETag differs. */
 export function getObject(client: GatewayS3Client, request: GetObject): Promise<S3Response> {
   const { bucket, key, firstByte, lastByte, etag, signal } = request;
   return client.direct.send({
@@ -44,9 +44,9 @@ export type HeadObject = ObjectName &
   );
 
 /**
- * What S3 has of an object. With `retry` transient failures are retried for as long as a transfer waits for S3.
- * @throws S3ServiceException named `NotFound` where there is no such object, or what else S3 responded, with `retry` as
- * FilesystemError; the signal's reason.
+ * Reads the attributes of an object. With `retry` transient failures are retried for as long as a transfer waits for S3.
+ * @throws S3ServiceException named `NotFound` where there is no such object, or with another name for another refusal; with
+ * `retry` a FilesystemError instead; the signal's reason.
  */
 export function headObject(client: GatewayS3Client, request: HeadObject): Promise<ObjectHead> {
   if (request.retry !== true) return sendHead(client, request);
@@ -77,7 +77,7 @@ async function sendHead(
   return objectHeadOf(response.headers);
 }
 
-/** What S3 compares the body with before it stores it; at least one of them. */
+/** Checksums that S3 compares with the body before it stores it; at least one is set. */
 export type BodyChecksum = { readonly ChecksumCRC32?: string; readonly ContentMD5?: string };
 
 export type PutObject = ObjectName & {
@@ -136,7 +136,7 @@ export function copySourceOf(bucket: string, key: string): string {
 export type CopyObject = ObjectName & {
   /** In the same bucket. */
   readonly source: { readonly key: string; readonly etag: string | undefined };
-  /** Of the copy; its tags are those of the source. */
+  /** The attributes of the copy; its tags are those of the source. */
   readonly attributes: ObjectAttributes;
 };
 

@@ -5,13 +5,13 @@
 import type { Dispatcher } from 'undici';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
-/** Read from the socket before it is asked for; the kernel buffers as much again. */
+/** Queued before a reader asks for it; the kernel's receive buffer holds about as much again. */
 const maxQueuedBytes = 256 * 1024;
 
 /** More than any response that is buffered whole: a page of a listing, the prefix of a file, an error. */
 const maxBufferedBytes = 32 * 1024 * 1024;
 
-// Preallocated: capturing a stack costs more than many a response.
+// Preallocated, because capturing a stack trace costs more than reading a small response.
 const notNeeded = new Error('the rest of the response is not needed');
 
 export class S3Response {
@@ -117,8 +117,8 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.byteLength;
     if (this.#queuedBytes >= this.#limitBytes) controller.pause();
-    // Chunks read in one event-loop turn are batched, and then written together: servers may send TLS records of 4 KiB, each of
-    // which is a call.
+    // Chunks that arrive in one event-loop turn are batched, so that they are written together: servers may send TLS records of
+    // 4 KiB, and this is called for each.
     if (this.#batch) return;
     this.#batch = setImmediate(() => {
       this.#batch = undefined;

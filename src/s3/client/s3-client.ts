@@ -31,10 +31,12 @@ export type S3ClientOptions = {
   readonly retryTimeoutMs?: number | undefined;
 };
 
-/** The SDK's client and, beside it, direct requests, which share its configuration, its retry strategy and its end. */
+/** The SDK's client, and beside it the client for direct requests, which uses its configuration and retry strategy. */
 export class GatewayS3Client extends S3Client {
   readonly direct: DirectS3Client;
+  /** Requests that outlive their transfer; they need this client until they are done. */
   readonly settling = new Settling();
+  /** Default of `withRetries` for the requests of transfers, in milliseconds. */
   readonly retryTimeoutMs: number;
 
   constructor(config: S3ClientConfig, limits: ConnectionLimits, retryTimeoutMs: number) {
@@ -49,7 +51,8 @@ export class GatewayS3Client extends S3Client {
   }
 }
 
-const keepAliveMs = 15_000;
+/** The interval of TCP keep-alive probes on idle connections. */
+const tcpKeepAliveMs = 15_000;
 
 const ignore = (): void => undefined;
 const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -60,7 +63,7 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
     connectionTimeoutMs: options.connectionTimeoutMs ?? 10_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
   };
-  const agentOptions = { keepAlive: true, keepAliveMsecs: keepAliveMs, maxFreeSockets: 64, noDelay: true };
+  const agentOptions = { keepAlive: true, keepAliveMsecs: tcpKeepAliveMs, maxFreeSockets: 64, noDelay: true };
   const config: S3ClientConfig = {
     forcePathStyle: options.forcePathStyle,
     ...(options.endpoint !== undefined && { endpoint: options.endpoint }),
@@ -78,7 +81,7 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
     logger: silent,
     requestHandler: {
       httpAgent: leavingReserve(new HttpAgent(agentOptions)),
-      // Its default cache of 100 TLS sessions is enough, for TLS 1.2 and 1.3.
+      // The agent's default cache of 100 TLS sessions is enough, for TLS 1.2 and 1.3.
       httpsAgent: leavingReserve(new HttpsAgent(agentOptions)),
       connectionTimeout: limits.connectionTimeoutMs,
       socketTimeout: limits.idleTimeoutMs,
@@ -87,7 +90,7 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
   return new GatewayS3Client(config, limits, options.retryTimeoutMs ?? 60_000);
 }
 
-/** The same agent, whose connections leave the last descriptors of the process alone. */
+/** Changes the agent so that it closes new connections that would use descriptors reserved for the operations port. */
 function leavingReserve<SomeAgent extends HttpAgent>(agent: SomeAgent): SomeAgent {
   const create = agent.createConnection.bind(agent);
   agent.createConnection = (...connection) => {

@@ -1,15 +1,16 @@
 /**
- * Work that remains with S3 after a transfer has ended: an upload id that has not arrived yet, an upload to abort, a commit without
- * a response. It may take longer than a client should wait for its reply, and it ends with the process.
+ * Requests that are still needed after a transfer has ended: one whose upload id has not arrived yet, the abort of an upload, a
+ * commit without a response. They may take longer than a client should wait for its reply, and they end with the process.
  */
 import { setMaxListeners } from 'node:events';
 
 /**
- * How long requests that settle an aborted transfer may take, in milliseconds. Longer than parts in flight get to arrive, so that
- * a session that resumes the upload finds them all.
+ * How long requests that settle an aborted transfer may take, in milliseconds. Longer than parts in flight have to arrive
+ * (`arrivalMs` in `part-uploader.ts`), so that a session that resumes the upload finds them all.
  */
 export const settleMs = 15_000;
 
+/** The requests of all transfers that have ended and are not settled yet. */
 export class Settling {
   readonly #remaining = new Set<Promise<void>>();
   readonly #deadline = new AbortController();
@@ -19,7 +20,7 @@ export class Settling {
     setMaxListeners(0, this.#deadline.signal);
   }
 
-  /** Aborts when the process cannot wait for S3 any longer. */
+  /** Aborts when the process cannot wait for S3 any longer (`giveUp`). */
   get deadline(): AbortSignal {
     return this.#deadline.signal;
   }
@@ -48,7 +49,7 @@ export class Settling {
    * A signal for requests that the transfer's abort must not cancel immediately: aborts `settleMs` after the transfer's signal, or
    * with the process. Call `release` when the requests are over.
    */
-  after(transfer: AbortSignal): { readonly signal: AbortSignal; release(): void } {
+  graceSignal(transfer: AbortSignal): { readonly signal: AbortSignal; release(): void } {
     const controller = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     const onDeadline = (): void => controller.abort(this.deadline.reason);

@@ -22,7 +22,7 @@ export type S3DownloadOptions = {
  */
 export async function openS3Download(storage: S3Storage, options: S3DownloadOptions): Promise<Download> {
   const { bucket, key, offsetBytes, signal } = options;
-  const first = await getFirst(storage, options);
+  const first = await requestFirstRange(storage, options);
   if (!first) {
     // No byte from that offset on: it is the end of the object, or beyond it.
     const { ContentLength: sizeBytes = 0 } = await headObject(storage.client, {
@@ -58,7 +58,7 @@ function objectSizeOf(response: S3Response): number | undefined {
   return length === undefined ? undefined : Number(length);
 }
 
-async function getFirst(
+async function requestFirstRange(
   storage: S3Storage,
   { bucket, key, offsetBytes, signal }: S3DownloadOptions,
 ): Promise<S3Response | undefined> {
@@ -75,8 +75,8 @@ async function getFirst(
   }
 }
 
-// Preallocated: capturing a stack costs more than a small file.
-const isOver = new Error('the download is over');
+// Preallocated, because capturing a stack trace costs more than downloading a small file.
+const downloadIsOver = new Error('the download is over');
 
 type Extent = { readonly offsetBytes: number; readonly sizeBytes: number; readonly signal: AbortSignal };
 
@@ -105,7 +105,7 @@ async function* contentOf(
     throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
-    ended.abort(isOver);
+    ended.abort(downloadIsOver);
     first.destroy();
     await ranges.settled();
   }

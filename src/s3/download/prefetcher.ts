@@ -18,7 +18,7 @@ export class Prefetcher {
   readonly #sizeBytes: number;
   readonly #signal: AbortSignal;
   readonly #ranges: RangeReader[];
-  #nextBytes: number;
+  #nextStartBytes: number;
   #currentBytesLeft: number;
   /** How many ranges may be fetched ahead: grows while the client waits for S3, shrinks while S3 waits for the client. */
   #ahead = 1;
@@ -35,9 +35,9 @@ export class Prefetcher {
     this.#version = version;
     this.#sizeBytes = sizeBytes;
     this.#signal = signal;
-    this.#nextBytes = Math.min(offsetBytes + rangeBytes, sizeBytes);
-    this.#currentBytesLeft = this.#nextBytes - offsetBytes;
-    const range = { startBytes: offsetBytes, endBytes: this.#nextBytes };
+    this.#nextStartBytes = Math.min(offsetBytes + rangeBytes, sizeBytes);
+    this.#currentBytesLeft = this.#nextStartBytes - offsetBytes;
+    const range = { startBytes: offsetBytes, endBytes: this.#nextStartBytes };
     this.#ranges = [new RangeReader(storage, version, range, signal, first)];
   }
 
@@ -51,7 +51,7 @@ export class Prefetcher {
     if (this.current?.isEmpty) this.#wasEmpty = true;
     // Half a range before the end, so that the response has arrived when it is needed.
     if (this.#currentBytesLeft > rangeBytes / 2) return;
-    while (this.#ranges.length <= this.#ahead && this.#nextBytes < this.#sizeBytes) this.#request();
+    while (this.#ranges.length <= this.#ahead && this.#nextStartBytes < this.#sizeBytes) this.#request();
     if (this.#ahead > 1) this.#bufferAhead();
   }
 
@@ -60,7 +60,7 @@ export class Prefetcher {
     this.#ahead = this.#wasEmpty ? Math.min(this.#ahead + 1, maxRanges - 1) : Math.max(1, this.#ahead - 1);
     this.#wasEmpty = false;
     this.#ranges.shift();
-    if (this.#ranges.length === 0 && this.#nextBytes < this.#sizeBytes) this.#request();
+    if (this.#ranges.length === 0 && this.#nextStartBytes < this.#sizeBytes) this.#request();
     this.#currentBytesLeft = rangeBytes;
     return this.current;
   }
@@ -72,9 +72,9 @@ export class Prefetcher {
   }
 
   #request(): void {
-    const startBytes = this.#nextBytes;
-    this.#nextBytes = Math.min(startBytes + rangeBytes, this.#sizeBytes);
-    const range = { startBytes, endBytes: this.#nextBytes };
+    const startBytes = this.#nextStartBytes;
+    this.#nextStartBytes = Math.min(startBytes + rangeBytes, this.#sizeBytes);
+    const range = { startBytes, endBytes: this.#nextStartBytes };
     this.#ranges.push(new RangeReader(this.#storage, this.#version, range, this.#signal));
   }
 

@@ -5,7 +5,7 @@
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { S3Response } from '../client/response.ts';
 import { getObject } from '../client/operations.ts';
-import { IncompleteResponse, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { IncompleteResponse, isNotFound, isConflict } from '../client/errors.ts';
 import { retryAfter } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
@@ -17,9 +17,10 @@ export class RangeReader {
   readonly #endBytes: number;
   readonly #signal: AbortSignal;
   #positionBytes: number;
-  /** Of the current request, which began at `#positionBytes` or before. */
+  /** The response of the current request, whose range began at `#positionBytes` or before. */
   #opening: Promise<S3Response> | undefined;
   #response: S3Response | undefined;
+  /** Releases the transfer memory of a range that is buffered. */
   #release: (() => void) | undefined;
 
   /**
@@ -79,11 +80,11 @@ export class RangeReader {
     });
   }
 
-  /** Ends the request that failed, so that the next one starts at the byte where it broke. */
+  /** Ends the request that failed, so that the next one starts at the byte where it broke. Returns the error to throw. */
   #failed(error: unknown): unknown {
     this.#forget();
     // The version that the download began with no longer exists.
-    if (!(error instanceof FilesystemError) && (isPreconditionFailed(error) || isNotFound(error))) {
+    if (!(error instanceof FilesystemError) && (isConflict(error) || isNotFound(error))) {
       return new FilesystemError('changed', 'the object changed', { cause: error });
     }
     return error;

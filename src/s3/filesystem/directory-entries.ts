@@ -19,8 +19,8 @@ export class DirectoryEntries {
   readonly #prefix: string;
   readonly #onUnlisted: (key: string, reason: 'name' | 'hidden-by-file') => void;
   /**
-   * Files that a common prefix may yet collide with. In order of key `a/` may come pages after `a`, but everything
-   * between begins with `a`: so only names that begin the key at hand need keeping, each beginning the next.
+   * Keys of files with which a later common prefix may collide. In order of key, `a/` may come pages after `a`, but every key
+   * between them begins with `a`. So only files whose key is a prefix of the current key are kept.
    */
   readonly #filesBefore: string[] = [];
   #lastCommonPrefix = '';
@@ -47,7 +47,7 @@ export class DirectoryEntries {
       this.#onUnlisted(key, 'name');
       return undefined;
     }
-    this.#forgetFilesNotBeginning(key);
+    this.#keepFilesThatBegin(key);
     this.#filesBefore.push(key);
     return { name, type: 'file', sizeBytes, modifiedAt: lastModified };
   }
@@ -62,7 +62,7 @@ export class DirectoryEntries {
       this.#onUnlisted(commonPrefix, 'name');
       return undefined;
     }
-    this.#forgetFilesNotBeginning(commonPrefix);
+    this.#keepFilesThatBegin(commonPrefix);
     if (this.#filesBefore.includes(commonPrefix.slice(0, -1))) {
       this.#onUnlisted(commonPrefix, 'hidden-by-file');
       return undefined;
@@ -70,7 +70,7 @@ export class DirectoryEntries {
     return { name, type: 'directory', sizeBytes: 0, modifiedAt: directoryModifiedAt };
   }
 
-  #forgetFilesNotBeginning(key: string): void {
+  #keepFilesThatBegin(key: string): void {
     for (let last = this.#filesBefore.at(-1); last !== undefined; last = this.#filesBefore.at(-1)) {
       if (key.startsWith(last)) return;
       this.#filesBefore.pop();

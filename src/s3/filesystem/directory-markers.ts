@@ -7,7 +7,7 @@
  */
 import { attributesOfMarker } from './object-attributes.ts';
 import { directoryPrefixOf } from './keys.ts';
-import { isPreconditionFailed } from '../client/errors.ts';
+import { isConflict } from '../client/errors.ts';
 import { emptyObject, putObject } from '../client/operations.ts';
 import { BoundedMap } from '../../util/bounded-map.ts';
 import type { S3Storage } from '../s3-storage.ts';
@@ -39,7 +39,7 @@ export class DirectoryMarkers {
         conditions: { IfNoneMatch: '*' },
       });
     } catch (error) {
-      if (!isPreconditionFailed(error)) throw error;
+      if (!isConflict(error)) throw error;
       this.#marked.set(directory, true);
       return false;
     }
@@ -59,7 +59,7 @@ export class DirectoryMarkers {
       bucket,
       prefix,
       delimiter: '/',
-      firstEntries: 2,
+      maxEntries: 2,
       signal,
     });
     const keys = [...objects.map(({ key }) => key), ...commonPrefixes];

@@ -15,12 +15,12 @@ const maxConcurrentLookupsOfListing = 32;
  * A version last written this long ago, by the clock of S3, cannot be confused with a later one: dates of objects may be whole
  * seconds only.
  */
-const settledMs = 5_000;
+const minAgeMs = 5_000;
 
 /** What a lookup found: size and time of one and the same version. */
 export type ObjectTime = { readonly sizeBytes: number; readonly modifiedAt: Date };
 
-type Lookup = (object: {
+type HeadLookup = (object: {
   readonly bucket: string;
   readonly key: string;
   readonly signal: AbortSignal;
@@ -35,10 +35,10 @@ export type FileTimesOptions = {
 
 /** Looks up file times, through the cache that all sessions share. Per session. */
 export class FileTimeLookup {
-  readonly #lookUp: Lookup;
+  readonly #lookUp: HeadLookup;
   readonly #cache: FileTimeCache;
 
-  constructor(lookUp: Lookup, cache: FileTimeCache) {
+  constructor(lookUp: HeadLookup, cache: FileTimeCache) {
     this.#lookUp = lookUp;
     this.#cache = cache;
   }
@@ -86,16 +86,19 @@ export class FileTimeLookup {
     }
     if (head === undefined) return undefined;
     const modifiedAt = modifiedAtOf(head);
-    if (isSettled(listed, head)) this.#cache.set(bucket, listed, modifiedAt);
+    if (isUnambiguous(listed, head)) this.#cache.set(bucket, listed, modifiedAt);
     return { sizeBytes: head.ContentLength ?? listed.sizeBytes, modifiedAt };
   }
 }
 
-/** Whether no other version of the object can ever look like this one in a listing. */
-function isSettled(listed: ListedObject, { ETag, LastModified, AnsweredAt }: ObjectHead): boolean {
+/** Whether no other version of the object can ever have the ETag, date and size of this one in a listing. */
+function isUnambiguous(
+  listed: ListedObject,
+  { ETag, LastModified, RespondedAt: AnsweredAt }: ObjectHead,
+): boolean {
   if (listed.etag === '' || ETag !== listed.etag || !LastModified || !AnsweredAt) return false;
   // A multipart upload has the date of its start and may be completed at any time after it (Amazon S3 User Guide, "Uploading
   // and copying objects using multipart upload"). Its ETag ends in the number of its parts.
   if (ETag.includes('-')) return false;
-  return AnsweredAt.getTime() - LastModified.getTime() >= settledMs;
+  return AnsweredAt.getTime() - LastModified.getTime() >= minAgeMs;
 }

@@ -1,5 +1,5 @@
 /**
- * Pathname to object key and back: the pure pair that keeps a user's files below their home's prefix.
+ * Pathname to object key, and key to the name in a listing: pure functions that keep a user's files below their home's prefix.
  * A file `/a/b` is the object `prefix + a/b`; a directory `/a` is the prefix `prefix + a/`, and so is its marker object.
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
@@ -35,19 +35,8 @@ export function entryNameOf(directoryPrefix: string, keyOrCommonPrefix: string):
 }
 
 /**
- * The pathname of a key below the home; undefined outside the home, for the home's own marker, and where a segment
- * cannot be expressed. A marker (`a/`) gives its directory's pathname.
- */
-export function pathnameOf(homePrefix: string, key: string): Pathname | undefined {
-  if (!key.startsWith(homePrefix)) return undefined;
-  const end = key.endsWith('/') ? -1 : undefined;
-  const segments = key.slice(homePrefix.length, end).split('/');
-  return segments.every(isExpressible) ? (`/${segments.join('/')}` as Pathname) : undefined;
-}
-
-/**
- * Whether one segment of a key can be a name in FTP. Not: empty (a doubled slash), `.` and `..` (they mean directories),
- * NUL, and CR or LF (they end a command, RFC 959 5.3.1). Such objects exist in buckets that other tools write to.
+ * Whether one segment of a key can be a name in FTP. These cannot: the empty segment (a doubled slash), `.` and `..` (they mean
+ * directories), and segments with NUL, or with CR or LF (they end a command, RFC 959 5.3.1). Such objects exist in buckets that other tools write to.
  */
 function isExpressible(segment: string): boolean {
   return segment !== '' && segment !== '.' && segment !== '..' && !/[\0\r\n/]/.test(segment);

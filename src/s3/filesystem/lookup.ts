@@ -33,6 +33,7 @@ export class Lookup {
     this.#home = home;
   }
 
+  /** @throws FilesystemError `exists` for a file or directory of this name, and for the root. */
   async assertNothingExists(pathname: Pathname, signal: AbortSignal): Promise<void> {
     if (pathname === '/') throw exists(pathname);
     const refuseFile = async (): Promise<void> => {
@@ -49,7 +50,7 @@ export class Lookup {
     if (await this.isDirectory(pathname, signal)) throw errorOf(pathname);
   }
 
-  /** The same for uploads, through the directory cache: a directory that another program has just made may be missed. */
+  /** The same for uploads, with `is-a-directory`, through the directory cache: a directory that another program has just made may be missed. */
   async assertNotDirectoryForUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
     const { parent, prefix } = this.#prefixesOf(pathname);
     const mightExist = this.#storage.directoryCache.mightContain(this.#home.bucket, parent, prefix);
@@ -73,10 +74,12 @@ export class Lookup {
     );
   }
 
+  /** The attributes of a file; undefined where there is none. */
   async head(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead | undefined> {
     return await findObject(this.#storage.client, { ...this.object(pathname), signal });
   }
 
+  /** @throws FilesystemError `is-a-directory` or `not-found` where there is no file. */
   async getFile(pathname: Pathname, signal: AbortSignal): Promise<ObjectHead> {
     if (pathname === '/') throw isADirectory(pathname);
     const object = await this.head(pathname, signal);
@@ -89,18 +92,21 @@ export class Lookup {
     const prefix = `${key}/`;
     // A file's name may be too long for a directory.
     if (Buffer.byteLength(prefix) > maxNameBytes) return false;
-    const { objects } = await listFirst(this.#storage.client, { bucket, prefix, firstEntries: 1, signal });
+    const { objects } = await listFirst(this.#storage.client, { bucket, prefix, maxEntries: 1, signal });
     return objects.length > 0;
   }
 
+  /** The error for a pathname at which there is no file. */
   async fileNotFoundError(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
     return (await this.isDirectory(pathname, signal)) ? isADirectory(pathname) : notFound(pathname);
   }
 
+  /** The error for a pathname at which there is no directory. */
   async directoryNotFoundError(pathname: Pathname, signal: AbortSignal): Promise<FilesystemError> {
     return (await this.head(pathname, signal)) ? isAFile(pathname) : notFound(pathname);
   }
 
+  /** The bucket and key of the file at this pathname. */
   object(pathname: Pathname): { readonly bucket: string; readonly key: string } {
     return { bucket: this.#home.bucket, key: fileKeyOf(this.#home.prefix, pathname) };
   }

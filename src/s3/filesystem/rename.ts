@@ -5,7 +5,7 @@
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { type CopyLimits, copyObject } from './copy.ts';
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
-import { KeyFingerprints } from './key-fingerprints.ts';
+import { VersionFingerprints } from './version-fingerprints.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
 import { isNotFound } from '../client/errors.ts';
@@ -44,7 +44,7 @@ export type RenameDirectoryOptions = {
 const copiesInParallel = 64;
 const deletesInParallel = 4;
 
-/** Names the object of a directory that could not be copied, because of which none was renamed. */
+/** Names the object that could not be copied; because of it nothing in the directory was renamed. */
 export class RenameFailure extends Error {
   override readonly name = 'RenameFailure';
   readonly key: string;
@@ -57,15 +57,15 @@ export class RenameFailure extends Error {
 
 /**
  * Moves everything below a prefix. When a copy fails or the signal aborts, the copies made so far are removed, the source
- * is unchanged, and the promise rejects (`RenameFailure` for a copy). Objects that are written below `from` meanwhile are
- * never deleted without a copy.
+ * is unchanged, and the promise rejects (`RenameFailure` for a copy). An object that is written below `from` meanwhile remains,
+ * unless it replaces a copied one between the last listing and the delete that follows it.
  */
 export async function renameDirectory(
   client: GatewayS3Client,
   options: RenameDirectoryOptions,
 ): Promise<void> {
-  const sources = new KeyFingerprints();
-  const copies = new KeyFingerprints();
+  const sources = new VersionFingerprints();
+  const copies = new VersionFingerprints();
   try {
     await copyAll(client, options, sources, copies);
     options.signal.throwIfAborted();
@@ -79,8 +79,8 @@ export async function renameDirectory(
 async function copyAll(
   client: GatewayS3Client,
   { bucket, from, to, signal, limits }: RenameDirectoryOptions,
-  sources: KeyFingerprints,
-  copies: KeyFingerprints,
+  sources: VersionFingerprints,
+  copies: VersionFingerprints,
 ): Promise<void> {
   const objects = objectsBelow(client, bucket, from);
   await forEachConcurrent(
@@ -115,7 +115,7 @@ async function deleteListed(
   client: GatewayS3Client,
   bucket: string,
   prefix: string,
-  versions: KeyFingerprints,
+  versions: VersionFingerprints,
 ): Promise<void> {
   await forEachConcurrent(listPages(client, { bucket, prefix }), deletesInParallel, async ({ objects }) => {
     const keys = objects.filter(({ key, etag }) => versions.has(key, etag)).map(({ key }) => key);

@@ -40,7 +40,7 @@ import { ResumeOffers } from '../upload/resume-offers.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
 import { listFirst } from '../client/list-objects.ts';
 
-/** Per session: it remembers directories it has seen, to save requests. */
+/** One for each session: it remembers the directories, markers and resumable uploads that this session has seen. */
 export class S3Filesystem implements Filesystem {
   readonly #storage: S3Storage;
   readonly #home: Home;
@@ -167,11 +167,11 @@ export class S3Filesystem implements Filesystem {
       if (pathname === '/') throw new FilesystemError('permission-denied', 'the root cannot be removed');
       const marker = directoryPrefixOf(this.#home.prefix, pathname);
       const parent = parentOf(pathname);
-      const [{ objects }, leavesNothing] = await Promise.all([
+      const [{ objects }, leavesParentEmpty] = await Promise.all([
         listFirst(this.#storage.client, {
           bucket: this.#home.bucket,
           prefix: marker,
-          firstEntries: 2,
+          maxEntries: 2,
           signal,
         }),
         this.#markers.isLastEntry(parent, marker, signal),
@@ -180,7 +180,7 @@ export class S3Filesystem implements Filesystem {
       if (objects.some(({ key }) => key !== marker)) {
         throw new FilesystemError('not-empty', `${pathname} has entries`);
       }
-      if (leavesNothing) await this.#markers.put(parent);
+      if (leavesParentEmpty) await this.#markers.put(parent);
       await this.#resumeOffers?.supersedeBelow(this.#home.bucket, marker, signal);
       this.#markers.forget(pathname);
       await this.#delete(marker);
@@ -193,7 +193,7 @@ export class S3Filesystem implements Filesystem {
       const object = this.#lookup.object(pathname);
       const parent = parentOf(pathname);
       // SIZE shows a resumable upload, so DELE can delete it, whether a file of its name exists or not.
-      const [superseded, file, leavesNothing] = await Promise.all([
+      const [superseded, file, leavesParentEmpty] = await Promise.all([
         this.#resumeOffers?.supersede(object, signal),
         this.#lookup.head(pathname, signal),
         this.#markers.isLastEntry(parent, object.key, signal),
@@ -202,7 +202,7 @@ export class S3Filesystem implements Filesystem {
         if (superseded) return;
         throw await this.#lookup.fileNotFoundError(pathname, signal);
       }
-      if (leavesNothing) await this.#markers.put(parent);
+      if (leavesParentEmpty) await this.#markers.put(parent);
       await this.#delete(object.key);
     });
   }
@@ -258,12 +258,12 @@ export class S3Filesystem implements Filesystem {
   async #renameFile(from: Pathname, to: Pathname, source: ObjectHead, signal: AbortSignal) {
     const { bucket, key: toKey } = this.#lookup.object(to);
     const { key: fromKey } = this.#lookup.object(from);
-    const [leavesNothing] = await Promise.all([
+    const [leavesParentEmpty] = await Promise.all([
       this.#isLeftEmptyBy(from, to, fromKey, signal),
       this.#lookup.assertNotDirectory(to, signal, exists),
       this.#lookup.assertNoFileAbove(to, signal),
     ]);
-    if (leavesNothing) await this.#markers.put(parentOf(from));
+    if (leavesParentEmpty) await this.#markers.put(parentOf(from));
     await this.#resumeOffers?.supersede({ bucket, key: toKey }, signal);
     await renameObject(this.#storage.client, { bucket, from: fromKey, to: toKey, source });
   }
@@ -274,12 +274,12 @@ export class S3Filesystem implements Filesystem {
     }
     const { bucket, prefix } = this.#home;
     const [fromPrefix, toPrefix] = [directoryPrefixOf(prefix, from), directoryPrefixOf(prefix, to)];
-    const [leavesNothing] = await Promise.all([
+    const [leavesParentEmpty] = await Promise.all([
       this.#isLeftEmptyBy(from, to, fromPrefix, signal),
       this.#lookup.assertNothingExists(to, signal),
       this.#lookup.assertNoFileAbove(to, signal),
     ]);
-    if (leavesNothing) await this.#markers.put(parentOf(from));
+    if (leavesParentEmpty) await this.#markers.put(parentOf(from));
     await this.#resumeOffers?.supersedeBelow(bucket, toPrefix, signal);
     this.#markers.forget(from);
     await renameDirectory(this.#storage.client, { bucket, from: fromPrefix, to: toPrefix, signal });
@@ -294,6 +294,7 @@ export class S3Filesystem implements Filesystem {
     };
   }
 
+  /** Whether the rename leaves the source's parent without an entry. */
   async #isLeftEmptyBy(from: Pathname, to: Pathname, departingKey: string, signal: AbortSignal) {
     const parent = parentOf(from);
     return parent !== parentOf(to) && (await this.#markers.isLastEntry(parent, departingKey, signal));

@@ -6,7 +6,7 @@ import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { isNoSuchUpload, toFilesystemError } from '../client/errors.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { abortUpload, lastActivity, listParts, listUploads, type UnfinishedUpload } from './list-uploads.ts';
-import { gatewayTagPart, isTagPart } from './owner-parts.ts';
+import { gatewayTagPart, isTagPart } from './tag-parts.ts';
 
 export type Sweep = {
   readonly bucket: string;

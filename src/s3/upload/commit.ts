@@ -5,7 +5,7 @@
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { findObject } from '../client/operations.ts';
-import { classify, errorNameOf, isNoSuchUpload, isNotFound, isPreconditionFailed } from '../client/errors.ts';
+import { classify, errorNameOf, isNoSuchUpload, isNotFound, isConflict } from '../client/errors.ts';
 import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
@@ -48,7 +48,7 @@ export const uploadIdMetadata = 'ftp-upload';
  * whether S3 has committed or will commit, or what S3 responded; the signal's reason.
  */
 export async function commitUpload(storage: S3Storage, commit: Commit, signal: AbortSignal): Promise<void> {
-  const requests = storage.client.settling.after(signal);
+  const requests = storage.client.settling.graceSignal(signal);
   try {
     await commitWithin(storage, commit, signal, requests.signal);
   } finally {
@@ -95,7 +95,7 @@ function failureOf(error: unknown, { operation, condition }: Commit): unknown {
   if (operation === 'CompleteMultipartUpload' && isBadDigest(error)) {
     return new FilesystemError('changed', 'S3 assembled other bytes than were sent', { cause: error });
   }
-  if (condition.require === 'absence' && isPreconditionFailed(error)) {
+  if (condition.require === 'absence' && isConflict(error)) {
     return new FilesystemError('exists', 'another object took the name', { cause: error });
   }
   if (condition.require === 'version' && isNotFound(error)) {
@@ -107,7 +107,7 @@ function failureOf(error: unknown, { operation, condition }: Commit): unknown {
 /** Whether S3 has certainly refused without doing anything, so that no lookup is needed. */
 function isDecided(error: unknown): boolean {
   // Not decided: 412 and NoSuchUpload. If the response of a first attempt was lost, the second attempt fails like that.
-  if (isPreconditionFailed(error) || isNoSuchUpload(error)) return false;
+  if (isConflict(error) || isNoSuchUpload(error)) return false;
   if (isBadDigest(error)) return true;
   const kind = classify(error);
   return kind !== undefined && kind !== 'unavailable';

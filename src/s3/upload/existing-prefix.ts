@@ -45,7 +45,7 @@ export async function findExistingPrefix(
 
 /** Whether S3 can copy the prefix: a part that others follow has at least 5 MiB. */
 export function isCopyable(storage: S3Storage, prefix: ExistingPrefix): boolean {
-  return prefix.sizeBytes >= partBytesOf(storage).smallest;
+  return prefix.sizeBytes >= partBytesOf(storage).minimum;
 }
 
 /** The ranges to copy, each of a legal size even though other parts follow: as few as the 5 GiB limit of a part allows. */

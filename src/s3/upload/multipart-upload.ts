@@ -22,7 +22,7 @@ import { commitUpload, type Condition, type Commit } from './commit.ts';
 import { errorNameOf, isNoSuchUpload } from '../client/errors.ts';
 import { withRetries } from '../client/retry.ts';
 import type { ByteRange } from './part-size.ts';
-import type { TagPart } from './owner-parts.ts';
+import type { TagPart } from './tag-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
 
@@ -53,7 +53,7 @@ const abortRetryTimeoutMs = 15_000;
 
 /**
  * A part that was still in flight may survive an abort: "it might be necessary to abort a given multipart upload multiple times"
- * (Amazon S3 API Reference, AbortMultipartUpload). So the abort is repeated until S3 knows no such upload.
+ * (Amazon S3 API Reference, AbortMultipartUpload). So the abort is repeated until S3 responds that there is no such upload.
  */
 const maxAbortsAfterCancelledPart = 3;
 const abortIntervalMs = 100;
@@ -115,7 +115,7 @@ export class MultipartUpload {
     if (sending.isTaken) part.free();
   }
 
-  /** Sends a tag part (`owner-parts.ts`) in a single attempt. */
+  /** Sends a tag part (`tag-parts.ts`) in a single attempt. */
   async uploadTagPart(tagPart: TagPart, signal: AbortSignal): Promise<void> {
     const { bytes, partNumber } = tagPart;
     const checksum =
@@ -280,7 +280,7 @@ async function createWithChecksum(
     );
   try {
     if (integrity === 'parts') return await create({});
-    return await createWithOrWithout(create, checksum);
+    return await createWithFallback(create, checksum);
   } catch (error) {
     // Cancelled by the end of the process: S3 may have begun an upload that only the bucket's lifecycle rule removes.
     if (deadline.aborted) {
@@ -291,7 +291,7 @@ async function createWithChecksum(
   }
 }
 
-async function createWithOrWithout<Checksum extends object>(
+async function createWithFallback<Checksum extends object>(
   create: (extra: Checksum | object) => Promise<CreateMultipartUploadCommandOutput>,
   checksum: Checksum,
 ): Promise<CreateMultipartUploadCommandOutput> {

@@ -1,5 +1,5 @@
 /**
- * The size of the next part of an upload of unknown length. Pure.
+ * The size of the next part of an upload, whose length may be unknown. Pure.
  *
  * S3 accepts 10,000 parts of 5 MiB to 5 GiB (Amazon S3 User Guide, "Multipart upload limits"). Parts start small, so that many
  * uploads fit into memory and little is sent again after an upload broke, and grow as part numbers are used up. A part is held
@@ -23,9 +23,9 @@ export const firstPartBytes = 8 * mib;
 /** Parts of one size after which the size doubles, as far as memory allows. */
 export const partsBeforeDoubling = 50;
 
-const amazonPartBytes: PartBytes = { smallest: minPartBytes, first: firstPartBytes };
+const amazonPartBytes: PartBytes = { minimum: minPartBytes, first: firstPartBytes };
 
-/** The part sizes of a storage. */
+/** The part sizes that a storage has configured; those of Amazon S3 by default. */
 export function partBytesOf({
   partBytes = amazonPartBytes,
 }: {
@@ -79,7 +79,7 @@ function boundByMemory(partNumber: number, budgetBytes: number): number {
 }
 
 function clamp(bytes: number, options: PartSizeOptions): number {
-  return Math.min(Math.max(bytes, partBytesOf(options).smallest), maxPartBytes);
+  return Math.min(Math.max(bytes, partBytesOf(options).minimum), maxPartBytes);
 }
 
 /** The first and the last byte of a range, inclusive as in HTTP. */

@@ -9,7 +9,7 @@ import { untilAborted } from '../../util/until-aborted.ts';
 import type { UploadClaim } from '../active-uploads.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { type CopiedRange, MultipartUpload, type MultipartTarget } from './multipart-upload.ts';
-import { gatewayTagPart, maxDataParts, ownerTagPart, resumableTagPart, type TagPart } from './owner-parts.ts';
+import { gatewayTagPart, maxDataParts, ownerTagPart, resumableTagPart, type TagPart } from './tag-parts.ts';
 import type { Part } from './part.ts';
 import type { ResumableUpload } from './resumable-upload.ts';
 import { removeIfSuperseded } from './superseded-uploads.ts';
@@ -95,7 +95,7 @@ export class PartUploader {
   open(): Promise<MultipartUpload> {
     if (this.#multipart) return this.#multipart;
     this.#multipart = this.#beginOrAdopt();
-    // Without a tag part the upload is as good; it is only not found if a crash abandons it.
+    // An upload without its tag parts can be committed all the same; only the sweep and a resuming client do not find it.
     this.#track(this.#sendTagPart(() => gatewayTagPart));
     this.#track(this.#sendTagPart(() => this.#ownerTagPart));
     return this.#multipart;

@@ -10,8 +10,9 @@ const slabBytes = 64 * 1024;
 /** The maximum of one `append`, so that memory is granted in small steps. */
 export const maxChunkBytes = slabBytes;
 
+/** One part; `finish` ends its collection, `free` its memory. */
 export class Part {
-  readonly chunks: Uint8Array[] = [];
+  readonly #chunks: Uint8Array[] = [];
   #sizeBytes = 0;
   #crc32 = emptyCrc32;
   #slab: Buffer | undefined;
@@ -37,7 +38,7 @@ export class Part {
     this.#sizeBytes += bytes.byteLength;
     if (isWorthKeeping(bytes)) {
       this.#closeSlab();
-      this.chunks.push(bytes);
+      this.#chunks.push(bytes);
       return;
     }
     if (!this.#slab || !this.#fitsSlab(bytes)) {
@@ -52,7 +53,7 @@ export class Part {
   /** The chunks. Nothing may be appended afterwards. */
   finish(): readonly Uint8Array[] {
     this.#closeSlab();
-    return this.chunks;
+    return this.#chunks;
   }
 
   /**
@@ -60,11 +61,11 @@ export class Part {
    * is an object of a hundred bytes. Only chunks that own their whole buffer are freed, and no write may still read from them.
    */
   free(): void {
-    for (const { buffer, byteLength } of this.chunks) {
+    for (const { buffer, byteLength } of this.#chunks) {
       const isWhole = byteLength === maxChunkBytes && buffer.byteLength === byteLength;
       if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
     }
-    this.chunks.length = 0;
+    this.#chunks.length = 0;
   }
 
   #fitsSlab(bytes: Uint8Array): boolean {
@@ -72,7 +73,7 @@ export class Part {
   }
 
   #closeSlab(): void {
-    if (this.#slab) this.chunks.push(this.#slab.subarray(0, this.#slabUsedBytes));
+    if (this.#slab) this.#chunks.push(this.#slab.subarray(0, this.#slabUsedBytes));
     this.#slab = undefined;
     this.#slabUsedBytes = 0;
   }

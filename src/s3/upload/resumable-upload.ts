@@ -7,7 +7,7 @@ import { crc32FromBase64 } from '../../util/crc32.ts';
 import type { UploadedPart } from './multipart-upload.ts';
 import { lastActivity, listParts, listUploads } from './list-uploads.ts';
 import { partBytesOf } from './part-size.ts';
-import { gatewayTagPart, hasTagPart, maxDataParts, ownerTagPart, supersededTagPart } from './owner-parts.ts';
+import { gatewayTagPart, hasTagPart, maxDataParts, ownerTagPart, supersededTagPart } from './tag-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 /** Who may resume an upload, and for how long after its last part. */
@@ -66,7 +66,7 @@ export async function findResumableUpload(
   const [newest, older] = found;
   if (!newest || older) return undefined;
   const { upload, listed } = newest;
-  const parts = contiguousParts(listed, partBytesOf(storage).smallest);
+  const parts = contiguousParts(listed, partBytesOf(storage).minimum);
   if (parts.length === 0) return undefined;
   return {
     uploadId: upload.uploadId,

@@ -18,6 +18,7 @@ import { supersedeUploads } from './superseded-uploads.ts';
 import type { UploadOptions } from '../../filesystem/filesystem.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 
+/** An object whose upload a session asks about. */
 type ObjectName = { readonly bucket: string; readonly key: string };
 
 /** What an upload needs to know for resuming; to be spread into its options. */
@@ -28,6 +29,7 @@ export type ResumeDecision = {
   readonly claim?: UploadClaim | undefined;
 };
 
+/** Advertised uploads that a session remembers. */
 const maxOffers = 1000;
 
 export class ResumeOffers {

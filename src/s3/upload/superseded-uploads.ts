@@ -20,9 +20,10 @@ import {
   resumableTagPart,
   ownerPartNumber,
   supersededTagPart,
-} from './owner-parts.ts';
+} from './tag-parts.ts';
 
-type Names = {
+/** The keys whose uploads are superseded. */
+type SupersedeOptions = {
   readonly bucket: string;
   /** The upload that supersedes the others. */
   readonly except?: UploadClaim | undefined;
@@ -40,7 +41,7 @@ const maxConcurrentRequests = 8;
  * ListMultipartUploads where there is none.
  * @throws FilesystemError `unavailable` where S3 does not respond; the signal's reason.
  */
-export async function supersedeUploads(storage: S3Storage, names: Names): Promise<number> {
+export async function supersedeUploads(storage: S3Storage, names: SupersedeOptions): Promise<number> {
   const { bucket, signal } = names;
   if ('key' in names) storage.activeUploads.supersede(bucket, names.key, names.except);
   else storage.activeUploads.supersedeBelow(bucket, names.prefix);
@@ -51,7 +52,7 @@ export async function supersedeUploads(storage: S3Storage, names: Names): Promis
   return resumable;
 }
 
-async function uploadsOf(storage: S3Storage, names: Names): Promise<UnfinishedUpload[]> {
+async function uploadsOf(storage: S3Storage, names: SupersedeOptions): Promise<UnfinishedUpload[]> {
   const { bucket, signal } = names;
   const list = async (): Promise<UnfinishedUpload[]> => {
     const uploads: UnfinishedUpload[] = [];
@@ -64,7 +65,7 @@ async function uploadsOf(storage: S3Storage, names: Names): Promise<UnfinishedUp
     return uploads;
   };
   try {
-    return await retried(storage, 'ListMultipartUploads', signal, list);
+    return await retry(storage, 'ListMultipartUploads', signal, list);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof FilesystemError && error.kind === 'unavailable') throw error;
@@ -74,7 +75,7 @@ async function uploadsOf(storage: S3Storage, names: Names): Promise<UnfinishedUp
   }
 }
 
-/** Whether the upload could be resumed until now. */
+/** Supersedes one upload. Resolves to whether it could be resumed until now. */
 async function supersede(
   storage: S3Storage,
   bucket: string,
@@ -82,17 +83,17 @@ async function supersede(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    const parts = await retried(storage, 'ListParts', signal, () =>
+    const parts = await retry(storage, 'ListParts', signal, () =>
       listParts(storage.client, bucket, upload, signal),
     );
     if (!isResumable(parts) || hasTagPart(supersededTagPart, parts)) return false;
     if (hasTagPart(resumableTagPart, parts) && !storage.activeUploads.has(upload.uploadId)) {
-      if (await isAborted(storage, bucket, upload, signal)) return true;
+      if (await tryAbort(storage, bucket, upload, signal)) return true;
     }
     const target = { bucket, key: upload.key, attributes: {}, integrity: 'whole' } as const;
     const multipart = MultipartUpload.adopt(storage, target, { uploadId: upload.uploadId, parts: [] });
-    await retried(storage, 'UploadPart', signal, () => multipart.uploadTagPart(supersededTagPart, signal));
-    // It may have broken meanwhile, in another task, which looked for the tag part before it was written.
+    await retry(storage, 'UploadPart', signal, () => multipart.uploadTagPart(supersededTagPart, signal));
+    // It may have broken meanwhile in another task, which looked for the tag part before it was written. The client need not wait.
     void removeIfSuperseded(storage, bucket, upload);
     return true;
   } catch (error) {
@@ -132,15 +133,15 @@ export async function removeIfSuperseded(
 
 const removalMs = 15_000;
 
-/** False where S3 refuses: a role may be allowed to write parts but not to abort. */
-async function isAborted(
+/** Aborts a broken upload. False where S3 refuses: a role may be allowed to write parts but not to abort. */
+async function tryAbort(
   storage: S3Storage,
   bucket: string,
   upload: UnfinishedUpload,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    await retried(storage, 'AbortMultipartUpload', signal, () =>
+    await retry(storage, 'AbortMultipartUpload', signal, () =>
       abortUpload(storage.client, bucket, upload, signal),
     );
     return true;
@@ -153,7 +154,7 @@ async function isAborted(
   }
 }
 
-function retried<Result>(
+function retry<Result>(
   { client }: S3Storage,
   operation: string,
   signal: AbortSignal,

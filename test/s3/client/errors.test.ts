@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
-import {
-  toFilesystemError,
-  isNotFound,
-  isPreconditionFailed,
-  operatorErrorOf,
-} from '../../../src/s3/client/errors.ts';
+import { toFilesystemError, isNotFound, isConflict, operatorErrorOf } from '../../../src/s3/client/errors.ts';
 
 function s3Error(name: string, httpStatusCode?: number): Error {
   return Object.assign(new Error(`the words of ${name}`), {
@@ -81,6 +76,6 @@ describe('An S3 error', () => {
   it('isNotFound() distinguishes a missing object from a missing bucket', () => {
     assert.ok(isNotFound(s3Error('NotFound', 404)));
     assert.ok(!isNotFound(s3Error('NoSuchBucket', 404)));
-    assert.ok(isPreconditionFailed(s3Error('PreconditionFailed', 412)));
+    assert.ok(isConflict(s3Error('PreconditionFailed', 412)));
   });
 });

@@ -27,7 +27,7 @@ function headOf(changes: Partial<ObjectHead> = {}): ObjectHead {
     ContentLength: 7,
     LastModified: written,
     ETag: '"a"',
-    AnsweredAt: long,
+    RespondedAt: long,
     Metadata: { mtime: kept },
     ...changes,
   };
@@ -61,11 +61,11 @@ describe('The times of a listing', () => {
   });
 
   for (const [what, head, again] of [
-    ['was written within the last seconds', headOf({ AnsweredAt: new Date('2026-03-01T12:00:04Z') }), {}],
+    ['was written within the last seconds', headOf({ RespondedAt: new Date('2026-03-01T12:00:04Z') }), {}],
     ['was uploaded in parts', headOf({ ETag: '"a-2"' }), { etag: '"a-2"' }],
     ['has changed since the listing', headOf({ ETag: '"b"' }), {}],
     ['has no ETag in the listing', headOf({ ETag: '' }), { etag: '' }],
-    ['comes without the date of the answer', headOf({ AnsweredAt: undefined }), {}],
+    ['comes without the date of the answer', headOf({ RespondedAt: undefined }), {}],
   ] as const) {
     it(`The times of a listing are looked up again for an object that ${what}`, async () => {
       const object = listed('a', again);

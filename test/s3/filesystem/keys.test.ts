@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { nameOf, type Pathname, resolvePathname, rootPathname } from '../../../src/filesystem/pathname.ts';
-import { directoryPrefixOf, entryNameOf, fileKeyOf, pathnameOf } from '../../../src/s3/filesystem/keys.ts';
+import { directoryPrefixOf, entryNameOf, fileKeyOf } from '../../../src/s3/filesystem/keys.ts';
 
 const prefixes = ['', 'home/', 'a b/ü/%41+/', '../../', './x/', '//'];
 
@@ -145,3 +145,11 @@ describe('Names in a listing', () => {
     );
   });
 });
+
+/** The inverse of `fileKeyOf`: undefined outside the home, and where a segment cannot be a name. */
+function pathnameOf(homePrefix: string, key: string): Pathname | undefined {
+  if (!key.startsWith(homePrefix)) return undefined;
+  const segments = key.slice(homePrefix.length, key.endsWith('/') ? -1 : undefined).split('/');
+  const areNames = segments.every((segment) => entryNameOf('', segment) === segment);
+  return areNames ? (`/${segments.join('/')}` as Pathname) : undefined;
+}

@@ -5,7 +5,7 @@ import { findResumableUpload, truncateTo } from '../../../src/s3/upload/resumabl
 import { abortAbandonedUploads } from '../../../src/s3/upload/abandoned-uploads.ts';
 import { MultipartUpload } from '../../../src/s3/upload/multipart-upload.ts';
 import { Part } from '../../../src/s3/upload/part.ts';
-import { ownerTagPart } from '../../../src/s3/upload/owner-parts.ts';
+import { ownerTagPart } from '../../../src/s3/upload/tag-parts.ts';
 import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import {

@@ -20,9 +20,7 @@ import { onEmulator, startS3Server, type S3Server } from '../../support/s3-serve
 const runs = Number(process.env['RESUME_MODEL_RUNS'] ?? (onEmulator ? 300 : 20));
 const firstSeed = Number(process.env['RESUME_MODEL_SEED'] ?? Date.now() % 1_000_000_000);
 // A production server insists on the sizes of Amazon S3; the embedded one lets the model be a thousand times smaller.
-const partBytes: PartBytes = onEmulator
-  ? { smallest: 64, first: 100 }
-  : { smallest: 5 * mib, first: 5 * mib };
+const partBytes: PartBytes = onEmulator ? { minimum: 64, first: 100 } : { minimum: 5 * mib, first: 5 * mib };
 const mostParts = onEmulator ? 6 : 3;
 const stepsPerRun = onEmulator ? 14 : 9;
 
@@ -186,7 +184,7 @@ class Sequence {
   async #overtake(name: Name, told?: S3Filesystem): Promise<void> {
     const others = this.#tasks.flatMap(({ sessions }) => sessions).filter((session) => session !== told);
     const version = this.#newVersion();
-    const sentBytes = Math.min(version.byteLength, this.#random.below(partBytes.smallest));
+    const sentBytes = Math.min(version.byteLength, this.#random.below(partBytes.minimum));
     this.steps.push(`STOR ${name} ${sentBytes} of ${version.byteLength}, between SIZE and REST`);
     const upload = await this.#random.oneOf(others).openUpload(name as Pathname, {
       offset: 0,

@@ -74,6 +74,7 @@ describe('The package', () => {
       'PassivePortRange',
       'parseDeployedPlan',
       'S3Filesystem',
+      'S3Storage',
       'FtpSrvFileSystem',
       'createS3Client',
       'TransferMemory',

@@ -11,8 +11,10 @@ import { maxParts } from './part-size.ts';
 /** Part numbers available for data. */
 export const maxDataParts = maxParts - 4;
 
+/** The number of the part that identifies the user (`ownerTagPart`). */
 export const ownerPartNumber = maxParts - 1;
 
+/** A part with fixed content under a reserved number. */
 export type TagPart = { readonly partNumber: number; readonly bytes: Uint8Array };
 
 /** Distinguishes this gateway's uploads from those of other programs. */
@@ -50,10 +52,12 @@ export function isTagPart(tagPart: TagPart, part: ListedPart | undefined): boole
   return part.ETag === `"${createHash('md5').update(tagPart.bytes).digest('hex')}"`;
 }
 
+/** Whether the parts that S3 lists contain this tag part. */
 export function hasTagPart(tagPart: TagPart, parts: readonly ListedPart[]): boolean {
   return parts.some((part) => isTagPart(tagPart, part));
 }
 
+/** Whether S3 lists a part of this number, whatever its content. */
 export function hasPart(partNumber: number, parts: readonly ListedPart[]): boolean {
   return parts.some(({ PartNumber }) => PartNumber === partNumber);
 }

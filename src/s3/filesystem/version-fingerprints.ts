@@ -5,15 +5,12 @@ import { hash } from 'node:crypto';
  * Filled first, queried afterwards. Among ten million versions the probability of two with the same fingerprint is one in 370,000;
  * then the worst case is that an object written during a rename is mistaken for one that was copied.
  */
-export class KeyFingerprints {
+export class VersionFingerprints {
   #fingerprints = new BigUint64Array(1024);
   #size = 0;
   #sorted = true;
 
-  get size(): number {
-    return this.#size;
-  }
-
+  /** Adds a version; adding one twice is harmless. */
   add(key: string, etag: string): void {
     if (this.#size === this.#fingerprints.length) {
       const larger = new BigUint64Array(this.#size * 2);
@@ -24,6 +21,7 @@ export class KeyFingerprints {
     this.#sorted = false;
   }
 
+  /** Whether the version was added. */
   has(key: string, etag: string): boolean {
     if (!this.#sorted) this.#fingerprints.subarray(0, this.#size).sort();
     this.#sorted = true;
