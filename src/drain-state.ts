@@ -26,7 +26,7 @@ export class DrainState {
   readonly #observe: Observe;
   #timers: NodeJS.Timeout[] = [];
   #isDraining = false;
-  #isClosing = false;
+  #endsIdleSessions = false;
   #hasEndedSessions = false;
 
   constructor(sessions: DrainableSessions, times: DrainTimes, observe: Observe) {
@@ -37,7 +37,7 @@ export class DrainState {
 
   get stage(): DrainStage {
     if (!this.#isDraining) return 'serving';
-    return this.#isClosing && this.#sessions.sessionCount === 0 ? 'drained' : 'draining';
+    return this.#endsIdleSessions && this.#sessions.sessionCount === 0 ? 'drained' : 'draining';
   }
 
   /** Whether `serve` is still possible, because the drain has not ended a session. */
@@ -52,7 +52,7 @@ export class DrainState {
     this.#observe({ event: 'drain-requested', sessions: this.#sessions.sessionCount });
     const { propagationMs, maxMs } = this.#times;
     this.#timers = [
-      setTimeout(() => this.#closeIdle(), propagationMs),
+      setTimeout(() => this.#startEndingIdleSessions(), propagationMs),
       setTimeout(() => this.#endAll(), Math.max(maxMs, propagationMs)),
     ];
   }
@@ -63,7 +63,7 @@ export class DrainState {
     if (!this.#isDraining) return true;
     this.close();
     this.#isDraining = false;
-    this.#isClosing = false;
+    this.#endsIdleSessions = false;
     this.#observe({ event: 'drain-cancelled', sessions: this.#sessions.sessionCount });
     return true;
   }
@@ -74,8 +74,8 @@ export class DrainState {
     this.#timers = [];
   }
 
-  #closeIdle(): void {
-    this.#isClosing = true;
+  #startEndingIdleSessions(): void {
+    this.#endsIdleSessions = true;
     const { idleMs } = this.#times;
     const check = (): void => {
       if (this.#sessions.endIdleSessions(idleMs) > 0) this.#hasEndedSessions = true;

@@ -12,9 +12,9 @@ import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
-import { startEmbeddedMetrics } from './observability/emf.ts';
+import { startEmbeddedMetrics } from './observability/embedded-metrics.ts';
 import type { Observe } from './observability/event.ts';
-import { type HealthServer, startHealthServer } from './observability/health.ts';
+import { type OperationsServer, startOperationsServer } from './observability/operations-server.ts';
 import { createMetrics, type Gauges } from './observability/metrics.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
 import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
@@ -46,7 +46,7 @@ export type Service = {
   stop(reason: string, drainMs: number): Promise<void>;
 };
 
-export type Log = {
+export type ServiceLog = {
   readonly observe: Observe;
   readonly writeLine: (line: string) => void;
 };
@@ -61,7 +61,7 @@ const settlingMs = 2_500;
 type Closers = (() => void | Promise<void>)[];
 
 /** Starts the service. Rejects with an error that names the resource, and leaves nothing open. */
-export async function startService(config: Config, log: Log): Promise<Service> {
+export async function startService(config: Config, log: ServiceLog): Promise<Service> {
   const closers: Closers = [];
   try {
     return await start(config, log, closers);
@@ -71,7 +71,7 @@ export async function startService(config: Config, log: Log): Promise<Service> {
   }
 }
 
-async function start(config: Config, log: Log, closers: Closers): Promise<Service> {
+async function start(config: Config, log: ServiceLog, closers: Closers): Promise<Service> {
   let gateway: Gateway | undefined = undefined;
   const memory = new TransferMemory(config.transferMemoryBytes);
   let certificates: CertificateHolder | undefined = undefined;
@@ -113,7 +113,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     draining?.stage === 'serving' &&
     (config.readyAfterProbes === 'off' || probes?.isComplete === true);
   // Before the FTP side, so that a port in use is found before a client is greeted.
-  const health = await startHealthServer({
+  const operations = await startOperationsServer({
     listenAddress: config.listenAddress,
     port: config.operationsPort,
     proxyProtocol: config.proxyProtocol,
@@ -124,7 +124,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     serve: () => draining?.serve() ?? false,
     metrics: metrics.registry,
   });
-  closers.push(() => health.close());
+  closers.push(() => operations.close());
   const started = await startGateway(config, {
     authenticate: passwordAuthenticator(users),
     filesystemFor: (user) => {
@@ -149,7 +149,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
   draining = drain;
   closers.push(() => drain.close());
   isListening = true;
-  observe({ event: 'gateway-started', version, ...portsOf(started, health) });
+  observe({ event: 'gateway-started', version, ...portsOf(started, operations) });
   const descriptors = descriptorNeed({
     limit: descriptorLimit(),
     maxSessions: config.maxSessions,
@@ -192,7 +192,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Servic
     await closeAll(closers);
   };
   return {
-    ...portsOf(started, health),
+    ...portsOf(started, operations),
     get isReady() {
       return isReady();
     },
@@ -226,12 +226,12 @@ function statusOf(gateway: Gateway | undefined, drain: DrainState | undefined, i
   };
 }
 
-function portsOf({ controlPort, implicitTlsPort, passivePorts }: Gateway, health: HealthServer) {
+function portsOf({ controlPort, implicitTlsPort, passivePorts }: Gateway, operations: OperationsServer) {
   return {
     controlPort,
     ...(implicitTlsPort !== undefined && { implicitTlsPort }),
     passivePorts,
-    operationsPort: health.port,
+    operationsPort: operations.port,
   };
 }
 

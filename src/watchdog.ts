@@ -6,10 +6,10 @@ import { url as inspectorUrl } from 'node:inspector';
 import { Worker } from 'node:worker_threads';
 
 /** How long the event loop may be blocked; no single step of the gateway takes a second. */
-export const hangMs = 60_000;
+export const maxBlockedMs = 60_000;
 
 /** How long a process may take to become ready; loading users and certificates takes seconds. */
-export const notReadyMs = 10 * 60_000;
+export const readinessTimeoutMs = 10 * 60_000;
 
 const tickMs = 1_000;
 
@@ -35,7 +35,7 @@ setInterval(() => {
  * Kills the process when its event loop has been blocked for `timeoutMs` (SIGKILL: a blocked loop handles no signal). Does
  * nothing under a debugger, which blocks the loop on purpose.
  */
-export function startWatchdog(timeoutMs = hangMs): { close(): Promise<void> } {
+export function startWatchdog(timeoutMs = maxBlockedMs): { close(): Promise<void> } {
   if (inspectorUrl() !== undefined) return { close: () => Promise.resolve() };
   const tick = Math.min(tickMs, timeoutMs / 4);
   const beats = new SharedArrayBuffer(4);
@@ -62,7 +62,7 @@ export function startWatchdog(timeoutMs = hangMs): { close(): Promise<void> } {
 export function requireReadiness(
   isReady: () => boolean,
   giveUp: (seconds: number) => void,
-  timeoutMs = notReadyMs,
+  timeoutMs = readinessTimeoutMs,
 ): { close(): void } {
   const startedAtMs = performance.now();
   const timer = setInterval(

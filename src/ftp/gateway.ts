@@ -120,7 +120,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   const settings = withDefaults(options);
   const { listenAddress, dataConnectionTimeoutMs } = settings;
   const { authenticate, certificates, observe = warnOfUnexpectedErrors } = services;
-  const createSecureContext = secureContexts(settings, options.implicitTlsPort, certificates);
+  const createSecureContext = secureContextFactory(settings, options.implicitTlsPort, certificates);
   const ftpServer = new FtpSrvServer();
   const passivePorts = await PassivePorts.open({
     listenAddress,
@@ -253,7 +253,7 @@ class RunningGateway implements Gateway {
 
   async drain(timeoutMs: number): Promise<void> {
     await this.#parts.stopListening();
-    const allClosed = this.#endSessions((session) => session.drain());
+    const allClosed = this.#endEach((session) => session.drain());
     const { replyMs, farewellMs } = drainGrace;
     const later = (delayMs: number, end: (session: ControlSession) => void): NodeJS.Timeout =>
       setTimeout(() => this.#parts.sessions.forEach(end), delayMs);
@@ -269,13 +269,13 @@ class RunningGateway implements Gateway {
 
   async close(): Promise<void> {
     await this.#parts.stopListening();
-    const allClosed = this.#endSessions((session) => session.end('gateway-closed'));
+    const allClosed = this.#endEach((session) => session.end('gateway-closed'));
     for (const session of this.#parts.sessions) session.destroy('gateway-closed');
     await allClosed;
     await this.#parts.passivePorts.close();
   }
 
-  async #endSessions(end: (session: ControlSession) => void): Promise<void> {
+  async #endEach(end: (session: ControlSession) => void): Promise<void> {
     const { sessions } = this.#parts;
     const all = [...sessions];
     for (const session of all) end(session);
@@ -283,7 +283,7 @@ class RunningGateway implements Gateway {
   }
 }
 
-function secureContexts(
+function secureContextFactory(
   settings: GatewaySettings,
   implicitTlsPort: number | undefined,
   certificates: CertificateHolder | undefined,

@@ -31,7 +31,7 @@ export class LoginThrottle {
   }
 
   /** How long logins of this user from this address are refused without being checked, in milliseconds; 0 for not at all. */
-  refusedForMs(address: string, username: string): number {
+  lockoutLeftMs(address: string, username: string): number {
     const nowMs = Date.now();
     const byAddress = this.#refusedUntil(this.#addresses.get(address));
     const isKnown = this.#knownPairs.get(pairKey(address, username)) === true;
@@ -40,13 +40,13 @@ export class LoginThrottle {
   }
 
   /** Counts a refused login. Returns how long its reply is to be held back, in milliseconds. */
-  failed(address: string, username: string): number {
+  recordFailure(address: string, username: string): number {
     const count = Math.max(this.#count(this.#addresses, address), this.#count(this.#users, keyOf(username)));
     return Math.min(firstDelayMs * 2 ** (count - 1), maxDelayMs);
   }
 
   /** Forgets the failures of the user, but not those of the address: it may have guessed for others. */
-  succeeded(address: string, username: string): void {
+  recordSuccess(address: string, username: string): void {
     this.#users.delete(keyOf(username));
     this.#knownPairs.set(pairKey(address, username), true);
   }

@@ -3,7 +3,7 @@ import { fileSource, secretSource, WatchedDocument } from '../util/watched-docum
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
 import type { Authenticate } from './user.ts';
-import { type Account, type DefaultHome, parseUsersFile } from './users-file.ts';
+import { type Account, type DefaultHome, parseUsersDocument } from './users-document.ts';
 
 /** Source of the users document. */
 export type UsersSource =
@@ -40,7 +40,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     source: source.kind === 'file' ? fileSource(source.path) : secretSource(source.arn),
     intervalMs: source.kind === 'file' ? Math.min(fileIntervalMs, options.refreshMs) : options.refreshMs,
     load(text) {
-      const file = parseUsersFile(text, defaultHome);
+      const file = parseUsersDocument(text, defaultHome);
       accounts = file.accounts;
       // The cost of the first user's hash stands for all: `npm run hash-password` uses one cost.
       const [first] = accounts.values();

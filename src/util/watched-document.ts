@@ -78,10 +78,10 @@ export class WatchedDocument {
 
   #schedule(): void {
     if (this.#isClosed) return;
-    this.#timer = setTimeout(() => void this.#refreshLater(), this.#options.intervalMs);
+    this.#timer = setTimeout(() => void this.#refreshAndReschedule(), this.#options.intervalMs);
   }
 
-  async #refreshLater(): Promise<void> {
+  async #refreshAndReschedule(): Promise<void> {
     try {
       await this.#refresh();
       this.#lastFailure = undefined;

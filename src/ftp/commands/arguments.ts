@@ -13,8 +13,8 @@ export type BackslashMeaning = 'literal' | 'separator';
 export type ArgumentOptions = { readonly pathnameBackslash: BackslashMeaning };
 
 /** The command with a handler that gets its argument parsed by `readArgument`. */
-export function withReadArgument(command: Command, options: ArgumentOptions): Command {
-  const read = (argument: string): string => readArgument(command.argument, argument, options);
+export function withParsedArgument(command: Command, options: ArgumentOptions): Command {
+  const read = (argument: string): string => parseArgument(command.argument, argument, options);
   if (command.access === 'anyone') {
     const open: OpenCommand = {
       ...command,
@@ -29,7 +29,7 @@ export function withReadArgument(command: Command, options: ArgumentOptions): Co
 }
 
 /** The argument as handlers expect it. @param text everything after the verb and one space (RFC 959 5.3.1). */
-export function readArgument(kind: ArgumentKind, text: string, options: ArgumentOptions): string {
+export function parseArgument(kind: ArgumentKind, text: string, options: ArgumentOptions): string {
   switch (kind) {
     case 'words':
       return text.split(' ').filter(isNotEmpty).join(' ');

@@ -37,7 +37,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
     }
   }
 
-  function connectTo(session: Session, target: ActiveTarget | undefined, verb: 'PORT' | 'EPRT'): Reply {
+  function setActiveTarget(session: Session, target: ActiveTarget | undefined, verb: 'PORT' | 'EPRT'): Reply {
     if (options.activeMode === 'off') return reply(502, `${verb} is switched off here; use PASV or EPSV.`);
     if (session.epsvAll) return onlyEpsv;
     if (target === undefined) return reply(501, `${verb} needs an address and a port from 1 to 65535.`);
@@ -102,7 +102,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
       source: 'RFC 959 4.1.2',
       access: 'logged-in',
       keepsPending: true,
-      handle: (session, _login, argument) => connectTo(session, parsePort(argument), 'PORT'),
+      handle: (session, _login, argument) => setActiveTarget(session, parsePort(argument), 'PORT'),
     },
     {
       verb: 'EPRT',
@@ -115,7 +115,7 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
       handle: (session, _login, argument) => {
         const parsed = parseEprt(argument);
         if (parsed === 'unknown-protocol') return reply(522, 'Network protocol not supported, use (1,2).');
-        return connectTo(session, parsed, 'EPRT');
+        return setActiveTarget(session, parsed, 'EPRT');
       },
     },
   ];

@@ -21,11 +21,11 @@ export type LoginOptions = LoginThrottleOptions & {
 };
 
 const tlsFirst = reply(530, 'TLS is required here: send AUTH TLS before USER.');
-const passwordPlease = reply(331, 'Password required.');
+const passwordRequired = reply(331, 'Password required.');
 const userFirst = reply(503, 'Send USER first.');
 const wrongLogin = reply(530, 'Login incorrect.');
 const loggedIn = reply(230, 'Logged in.');
-const cannotTell = reply(451, 'The login cannot be checked now; try again later.');
+const loginNotChecked = reply(451, 'The login cannot be checked now; try again later.');
 /** Rounded up to ten seconds, so that the exact lockout is not disclosed. */
 const lockedOut = (ms: number): Reply =>
   reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`);
@@ -46,7 +46,7 @@ export function loginCommands(options: LoginOptions): Command[] {
         // RFC 959 4.1.1: a new USER flushes the login there was.
         if (session.loginState.step === 'logged-in') session.logOut();
         session.loginState = { step: 'awaiting-password', username };
-        return passwordPlease;
+        return passwordRequired;
       },
     },
     {
@@ -116,7 +116,7 @@ async function logIn(
 ): Promise<Reply> {
   const { clientAddress, signal } = session;
   session.loginState = { step: 'greeting' };
-  const refusedForMs = throttle.refusedForMs(clientAddress, username);
+  const refusedForMs = throttle.lockoutLeftMs(clientAddress, username);
   if (refusedForMs > 0) {
     observe(session, username, 'throttled');
     countFailure(session, options);
@@ -128,13 +128,15 @@ async function logIn(
   } catch (error) {
     observe(session, username, 'failed');
     if (!signal.aborted) session.observe({ event: 'unexpected-error', sessionId: session.id, error });
-    return cannotTell;
+    return loginNotChecked;
   }
   if (login === undefined || signal.aborted) {
     observe(session, username, 'refused');
     countFailure(session, options);
     // Counted before the delay, so that a client that leaves during it is counted as well.
-    await delay(throttle.failed(clientAddress, username), undefined, { signal }).catch(() => undefined);
+    await delay(throttle.recordFailure(clientAddress, username), undefined, { signal }).catch(
+      () => undefined,
+    );
     return wrongLogin;
   }
   if (session.logIn(login) === 'too-many-sessions') {
@@ -143,7 +145,7 @@ async function logIn(
     return tooManySessions;
   }
   observe(session, username, 'accepted');
-  throttle.succeeded(clientAddress, username);
+  throttle.recordSuccess(clientAddress, username);
   return loggedIn;
 }
 

@@ -43,7 +43,7 @@ export async function runTransfer(
   } catch (error) {
     failure = error;
     // A download that was opened but never read (no data connection came) still has a request in progress.
-    transfer.stopStorage(error);
+    transfer.cancelStorageRequests(error);
     const final = failureReply(transfer, error, settings);
     if (final === undefined) throw error;
     return final;

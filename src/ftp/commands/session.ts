@@ -86,11 +86,11 @@ export type Session = {
   /** AUTH: the handshake begins in the same tick in which the command's reply is written. */
   startTlsAfterReply(): void;
   /** Ends the session after the command's reply. The first reason is kept, unless it is a drain. */
-  endAfterReply(reason: SessionEnd): void;
+  endAfterReply(reason: SessionEndReason): void;
 };
 
 /** Why a session ended, for logs and metrics. */
-export type SessionEnd =
+export type SessionEndReason =
   | 'quit'
   | 'client-closed'
   | 'connection-broken'

@@ -8,7 +8,7 @@ import { missingPathname, permissionDenied, type Command } from './command.ts';
 import { type FileTimeOptions, setTimeBySite } from './file-times.ts';
 import { mainframeReply, mainframeHelp } from './site-mainframe.ts';
 
-type SiteCommand = {
+type Subcommand = {
   readonly syntax: string;
   readonly handle: (
     session: Session,
@@ -22,13 +22,13 @@ const unknownCommand = (name: string): Reply =>
   reply(500, `SITE ${name} is not known; nothing was changed. SITE HELP lists what there is.`);
 
 /** By name; SITE HELP shows them in this order. */
-const siteCommands: ReadonlyMap<string, SiteCommand> = new Map([
+const subcommands: ReadonlyMap<string, Subcommand> = new Map([
   ['CHMOD', { syntax: 'SITE CHMOD <mode> <pathname>', handle: changeMode }],
   ['UTIME', { syntax: 'SITE UTIME YYYYMMDDhhmm[ss] <pathname>', handle: setTimeBySite }],
   ['HELP', { syntax: 'SITE HELP', handle: help }],
 ]);
 
-export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
+export function siteCommands({ fileTimes }: FileTimeOptions): Command[] {
   return [
     {
       verb: 'SITE',
@@ -39,7 +39,7 @@ export function siteCommandRows({ fileTimes }: FileTimeOptions): Command[] {
       keepsPending: true,
       handle: (session, login, argument) => {
         const [, name = '', rest = ''] = /^ *([^ ]+)(?: (.*))?$/.exec(argument) ?? [];
-        const command = siteCommands.get(name.toUpperCase());
+        const command = subcommands.get(name.toUpperCase());
         if (command !== undefined) return command.handle(session, login, rest, fileTimes);
         return mainframeReply(argument) ?? unknownCommand(name);
       },
@@ -57,7 +57,7 @@ async function changeMode({ signal }: Session, login: Login, argument: string): 
 }
 
 function help(_session: Session, _login: Login, _argument: string, fileTimes: FileTimes): Reply {
-  const available = [...siteCommands.values()].filter(
+  const available = [...subcommands.values()].filter(
     ({ handle }) => handle !== setTimeBySite || fileTimes === 'client',
   );
   return reply(214, ['SITE commands:', ...available.map(({ syntax }) => syntax), mainframeHelp, 'End.']);

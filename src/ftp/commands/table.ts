@@ -5,7 +5,7 @@
 import type { PassivePorts } from '../data/passive-ports.ts';
 import type { TransferSettings } from '../data/transfer.ts';
 import { reply } from './reply.ts';
-import { withReadArgument, type ArgumentOptions } from './arguments.ts';
+import { withParsedArgument, type ArgumentOptions } from './arguments.ts';
 import { checksumCommands } from './checksums.ts';
 import type { Command } from './command.ts';
 import { dataConnectionCommands, type DataConnectionOptions } from './data-connection.ts';
@@ -16,7 +16,7 @@ import { listingCommands } from './listing.ts';
 import { loginCommands, type LoginOptions } from './login.ts';
 import { securityCommands } from './security.ts';
 import { statusCommands } from './status.ts';
-import { siteCommandRows } from './site.ts';
+import { siteCommands } from './site.ts';
 import { fileTransferCommands } from './file-transfer.ts';
 import { transferParameterCommands } from './transfer-parameters.ts';
 
@@ -39,12 +39,12 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
     ...fileCommands(),
     ...fileTimeCommands(options),
     ...checksumCommands(),
-    ...siteCommandRows(options),
+    ...siteCommands(options),
     ...featureCommands(() => table),
   ];
   for (const command of commands) {
     if (table.has(command.verb)) throw new Error(`The command table has ${command.verb} twice.`);
-    table.set(command.verb, withReadArgument(command, options));
+    table.set(command.verb, withParsedArgument(command, options));
   }
   return table;
 }

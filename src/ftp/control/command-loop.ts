@@ -118,7 +118,7 @@ export class CommandLoop {
   #execute({ line, command }: ReceivedLine): void {
     if (line.kind === 'too-long') {
       this.#answer(lineTooLong);
-      this.#session.overlongLine();
+      this.#session.overlongLineReceived();
       return;
     }
     if (command === undefined) {
@@ -145,7 +145,7 @@ export class CommandLoop {
 
   #answer(final: Reply, command?: Command): void {
     this.#connection.send(final);
-    this.#session.answered(command);
+    this.#session.replySent(command);
   }
 
   #call(command: Command, argument: string): Reply | Promise<Reply> {

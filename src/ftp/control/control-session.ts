@@ -5,7 +5,7 @@ import type { Observe } from '../../observability/event.ts';
 import { releaseContext } from '../../tls/context.ts';
 import type { Command } from '../commands/command.ts';
 import type { Reply } from '../commands/reply.ts';
-import type { ControlTls, Login, Session, SessionEnd } from '../commands/session.ts';
+import type { ControlTls, Login, Session, SessionEndReason } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
 import type { FtpSrvSession } from '../ftp-srv/server.ts';
 import type { ControlConnection } from './control-connection.ts';
@@ -58,7 +58,7 @@ export class ControlSession extends SessionState implements Session {
   #addresses: ClientAddresses;
   /** `performance.now()` at the last reply to a command other than NOOP. */
   #lastActiveAtMs = performance.now();
-  #end: SessionEnd | undefined;
+  #end: SessionEndReason | undefined;
   #isOpened = false;
   #isConnectionClosed = false;
   #hasInputEnded = false;
@@ -156,7 +156,7 @@ export class ControlSession extends SessionState implements Session {
     this.#startsTls = true;
   }
 
-  endAfterReply(reason: SessionEnd): void {
+  endAfterReply(reason: SessionEndReason): void {
     // A client that quits by itself needs no 421.
     if (this.#end === 'drain') this.#end = reason;
     this.#end ??= reason;
@@ -166,14 +166,14 @@ export class ControlSession extends SessionState implements Session {
 
   /** False when the session ends before another command. ABOR and QUIT get their replies even when a drain ends it. */
   get acceptsCommands(): boolean {
-    return this.#end === undefined || (this.#end === 'drain' && this.waitingLines.some(isFarewell));
+    return this.#end === undefined || (this.#end === 'drain' && this.waitingLines.some(isAborOrQuit));
   }
 
   /**
    * A final reply has been sent. TLS, or the end of the session, may be due now. `command` is undefined where the line named
    * no command, or did not end the one that is running.
    */
-  answered(command: Command | undefined): void {
+  replySent(command: Command | undefined): void {
     if (command !== undefined) this.#commandEnded(command);
     if (this.#isConnectionClosed) {
       if (!this.isExecuting) this.#release();
@@ -186,7 +186,7 @@ export class ControlSession extends SessionState implements Session {
     this.#connection.adjustReading();
   }
 
-  overlongLine(): void {
+  overlongLineReceived(): void {
     this.#overlongLines += 1;
     if (this.#overlongLines === maxOverlongLines) this.end('too-many-overlong-lines');
   }
@@ -214,7 +214,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   /** Ends the session now, or, while a command is running, after its reply. */
-  end(reason: SessionEnd): void {
+  end(reason: SessionEndReason): void {
     this.#end ??= reason;
     if (!this.isExecuting) this.#finish();
   }
@@ -243,7 +243,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   /** Drops the connection without a reply, and aborts whatever runs, confirmed uploads included. */
-  destroy(reason: SessionEnd): void {
+  destroy(reason: SessionEndReason): void {
     this.#end ??= reason;
     this.#abort();
     this.#connection.destroy();
@@ -320,7 +320,7 @@ export class ControlSession extends SessionState implements Session {
     if (!this.#hasInputEnded) this.#connection.endAfterClient();
   }
 
-  #connectionClosed(reason: SessionEnd): void {
+  #connectionClosed(reason: SessionEndReason): void {
     this.#end ??= reason;
     this.#isConnectionClosed = true;
     this.#timers.close();
@@ -368,6 +368,6 @@ export class ControlSession extends SessionState implements Session {
   }
 }
 
-function isFarewell({ command }: ReceivedLine): boolean {
+function isAborOrQuit({ command }: ReceivedLine): boolean {
   return command?.verb === 'ABOR' || command?.verb === 'QUIT';
 }

@@ -37,7 +37,7 @@ type PassivePort = {
   /** The leases that wait for a connection to it, of all client addresses. */
   readonly leases: Set<PortLease>;
   /** Sequence number of its last lease. The port with the lowest one is leased next. */
-  lastLease: number;
+  lastLeaseNumber: number;
 };
 
 type Waiter = { readonly holder: LeaseHolder; grant(lease: PortLease): void; readonly signal: AbortSignal };
@@ -50,7 +50,7 @@ export class PassivePorts {
   readonly #ports: PassivePort[] = [];
   readonly #claims = new Map<string, Claims>();
   readonly #leaseOfSession = new Map<string, PortLease>();
-  #leaseCount = 0;
+  #lastLeaseNumber = 0;
 
   private constructor(options: PassivePortsOptions) {
     this.#options = options;
@@ -114,7 +114,7 @@ export class PassivePorts {
     const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
     const { listenAddress: host, observe } = this.#options;
     const boundPort = await listen(server, { host, port: number }, 'Passive port');
-    const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLease: 0 };
+    const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLeaseNumber: 0 };
     server.on('error', (error) => observe({ event: 'unexpected-error', error }));
     server.on('connection', (socket) => this.#accept(port, socket));
     this.#ports.push(port);
@@ -160,13 +160,13 @@ export class PassivePorts {
     let free: PassivePort | undefined;
     for (const port of this.#ports) {
       if (leases.has(port.number)) continue;
-      if (free === undefined || port.lastLease < free.lastLease) free = port;
+      if (free === undefined || port.lastLeaseNumber < free.lastLeaseNumber) free = port;
     }
     return free;
   }
 
   #grant(claims: Claims, port: PassivePort, holder: LeaseHolder, signal: AbortSignal): PortLease {
-    port.lastLease = ++this.#leaseCount;
+    port.lastLeaseNumber = ++this.#lastLeaseNumber;
     const lease = new PortLease(port.number, holder, this.#options.dataConnectionTimeoutMs, signal, {
       released: () => {
         port.leases.delete(lease);

@@ -67,7 +67,7 @@ export class PortLease implements DataConnectionSource {
     this.#state = 'connected';
     clearTimeout(this.#timer);
     this.#socket = socket;
-    if (this.#opening !== undefined) this.#hand(this.#opening.resolve);
+    if (this.#opening !== undefined) this.#handOver(this.#opening.resolve);
     this.#events.released();
   }
 
@@ -80,7 +80,7 @@ export class PortLease implements DataConnectionSource {
   open(signal: AbortSignal): Promise<Socket> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'connected') {
-        this.#hand(resolve);
+        this.#handOver(resolve);
         return;
       }
       if (this.#state === 'over' || signal.aborted) {
@@ -125,7 +125,7 @@ export class PortLease implements DataConnectionSource {
     this.#end('The session has ended.');
   };
 
-  #hand(resolve: (socket: Socket) => void): void {
+  #handOver(resolve: (socket: Socket) => void): void {
     const socket = this.#socket as Socket;
     this.#socket = undefined;
     this.#finish();

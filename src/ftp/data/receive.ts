@@ -35,7 +35,7 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
   const isPayload = transfer.deflateLevel === undefined;
   return new Promise((resolve, reject) => {
     const onRoom = (): void => {
-      transfer.waitForClient();
+      transfer.startWaitingForClient();
       socket.resume();
     };
     const onData = (bytes: Uint8Array): void => {
@@ -49,18 +49,18 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
         return;
       }
       if (room === undefined) {
-        transfer.waitForClient();
+        transfer.startWaitingForClient();
         return;
       }
       // While the socket is not read, TCP holds the client back, so it is not stalled.
-      transfer.stopWaiting();
+      transfer.stopWaitingForClient();
       socket.pause();
       room.then(onRoom, reject);
     };
     let hasEnded = false;
     const onEnd = (): void => {
       hasEnded = true;
-      transfer.stopWaiting();
+      transfer.stopWaitingForClient();
       transfer.releaseConnection();
       // A TLS client waits for our close_notify; a plain one needs only our FIN, which destroy() sends too.
       if (socket instanceof TLSSocket) closeInOrder(socket);
@@ -74,15 +74,15 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       return;
     }
     if (socket.closed) {
-      reject(transfer.brokenConnection());
+      reject(transfer.connectionError());
       return;
     }
     socket.on('data', onData);
     socket.once('end', onEnd);
     socket.once('close', () => {
-      if (!hasEnded) reject(transfer.brokenConnection());
+      if (!hasEnded) reject(transfer.connectionError());
     });
-    transfer.waitForClient();
+    transfer.startWaitingForClient();
     socket.resume();
   });
 }

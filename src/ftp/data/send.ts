@@ -51,12 +51,12 @@ async function sendBytes(
   socket.on('drain', onProgress);
   socket.on('close', onProgress);
   const waitForDrain = async (): Promise<void> => {
-    transfer.waitForClient();
+    transfer.startWaitingForClient();
     await new Promise<void>((resolve) => (wake = resolve));
-    transfer.stopWaiting();
+    transfer.stopWaitingForClient();
   };
   for await (const bytes of content) {
-    if (socket.destroyed) throw transfer.brokenConnection();
+    if (socket.destroyed) throw transfer.connectionError();
     if (isPayload) transfer.movedBytes += bytes.length;
     // Chunks from S3 are as small as TLS records. With Nagle's algorithm the kernel sends full segments, which saves a tenth
     // of the CPU time. The end of the connection flushes the rest (RFC 9293 3.7.4 holds back small segments only while more
@@ -73,7 +73,7 @@ async function sendBytes(
     if (socket.writableLength >= socket.writableHighWaterMark) await waitForDrain();
   }
   transfer.throwIfAborted();
-  if (socket.destroyed) throw transfer.brokenConnection();
+  if (socket.destroyed) throw transfer.connectionError();
   const missingBytes = (announcedBytes ?? transfer.movedBytes) - transfer.movedBytes;
   if (missingBytes !== 0)
     throw new FilesystemError('unavailable', `a download ended ${missingBytes} bytes early`);
@@ -87,9 +87,9 @@ async function sendBytes(
   }
   const finished = new Promise<void>((resolve, reject) => {
     socket.once('finish', resolve);
-    socket.once('close', () => reject(transfer.brokenConnection()));
+    socket.once('close', () => reject(transfer.connectionError()));
   });
-  transfer.waitForClient();
+  transfer.startWaitingForClient();
   closeInOrder(socket);
   await finished;
   transfer.releaseConnection();

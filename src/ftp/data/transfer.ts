@@ -143,7 +143,7 @@ export class Transfer {
   }
 
   /** The gateway waits for the client now: starts or restarts the stall timer. */
-  waitForClient(): void {
+  startWaitingForClient(): void {
     this.#waitsForClient = true;
     this.evidence?.received(this.movedBytes);
     if (this.#stallTimer !== undefined) this.#stallTimer.refresh();
@@ -151,7 +151,7 @@ export class Transfer {
   }
 
   /** The gateway waits for the storage, or for nothing; the client cannot stall then. */
-  stopWaiting(): void {
+  stopWaitingForClient(): void {
     this.#waitsForClient = false;
     this.evidence?.readingPaused();
   }
@@ -166,12 +166,12 @@ export class Transfer {
   }
 
   /** Cancels requests to the storage that are still in progress for a failed transfer. */
-  stopStorage(failure: unknown): void {
+  cancelStorageRequests(failure: unknown): void {
     this.#controller.abort(failure);
   }
 
   /** The error for a data connection that closed too early: the abort's reason, or else the loss of the connection. */
-  brokenConnection(): Error {
+  connectionError(): Error {
     if (this.signal.aborted) return this.signal.reason as Error;
     return new DataConnectionLost('The data connection was closed; transfer aborted.');
   }

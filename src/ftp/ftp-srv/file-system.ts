@@ -11,14 +11,14 @@ import { filesystemReply } from '../commands/filesystem-reply.ts';
 import { type Pathname, resolvePathname, rootPathname } from '../../filesystem/pathname.ts';
 
 /** The fields of a `Stats` that ftp-srv reads. */
-export type StockStats = {
+export type FtpSrvStats = {
   readonly name: string;
   readonly size: number;
   readonly mtime: Date;
   isDirectory(): boolean;
 };
 
-export type StockTransfer<Stream> = { readonly stream: Stream; readonly clientPath: string };
+export type FtpSrvFileStream<Stream> = { readonly stream: Stream; readonly clientPath: string };
 
 /**
  * Per connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it. ftp-srv takes every upload
@@ -44,14 +44,14 @@ export class FtpSrvFileSystem implements FileSystem {
     return this.#workingDirectory;
   }
 
-  async get(fileName: string): Promise<StockStats> {
+  async get(fileName: string): Promise<FtpSrvStats> {
     return statsOf(await this.#stat(this.#resolve(fileName)));
   }
 
   /** Returns all entries in one array: ftp-srv cannot list in pages. */
-  async list(path = '.'): Promise<StockStats[]> {
+  async list(path = '.'): Promise<FtpSrvStats[]> {
     return await withClientErrors(async () => {
-      const stats: StockStats[] = [];
+      const stats: FtpSrvStats[] = [];
       const { signal } = new AbortController();
       for await (const page of this.#filesystem.list(this.#resolve(path), { signal })) {
         for (const entry of page) stats.push(statsOf(entry));
@@ -72,7 +72,7 @@ export class FtpSrvFileSystem implements FileSystem {
   async write(
     fileName: string,
     { append = false, start = 0 }: { append?: boolean; start?: number } = {},
-  ): Promise<StockTransfer<Writable>> {
+  ): Promise<FtpSrvFileStream<Writable>> {
     const pathname = this.#resolve(fileName);
     const controller = new AbortController();
     const upload = await withClientErrors(() =>
@@ -85,7 +85,7 @@ export class FtpSrvFileSystem implements FileSystem {
     return { stream: writableOf(upload, controller), clientPath: pathname };
   }
 
-  async read(fileName: string, { start = 0 }: { start?: number } = {}): Promise<StockTransfer<Readable>> {
+  async read(fileName: string, { start = 0 }: { start?: number } = {}): Promise<FtpSrvFileStream<Readable>> {
     const pathname = this.#resolve(fileName);
     const controller = new AbortController();
     const { content } = await withClientErrors(() =>
@@ -187,7 +187,7 @@ async function withClientErrors<Result>(work: () => Promise<Result>): Promise<Re
   }
 }
 
-function statsOf({ name, type, sizeBytes, modifiedAt }: Entry): StockStats {
+function statsOf({ name, type, sizeBytes, modifiedAt }: Entry): FtpSrvStats {
   return { name, size: sizeBytes, mtime: modifiedAt, isDirectory: () => type === 'directory' };
 }
 

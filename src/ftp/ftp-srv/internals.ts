@@ -34,7 +34,7 @@ export type FtpSrvConnection = {
   login(username: string, password: string): PromiseLike<unknown>;
 };
 
-export type FtpSrvServer = Emitter & {
+export type FtpSrvServerInternals = Emitter & {
   /** Never listens: it receives sockets through its own `connection` event. */
   readonly server: Server;
   readonly connections: Record<string, FtpSrvConnection>;
@@ -47,7 +47,7 @@ export type FtpSrvOptions = {
   readonly timeout: number;
 };
 
-export type FtpSrvConstructor = new (options: FtpSrvOptions) => FtpSrvServer & {
+export type FtpSrvConstructor = new (options: FtpSrvOptions) => FtpSrvServerInternals & {
   close(): PromiseLike<void>;
   quit(): PromiseLike<void>;
   disconnectClient(id: string): PromiseLike<unknown>;
@@ -67,7 +67,7 @@ export function loadFtpSrv(): FtpSrvConstructor {
 type Field = readonly [name: string, isUnchanged: boolean];
 
 /** Throws an error that names the first field of the server that differs from 4.6.3. */
-export function checkServer(server: FtpSrvServer): void {
+export function checkServer(server: FtpSrvServerInternals): void {
   const prototype = Object.getPrototypeOf(Object.getPrototypeOf(server)) as Record<string, unknown>;
   checkFields([
     ['server.server', typeof server.server.emit === 'function' && !server.server.listening],

@@ -1,7 +1,7 @@
 /** Which spaces of a command line are significant, and which are not. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { readArgument } from '../../../src/ftp/commands/arguments.ts';
+import { parseArgument } from '../../../src/ftp/commands/arguments.ts';
 import type { ArgumentKind } from '../../../src/ftp/commands/command.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
@@ -26,7 +26,7 @@ const readings: readonly Reading[] = [
 describe('readArgument()', () => {
   for (const [kind, text, argument] of readings) {
     it(`readArgument() turns ${JSON.stringify(text)} into ${JSON.stringify(argument)} for an argument of kind ${kind}`, () => {
-      assert.equal(readArgument(kind, text, { pathnameBackslash: 'literal' }), argument);
+      assert.equal(parseArgument(kind, text, { pathnameBackslash: 'literal' }), argument);
     });
   }
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseUsersFile } from '../../src/users/users-file.ts';
+import { parseUsersDocument } from '../../src/users/users-document.ts';
 
 const password = `scrypt:N=16384,r=8,p=5:${'A'.repeat(22)}:${'A'.repeat(43)}`;
 const alice = {
@@ -11,8 +11,8 @@ const alice = {
 };
 const defaultHome = { bucket: 'common', prefix: 'in/' };
 
-function parse(users: readonly unknown[], home: Parameters<typeof parseUsersFile>[1] = defaultHome) {
-  return parseUsersFile(JSON.stringify({ users }), home);
+function parse(users: readonly unknown[], home: Parameters<typeof parseUsersDocument>[1] = defaultHome) {
+  return parseUsersDocument(JSON.stringify({ users }), home);
 }
 
 describe('users file', () => {
@@ -100,7 +100,7 @@ describe('users file', () => {
     ['{"users": [], "groups": []}', 'unknown field "groups"'],
   ] as const) {
     it(`The users file ${text} is refused as a whole`, () => {
-      assert.throws(() => parseUsersFile(text, defaultHome), new Error(message));
+      assert.throws(() => parseUsersDocument(text, defaultHome), new Error(message));
     });
   }
 });

@@ -9,7 +9,7 @@ import { type Home, permissionSets, prefixProblem, storageClasses, type User } f
 /** A user and the password hash to verify a login with. */
 export type Account = { readonly user: User; readonly passwordHash: PasswordHash };
 
-export type UsersFile = {
+export type UsersDocument = {
   /** By name. */
   readonly accounts: ReadonlyMap<string, Account>;
   /** One sentence for each problem, such as `users[2] "alice": home.prefix must end in "/"`. No sentence quotes a password or a hash. */
@@ -68,7 +68,7 @@ const entrySchema = z.strictObject({
 const documentSchema = z.strictObject({ users: z.array(z.unknown()) });
 
 /** Parses the JSON text. Throws an Error with the reason if it is not a users document at all. */
-export function parseUsersFile(text: string, defaultHome: DefaultHome): UsersFile {
+export function parseUsersDocument(text: string, defaultHome: DefaultHome): UsersDocument {
   const document = documentSchema.safeParse(parseJson(text), { reportInput: true });
   if (!document.success) throw new Error(document.error.issues.map(describe).join('; '));
   const problems: string[] = [];

@@ -9,7 +9,7 @@ import { createServer, type Socket } from 'node:net';
 import { listen } from '../net/listen.ts';
 import { ProxyHeaderReader } from '../net/proxy-protocol.ts';
 
-export type HealthServerOptions = {
+export type OperationsServerOptions = {
   readonly listenAddress: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -28,7 +28,7 @@ export type HealthServerOptions = {
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
 };
 
-export type HealthServer = {
+export type OperationsServer = {
   readonly port: number;
   close(): Promise<void>;
 };
@@ -38,7 +38,7 @@ const requestTimeoutMs = 10_000;
 const maxConnections = 256;
 
 /** Rejects where the port cannot be had. */
-export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
+export async function startOperationsServer(options: OperationsServerOptions): Promise<OperationsServer> {
   const http = createHttpServer((request, response) => void answer(options, request, response));
   http.requestTimeout = requestTimeoutMs;
   http.headersTimeout = requestTimeoutMs;
@@ -83,7 +83,7 @@ function skipProxyHeader(socket: Socket, serve: () => void): void {
 }
 
 async function answer(
-  options: HealthServerOptions,
+  options: OperationsServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -130,7 +130,7 @@ async function answer(
   }
 }
 
-async function sendMetrics({ metrics }: HealthServerOptions, response: ServerResponse): Promise<void> {
+async function sendMetrics({ metrics }: OperationsServerOptions, response: ServerResponse): Promise<void> {
   try {
     const text = await metrics.metrics();
     response.setHeader('content-type', metrics.contentType);

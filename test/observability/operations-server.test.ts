@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { type HealthServer, startHealthServer } from '../../src/observability/health.ts';
+import { type OperationsServer, startOperationsServer } from '../../src/observability/operations-server.ts';
 import { LeakCheck } from '../support/leak-check.ts';
 import { localHeader } from '../system/topology/proxy-header.ts';
 
 const leaks = new LeakCheck();
-let server: HealthServer;
+let server: OperationsServer;
 let isReady = true;
 let drains = 0;
 let canServe = true;
@@ -21,7 +21,7 @@ const operations = {
 };
 
 before(async () => {
-  server = await startHealthServer({
+  server = await startOperationsServer({
     listenAddress: '127.0.0.1',
     port: 0,
     proxyProtocol: 'v2',
@@ -118,7 +118,7 @@ describe('operations port', () => {
   });
 
   it('The operations port is named in the error when it is already taken', async () => {
-    const taken = startHealthServer({
+    const taken = startOperationsServer({
       listenAddress: '127.0.0.1',
       port: server.port,
       proxyProtocol: 'off',
