@@ -50,6 +50,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     maxLoginFailures: 20,
     loginLockoutMs: timeoutMs,
     stallTimeoutMs: timeoutMs,
+    uploadGraceMs: timeoutMs,
     dataConnectionTimeoutMs: timeoutMs,
     passivePorts,
     advertisedAddress: { kind: 'auto' },

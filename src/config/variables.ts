@@ -182,6 +182,12 @@ export const variables = {
     seconds(1, day),
     'Stall timeout: how long a transfer may move no bytes.',
   ),
+  uploadGraceMs: defaulted(
+    'UPLOAD_GRACE_MILLISECONDS',
+    '250',
+    wholeNumber(0, 5000),
+    'How long an upload of more than 8 KiB that nothing else proves complete waits, after its data connection has ended, for the control connection of a killed client to close too; 0 trusts the end of the data connection.',
+  ),
   maxSessions: defaulted(
     'MAX_SESSIONS',
     '2000',

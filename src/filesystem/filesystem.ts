@@ -59,6 +59,11 @@ export type ByteSink = {
 export type Upload = ByteSink & {
   /** Bytes stored in front of the first written one: of the file, or of the abandoned upload that this one resumes. */
   readonly keptBytes?: number;
+  /**
+   * Takes no more bytes, and sends what it can, so that only the publishing request remains; nothing becomes visible. `commit`
+   * implies it. A failure is that of the whole upload: the caller aborts it. Idempotent; rejects after `commit` and `abort`.
+   */
+  prepare(): Promise<void>;
   /** Makes the file visible; resolves when the storage has confirmed it. Afterwards the upload is over, whether it succeeded or not. */
   commit(): Promise<void>;
   /**

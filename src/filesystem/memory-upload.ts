@@ -8,7 +8,7 @@ export class MemoryUpload implements Upload {
   readonly #written: Uint8Array[];
   readonly #signal: AbortSignal;
   readonly #commitContent: (content: Uint8Array) => void;
-  #state: 'open' | 'over' = 'open';
+  #state: 'open' | 'prepared' | 'over' = 'open';
 
   constructor(kept: Uint8Array, signal: AbortSignal, commitContent: (content: Uint8Array) => void) {
     this.keptBytes = kept.length;
@@ -19,9 +19,15 @@ export class MemoryUpload implements Upload {
 
   write(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#signal.aborted) return Promise.reject(this.#signal.reason as Error);
-    if (this.#state === 'over') return Promise.reject(new Error('write to an upload that is over'));
+    if (this.#state !== 'open') return Promise.reject(new Error(`write to an upload that is ${this.#state}`));
     this.#written.push(bytes);
     return undefined;
+  }
+
+  async prepare(): Promise<void> {
+    if (this.#state === 'over') throw new Error('prepare of an upload that is over');
+    this.#signal.throwIfAborted();
+    this.#state = 'prepared';
   }
 
   async commit(): Promise<void> {

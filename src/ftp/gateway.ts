@@ -31,6 +31,7 @@ export const gatewayDefaults: GatewaySettings = {
   dataConnectionTimeoutMs: 30_000,
   passivePortWaitMs: 10_000,
   stallTimeoutMs: 300_000,
+  uploadGraceMs: 250,
   maxSessions: 2_000,
   maxSessionsPerAddress: 500,
   maxSessionsPerUser: 500,
@@ -57,6 +58,7 @@ export type GatewaySettings = {
   readonly dataConnectionTimeoutMs: number;
   readonly passivePortWaitMs: number;
   readonly stallTimeoutMs: number;
+  readonly uploadGraceMs: number;
   readonly maxSessions: number;
   readonly maxSessionsPerAddress: number;
   readonly maxSessionsPerUser: number;

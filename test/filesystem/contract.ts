@@ -320,6 +320,43 @@ function uploads(test: Test, testUnless: TestUnless): void {
     assert.equal(await text(filesystem, '/file'), 'whole');
   });
 
+  for (const [name, sizeBytes] of [
+    ['a few bytes', 10],
+    ['12 MiB', 12 * 1024 ** 2],
+  ] as const) {
+    test(`A prepared upload of ${name} is invisible until its commit and accepts no more bytes`, async (filesystem) => {
+      await put(filesystem, '/old', 'old');
+      for (const pathname of ['/old', '/new']) {
+        const before = await namesIn(filesystem, '/');
+        const upload = await open(filesystem, pathname);
+        await upload.write(bytesOf(sizeBytes));
+        await upload.prepare();
+        assert.deepEqual(await namesIn(filesystem, '/'), before);
+        assert.equal(await text(filesystem, '/old'), 'old');
+        await assert.rejects(async () => await upload.write(Buffer.from('more')));
+        await upload.prepare();
+        await upload.commit();
+        assert.ok((await get(filesystem, pathname)).equals(bytesOf(sizeBytes)));
+        await assert.rejects(upload.prepare());
+        if (pathname === '/old') await put(filesystem, '/old', 'old');
+      }
+    });
+
+    test(`A prepared upload of ${name} that is aborted keeps the old file and leaves nothing behind`, async (filesystem) => {
+      await put(filesystem, '/old', 'old');
+      for (const pathname of ['/old', '/new']) {
+        const upload = await open(filesystem, pathname);
+        await upload.write(bytesOf(sizeBytes));
+        await upload.prepare();
+        await upload.abort(new Error('the control connection is gone'));
+        await assert.rejects(upload.prepare());
+        await assert.rejects(upload.commit());
+      }
+      assert.deepEqual(await namesIn(filesystem, '/'), ['old']);
+      assert.equal(await text(filesystem, '/old'), 'old');
+    });
+  }
+
   test('An upload replaces a file as a whole, even with a shorter one', async (filesystem) => {
     await put(filesystem, '/file', 'the longer one');
     await put(filesystem, '/file', 'short');
@@ -350,6 +387,7 @@ function uploads(test: Test, testUnless: TestUnless): void {
     await upload.write(Buffer.from('half'));
     const reason = new Error('the control connection is gone');
     controller.abort(reason);
+    await assert.rejects(upload.prepare(), reason);
     await assert.rejects(upload.commit(), reason);
     await upload.abort(reason);
     assert.equal(await text(filesystem, '/old'), 'old');

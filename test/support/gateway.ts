@@ -42,6 +42,12 @@ type EventOf<Name extends GatewayEvent['event']> = Extract<GatewayEvent, { event
 
 export const alice: TestUser = { name: 'alice', password: 'secret' };
 
+/**
+ * Grace time of uploads in tests whose clients stay connected until their uploads are over. Tests of clients that disconnect
+ * earlier set the default of the gateway.
+ */
+export const testUploadGraceMs = 10;
+
 /** Where it differs from `gatewayDefaults`: shorter timeouts, and room for many sessions of one user. */
 const testOptions: GatewayOptions = {
   listenAddress: '127.0.0.1',
@@ -52,6 +58,7 @@ const testOptions: GatewayOptions = {
   dataConnectionTimeoutMs: 10_000,
   passivePortWaitMs: 5_000,
   stallTimeoutMs: 10_000,
+  uploadGraceMs: testUploadGraceMs,
   maxSessions: 20_000,
   maxSessionsPerAddress: 20_000,
   maxSessionsPerUser: 20_000,

@@ -38,6 +38,7 @@ export class CommitGate {
           const upload = await target.openUpload(pathname, options);
           return {
             write: (bytes) => upload.write(bytes),
+            prepare: () => upload.prepare(),
             commit: async () => {
               await this.#opened.promise;
               options.signal.throwIfAborted();

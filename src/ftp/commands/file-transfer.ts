@@ -9,6 +9,7 @@ import { send } from '../data/send.ts';
 import { DataConnectionLost, type Transfer, type TransferSettings } from '../data/transfer.ts';
 import type { ByteSink, Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
+import { untilAborted } from '../../util/until-aborted.ts';
 import { can } from '../../users/user.ts';
 import { withPathname, type Command, type LoginCommand } from './command.ts';
 import { runTransfer } from './run-transfer.ts';
@@ -144,7 +145,9 @@ function store(
       );
       const socket = await transfer.connect();
       await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
-      await waitForControlClose(transfer, announcedBytes);
+      // In ASCII the last byte may be the CR of a cut line end, which must not be stored to be resumed.
+      const prepare = async (): Promise<void> => (isAscii ? undefined : await upload.prepare());
+      await waitForControlClose(transfer, announcedBytes, prepare);
       transfer.throwIfAborted();
       // In ASCII, ALLO may count line ends either way. In image it is exact, with or without the kept bytes.
       if (!isAscii) requireAnnouncedSize(transfer.movedBytes, offset, announcedBytes);
@@ -190,16 +193,22 @@ const promptEndMs = 2;
  * A client that dies closes both of its connections, and its FIN on the data connection looks like the end of a file. So before
  * an upload is committed, either a command must have arrived after that FIN, or the gateway checks whether the control
  * connection ends too, which aborts the transfer. It waits one whole turn of the event loop (one setImmediate may still
- * belong to the turn in which the data connection ended), and 250 ms more unless the end looks intended.
+ * belong to the turn in which the data connection ended), and the grace time more unless the end looks intended. During the
+ * grace time the storage sends what it can without publishing (`prepare`).
  * See docs/decisions/0007-end-of-an-upload.md.
  */
-async function waitForControlClose(transfer: Transfer, announcedBytes: number | undefined): Promise<void> {
+async function waitForControlClose(
+  transfer: Transfer,
+  announcedBytes: number | undefined,
+  prepare: () => Promise<void>,
+): Promise<void> {
   const isPrompt = performance.now() - transfer.lastReceivedAtMs < promptEndMs;
   await setImmediate();
   await setImmediate();
   if (transfer.movedBytes === announcedBytes) return;
   if (transfer.movedBytes <= oneWriteBytes && isPrompt) return;
-  await transfer.evidence?.confirmedInTime();
+  const confirmed = transfer.evidence?.confirmedInTime();
+  await Promise.all([confirmed && untilAborted(confirmed, transfer.signal), prepare()]);
 }
 
 function requireAnnouncedSize(

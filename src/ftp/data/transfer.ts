@@ -16,6 +16,8 @@ export type TransferSettings = {
   /** How long a client may take to open its data connection, and then for the TLS handshake on it. */
   readonly dataConnectionTimeoutMs: number;
   readonly tlsDataResumption: DataResumption;
+  /** How long an upload that nothing proves complete waits for the end of the control connection; 0 does not wait. */
+  readonly uploadGraceMs: number;
 };
 
 /** The data connection broke, or ended too early. The client gets 426 with `message`. */
@@ -80,7 +82,9 @@ export class Transfer {
     this.verb = request.verb;
     this.pathname = request.pathname;
     this.evidence =
-      request.isUpload === true ? new UploadEvidence(() => this.abort('control-connection-lost')) : undefined;
+      request.isUpload === true
+        ? new UploadEvidence(() => this.abort('control-connection-lost'), settings.uploadGraceMs)
+        : undefined;
     this.deflateLevel = deflateLevel;
     this.#source = source;
     this.#sessionSignal = sessionSignal;

@@ -5,12 +5,6 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/**
- * The kernel closes the connections of a killed process one after the other, and the process may have to wait for its CPU in
- * between: up to 242 ms were measured. Two periods of a CPU quota (100 ms each, Linux's default) are in it, too, and the
- * retransmission of a lost FIN (200 ms at least, RFC 6298 as Linux implements it).
- */
-const controlConnectionGraceMs = 250;
 /** Silence on the data connection that ends an upload whose client has sent QUIT and closed the control connection. */
 const departureSilenceMs = 20;
 /** And for how many event-loop turns, each of which may be long: a sender needs one turn to fill its TCP window again. */
@@ -23,6 +17,7 @@ type Departure = { readonly startBytes: number; silence: NodeJS.Timeout | undefi
 /** The evidence of one upload. Gets the events of both connections in the order in which they are read. */
 export class UploadEvidence {
   readonly #giveUp: () => void;
+  readonly #graceMs: number;
   #isAnnounced = false;
   #hasDataEnded = false;
   #isConfirmed = false;
@@ -37,9 +32,13 @@ export class UploadEvidence {
   #receipts = 0;
   #wake: (() => void) | undefined;
 
-  /** @param giveUp aborts the upload; called when the client has gone before it sent the whole file. */
-  constructor(giveUp: () => void) {
+  /**
+   * @param giveUp aborts the upload; called when the client has gone before it sent the whole file.
+   * @param graceMs how long the control connection of a killed client may stay open after its data connection.
+   */
+  constructor(giveUp: () => void, graceMs: number) {
     this.#giveUp = giveUp;
+    this.#graceMs = graceMs;
   }
 
   /** Whether the client is known to have intended the end of the data. Then the upload is committed even if the client goes. */
@@ -102,9 +101,9 @@ export class UploadEvidence {
    * whole process the timer fires before data that arrived in the meantime is read.
    */
   async confirmedInTime(): Promise<void> {
-    if (this.#isConfirmed) return;
+    if (this.#isConfirmed || this.#graceMs === 0) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, controlConnectionGraceMs);
+      const timer = setTimeout(resolve, this.#graceMs);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

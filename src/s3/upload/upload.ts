@@ -74,8 +74,9 @@ class S3Upload implements Upload {
   readonly #memory: UploadMemory;
   readonly #uploader: PartUploader;
   readonly #abortListener: Disposable;
-  /** `open` accepts bytes; `committing` and `discarding` last until `#end` resolves; `closed` holds nothing any more. */
-  #state: 'open' | 'committing' | 'discarding' | 'closed' = 'open';
+  /** `open` accepts bytes; `prepared` accepts no more, and is sending the last ones or has; `committing` and `discarding` last until `#end` resolves; `closed` holds nothing any more. */
+  #state: 'open' | 'prepared' | 'committing' | 'discarding' | 'closed' = 'open';
+  #preparing: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   #part = new Part();
   #sizeBytes: number;
@@ -156,8 +157,15 @@ class S3Upload implements Upload {
     return writing;
   }
 
+  async prepare(): Promise<void> {
+    if (!this.#isRunning) throw new FilesystemError('unavailable', 'the upload is over');
+    this.#state = 'prepared';
+    this.#preparing ??= this.#prepare();
+    await this.#preparing;
+  }
+
   async commit(): Promise<void> {
-    if (this.#state !== 'open') throw new FilesystemError('unavailable', 'the upload is over');
+    if (!this.#isRunning) throw new FilesystemError('unavailable', 'the upload is over');
     this.#state = 'committing';
     const committing = this.#commit();
     this.#end = committing.then(
@@ -174,25 +182,43 @@ class S3Upload implements Upload {
 
   async abort(reason: unknown): Promise<void> {
     this.#uploader.fail(reason);
-    if (this.#state === 'open') {
+    if (this.#isRunning) {
       this.#report(this.#uploader.signal.reason);
       this.#end = this.#discard(reason);
     }
     await this.#end;
   }
 
+  /**
+   * Sends the last part of a multipart upload and waits until S3 has confirmed all of them. A single PutObject publishes with the
+   * bytes, so nothing of it can be sent before the commit.
+   */
+  async #prepare(): Promise<void> {
+    const { signal } = this.#uploader;
+    try {
+      const { precondition } = this.#options;
+      if (precondition) await untilAborted(precondition, signal);
+      await this.#writing;
+      this.#uploader.throwIfFailed();
+      if (!this.#uploader.isOpen) return;
+      if (this.#part.sizeBytes > 0) this.#sendPart();
+      // Parts in flight may be worth waiting for after a failure, so that they can be resumed, but only the discard does that.
+      await untilAborted(this.#uploader.settled(), signal);
+      this.#uploader.throwIfFailed();
+    } catch (error) {
+      this.#uploader.fail(error);
+      throw error;
+    }
+  }
+
   async #commit(): Promise<void> {
-    const { precondition } = this.#options;
-    if (precondition) await untilAborted(precondition, this.#uploader.signal);
-    await this.#writing;
+    this.#preparing ??= this.#prepare();
+    await this.#preparing;
     this.#uploader.throwIfFailed();
     if (!this.#uploader.isOpen) {
       await this.#putObject();
       return;
     }
-    if (this.#part.sizeBytes > 0) this.#sendPart();
-    await this.#uploader.settled();
-    this.#uploader.throwIfFailed();
     const multipart = await this.#uploader.open();
     // An upload that an earlier session began has the id of that session.
     const id = this.#options.resumable ? undefined : this.#id;
@@ -277,6 +303,11 @@ class S3Upload implements Upload {
     this.#unregister = this.#storage.activeUploads.register(uploadId, (reason) => this.abort(reason));
   }
 
+  /** Neither committed nor aborted yet. */
+  get #isRunning(): boolean {
+    return this.#state === 'open' || this.#state === 'prepared';
+  }
+
   get #condition(): Condition {
     if (this.#prefix) return { require: 'version', etag: this.#prefix.etag };
     return { require: this.#options.ifExists === 'refuse' ? 'absence' : 'nothing' };
@@ -296,7 +327,7 @@ class S3Upload implements Upload {
 
   async #rejected(): Promise<void> {
     this.#uploader.throwIfFailed();
-    await Promise.reject(new FilesystemError('unavailable', 'the upload is over'));
+    await Promise.reject(new FilesystemError('unavailable', 'the upload accepts no more bytes'));
   }
 
   /** Discards the upload, or at least starts to: the client does not wait for a slow S3. Never rejects. */

@@ -428,5 +428,10 @@ function overriding(filesystem: MemoryFilesystem, methods: Partial<Filesystem>):
 }
 
 function wrapping(upload: Upload, write: Upload['write']): Upload {
-  return { write, commit: () => upload.commit(), abort: (reason) => upload.abort(reason) };
+  return {
+    write,
+    prepare: () => upload.prepare(),
+    commit: () => upload.commit(),
+    abort: (reason) => upload.abort(reason),
+  };
 }

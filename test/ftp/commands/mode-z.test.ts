@@ -303,6 +303,7 @@ function discarding(room?: Promise<void>): Discarding {
         largestBytes = Math.max(largestBytes, bytes.length);
         return room;
       },
+      prepare: () => Promise.resolve(),
       commit: () => Promise.resolve(),
       abort: () => {
         isAborted = true;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { after, beforeEach, describe, it } from 'node:test';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
+import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
 import { CommitGate } from '../../support/upload-order.ts';
@@ -20,7 +21,11 @@ describe('an upload whose client has said QUIT and gone', () => {
 
   async function start(options: TestGatewayOptions = {}): Promise<TestGateway> {
     await gateway?.close();
-    gateway = await startTestGateway({ filesystemFor: () => gate.wrap(filesystem), ...options });
+    gateway = await startTestGateway({
+      uploadGraceMs: gatewayDefaults.uploadGraceMs,
+      filesystemFor: () => gate.wrap(filesystem),
+      ...options,
+    });
     return gateway;
   }
 

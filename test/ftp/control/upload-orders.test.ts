@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
+import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
 import { alice, startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { CommitGate, playOrder } from '../../support/upload-order.ts';
 import { allOrders, orderRows } from './upload-orders.ts';
@@ -13,7 +14,11 @@ describe('what arrives around the end of an upload decides whether it is publish
   let gateway: TestGateway;
 
   before(async () => {
-    gateway = await startTestGateway({ tls: 'optional', filesystemFor: () => gate.wrap(filesystem) });
+    gateway = await startTestGateway({
+      tls: 'optional',
+      uploadGraceMs: gatewayDefaults.uploadGraceMs,
+      filesystemFor: () => gate.wrap(filesystem),
+    });
   });
   after(async () => {
     gate.open();

@@ -19,6 +19,7 @@ import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
 import { rootPathname } from '../../../src/filesystem/pathname.ts';
 import type { GatewayEvent } from '../../../src/observability/event.ts';
 import type { PermissionSet } from '../../../src/users/user.ts';
+import { testUploadGraceMs } from '../../support/gateway.ts';
 
 export type DataSideOptions = Partial<TransferSettings> & {
   readonly filesystem?: Filesystem;
@@ -54,6 +55,7 @@ export class DataSide {
       stallTimeoutMs: options.stallTimeoutMs ?? 5_000,
       dataConnectionTimeoutMs: options.dataConnectionTimeoutMs ?? 5_000,
       tlsDataResumption: options.tlsDataResumption ?? 'optional',
+      uploadGraceMs: options.uploadGraceMs ?? testUploadGraceMs,
     };
     this.login = {
       user: {

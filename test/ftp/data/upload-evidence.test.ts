@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, describe, it } from 'node:test';
 import { UploadEvidence } from '../../../src/ftp/data/upload-evidence.ts';
+import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -15,7 +16,7 @@ describe('the evidence of an upload', () => {
     evidence = new UploadEvidence(() => {
       givenUp += 1;
       evidence.close();
-    });
+    }, gatewayDefaults.uploadGraceMs);
     evidence.announced();
     evidence.received(100);
   });
@@ -53,7 +54,7 @@ describe('the evidence of an upload', () => {
   });
 
   it('A command that was sent before the 150, or behind one in the same turn, proves nothing', () => {
-    const early = new UploadEvidence(() => undefined);
+    const early = new UploadEvidence(() => undefined, gatewayDefaults.uploadGraceMs);
     early.commandArrived(true);
     early.announced();
     early.commandArrived(true);
