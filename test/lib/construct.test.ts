@@ -2,6 +2,7 @@
  * The suites of the construct, in one process: loading aws-cdk-lib takes seconds. One suite alone:
  * `npx node --test test/lib/slot.suite.ts`.
  */
+import './construct-methods.suite.ts';
 import './certificate-export.suite.ts';
 import './gateway-settings.suite.ts';
 import './load-balancer.suite.ts';

@@ -17,14 +17,14 @@ function make() {
   return { stack, gateway: new FtpGateway(stack, 'Gateway', { image }) };
 }
 
-describe('the construct', () => {
-  it('has connections, which are those of the load balancer', () => {
+describe('The construct', () => {
+  it('The construct has connections, which are those of its load balancer', () => {
     const { gateway, stack } = make();
     gateway.connections.allowFrom(Peer.ipv4('198.51.100.0/24'), Port.tcp(21));
     assert.match(JSON.stringify(Template.fromStack(stack).toJSON()), /"CidrIp":"198\.51\.100\.0\/24"/);
   });
 
-  it('lets a grantee read and write the users', () => {
+  it('grantUsersWrite lets a grantee read and write the users', () => {
     const { gateway, stack } = make();
     const role = new Role(stack, 'Admin', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     gateway.grantUsersWrite(role).assertSuccess();
@@ -32,7 +32,7 @@ describe('the construct', () => {
     assert.match(policies, /secretsmanager:PutSecretValue/);
   });
 
-  it('has metrics of the namespace that its tasks write to', () => {
+  it('The construct has metrics in the namespace that its tasks write to', () => {
     const { gateway, stack } = make();
     const metrics = {
       Sessions: gateway.metricSessions(),
