@@ -32,7 +32,7 @@ const scaledTimes = {
   DRAIN_PROPAGATION_SECONDS: String(Math.ceil((180 * secondMs) / 1000)),
   DRAIN_IDLE_SECONDS: '2',
   DRAIN_SECONDS: String(Math.ceil((110 * secondMs) / 1000)),
-  USERS_REFRESH_SECONDS: '1',
+  RELOAD_INTERVAL_SECONDS: '1',
 };
 
 export class DeployedGateway {
