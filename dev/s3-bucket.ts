@@ -44,6 +44,7 @@ export type StoredUpload = {
   readonly initiated: Date;
   readonly headers: Headers;
   readonly tags: string;
+  /** Whether the object gets a CRC32 of all its bytes (`ChecksumType` FULL_OBJECT). */
   readonly isWhole: boolean;
   readonly parts: Map<number, StoredPart>;
 };
@@ -52,6 +53,7 @@ export type WriteConditions = {
   readonly ifNoneMatch: string | undefined;
   readonly ifMatch: string | undefined;
 };
+/** The checksums of a body that the request named. */
 export type Checks = { readonly crc32: string | undefined; readonly md5: string | undefined };
 
 export type Listing = {

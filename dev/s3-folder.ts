@@ -12,6 +12,7 @@ export type BucketFolder = {
   saved(): Promise<void>;
 };
 
+/** A stored thing as the index holds it: its body is the name and size of a file. */
 type Kept<Stored, Omitted extends keyof Stored = never> = Omit<Stored, 'body' | Omitted> & {
   readonly file: string;
   readonly sizeBytes: number;

@@ -5,6 +5,7 @@ import { crc32ToBase64 } from '../src/util/crc32.ts';
 import { type Bucket, type Headers, S3Error, type StoredObject } from './s3-bucket.ts';
 import { element, textsOf, urlEncoded, xmlDocument } from './s3-xml.ts';
 
+/** A request to the embedded server, read completely. */
 export type S3Call = {
   readonly method: string;
   readonly bucket: Bucket;
@@ -23,6 +24,7 @@ export type S3Response = {
   readonly body?: Buffer | Readable;
 };
 
+/** Carries out the operation that the request asks for. @throws S3Error as S3 would respond. */
 export async function respond(call: S3Call): Promise<S3Response> {
   const { method, key, query } = call;
   if (key === '') {
@@ -205,9 +207,9 @@ function uploadOf(call: S3Call) {
 function listParts(call: S3Call): S3Response {
   const { parts } = uploadOf(call);
   const after = Number(call.query.get('part-number-marker') ?? 0);
-  const most = Math.min(Number(call.query.get('max-parts') ?? 1000), 1000);
+  const maxEntries = Math.min(Number(call.query.get('max-parts') ?? 1000), 1000);
   const later = [...parts].filter(([number]) => number > after).sort(([one], [other]) => one - other);
-  const page = later.slice(0, most);
+  const page = later.slice(0, maxEntries);
   return xml('ListPartsResult', [
     element('IsTruncated', String(later.length > page.length)),
     element('NextPartNumberMarker', String(page.at(-1)?.[0] ?? 0)),
@@ -226,7 +228,7 @@ function listParts(call: S3Call): S3Response {
 function listUploads(call: S3Call): S3Response {
   const prefix = call.query.get('prefix') ?? '';
   const [afterKey, afterId] = [call.query.get('key-marker') ?? '', call.query.get('upload-id-marker') ?? ''];
-  const most = Math.min(Number(call.query.get('max-uploads') ?? 1000), 1000);
+  const maxEntries = Math.min(Number(call.query.get('max-uploads') ?? 1000), 1000);
   const all = [...call.bucket.uploads.values()]
     .filter(({ key }) => key.startsWith(prefix))
     .sort(
@@ -235,7 +237,7 @@ function listUploads(call: S3Call): S3Response {
         one.initiated.getTime() - other.initiated.getTime(),
     );
   const marker = all.findIndex(({ key, uploadId }) => key === afterKey && uploadId === afterId);
-  const page = all.slice(marker + 1, marker + 1 + most);
+  const page = all.slice(marker + 1, marker + 1 + maxEntries);
   const last = page.at(-1);
   const encode = keyEncoding(call);
   return xml('ListMultipartUploadsResult', [

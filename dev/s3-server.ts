@@ -57,7 +57,7 @@ export async function startLocalS3(options: LocalS3Options): Promise<LocalS3> {
   await once(server, 'listening');
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
     async close() {
       const closed = once(server, 'close');
       server.close();

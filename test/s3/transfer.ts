@@ -29,7 +29,7 @@ export function storageOn(
       endpoint,
       forcePathStyle: true,
       region: process.env['AWS_REGION'] ?? 'us-east-1',
-      ...(onEmulator && { credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } }),
+      ...(onEmulator && { credentials: { accessKeyId: 'local', secretAccessKey: 'local' } }),
       idleTimeoutMs: options.idleTimeoutMs,
       retryTimeoutMs: options.retryTimeoutMs,
     }),

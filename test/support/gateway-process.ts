@@ -22,8 +22,8 @@ const surroundings = {
   PASSIVE_PORTS: '0',
   OPERATIONS_PORT: '0',
   AWS_REGION: 'us-east-1',
-  AWS_ACCESS_KEY_ID: 'S3RVER',
-  AWS_SECRET_ACCESS_KEY: 'S3RVER',
+  AWS_ACCESS_KEY_ID: 'local',
+  AWS_SECRET_ACCESS_KEY: 'local',
 };
 
 /** Those that have not ended. */

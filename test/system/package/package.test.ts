@@ -170,8 +170,8 @@ describe('The package', () => {
       env: {
         PATH: process.env['PATH'],
         AWS_ENDPOINT_URL: s3.endpoint,
-        AWS_ACCESS_KEY_ID: 'S3RVER',
-        AWS_SECRET_ACCESS_KEY: 'S3RVER',
+        AWS_ACCESS_KEY_ID: 'local',
+        AWS_SECRET_ACCESS_KEY: 'local',
       },
     });
     const ended = once(child, 'exit');
