@@ -142,8 +142,18 @@ function sourceOf(call: S3Call): StoredObject {
 }
 
 async function deleteObjects(call: S3Call): Promise<S3Response> {
-  for (const key of textsOf(call.bytes.toString(), 'Key')) await call.bucket.delete(key);
-  return xml('DeleteResult', []);
+  const refused: string[] = [];
+  for (const [, object = ''] of call.bytes.toString().matchAll(/<Object>(.*?)<\/Object>/gs)) {
+    const [key = ''] = textsOf(object, 'Key');
+    const [ifMatch] = textsOf(object, 'ETag');
+    try {
+      await call.bucket.delete(key, ifMatch);
+    } catch (error) {
+      if (!(error instanceof S3Error)) throw error;
+      refused.push(element('Error', [element('Key', key), element('Code', error.name)]));
+    }
+  }
+  return xml('DeleteResult', refused);
 }
 
 function tagging(call: S3Call): S3Response {

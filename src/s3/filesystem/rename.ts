@@ -8,7 +8,7 @@ import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { VersionFingerprints } from './version-fingerprints.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import type { GatewayS3Client } from '../client/s3-client.ts';
-import { isNotFound } from '../client/errors.ts';
+import { isConflict, isNotFound } from '../client/errors.ts';
 import { type ListedObject, listPages } from '../client/list-objects.ts';
 
 export type RenameFileOptions = {
@@ -57,8 +57,8 @@ export class RenameFailure extends Error {
 
 /**
  * Moves everything below a prefix. When a copy fails or the signal aborts, the copies made so far are removed, the source
- * is unchanged, and the promise rejects (`RenameFailure` for a copy). An object that is written below `from` meanwhile remains,
- * unless it replaces a copied one between the last listing and the delete that follows it.
+ * is unchanged, and the promise rejects (`RenameFailure` for a copy). An object that is written below `from` meanwhile
+ * remains: only versions that were copied are deleted.
  */
 export async function renameDirectory(
   client: GatewayS3Client,
@@ -118,34 +118,49 @@ async function deleteListed(
   versions: VersionFingerprints,
 ): Promise<void> {
   await forEachConcurrent(listPages(client, { bucket, prefix }), deletesInParallel, async ({ objects }) => {
-    const keys = objects.filter(({ key, etag }) => versions.has(key, etag)).map(({ key }) => key);
-    await deleteObjects(client, bucket, keys);
+    const listed = objects.filter(({ key, etag }) => versions.has(key, etag));
+    await deleteObjects(client, bucket, listed);
   });
 }
 
 /**
- * Deletes up to 1,000 objects; rejects for the first that S3 refuses to delete. A batch is XML 1.0, which cannot hold control
+ * Deletes up to 1,000 objects in exactly these versions (Amazon S3 User Guide, "How to perform conditional deletes"): one that was
+ * replaced meanwhile remains. Rejects for the first that S3 refuses to delete. A batch is XML 1.0, which cannot hold control
  * characters and whose parsers may trim text, so such keys are deleted one by one.
  */
 async function deleteObjects(
   client: GatewayS3Client,
   bucket: string,
-  keys: readonly string[],
+  objects: readonly ListedObject[],
 ): Promise<void> {
-  const batched = keys.filter((key) => !needsOwnRequest(key));
+  const batched = objects.filter(({ key }) => !needsOwnRequest(key));
   if (batched.length > 0) {
     const { Errors = [] } = await client.send(
       new DeleteObjectsCommand({
         Bucket: bucket,
-        Delete: { Quiet: true, Objects: batched.map((Key) => ({ Key })) },
+        Delete: {
+          Quiet: true,
+          Objects: batched.map(({ key, etag }) => ({ Key: key, ETag: etag || undefined })),
+        },
       }),
     );
-    const [refusal] = Errors;
-    if (refusal) throw deleteRefused(refusal.Key ?? '', refusal.Code ?? 'Unknown');
+    const failures = Errors.map(({ Key = '', Code = 'Unknown' }) => deleteRefused(Key, Code));
+    const failure = failures.find((error) => !isOtherVersion(error));
+    if (failure) throw failure;
   }
-  await forEachConcurrent(keys.filter(needsOwnRequest), copiesInParallel, async (key) => {
-    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
+  const single = objects.filter(({ key }) => needsOwnRequest(key));
+  await forEachConcurrent(single, copiesInParallel, async ({ key, etag }) => {
+    try {
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key, IfMatch: etag || undefined }));
+    } catch (error) {
+      if (!isOtherVersion(error)) throw error;
+    }
   });
+}
+
+/** Whether a conditional delete was refused because the object was replaced or deleted meanwhile. */
+function isOtherVersion(error: unknown): boolean {
+  return isConflict(error) || isNotFound(error);
 }
 
 function needsOwnRequest(key: string): boolean {

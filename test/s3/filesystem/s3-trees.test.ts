@@ -309,6 +309,23 @@ describe('The S3 filesystem', () => {
       assert.equal((await get(filesystem, '/d/file-77')).toString(), 'replaced');
       assert.equal((await get(filesystem, '/e/file-77')).toString(), 'file-77');
     });
+
+    scenario(
+      'A rename of a directory does not delete an object that replaces a copied one just before the delete',
+      async () => {
+        await putAll();
+        intercept = async ({ command }) => {
+          if (command !== 'DeleteObjects') return;
+          intercept = () => undefined;
+          await put(newSession(), '/d/file-77', 'replaced');
+        };
+        await filesystem.rename(at('/d'), at('/e'), { signal });
+        assert.deepEqual(await namesIn(filesystem, '/d'), ['file-77']);
+        assert.equal((await get(filesystem, '/d/file-77')).toString(), 'replaced');
+        assert.equal((await get(filesystem, '/e/file-77')).toString(), 'file-77');
+      },
+      onEmulator ? false : 'needs conditional DeleteObjects, as Amazon S3 has them',
+    );
   });
 
   scenario(
