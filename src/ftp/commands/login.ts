@@ -130,7 +130,12 @@ async function logIn(
     if (!signal.aborted) session.observe({ event: 'unexpected-error', sessionId: session.id, error });
     return loginNotChecked;
   }
-  if (login === undefined || signal.aborted) {
+  if (login !== undefined && signal.aborted) {
+    // The client left before it knew the result. Counting that would lock out clients that give up quickly.
+    observe(session, username, 'refused');
+    return wrongLogin;
+  }
+  if (login === undefined) {
     observe(session, username, 'refused');
     countFailure(session, options);
     // Counted before the delay, so that a client that leaves during it is counted as well.
