@@ -14,7 +14,7 @@ import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
 import type { Observe } from '../observability/event.ts';
 import type { Authenticate, User } from '../users/user.ts';
 
-/** How the gateway works where its options do not say otherwise: the defaults of the environment variables. */
+/** The settings that options do not set; also the defaults of the environment variables. */
 export const gatewayDefaults: GatewaySettings = {
   listenAddress: '0.0.0.0',
   advertisedAddress: { kind: 'auto' },

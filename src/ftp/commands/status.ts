@@ -1,9 +1,8 @@
 /** The session itself: NOOP, SYST, QUIT, ABOR, STAT. */
-import { filesystemReply } from './filesystem-reply.ts';
 import { loginFirst, reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { can } from '../../users/user.ts';
-import type { Command } from './command.ts';
+import { permissionDenied, type Command } from './command.ts';
 import { statLines } from './listing.ts';
 
 /** The most lines that STAT lists of a directory: all of them travel in one reply. */
@@ -91,7 +90,7 @@ function statusOf(session: Session): readonly string[] {
 async function statPathname(session: Session, pathname: string): Promise<Reply> {
   if (session.loginState.step !== 'logged-in') return loginFirst;
   const { login } = session.loginState;
-  if (!can(login.user, 'list')) return filesystemReply('permission-denied');
+  if (!can(login.user, 'list')) return permissionDenied;
   const lines = await statLines(login, pathname, maxStatLines, session.signal);
   return reply(213, [`Status of ${pathname}:`, ...lines, 'End of status.']);
 }

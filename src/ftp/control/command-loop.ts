@@ -2,7 +2,7 @@
  * Executes the commands of a session one after another, so that replies keep the order of their commands. While a transfer
  * runs, ABOR aborts it and STAT without a pathname is answered immediately; every other command waits (RFC 959 4.1.3).
  */
-import type { Command } from '../commands/command.ts';
+import { permissionDenied, type Command } from '../commands/command.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { can } from '../../users/user.ts';
 import { filesystemReply } from '../commands/filesystem-reply.ts';
@@ -36,7 +36,7 @@ export class CommandLoop {
     this.#session = session;
     this.#connection = connection;
     connection.on('readable', () => this.#linesArrived());
-    connection.on('drain', () => this.#pump());
+    connection.on('writable', () => this.#pump());
   }
 
   #linesArrived(): void {
@@ -156,7 +156,7 @@ export class CommandLoop {
       if (session.loginState.step !== 'logged-in') return loginFirst;
       const { login } = session.loginState;
       if (command.permission !== undefined && !can(login.user, command.permission)) {
-        return filesystemReply('permission-denied');
+        return permissionDenied;
       }
       return command.handle(session, login, argument);
     } catch (error) {

@@ -25,11 +25,11 @@ type Events = {
   /** Bytes have arrived: there may be lines. */
   readable: [];
   /** The client has read its replies: commands may be executed again. */
-  drain: [];
+  writable: [];
   /** The handshake that `startTls` began has succeeded. */
   secured: [tls: ControlTls];
   /**
-   * The client has closed its side, and the connection is still open for replies. The listener calls `endAfterClient`
+   * The client has closed its side, and the connection is still open for replies. The session calls `endAfterClient`
    * unless commands that arrived before are still to be answered.
    */
   clientEnded: [];
@@ -167,7 +167,7 @@ export class ControlConnection extends EventEmitter<Events> {
 
   readonly #onDrain = (): void => {
     if (this.#state !== 'open') return;
-    this.emit('drain');
+    this.emit('writable');
     this.adjustReading();
   };
 

@@ -146,7 +146,7 @@ export class ControlListener {
   /** Resolves when the session is closed. */
   #startSession(socket: Socket, incoming: IncomingConnection): Promise<unknown> {
     const { ftpServer, commands, filenameEncoding } = this.#services;
-    // First, because it removes the socket's `data` listeners.
+    // Before the connection adds its `data` listener, because `attach` removes all of them.
     const ftpSrv = ftpServer.attach(socket);
     const connection = new ControlConnection(socket, filenameEncoding, incoming.proxyHeader);
     const session = new ControlSession(this.#services, ftpSrv, connection, incoming);

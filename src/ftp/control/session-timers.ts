@@ -38,7 +38,7 @@ export class SessionTimers {
     clearTimeout(this.#login);
   }
 
-  /** Starts the wait of a drain, unless it has started. */
+  /** Starts the time limit of a drain for the next transfer command, unless it has started. */
   startDrain(): void {
     this.#drain ??= setTimeout(() => this.#onTimeout('drain'), pendingTransferMs);
   }

@@ -45,8 +45,7 @@ export type TransferOptions = {
 };
 
 /** Why a transfer was aborted from outside, for its reply and its event. */
-export type TransferAbortReason =
-  'client-abort' | 'control-connection-lost' | 'session-ended' | 'stall-timeout' | 'drain';
+export type TransferAbortReason = 'client-abort' | 'control-connection-lost' | 'stall-timeout' | 'drain';
 
 export class Transfer {
   readonly verb: string;
