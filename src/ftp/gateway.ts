@@ -75,6 +75,7 @@ export type GatewayOptions = {
   readonly activeSourcePort?: number | undefined;
 };
 
+/** What the gateway needs of the rest of the process. */
 export type GatewayServices = {
   /** Resolves to the user whose login it is, or to undefined for a wrong name or password. */
   readonly authenticate: Authenticate;
@@ -95,6 +96,7 @@ export type DrainableSessions = {
   endSessions(timeoutMs: number): void;
 };
 
+/** A running gateway. */
 export type Gateway = DrainableSessions & {
   readonly controlPort: number;
   readonly implicitTlsPort?: number | undefined;

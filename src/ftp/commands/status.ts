@@ -11,6 +11,7 @@ const maxStatLines = 1000;
 const done = reply(200, 'The requested action has been successfully completed');
 const systemType = reply(215, 'UNIX Type: L8');
 
+/** The rows of NOOP, SYST, QUIT, ABOR and STAT. */
 export function statusCommands(): Command[] {
   return [
     {
@@ -51,8 +52,7 @@ export function statusCommands(): Command[] {
       access: 'anyone',
       duringTransfer: 'aborts-it',
       handle: (session) => {
-        session.dataConnectionSource?.close();
-        session.dataConnectionSource = undefined;
+        session.closeDataConnectionSource();
         return reply(226, 'ABOR command successful.');
       },
     },

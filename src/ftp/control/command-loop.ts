@@ -18,6 +18,7 @@ const lineTooLong = reply(500, 'Command line too long.');
 const controlCharacters = reply(501, 'Control characters are not allowed.');
 const unexpectedError = reply(451, 'Requested action aborted: local error in processing.');
 
+/** The command loop of one session. */
 export class CommandLoop {
   readonly #commands: ReadonlyMap<string, Command>;
   readonly #session: ControlSession;

@@ -37,6 +37,7 @@ type Events = {
   closed: [reason: 'client-closed' | 'connection-broken'];
 };
 
+/** One control connection. Emits `Events`. */
 export class ControlConnection extends EventEmitter<Events> {
   /** How lines are read and replies written; OPTS UTF8 changes it. */
   encoding: TextEncoding;

@@ -18,6 +18,7 @@ const iac = 0xff;
 const noBytes = Buffer.alloc(0);
 const tooLong: Line = { kind: 'too-long' };
 
+/** The line framing of one control connection. */
 export class LineFraming {
   #bytes: Buffer = noBytes;
   #position = 0;

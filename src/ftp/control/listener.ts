@@ -50,6 +50,7 @@ const full = formatReply(reply(421, 'Too many sessions; try again later.'));
 /** Why a connection is refused; a label of the metric of refused sessions. */
 type Refusal = 'too-many-sessions' | 'too-few-descriptors' | 'draining';
 
+/** One listening control port. */
 export class ControlListener {
   readonly port: number;
   readonly #server: Server;

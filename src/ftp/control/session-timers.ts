@@ -10,6 +10,7 @@ export type TimeoutOptions = {
   readonly idleTimeoutMs: number;
 };
 
+/** The login, idle and drain timers; each calls `onTimeout` with its name. */
 export class SessionTimers {
   readonly #options: TimeoutOptions;
   readonly #onTimeout: (timeout: 'login' | 'idle' | 'drain') => void;
