@@ -1,7 +1,7 @@
 /**
- * Draining before an end that is still to come: an operator, or a controller, asks for it on the operations port, and stops the
- * process when it has drained. At first everything is served as before, because load balancers go on sending sessions for
- * minutes. Then idle sessions end, and busy ones may go on for hours.
+ * The drain that precedes the stop of the process, which SIGTERM starts (`shutdown.ts`). An operator or a controller requests it
+ * on the operations port, and stops the process when it is `drained`. At first everything is served as before, because load
+ * balancers continue to send sessions for minutes. Then idle sessions end, and busy ones may continue for hours.
  */
 import type { DrainableSessions } from './ftp/gateway.ts';
 import type { Observe } from './observability/event.ts';
@@ -9,6 +9,7 @@ import type { Observe } from './observability/event.ts';
 /** `drained`: no session is left. New connections are served in all three stages. */
 export type DrainStage = 'serving' | 'draining' | 'drained';
 
+/** The times of the stages of a drain, in milliseconds. */
 export type DrainTimes = {
   /** How long everything is still served. */
   readonly propagationMs: number;
@@ -16,10 +17,11 @@ export type DrainTimes = {
   readonly idleMs: number;
   /** From the start of the drain to the end of busy sessions. */
   readonly maxMs: number;
-  /** How long their transfers then have to finish. */
+  /** How long transfers that still run after `maxMs` have to finish. */
   readonly endMs: number;
 };
 
+/** Whether the sessions are draining, and the timers that end them. */
 export class DrainState {
   readonly #sessions: DrainableSessions;
   readonly #times: DrainTimes;

@@ -1,4 +1,7 @@
-/** The process: environment in, exit code out. 0 stopped by a signal, 1 failed while running, 2 could not start. */
+/**
+ * The process: environment in, exit code out. 0 stopped by a signal, 1 failed while running,
+ * 2 could not start; 143 or 130 after a second signal.
+ */
 import { parseArgs } from 'node:util';
 import { parseConfig } from './config/config.ts';
 import type { Config } from './config/variables.ts';

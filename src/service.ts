@@ -73,6 +73,9 @@ export async function startService(config: Config, log: ServiceLog): Promise<Ser
 
 async function start(config: Config, log: ServiceLog, closers: Closers): Promise<Service> {
   let gateway: Gateway | undefined = undefined;
+  let isListening = false;
+  let probes: ProbedPorts | undefined = undefined;
+  let draining: DrainState | undefined = undefined;
   const memory = new TransferMemory(config.transferMemoryBytes);
   let certificates: CertificateHolder | undefined = undefined;
   const currentGauges = (): Gauges => gauges(gateway, memory, certificates);
@@ -105,9 +108,6 @@ async function start(config: Config, log: ServiceLog, closers: Closers): Promise
   if (opened !== undefined) closers.push(() => opened.close());
   certificates = opened;
 
-  let isListening = false;
-  let probes: ProbedPorts | undefined = undefined;
-  let draining: DrainState | undefined = undefined;
   const isReady = (): boolean =>
     isListening &&
     draining?.stage === 'serving' &&

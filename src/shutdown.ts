@@ -8,7 +8,7 @@ import type { Observe } from './observability/event.ts';
 
 export type DrainOptions = {
   readonly service: Pick<Service, 'stop'>;
-  /** How long transfers have to finish after a signal. */
+  /** How long transfers have to finish after a signal, in milliseconds. */
   readonly drainMs: number;
   readonly observe: Observe;
   /** Flushes the log, then exits. */

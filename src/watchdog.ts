@@ -56,7 +56,7 @@ export function startWatchdog(timeoutMs = maxBlockedMs): { close(): Promise<void
 }
 
 /**
- * Calls `giveUp` if the process was not ready once within `timeoutMs`. The deployment that started it then counts a failure
+ * Calls `giveUp` unless the process becomes ready within `timeoutMs`. If it then exits, the deployment counts a failed start
  * (ECS: the circuit breaker).
  */
 export function requireReadiness(

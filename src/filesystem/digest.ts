@@ -1,4 +1,4 @@
-/** Digests of a file's bytes for HASH and the older commands (XCRC, XMD5, XSHA256). */
+/** Digests of a file's bytes for HASH and the older commands (XCRC, XMD5, XSHA1, XSHA256, XSHA512). */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ChecksumAlgorithm } from './filesystem.ts';

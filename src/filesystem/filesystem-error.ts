@@ -1,31 +1,31 @@
 /**
- * The ways in which a filesystem call can fail. The set is closed: the FTP side maps each kind to a reply in one place, and any
- * error that is not a `FilesystemError` becomes 451 and a log line.
+ * The ways in which a filesystem call can fail. The set is closed, and the FTP side maps each kind to a reply in one place
+ * (`src/ftp/commands/filesystem-reply.ts`). Any other error is unexpected.
  */
 export type FilesystemErrorKind =
-  /** The pathname names nothing: 550. */
+  /** The pathname names nothing. */
   | 'not-found'
-  /** The pathname already names something that the call must not replace: 550. */
+  /** The pathname already names something that the call must not replace. */
   | 'exists'
-  /** The directory cannot be removed, because it has entries: 550. */
+  /** The directory cannot be removed, because it has entries. */
   | 'not-empty'
-  /** A file was expected: 550. */
+  /** A file was expected. */
   | 'is-a-directory'
-  /** A directory was expected: 550. */
+  /** A directory was expected. */
   | 'not-a-directory'
-  /** The user or the gateway's role lacks the permission: 550. */
+  /** The user or the gateway's role lacks the permission. */
   | 'permission-denied'
-  /** S3 cannot store this name (over 1,024 bytes, NUL, unpaired surrogate): 553. */
+  /** The storage cannot hold this name (over 1,024 bytes, NUL, unpaired surrogate). */
   | 'name-not-allowed'
-  /** A restart offset lies beyond the end of the file: 554 (RFC 1123 4.1.3.4). */
+  /** A restart offset lies beyond the end of the file. */
   | 'invalid-offset'
-  /** A quota or an object size limit is reached: 552. */
+  /** A quota or an object size limit is reached. */
   | 'storage-full'
-  /** The file changed under a transfer; mixed bytes are never sent: 451. */
+  /** The file changed under a transfer; mixed bytes are never sent. */
   | 'changed'
-  /** The file may be committed or not: S3's response was lost, and looking afterwards gave no result either: 451. */
+  /** The file may or may not be committed: the storage's response was lost, and a lookup afterwards gave no result. */
   | 'unconfirmed'
-  /** Throttling, an unreachable server, expired credentials, and other transient failures: 451. */
+  /** Throttling, an unreachable server, expired credentials, and other transient failures. */
   | 'unavailable';
 
 /** A failed filesystem call. The message is for logs; clients get the reply text of the kind. */
@@ -39,18 +39,22 @@ export class FilesystemError extends Error {
   }
 }
 
+/** The error for a pathname that names nothing. */
 export function notFound(pathname: string): FilesystemError {
   return new FilesystemError('not-found', `${pathname} does not exist`);
 }
 
+/** The error for a name that is taken. */
 export function exists(pathname: string): FilesystemError {
   return new FilesystemError('exists', `${pathname} exists`);
 }
 
+/** The error where a file was expected. */
 export function isADirectory(pathname: string): FilesystemError {
   return new FilesystemError('is-a-directory', `${pathname} is a directory`);
 }
 
+/** The error where a directory was expected. */
 export function isAFile(pathname: string): FilesystemError {
   return new FilesystemError('not-a-directory', `${pathname} is a file`);
 }

@@ -14,7 +14,7 @@ import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
 import type { Observe } from '../observability/event.ts';
 import type { Authenticate, User } from '../users/user.ts';
 
-/** How the gateway works where its options do not say otherwise: the defaults of the environment variables. */
+/** The settings that options do not set; also the defaults of the environment variables. */
 export const gatewayDefaults: GatewaySettings = {
   listenAddress: '0.0.0.0',
   advertisedAddress: { kind: 'auto' },
@@ -77,6 +77,7 @@ export type GatewayOptions = {
   readonly activeSourcePort?: number | undefined;
 };
 
+/** What the gateway needs of the rest of the process. */
 export type GatewayServices = {
   /** Resolves to the user whose login it is, or to undefined for a wrong name or password. */
   readonly authenticate: Authenticate;
@@ -97,6 +98,7 @@ export type DrainableSessions = {
   endSessions(timeoutMs: number): void;
 };
 
+/** A running gateway. */
 export type Gateway = DrainableSessions & {
   readonly controlPort: number;
   readonly implicitTlsPort?: number | undefined;

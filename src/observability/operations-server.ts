@@ -11,18 +11,19 @@ import { ProxyHeaderReader } from '../net/proxy-protocol.ts';
 
 export type OperationsServerOptions = {
   readonly listenAddress: string;
-  /** 0 takes a free one. */
+  /** 0 takes any free port. */
   readonly port: number;
   /** With `v2`, a PROXY header may come first. */
   readonly proxyProtocol: 'off' | 'v2';
-  /** Whether sessions are taken. */
+  /** Whether load balancers should send sessions. */
   isReady(): boolean;
-  /** Notes a probe of a passive port; returns false where it is not one of this gateway's. */
+  /** Records a probe of a passive port; returns false if the port is not one of this gateway's. */
   probed(port: number): boolean;
-  /** What the process does, as JSON. */
+  /** The state of the process, serialized as JSON. */
   status(): object;
-  /** Begins to drain, or takes that back; returns false where it cannot be taken back any more. */
+  /** Starts a drain. */
   drain(): void;
+  /** Cancels the drain; returns false if that is no longer possible. */
   serve(): boolean;
   /** Metrics as text, and their media type. */
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
@@ -37,7 +38,7 @@ export type OperationsServer = {
 const requestTimeoutMs = 10_000;
 const maxConnections = 256;
 
-/** Rejects where the port cannot be had. */
+/** Rejects if the port cannot be opened. */
 export async function startOperationsServer(options: OperationsServerOptions): Promise<OperationsServer> {
   const http = createHttpServer((request, response) => void answer(options, request, response));
   http.requestTimeout = requestTimeoutMs;

@@ -1,6 +1,6 @@
 /**
- * Slows down who guesses passwords: each refused login is answered later than the one before, and after too many of them
- * logins are refused unchecked for a while, by client address and by user name. In bounded memory.
+ * Slows down password guessing. Each wrong password is answered later than the one before. After too many of them, from one
+ * client address or for one user name, logins are refused for a while without a check. Memory is bounded.
  */
 import { createHash } from 'node:crypto';
 import { BoundedMap } from '../util/bounded-map.ts';
@@ -12,7 +12,7 @@ export type LoginThrottleOptions = {
   readonly loginLockoutMs: number;
 };
 
-/** Addresses, names, and pairs of them that are remembered, of each the latest. */
+/** Limit of each of the three maps below; the oldest entries are evicted. */
 const maxEntries = 10_000;
 const firstDelayMs = 250;
 const maxDelayMs = 8_000;
@@ -23,7 +23,7 @@ export class LoginThrottle {
   readonly #options: LoginThrottleOptions;
   readonly #addresses = new BoundedMap<string, Failures>(maxEntries);
   readonly #users = new BoundedMap<string, Failures>(maxEntries);
-  /** Users and the addresses they have logged in from: nobody else's guesses lock them out there. */
+  /** Pairs of a user and an address of an earlier login. Guesses from other addresses do not lock the user out there. */
   readonly #knownPairs = new BoundedMap<string, true>(maxEntries);
 
   constructor(options: LoginThrottleOptions) {
@@ -39,13 +39,13 @@ export class LoginThrottle {
     return Math.max(0, byAddress - nowMs, byUser - nowMs);
   }
 
-  /** Counts a refused login. Returns how long its reply is to be held back, in milliseconds. */
+  /** Counts a wrong password. Returns how long its reply is to be held back, in milliseconds. */
   recordFailure(address: string, username: string): number {
     const count = Math.max(this.#count(this.#addresses, address), this.#count(this.#users, keyOf(username)));
     return Math.min(firstDelayMs * 2 ** (count - 1), maxDelayMs);
   }
 
-  /** Forgets the failures of the user, but not those of the address: it may have guessed for others. */
+  /** Forgets the failures of the user, but not those of the address: it may have guessed passwords of others. */
   recordSuccess(address: string, username: string): void {
     this.#users.delete(keyOf(username));
     this.#knownPairs.set(pairKey(address, username), true);

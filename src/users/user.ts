@@ -16,9 +16,9 @@ export function prefixProblem(prefix: string): string | undefined {
     return `must end in "/": expected ${JSON.stringify(`${prefix}/`)}, got ${JSON.stringify(prefix)}`;
   }
   if (prefix.startsWith('/') || prefix.includes('//')) {
-    return `must not begin with "/" or hold "//", got ${JSON.stringify(prefix)}`;
+    return `must not begin with "/" or contain "//", got ${JSON.stringify(prefix)}`;
   }
-  return prefix.includes('\0') ? 'must not hold NUL' : undefined;
+  return prefix.includes('\0') ? 'must not contain NUL' : undefined;
 }
 
 /** Classes that an upload may name (Amazon S3 API Reference, PutObject, `x-amz-storage-class`). */

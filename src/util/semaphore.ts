@@ -1,10 +1,10 @@
-/** Lets a few pieces of work run at once; the others wait, first come first served. */
+/** Limits how many pieces of work run at a time; the others wait in order of arrival. */
 export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
 
-  constructor(atOnce: number) {
-    this.#free = atOnce;
+  constructor(maxConcurrent: number) {
+    this.#free = maxConcurrent;
   }
 
   /** Runs the work when its turn comes. Rejects with the signal's reason where it aborts while waiting. */

@@ -14,6 +14,7 @@ const olderVerbs: readonly (readonly [verb: string, algorithm: ChecksumAlgorithm
   ['XSHA512', 'SHA-512'],
 ];
 
+/** The rows of HASH and the older checksum commands. */
 export function checksumCommands(): Command[] {
   return [
     {
@@ -45,6 +46,7 @@ export function checksumCommands(): Command[] {
   ];
 }
 
+/** A parsed argument: the name as written, and the range in bytes, if any. */
 export type ChecksumRequest = {
   readonly name: string;
   readonly startBytes?: number | undefined;

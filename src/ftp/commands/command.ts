@@ -49,6 +49,7 @@ export type LoginCommand = Row & {
   handle(session: Session, login: Login, argument: string): Reply | Promise<Reply>;
 };
 
+/** One row of the table. */
 export type Command = OpenCommand | LoginCommand;
 
 /** The reply to a command that the user's permissions do not allow. */

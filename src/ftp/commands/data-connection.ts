@@ -21,6 +21,7 @@ export type DataConnectionOptions = {
 
 const onlyEpsv = reply(501, 'Only EPSV is allowed after EPSV ALL.');
 
+/** The rows of PASV, EPSV, PORT and EPRT. */
 export function dataConnectionCommands(options: DataConnectionOptions): Command[] {
   const { passivePorts, advertisedAddress } = options;
 

@@ -21,6 +21,7 @@ export type FileTimeOptions = {
   readonly fileTimes: FileTimes;
 };
 
+/** The rows of MDTM and MFMT. */
 export function fileTimeCommands({ fileTimes }: FileTimeOptions): Command[] {
   const canSet = fileTimes === 'client';
   return [

@@ -12,6 +12,7 @@ export function quote(pathname: Pathname): string {
   return `"${pathname.replaceAll('"', '""')}"`;
 }
 
+/** The rows of the commands for files and directories by name. */
 export function fileCommands(): Command[] {
   return [
     ...withOlderVerb('CWD', 'XCWD', {

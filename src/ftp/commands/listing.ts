@@ -14,6 +14,7 @@ import type { Command } from './command.ts';
 import { statForResume } from './resume-size.ts';
 import { runTransfer } from './run-transfer.ts';
 
+/** The rows of LIST, NLST, MLSD and MLST. */
 export function listingCommands(settings: TransferSettings): Command[] {
   return [
     {

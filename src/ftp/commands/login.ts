@@ -31,6 +31,7 @@ const lockedOut = (ms: number): Reply =>
   reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`);
 const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
 
+/** The rows of USER, PASS, ACCT, HOST and REIN. They share one login throttle. */
 export function loginCommands(options: LoginOptions): Command[] {
   const throttle = new LoginThrottle(options);
   return [
@@ -99,8 +100,7 @@ export function loginCommands(options: LoginOptions): Command[] {
         session.transmissionMode = 'S';
         session.deflateLevel = defaultDeflateLevel;
         session.filenameEncoding = options.filenameEncoding;
-        session.dataConnectionSource?.close();
-        session.dataConnectionSource = undefined;
+        session.closeDataConnectionSource();
         return reply(220, 'Service ready for new user.');
       },
     },
@@ -130,7 +130,12 @@ async function logIn(
     if (!signal.aborted) session.observe({ event: 'unexpected-error', sessionId: session.id, error });
     return loginNotChecked;
   }
-  if (login === undefined || signal.aborted) {
+  if (login !== undefined && signal.aborted) {
+    // The client left before it knew the result. Counting that would lock out clients that give up quickly.
+    observe(session, username, 'refused');
+    return wrongLogin;
+  }
+  if (login === undefined) {
     observe(session, username, 'refused');
     countFailure(session, options);
     // Counted before the delay, so that a client that leaves during it is counted as well.

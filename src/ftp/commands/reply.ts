@@ -6,6 +6,7 @@ export type Reply = {
   readonly text: string | readonly string[];
 };
 
+/** Creates a reply. */
 export function reply(code: number, text: string | readonly string[]): Reply {
   return { code, text };
 }

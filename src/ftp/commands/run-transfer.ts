@@ -66,7 +66,6 @@ function failureReply(transfer: Transfer, error: unknown, settings: TransferSett
     }
     case 'drain':
       return reply(426, 'The gateway is stopping; transfer aborted.');
-    case 'session-ended':
     case 'control-connection-lost':
       return reply(426, 'The session has ended; transfer aborted.');
     case undefined:

@@ -16,6 +16,7 @@ const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
   ['SSL', 'P'],
 ]);
 
+/** The rows of AUTH, PBSZ, PROT and CCC. */
 export function securityCommands({ tls }: SecurityOptions): Command[] {
   const whereTls = (feature: string) => (): string | undefined => (tls === 'off' ? undefined : feature);
   return [
@@ -96,6 +97,5 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
 function resetSession(session: Session, level: 'C' | 'P'): void {
   session.logOut();
   session.protectionLevel = level;
-  session.dataConnectionSource?.close();
-  session.dataConnectionSource = undefined;
+  session.closeDataConnectionSource();
 }

@@ -22,6 +22,7 @@ export type Login = {
   renameFrom?: Pathname | undefined;
 };
 
+/** How far the login has come. */
 export type LoginState =
   | { readonly step: 'greeting' }
   | { readonly step: 'awaiting-password'; readonly username: string }
@@ -34,6 +35,7 @@ export type ControlTls = {
   readonly secureContext: SecureContext;
 };
 
+/** What commands read and change of a session. */
 export type Session = {
   readonly id: string;
   /** The client's own address as text (from the PROXY header where there is one), IPv4-mapped IPv6 folded to IPv4. */
@@ -79,6 +81,8 @@ export type Session = {
 
   /** Sends a 1xx reply immediately; the reply that the command returns follows. */
   sendPreliminary(reply: Reply): void;
+  /** Closes and forgets the source of the next data connection, if there is one. */
+  closeDataConnectionSource(): void;
   /** Logs the session in, unless its user has as many sessions as they may. */
   logIn(login: Login): 'ok' | 'too-many-sessions';
   /** Ends the login: REIN, AUTH, and USER in a session that is logged in. */

@@ -28,6 +28,7 @@ const subcommands: ReadonlyMap<string, Subcommand> = new Map([
   ['HELP', { syntax: 'SITE HELP', handle: help }],
 ]);
 
+/** The row of SITE. */
 export function siteCommands({ fileTimes }: FileTimeOptions): Command[] {
   return [
     {

@@ -1,9 +1,8 @@
 /** The session itself: NOOP, SYST, QUIT, ABOR, STAT. */
-import { filesystemReply } from './filesystem-reply.ts';
 import { loginFirst, reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { can } from '../../users/user.ts';
-import type { Command } from './command.ts';
+import { permissionDenied, type Command } from './command.ts';
 import { statLines } from './listing.ts';
 
 /** The most lines that STAT lists of a directory: all of them travel in one reply. */
@@ -12,6 +11,7 @@ const maxStatLines = 1000;
 const done = reply(200, 'The requested action has been successfully completed');
 const systemType = reply(215, 'UNIX Type: L8');
 
+/** The rows of NOOP, SYST, QUIT, ABOR and STAT. */
 export function statusCommands(): Command[] {
   return [
     {
@@ -52,8 +52,7 @@ export function statusCommands(): Command[] {
       access: 'anyone',
       duringTransfer: 'aborts-it',
       handle: (session) => {
-        session.dataConnectionSource?.close();
-        session.dataConnectionSource = undefined;
+        session.closeDataConnectionSource();
         return reply(226, 'ABOR command successful.');
       },
     },
@@ -91,7 +90,7 @@ function statusOf(session: Session): readonly string[] {
 async function statPathname(session: Session, pathname: string): Promise<Reply> {
   if (session.loginState.step !== 'logged-in') return loginFirst;
   const { login } = session.loginState;
-  if (!can(login.user, 'list')) return filesystemReply('permission-denied');
+  if (!can(login.user, 'list')) return permissionDenied;
   const lines = await statLines(login, pathname, maxStatLines, session.signal);
   return reply(213, [`Status of ${pathname}:`, ...lines, 'End of status.']);
 }

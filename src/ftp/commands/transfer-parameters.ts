@@ -11,6 +11,7 @@ const fileStructure = reply(200, 'The requested action has been successfully com
 const structureUnknown = reply(504, 'Command parameter not supported');
 const noted = reply(200, 'Noted.');
 
+/** The rows of TYPE, MODE, STRU and ALLO. */
 export function transferParameterCommands(): Command[] {
   return [
     {

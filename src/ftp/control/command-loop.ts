@@ -2,7 +2,7 @@
  * Executes the commands of a session one after another, so that replies keep the order of their commands. While a transfer
  * runs, ABOR aborts it and STAT without a pathname is answered immediately; every other command waits (RFC 959 4.1.3).
  */
-import type { Command } from '../commands/command.ts';
+import { permissionDenied, type Command } from '../commands/command.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { can } from '../../users/user.ts';
 import { filesystemReply } from '../commands/filesystem-reply.ts';
@@ -18,6 +18,7 @@ const lineTooLong = reply(500, 'Command line too long.');
 const controlCharacters = reply(501, 'Control characters are not allowed.');
 const unexpectedError = reply(451, 'Requested action aborted: local error in processing.');
 
+/** The command loop of one session. */
 export class CommandLoop {
   readonly #commands: ReadonlyMap<string, Command>;
   readonly #session: ControlSession;
@@ -36,7 +37,7 @@ export class CommandLoop {
     this.#session = session;
     this.#connection = connection;
     connection.on('readable', () => this.#linesArrived());
-    connection.on('drain', () => this.#pump());
+    connection.on('writable', () => this.#pump());
   }
 
   #linesArrived(): void {
@@ -156,7 +157,7 @@ export class CommandLoop {
       if (session.loginState.step !== 'logged-in') return loginFirst;
       const { login } = session.loginState;
       if (command.permission !== undefined && !can(login.user, command.permission)) {
-        return filesystemReply('permission-denied');
+        return permissionDenied;
       }
       return command.handle(session, login, argument);
     } catch (error) {

@@ -25,11 +25,11 @@ type Events = {
   /** Bytes have arrived: there may be lines. */
   readable: [];
   /** The client has read its replies: commands may be executed again. */
-  drain: [];
+  writable: [];
   /** The handshake that `startTls` began has succeeded. */
   secured: [tls: ControlTls];
   /**
-   * The client has closed its side, and the connection is still open for replies. The listener calls `endAfterClient`
+   * The client has closed its side, and the connection is still open for replies. The session calls `endAfterClient`
    * unless commands that arrived before are still to be answered.
    */
   clientEnded: [];
@@ -37,6 +37,7 @@ type Events = {
   closed: [reason: 'client-closed' | 'connection-broken'];
 };
 
+/** One control connection. Emits `Events`. */
 export class ControlConnection extends EventEmitter<Events> {
   /** How lines are read and replies written; OPTS UTF8 changes it. */
   encoding: TextEncoding;
@@ -167,7 +168,7 @@ export class ControlConnection extends EventEmitter<Events> {
 
   readonly #onDrain = (): void => {
     if (this.#state !== 'open') return;
-    this.emit('drain');
+    this.emit('writable');
     this.adjustReading();
   };
 

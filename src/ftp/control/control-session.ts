@@ -344,7 +344,10 @@ export class ControlSession extends SessionState implements Session {
       this.#isReleased = true;
       this.#abort();
       this.#releaseUser();
-      if (this.#isOpened) this.#releaseAddress();
+      if (this.#isOpened) {
+        this.#options.limiter.addresses.release(this.clientAddress);
+        this.#observeClosed();
+      }
     }
     if (this.isExecuting && !this.#isGivenUp) return;
     if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
@@ -357,8 +360,7 @@ export class ControlSession extends SessionState implements Session {
     this.#countedUser = undefined;
   }
 
-  #releaseAddress(): void {
-    this.#options.limiter.addresses.release(this.clientAddress);
+  #observeClosed(): void {
     this.observe({
       event: 'session-closed',
       sessionId: this.id,

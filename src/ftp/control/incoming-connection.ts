@@ -2,8 +2,10 @@
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
 import type { ControlTls, Session } from '../commands/session.ts';
 
+/** The addresses of a connection, as `Session` describes them. */
 export type ClientAddresses = Pick<Session, 'clientAddress' | 'reachedAddress' | 'reachedThroughProxy'>;
 
+/** What a session is created with, besides its socket. */
 export type IncomingConnection = {
   readonly addresses: ClientAddresses;
   /** Whether a PROXY header with the client's address precedes the first command. */

@@ -1,5 +1,5 @@
 /**
- * Divides bytes into command lines. It runs before the login, so it must stand any input. Pure; it buffers at most one chunk and
+ * Divides bytes into command lines. It runs before the login, so it must withstand any input. No I/O; it buffers at most one chunk and
  * one unfinished line, and returns a line only on request, so that its caller sets the pace.
  */
 import { decodeLine, type TextEncoding } from '../commands/text-encoding.ts';
@@ -18,6 +18,7 @@ const iac = 0xff;
 const noBytes = Buffer.alloc(0);
 const tooLong: Line = { kind: 'too-long' };
 
+/** The line framing of one control connection. */
 export class LineFraming {
   #bytes: Buffer = noBytes;
   #position = 0;

@@ -50,6 +50,7 @@ const full = formatReply(reply(421, 'Too many sessions; try again later.'));
 /** Why a connection is refused; a label of the metric of refused sessions. */
 type Refusal = 'too-many-sessions' | 'too-few-descriptors' | 'draining';
 
+/** One listening control port. */
 export class ControlListener {
   readonly port: number;
   readonly #server: Server;
@@ -146,7 +147,7 @@ export class ControlListener {
   /** Resolves when the session is closed. */
   #startSession(socket: Socket, incoming: IncomingConnection): Promise<unknown> {
     const { ftpServer, commands, filenameEncoding } = this.#services;
-    // First, because it removes the socket's `data` listeners.
+    // Before the connection adds its `data` listener, because `attach` removes all of them.
     const ftpSrv = ftpServer.attach(socket);
     const connection = new ControlConnection(socket, filenameEncoding, incoming.proxyHeader);
     const session = new ControlSession(this.#services, ftpSrv, connection, incoming);

@@ -30,6 +30,7 @@ class KeyedLimit {
   }
 }
 
+/** Counts the sessions of one gateway. */
 export class SessionLimiter {
   readonly addresses: KeyedLimit;
   readonly users: KeyedLimit;

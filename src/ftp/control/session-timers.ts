@@ -10,6 +10,7 @@ export type TimeoutOptions = {
   readonly idleTimeoutMs: number;
 };
 
+/** The login, idle and drain timers; each calls `onTimeout` with its name. */
 export class SessionTimers {
   readonly #options: TimeoutOptions;
   readonly #onTimeout: (timeout: 'login' | 'idle' | 'drain') => void;
@@ -38,7 +39,7 @@ export class SessionTimers {
     clearTimeout(this.#login);
   }
 
-  /** Starts the wait of a drain, unless it has started. */
+  /** Starts the time limit of a drain for the next transfer command, unless it has started. */
   startDrain(): void {
     this.#drain ??= setTimeout(() => this.#onTimeout('drain'), pendingTransferMs);
   }

@@ -8,6 +8,7 @@ import {
 } from './data-connection-source.ts';
 import { foldIpv4Mapped } from '../../net/ip-address.ts';
 
+/** The address and port that PORT or EPRT names. */
 export type ActiveTarget = { readonly address: string; readonly port: number };
 
 export type ActiveConnectionOptions = {
@@ -30,6 +31,7 @@ export function targetRefusal(target: ActiveTarget, clientAddress: string): stri
   return undefined;
 }
 
+/** A connection to the target, made when a transfer opens it. */
 export class ActiveConnection implements DataConnectionSource {
   readonly #target: ActiveTarget;
   readonly #options: ActiveConnectionOptions;

@@ -29,6 +29,7 @@ export type PassivePortsOptions = {
   readonly observe: Observe;
 };
 
+/** A lease as commands see it: the port for the 227 or 229 reply, and the connection to it. */
 export type PassiveLease = DataConnectionSource & { readonly port: number };
 
 type PassivePort = {
@@ -45,6 +46,7 @@ type Waiter = { readonly holder: LeaseHolder; grant(lease: PortLease): void; rea
 /** The leases and waiting requests of one client address; removed when both are empty. */
 type Claims = { readonly leases: Map<number, PortLease>; readonly waiting: Set<Waiter> };
 
+/** All passive ports of one gateway, and the leases on them. */
 export class PassivePorts {
   readonly #options: PassivePortsOptions;
   readonly #ports: PassivePort[] = [];

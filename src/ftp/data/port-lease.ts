@@ -33,6 +33,7 @@ type Opening = {
  */
 const waitAfterResetMs = 1_000;
 
+/** One lease. It ends when its connection is opened, with its session, or after its timeout. */
 export class PortLease implements DataConnectionSource {
   readonly port: number;
   readonly #holder: LeaseHolder;

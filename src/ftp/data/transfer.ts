@@ -47,9 +47,9 @@ export type TransferOptions = {
 };
 
 /** Why a transfer was aborted from outside, for its reply and its event. */
-export type TransferAbortReason =
-  'client-abort' | 'control-connection-lost' | 'session-ended' | 'stall-timeout' | 'drain';
+export type TransferAbortReason = 'client-abort' | 'control-connection-lost' | 'stall-timeout' | 'drain';
 
+/** One transfer, from its 150 to the end of its data connection. */
 export class Transfer {
   readonly verb: string;
   readonly pathname: Pathname;

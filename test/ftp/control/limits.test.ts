@@ -1,6 +1,8 @@
 /** How many sessions there may be, how long they may last, and how the gateway stops. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, describe, it } from 'node:test';
+import type { Authenticate, User } from '../../../src/users/user.ts';
 import { closed, Dialogue, readAll } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
@@ -83,6 +85,34 @@ describe('of sessions there are', () => {
         await one.quit();
       },
     ));
+});
+
+describe('the limit of failed logins', () => {
+  it('A client that leaves before its correct password is checked does not count as a failed login', async () => {
+    const started = Promise.withResolvers<undefined>();
+    const checked = Promise.withResolvers<undefined>();
+    const user: User = { name: 'alice', home: { bucket: 'test', prefix: '' }, permissions: 'read-write' };
+    let logins = 0;
+    const authenticate: Authenticate = async (_credentials, signal) => {
+      logins += 1;
+      if (logins > 1) return user;
+      started.resolve(undefined);
+      await once(signal, 'abort');
+      checked.resolve(undefined);
+      return user;
+    };
+    await withGateway({ authenticate, maxLoginFailures: 1 }, async (gateway) => {
+      const leaving = await Dialogue.open({ port: gateway.controlPort });
+      await leaving.expect('220 Ready');
+      await leaving.says('USER alice', '331 Password required.');
+      await leaving.send('PASS secret\r\n');
+      await started.promise;
+      leaving.destroy();
+      await checked.promise;
+      await gateway.nextEvent('login');
+      await (await Dialogue.logIn({ port: gateway.controlPort })).quit();
+    });
+  });
 });
 
 describe('the idle timeout', () => {
