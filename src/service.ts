@@ -12,7 +12,7 @@ import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
-import { startEmbeddedMetrics } from './observability/embedded-metrics.ts';
+import { startEmbeddedMetrics } from './observability/emf.ts';
 import type { Observe } from './observability/event.ts';
 import { type OperationsServer, startOperationsServer } from './observability/operations-server.ts';
 import { createMetrics, type Gauges } from './observability/metrics.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import { parseConfig } from '../../src/config/config.ts';
-import { embeddedMetricLine } from '../../src/observability/embedded-metrics.ts';
+import { embeddedMetricLine } from '../../src/observability/emf.ts';
 import { readTopology } from '../system/topology/topology.ts';
 import { certificateIn, resourcesOfType, synthGateway } from './synth.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { startEmbeddedMetrics } from '../../src/observability/embedded-metrics.ts';
+import { startEmbeddedMetrics } from '../../src/observability/emf.ts';
 import type { GatewayEvent } from '../../src/observability/event.ts';
 import { createMetrics, type Gauges } from '../../src/observability/metrics.ts';
 
