@@ -61,7 +61,10 @@ describe('transfers while S3 is silent', () => {
           (data ?? dial(port)).end('content');
           answer = await client.reply(30_000);
         }
-        assert.equal(answer, '451 The storage is not available; try again later.');
+        // An upload whose directory was checked before may have sent its PutObject, whose outcome is then unknown.
+        const isUnconfirmed = command === 'STOR new' && answer.includes('did not confirm');
+        if (!isUnconfirmed) assert.equal(answer, '451 The storage is not available; try again later.');
+        assert.match(answer, /^451 /);
         data?.destroy();
       });
 
