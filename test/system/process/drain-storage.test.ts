@@ -172,7 +172,7 @@ describe('a drain while S3 fails', () => {
       );
       if (commitReply === unconfirmed) {
         assert.equal(outcome, 'failed');
-        assert.match(reason ?? '', /^unconfirmed: PutObject: no answer/);
+        assert.match(reason ?? '', /^unconfirmed: PutObject: no response/);
         const { key } = await gateway.event(
           'storage-error',
           (event) => event.operation === 'PutObject' && event.errorName === 'Unconfirmed',
