@@ -75,11 +75,19 @@ export class PasswordHash {
    */
   async verify(password: string, signal: AbortSignal): Promise<boolean> {
     const code = createHmac('sha256', processKey).update(password, 'utf8').digest();
-    if (this.#verified !== undefined && timingSafeEqual(this.#verified, code)) return true;
-    const key = await hashing.run(signal, () => derive(password, this.#salt, this.#key.length, this.#cost));
-    if (!timingSafeEqual(key, this.#key)) return false;
-    this.#verified = code;
-    return true;
+    if (this.#isCached(code)) return true;
+    return await hashing.run(signal, async () => {
+      // Clients log in on many connections at a time: another login may have verified the password while this one waited.
+      if (this.#isCached(code)) return true;
+      const key = await derive(password, this.#salt, this.#key.length, this.#cost);
+      if (!timingSafeEqual(key, this.#key)) return false;
+      this.#verified = code;
+      return true;
+    });
+  }
+
+  #isCached(code: Buffer): boolean {
+    return this.#verified !== undefined && timingSafeEqual(this.#verified, code);
   }
 
   toString(): string {

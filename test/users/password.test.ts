@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { scryptSync } from 'node:crypto';
+import crypto, { scryptSync } from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { PasswordHash } from '../../src/users/password.ts';
@@ -70,5 +71,23 @@ describe('password hash', () => {
     gone.abort(new Error('gone'));
     await assert.rejects(left, new Error('gone'));
     assert.deepEqual(await Promise.all([...running, behind]), [false, false, true]);
+  });
+
+  it('A password that many logins verify at the same time is hashed once or twice, and a wrong one each time', async (t) => {
+    const hashed = t.mock.method(crypto, 'scrypt');
+    syncBuiltinESMExports();
+    t.after(() => {
+      hashed.mock.restore();
+      syncBuiltinESMExports();
+    });
+    const hash = parsed();
+    const many = (password: string) =>
+      Promise.all(Array.from({ length: 50 }, () => hash.verify(password, signal)));
+    assert.ok((await many('päss word')).every((isRight) => isRight));
+    // Two hashes run at a time, so two may start before the first of them ends.
+    assert.ok(hashed.mock.callCount() <= 2, `${hashed.mock.callCount()} hashes`);
+    hashed.mock.resetCalls();
+    assert.ok((await many('wrong')).every((isRight) => !isRight));
+    assert.equal(hashed.mock.callCount(), 50);
   });
 });
