@@ -31,106 +31,114 @@ describe('readArgument()', () => {
   }
 });
 
-describe('arguments', () => {
-  let gateway: TestGateway;
-  let client: Dialogue;
-  before(async () => {
-    gateway = await startTestGateway();
-    gateway.filesystem.putFile('/f', '012');
-    gateway.filesystem.putFile('/ lead', 'with a leading space');
-    gateway.filesystem.putFile('/trail ', 'with a trailing space');
-    gateway.filesystem.putFile('/dir/inside', 'x');
-    client = await Dialogue.logIn({ port: gateway.controlPort });
-  });
-  after(async () => {
-    client.destroy();
-    await gateway.close();
-  });
-
-  const words: readonly (readonly [command: string, answer: string | RegExp])[] = [
-    ['TYPE  A  N ', '200 Type is ASCII.'],
-    ['TYPE L   8', '200 Type is image.'],
-    ['TYPE  I', '200 Type is image.'],
-    ['TYPE I ', '200 Type is image.'],
-    ['MODE  S ', '200 Mode is stream.'],
-    ['STRU  F ', /^200 /],
-    ['ALLO  12  R  80 ', '200 Noted.'],
-    ['REST  0 ', /^350 /],
-    ['EPSV  ALL2', /^501 /],
-    ['EPSV  1 ', /^229 /],
-    ['PBSZ  0 ', '502 TLS is not available here.'],
-    ['OPTS  MLST   size; ', '200 MLST OPTS size;'],
-    ['OPTS MODE  Z   LEVEL  6 ', '200 MODE Z LEVEL 6'],
-    ['LANG  en ', '200 Replies are in English.'],
-    ['HELP  retr ', '214 Syntax: RETR <SP> <pathname> (RFC 959 4.1.3)'],
-    ['PORT  1,2,3,4,5,6 ', /^501 .*address/],
-    ['PWD ', '257 "/" is the current directory.'],
-    ['CDUP  ', '250 The current directory is "/".'],
-  ];
-  for (const [command, answer] of words) {
-    it(`An argument made of words ignores extra spaces: ${JSON.stringify(command)}`, async () => {
-      await client.says(command, answer);
+for (const security of ['clear text', 'TLS'] as const) {
+  describe(`arguments over ${security}`, () => {
+    let gateway: TestGateway;
+    let client: Dialogue;
+    before(async () => {
+      gateway = await startTestGateway(security === 'TLS' ? { tls: 'optional', implicitTls: true } : {});
+      gateway.filesystem.putFile('/f', '012');
+      gateway.filesystem.putFile('/ lead', 'with a leading space');
+      gateway.filesystem.putFile('/trail ', 'with a trailing space');
+      gateway.filesystem.putFile('/dir/inside', 'x');
+      const { implicitTlsPort } = gateway;
+      client = await Dialogue.logIn(
+        implicitTlsPort === undefined
+          ? { port: gateway.controlPort }
+          : { port: implicitTlsPort, implicitTls: true },
+      );
+      if (security === 'TLS') await client.says('PROT C', /^200 /);
     });
-  }
-
-  const pathnames: readonly (readonly [command: string, answer: string | RegExp])[] = [
-    ['SIZE f ', '550 No such file or directory.'],
-    ['SIZE  f', '550 No such file or directory.'],
-    ['SIZE  lead', '213 20'],
-    ['SIZE trail ', '213 21'],
-    ['MDTM  lead', /^213 /],
-    ['CWD /  ', '550 No such file or directory.'],
-    ['CWD  /dir', '550 No such file or directory.'],
-    ['CWD dir ', '550 No such file or directory.'],
-    ['CWD  ', '501 A pathname is needed.'],
-    ['STAT  lead', /^213-Status of {2}lead:\n [^\n]* {2}lead\n/],
-    ['MLST  lead', /^250-Listing \/ lead\n/],
-    ['MKD  new ', '257 "/ new " created.'],
-    ['RMD new', '550 No such file or directory.'],
-    ['RMD  new ', '250 Directory removed.'],
-  ];
-  for (const [command, answer] of pathnames) {
-    it(`A pathname argument keeps every space after the first: ${JSON.stringify(command)}`, async () => {
-      await client.says(command, answer);
+    after(async () => {
+      client.destroy();
+      await gateway.close();
     });
-  }
 
-  const listings: readonly (readonly [command: string, names: string])[] = [
-    ['NLST', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
-    ['NLST ', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
-    ['NLST   ', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
-    ['NLST  lead', ' lead\r\n'],
-    ['NLST trail ', 'trail \r\n'],
-    ['NLST  -a  dir', ''],
-    ['NLST  -a dir', 'dir/inside\r\n'],
-    ['NLST -a   ', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
-    ['NLST -a  lead', ' lead\r\n'],
-    ['NLST --  lead', ' lead\r\n'],
-  ];
-  for (const [command, names] of listings) {
-    const outcome = names === '' ? '550' : JSON.stringify(names);
-    it(`A listing argument keeps the spaces of its pathname: ${JSON.stringify(command)} shows ${outcome}`, async () => {
-      if (names !== '') {
-        assert.equal(String(await client.download(command)), names);
-        return;
-      }
-      const data = await client.passive();
-      await client.says(command, '550 No such file or directory.');
-      data.destroy();
+    const words: readonly (readonly [command: string, answer: string | RegExp])[] = [
+      ['TYPE  A  N ', '200 Type is ASCII.'],
+      ['TYPE L   8', '200 Type is image.'],
+      ['TYPE  I', '200 Type is image.'],
+      ['TYPE I ', '200 Type is image.'],
+      ['MODE  S ', '200 Mode is stream.'],
+      ['STRU  F ', /^200 /],
+      ['ALLO  12  R  80 ', '200 Noted.'],
+      ['REST  0 ', /^350 /],
+      ['EPSV  ALL2', /^501 /],
+      ['EPSV  1 ', /^229 /],
+      ['PBSZ  0 ', security === 'TLS' ? /^200 / : '502 TLS is not available here.'],
+      ['OPTS  MLST   size; ', '200 MLST OPTS size;'],
+      ['OPTS MODE  Z   LEVEL  6 ', '200 MODE Z LEVEL 6'],
+      ['LANG  en ', '200 Replies are in English.'],
+      ['HELP  retr ', '214 Syntax: RETR <SP> <pathname> (RFC 959 4.1.3)'],
+      ['PORT  1,2,3,4,5,6 ', /^501 .*address/],
+      ['PWD ', '257 "/" is the current directory.'],
+      ['CDUP  ', '250 The current directory is "/".'],
+    ];
+    for (const [command, answer] of words) {
+      it(`An argument made of words ignores extra spaces: ${JSON.stringify(command)}`, async () => {
+        await client.says(command, answer);
+      });
+    }
+
+    const pathnames: readonly (readonly [command: string, answer: string | RegExp])[] = [
+      ['SIZE f ', '550 No such file or directory.'],
+      ['SIZE  f', '550 No such file or directory.'],
+      ['SIZE  lead', '213 20'],
+      ['SIZE trail ', '213 21'],
+      ['MDTM  lead', /^213 /],
+      ['CWD /  ', '550 No such file or directory.'],
+      ['CWD  /dir', '550 No such file or directory.'],
+      ['CWD dir ', '550 No such file or directory.'],
+      ['CWD  ', '501 A pathname is needed.'],
+      ['STAT  lead', /^213-Status of {2}lead:\n [^\n]* {2}lead\n/],
+      ['MLST  lead', /^250-Listing \/ lead\n/],
+      ['MKD  new ', '257 "/ new " created.'],
+      ['RMD new', '550 No such file or directory.'],
+      ['RMD  new ', '250 Directory removed.'],
+    ];
+    for (const [command, answer] of pathnames) {
+      it(`A pathname argument keeps every space after the first: ${JSON.stringify(command)}`, async () => {
+        await client.says(command, answer);
+      });
+    }
+
+    const listings: readonly (readonly [command: string, names: string])[] = [
+      ['NLST', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
+      ['NLST ', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
+      ['NLST   ', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
+      ['NLST  lead', ' lead\r\n'],
+      ['NLST trail ', 'trail \r\n'],
+      ['NLST  -a  dir', ''],
+      ['NLST  -a dir', 'dir/inside\r\n'],
+      ['NLST -a   ', ' lead\r\ndir\r\nf\r\ntrail \r\n'],
+      ['NLST -a  lead', ' lead\r\n'],
+      ['NLST --  lead', ' lead\r\n'],
+    ];
+    for (const [command, names] of listings) {
+      const outcome = names === '' ? '550' : JSON.stringify(names);
+      it(`A listing argument keeps the spaces of its pathname: ${JSON.stringify(command)} shows ${outcome}`, async () => {
+        if (names !== '') {
+          assert.equal(String(await client.download(command)), names);
+          return;
+        }
+        const data = await client.passive();
+        await client.says(command, '550 No such file or directory.');
+        data.destroy();
+      });
+    }
+
+    it('LIST finds a name with leading spaces', async () => {
+      assert.match(String(await client.download('LIST  lead')), /^-rw-r--r-- [^\r\n]* {2}lead\r\n$/);
     });
-  }
 
-  it('LIST finds a name with leading spaces', async () => {
-    assert.match(String(await client.download('LIST  lead')), /^-rw-r--r-- [^\r\n]* {2}lead\r\n$/);
+    it('PASS and USER keep every space of their argument', async () => {
+      const users = [{ name: 'alice', password: ' two  spaces ' }];
+      const own = await startTestGateway({ users });
+      (await Dialogue.logIn({ port: own.controlPort }, 'alice', ' two  spaces ')).destroy();
+      await own.close();
+    });
   });
-
-  it('PASS and USER keep every space of their argument', async () => {
-    const users = [{ name: 'alice', password: ' two  spaces ' }];
-    const own = await startTestGateway({ users });
-    (await Dialogue.logIn({ port: own.controlPort }, 'alice', ' two  spaces ')).destroy();
-    await own.close();
-  });
-});
+}
 
 describe('a pathname that can only mean a directory', () => {
   let gateway: TestGateway;
