@@ -54,7 +54,7 @@ export async function sendAndEnd(raw: Socket, options: WireOptions): Promise<TLS
     client.end();
     await wire.ended;
   } else {
-    // The handshake's last record is written in the turn in which the client is told that it is done.
+    // The handshake's last record is written in the turn in which the client reports that it is complete.
     await new Promise((resolve) => setImmediate(resolve));
   }
   await wire.release(end);

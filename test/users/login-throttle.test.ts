@@ -1,4 +1,4 @@
-/** Guessing passwords gets slower and is refused for a while, and nobody else suffers from it. */
+/** Guessing passwords gets slower and is refused for a while; other users are not affected. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 import { LoginThrottle } from '../../src/users/login-throttle.ts';

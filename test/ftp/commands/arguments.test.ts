@@ -5,6 +5,7 @@ import { parseArgument } from '../../../src/ftp/commands/arguments.ts';
 import type { ArgumentKind } from '../../../src/ftp/commands/command.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { logInWith, securities, startGatewayWith } from '../../support/secured-login.ts';
 
 type Reading = readonly [kind: ArgumentKind, text: string, argument: string];
 
@@ -31,23 +32,17 @@ describe('readArgument()', () => {
   }
 });
 
-for (const security of ['clear text', 'TLS'] as const) {
+for (const security of securities) {
   describe(`arguments over ${security}`, () => {
     let gateway: TestGateway;
     let client: Dialogue;
     before(async () => {
-      gateway = await startTestGateway(security === 'TLS' ? { tls: 'optional', implicitTls: true } : {});
+      gateway = await startGatewayWith(security);
       gateway.filesystem.putFile('/f', '012');
       gateway.filesystem.putFile('/ lead', 'with a leading space');
       gateway.filesystem.putFile('/trail ', 'with a trailing space');
       gateway.filesystem.putFile('/dir/inside', 'x');
-      const { implicitTlsPort } = gateway;
-      client = await Dialogue.logIn(
-        implicitTlsPort === undefined
-          ? { port: gateway.controlPort }
-          : { port: implicitTlsPort, implicitTls: true },
-      );
-      if (security === 'TLS') await client.says('PROT C', /^200 /);
+      client = await logInWith(gateway);
     });
     after(async () => {
       client.destroy();

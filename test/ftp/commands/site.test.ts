@@ -2,27 +2,22 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { mainframeReply } from '../../../src/ftp/commands/site-mainframe.ts';
-import { Dialogue } from '../../support/dialogue.ts';
-import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import type { Dialogue } from '../../support/dialogue.ts';
+import type { TestGateway } from '../../support/gateway.ts';
+import { logInWith, securities, startGatewayWith } from '../../support/secured-login.ts';
 
 const ignored = '200 SITE parameters of z/OS have no meaning here; nothing was changed.';
 const unknown = (name: string): string =>
   `500 SITE ${name} is not known; nothing was changed. SITE HELP lists what there is.`;
 
-for (const security of ['clear text', 'TLS'] as const) {
+for (const security of securities) {
   describe(`SITE over ${security}`, () => {
     let gateway: TestGateway;
     let client: Dialogue;
     before(async () => {
-      gateway = await startTestGateway(security === 'TLS' ? { tls: 'optional', implicitTls: true } : {});
+      gateway = await startGatewayWith(security);
       gateway.filesystem.putFile('/f', '012');
-      const { implicitTlsPort } = gateway;
-      client = await Dialogue.logIn(
-        implicitTlsPort === undefined
-          ? { port: gateway.controlPort }
-          : { port: implicitTlsPort, implicitTls: true },
-      );
-      if (security === 'TLS') await client.says('PROT C', /^200 /);
+      client = await logInWith(gateway);
     });
     after(async () => {
       client.destroy();

@@ -43,7 +43,7 @@ const stableTimeoutMs = 60_000;
 export class Ecs {
   /** By the ARN of the service. */
   readonly tasks = new Map<string, RunningTask>();
-  /** Why tasks were stopped that nobody asked to stop. */
+  /** Why tasks were stopped without a request to stop them. */
   readonly unhealthyStops: string[] = [];
   readonly logs: string[][] = [];
   /** Instead of what the services say, for the control that must fail. */

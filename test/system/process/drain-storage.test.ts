@@ -23,7 +23,7 @@ const longestStopMs = (drainSeconds + 5) * 1000;
 type State = {
   readonly name: string;
   readonly begin: (proxy: FaultProxy) => void | Promise<void>;
-  /** What the client of a commit that is under way is told. */
+  /** The reply to a client whose commit is in progress. */
   readonly commitReply: RegExp;
 };
 
