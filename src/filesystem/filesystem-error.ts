@@ -25,6 +25,8 @@ export type FilesystemErrorKind =
   | 'changed'
   /** The file may or may not be committed: the storage's response was lost, and a lookup afterwards gave no result. */
   | 'unconfirmed'
+  /** The client sent next to nothing while other uploads waited for the memory that its upload held. */
+  | 'client-silent'
   /** Throttling, an unreachable server, expired credentials, and other transient failures. */
   | 'unavailable';
 

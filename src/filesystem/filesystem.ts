@@ -59,6 +59,8 @@ export type ByteSink = {
 export type Upload = ByteSink & {
   /** Bytes stored in front of the first written one: of the file, or of the abandoned upload that this one resumes. */
   readonly keptBytes?: number;
+  /** Aborts, with the reason, as soon as the upload cannot be completed any more: its client need not be waited for. */
+  readonly failed?: AbortSignal;
   /**
    * Takes no more bytes, and sends what it can, so that only the publishing request remains; nothing becomes visible. `commit`
    * implies it. A failure is that of the whole upload: the caller aborts it. Idempotent; rejects after `commit` and `abort`.

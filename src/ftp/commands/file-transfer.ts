@@ -144,7 +144,8 @@ function store(
         verb === 'STOU' ? reply(150, `FILE: ${nameOf(pathname)}`) : openingReply(session, pathname),
       );
       const socket = await transfer.connect();
-      await (isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload));
+      const received = isAscii ? receiveAscii(transfer, socket, upload) : receive(transfer, socket, upload);
+      await untilAborted(received, upload.failed);
       // In ASCII the last byte may be the CR of a cut line end, which must not be stored to be resumed.
       const prepare = async (): Promise<void> => (isAscii ? undefined : await upload.prepare());
       await waitForControlClose(transfer, announcedBytes, prepare);

@@ -17,6 +17,10 @@ const replies: Readonly<Record<FilesystemErrorKind, Reply>> = {
   changed: reply(451, 'The file changed during the transfer; try again.'),
   // A client that appends, or that must not send a file twice, has to check before it retries.
   unconfirmed: reply(451, 'The storage did not confirm the file; check whether it was stored.'),
+  'client-silent': reply(
+    426,
+    'The client sent too little while other uploads waited for memory; transfer aborted.',
+  ),
   unavailable: reply(451, 'The storage is not available; try again later.'),
 };
 

@@ -108,7 +108,8 @@ function isClientFailure(transfer: Transfer, failure: unknown): boolean {
     transfer.abortReason !== undefined ||
     failure instanceof DataConnectionError ||
     failure instanceof DataProtectionError ||
-    failure instanceof DataConnectionLost
+    failure instanceof DataConnectionLost ||
+    (failure instanceof FilesystemError && failure.kind === 'client-silent')
   );
 }
 

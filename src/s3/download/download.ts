@@ -4,7 +4,7 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Download } from '../../filesystem/filesystem.ts';
 import type { S3Response } from '../client/response.ts';
 import { getObject, headObject } from '../client/operations.ts';
-import { Prefetcher, rangeBytes } from './prefetcher.ts';
+import { Prefetcher, rangeBytes, type Extent } from './prefetcher.ts';
 import { contentRangeOf, type ObjectVersion } from './range-reader.ts';
 import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
@@ -13,6 +13,8 @@ export type S3DownloadOptions = {
   readonly bucket: string;
   readonly key: string;
   readonly offsetBytes: number;
+  /** Whose share of the transfer memory it uses. */
+  readonly user?: string | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -21,7 +23,7 @@ export type S3DownloadOptions = {
  * @throws FilesystemError `not-found`, `invalid-offset` beyond the end, or what S3 responded.
  */
 export async function openS3Download(storage: S3Storage, options: S3DownloadOptions): Promise<Download> {
-  const { bucket, key, offsetBytes, signal } = options;
+  const { bucket, key, offsetBytes, user = '', signal } = options;
   const first = await requestFirstRange(storage, options);
   if (!first) {
     // No byte from that offset on: it is the end of the object, or beyond it.
@@ -48,7 +50,7 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
     throw new FilesystemError('unavailable', 'GetObject responded with another range, no length or no ETag');
   }
   const version = { bucket, key, etag };
-  return { sizeBytes, content: contentOf(storage, version, { offsetBytes, sizeBytes, signal }, first) };
+  return { sizeBytes, content: contentOf(storage, version, { offsetBytes, sizeBytes, user }, signal, first) };
 }
 
 /** The object's length; undefined where the response has none: its end would look like a broken connection. */
@@ -78,16 +80,15 @@ async function requestFirstRange(
 // Preallocated, because capturing a stack trace costs more than downloading a small file.
 const downloadIsOver = new Error('the download is over');
 
-type Extent = { readonly offsetBytes: number; readonly sizeBytes: number; readonly signal: AbortSignal };
-
 async function* contentOf(
   storage: S3Storage,
   version: ObjectVersion,
-  { offsetBytes, sizeBytes, signal }: Extent,
+  extent: Extent,
+  signal: AbortSignal,
   first: S3Response,
 ): AsyncGenerator<Uint8Array> {
   const ended = new AbortController();
-  const ranges = new Prefetcher(storage, version, { offsetBytes, sizeBytes }, ended.signal, first);
+  const ranges = new Prefetcher(storage, version, extent, ended.signal, first);
   const onAbort = (): void => ended.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   try {

@@ -12,10 +12,19 @@ export const rangeBytes = 8 * 1024 * 1024;
 /** Concurrent requests, including the one that the client reads from. */
 export const maxRanges = 5;
 
+export type Extent = {
+  readonly offsetBytes: number;
+  /** Of the whole object. */
+  readonly sizeBytes: number;
+  /** Whose share of the transfer memory is used. */
+  readonly user: string;
+};
+
 export class Prefetcher {
   readonly #storage: S3Storage;
   readonly #version: ObjectVersion;
   readonly #sizeBytes: number;
+  readonly #user: string;
   readonly #signal: AbortSignal;
   readonly #ranges: RangeReader[];
   #nextStartBytes: number;
@@ -27,13 +36,14 @@ export class Prefetcher {
   constructor(
     storage: S3Storage,
     version: ObjectVersion,
-    { offsetBytes, sizeBytes }: { readonly offsetBytes: number; readonly sizeBytes: number },
+    { offsetBytes, sizeBytes, user }: Extent,
     signal: AbortSignal,
     first: S3Response,
   ) {
     this.#storage = storage;
     this.#version = version;
     this.#sizeBytes = sizeBytes;
+    this.#user = user;
     this.#signal = signal;
     this.#nextStartBytes = Math.min(offsetBytes + rangeBytes, sizeBytes);
     this.#currentBytesLeft = this.#nextStartBytes - offsetBytes;
@@ -82,7 +92,7 @@ export class Prefetcher {
   #bufferAhead(): void {
     for (const range of this.#ranges.slice(1)) {
       if (range.isBuffered) continue;
-      const release = this.#storage.memory.tryReadAhead(rangeBytes);
+      const release = this.#storage.memory.tryReadAhead(this.#user, rangeBytes);
       if (!release) return;
       range.bufferAll(release);
     }

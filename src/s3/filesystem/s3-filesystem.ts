@@ -44,6 +44,8 @@ import { listFirst } from '../client/list-objects.ts';
 export class S3Filesystem implements Filesystem {
   readonly #storage: S3Storage;
   readonly #home: Home;
+  /** Whose share of the transfer memory is used. */
+  readonly #user: string;
   readonly #lookup: Lookup;
   readonly #markers: DirectoryMarkers;
   readonly #resumeOffers: ResumeOffers | undefined;
@@ -51,12 +53,14 @@ export class S3Filesystem implements Filesystem {
   readonly #fileTimes: FileTimeLookup | undefined;
 
   /**
-   * @param resumePolicy who may resume broken uploads, and for how long; no upload can be resumed where absent.
+   * @param resumePolicy who may resume broken uploads, and for how long; no upload can be resumed where absent. Its owner's
+   * transfers share the transfer memory, those of the home where absent.
    * @param fileTimes where it is `client`, a listing that shows times costs a HeadObject for each file.
    */
   constructor(storage: S3Storage, home: Home, resumePolicy?: ResumePolicy, fileTimes: FileTimes = 'upload') {
     this.#storage = storage;
     this.#home = home;
+    this.#user = resumePolicy?.owner ?? `${home.bucket}/${home.prefix}`;
     this.#fileTimes =
       fileTimes === 'client'
         ? new FileTimeLookup(
@@ -104,6 +108,7 @@ export class S3Filesystem implements Filesystem {
         return await openS3Download(this.#storage, {
           ...this.#lookup.object(pathname),
           offsetBytes,
+          user: this.#user,
           signal,
         });
       } catch (error) {
@@ -141,6 +146,7 @@ export class S3Filesystem implements Filesystem {
           ...options,
           attributes,
           precondition,
+          user: this.#user,
           ...resume,
         });
       } catch (error) {
@@ -249,6 +255,7 @@ export class S3Filesystem implements Filesystem {
       const { content } = await openS3Download(this.#storage, {
         ...this.#lookup.object(pathname),
         offsetBytes: startBytes,
+        user: this.#user,
         signal,
       });
       return await digestOf(algorithm, firstBytesOf(content, endBytes - startBytes));

@@ -3,7 +3,7 @@
  * flight, and in the end completes the upload, leaves it to be resumed, or aborts it. The first failure ends it all.
  */
 import { addAbortListener } from 'node:events';
-import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import type { UploadClaim } from '../active-uploads.ts';
@@ -21,6 +21,13 @@ export const maxPartsInFlight = 4;
 const arrivalMs = 10_000;
 /** How long a client waits at most until S3 knows that its upload can be resumed. */
 const leaveMs = 3_000;
+
+/** Failures after which the client can resume; the others are refusals by S3. */
+const resumableKinds: ReadonlySet<FilesystemErrorKind> = new Set([
+  'unavailable',
+  'unconfirmed',
+  'client-silent',
+]);
 
 export type PartUploaderOptions = {
   readonly target: MultipartTarget;
@@ -159,8 +166,7 @@ export class PartUploader {
   /** Whether the client could resume after this failure: not where S3 has refused the upload. */
   get #isWorthKeeping(): boolean {
     const failure: unknown = this.#failure.signal.reason;
-    const isRefused =
-      failure instanceof FilesystemError && failure.kind !== 'unavailable' && failure.kind !== 'unconfirmed';
+    const isRefused = failure instanceof FilesystemError && !resumableKinds.has(failure.kind);
     return this.#mayBeResumed && this.isOpen && !isRefused;
   }
 

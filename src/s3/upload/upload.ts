@@ -12,6 +12,7 @@ import type { UploadClaim } from '../active-uploads.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
 import { putObject } from '../client/operations.ts';
 import type { S3Storage } from '../s3-storage.ts';
+import type { UploadClient } from '../silent-uploads.ts';
 import type { UploadMemory } from '../transfer-memory.ts';
 import { objectChecksum } from './checksum.ts';
 import { commitUpload, uploadIdMetadata, type Condition } from './commit.ts';
@@ -45,6 +46,8 @@ export type S3UploadOptions = {
   readonly resumable?: ResumableUpload | undefined;
   /** Of an upload that may be resumed if it breaks; released when the upload is over. */
   readonly claim?: UploadClaim | undefined;
+  /** Whose share of the transfer memory it uses. */
+  readonly user?: string | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -85,7 +88,7 @@ class S3Upload implements Upload {
   #unregister: (() => void) | undefined;
 
   constructor(storage: S3Storage, options: S3UploadOptions, prefix: ExistingPrefix | undefined) {
-    const { bucket, key, resumable, resumePolicy, claim, signal } = options;
+    const { bucket, key, resumable, resumePolicy, claim, user = '', signal } = options;
     this.#storage = storage;
     this.#options = options;
     this.#prefix = prefix;
@@ -106,7 +109,7 @@ class S3Upload implements Upload {
       resumable,
       resumeBy: mayBeResumed ? { owner: resumePolicy.owner, claim } : undefined,
     });
-    this.#memory = storage.memory.openUpload(this.#claimBytes);
+    this.#memory = storage.memory.openUpload({ user, claimBytes: this.#claimBytes, client: this.#client() });
     this.#abortListener = addAbortListener(signal, () => this.#uploader.fail(signal.reason));
     if (signal.aborted) this.#uploader.fail(signal.reason);
     if (resumable) {
@@ -114,6 +117,10 @@ class S3Upload implements Upload {
       // The upload exists in S3, so it is completed or left to be resumed even if no byte follows.
       this.#uploader.open().catch((error: unknown) => this.#uploader.fail(error));
     }
+  }
+
+  get failed(): AbortSignal {
+    return this.#uploader.signal;
   }
 
   /** Puts the existing bytes in front: S3 copies them while the client's bytes arrive, or a short prefix is downloaded. */
@@ -303,6 +310,29 @@ class S3Upload implements Upload {
     this.#unregister = this.#storage.activeUploads.register(uploadId, (reason) => this.abort(reason));
   }
 
+  /** This upload as the transfer memory sees it, which takes memory back from clients that have fallen silent. */
+  #client(): UploadClient {
+    const received = (): number => this.#sizeBytes;
+    const isAwaited = (): boolean =>
+      this.#state === 'open' && !this.#writing && !this.#uploader.hasFailed && !this.#uploader.isFull;
+    return {
+      get receivedBytes() {
+        return received();
+      },
+      get isAwaited() {
+        return isAwaited();
+      },
+      sendEarly: () => {
+        if (this.#part.sizeBytes >= minPartBytesAt(this.#partSizeOptions)) this.#sendPart();
+      },
+      endSilent: (silentMs) => {
+        const seconds = Math.round(silentMs / 1000);
+        const message = `next to no bytes for ${seconds} s while other uploads waited for memory`;
+        this.#uploader.fail(new FilesystemError('client-silent', message));
+      },
+    };
+  }
+
   /** Neither committed nor aborted yet. */
   get #isRunning(): boolean {
     return this.#state === 'open' || this.#state === 'prepared';
@@ -340,6 +370,9 @@ class S3Upload implements Upload {
   async #discardCompletely(reason: unknown): Promise<void> {
     this.#uploader.fail(reason);
     await this.#writing;
+    // Its bytes are never sent. Others may be waiting for their memory, and parts in flight can take a while.
+    this.#part = new Part();
+    this.#memory.close();
     await this.#uploader.settledAfterFailure();
     this.#close();
     await this.#uploader.leaveOrAbort();

@@ -97,7 +97,7 @@ describe('downloads from S3', () => {
 
   it('A download works without any transfer memory', async () => {
     const narrow = storageOn(s3.endpoint, { budgetBytes: 16 * mib });
-    const upload = narrow.memory.openUpload(5 * mib);
+    const upload = narrow.memory.openUpload({ user: 'alice', claimBytes: 5 * mib });
     assert.ok(upload.tryReserve(8 * mib));
     const download = await openS3Download(narrow, {
       bucket: s3.bucket,
