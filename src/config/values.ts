@@ -3,6 +3,7 @@
  * value. Pure.
  */
 import { isIP } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import type { UsersSource } from '../users/user-store.ts';
 import { prefixProblem } from '../users/user.ts';
 
@@ -111,6 +112,18 @@ export function objectPrefix(value: string): string {
   const problem = prefixProblem(value);
   if (problem !== undefined) throw new Error(problem);
   return value;
+}
+
+/** A list of OpenSSL that selects at least one suite. Those of TLS 1.3 are not set here: RFC 8446 knows no weak ones. */
+export function tls12Ciphers(value: string): string {
+  const expected = 'a list of OpenSSL cipher suites for TLS 1.2, such as ECDHE+AESGCM:ECDHE+AES';
+  if (/(?:^|:)TLS_/.test(value)) return refuse(value, expected);
+  try {
+    createSecureContext({ ciphers: value });
+    return value;
+  } catch {
+    return refuse(value, expected);
+  }
 }
 
 export function usersSource(value: string): UsersSource {

@@ -17,6 +17,7 @@ import {
   portRange,
   seconds,
   text,
+  tls12Ciphers,
   trueOrFalse,
   usersSource,
   wholeNumber,
@@ -122,6 +123,12 @@ export const variables = {
     'TLSv1.2',
     oneOf(['TLSv1.2', 'TLSv1.3']),
     'Minimum TLS version: `TLSv1.2` or `TLSv1.3`.',
+  ),
+  tlsCiphers: defaulted(
+    'TLS_CIPHERS',
+    'ECDHE+AESGCM:ECDHE+CHACHA20',
+    tls12Ciphers,
+    'Cipher suites of TLS 1.2 as an OpenSSL list; the default demands forward secrecy and AEAD. For an old partner append what it knows, such as `:ECDHE+AES`.',
   ),
   tlsDataResumption: defaulted(
     'TLS_DATA_RESUMPTION',

@@ -6,7 +6,12 @@ import { SessionLimiter } from './control/session-limits.ts';
 import type { ControlSession } from './control/control-session.ts';
 import { ControlListener, type SessionServices } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
-import { createSessionContext, type CertificateHolder, type DataResumption } from '../tls/context.ts';
+import {
+  createSessionContext,
+  defaultCiphers,
+  type CertificateHolder,
+  type DataResumption,
+} from '../tls/context.ts';
 import type { AdvertisedAddress } from '../net/advertised-address.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
@@ -21,6 +26,7 @@ export const gatewayDefaults: GatewaySettings = {
   proxyProtocol: 'off',
   tls: 'off',
   tlsMinVersion: 'TLSv1.2',
+  tlsCiphers: defaultCiphers,
   tlsDataResumption: 'optional',
   filenameEncoding: 'utf-8',
   pathnameBackslash: 'literal',
@@ -47,6 +53,7 @@ export type GatewaySettings = {
   readonly proxyProtocol: 'off' | 'v2';
   readonly tls: 'off' | 'optional' | 'required';
   readonly tlsMinVersion: SecureVersion;
+  readonly tlsCiphers: string;
   readonly tlsDataResumption: DataResumption;
   readonly filenameEncoding: TextEncoding;
   readonly pathnameBackslash: BackslashMeaning;

@@ -18,8 +18,21 @@ export type DataResumption = 'off' | 'optional' | 'required';
 
 export type TlsOptions = {
   readonly tlsMinVersion: SecureVersion;
+  /** Cipher suites of TLS 1.2, as OpenSSL names them. TLS 1.3 has only suites with forward secrecy and AEAD, and keeps all. */
+  readonly tlsCiphers: string;
   readonly tlsDataResumption: DataResumption;
 };
+
+/** ECDHE and AEAD only: what RFC 9325 4.2 recommends for TLS 1.2. No RSA key transport, no CBC, no SHA-1. */
+export const defaultCiphers = 'ECDHE+AESGCM:ECDHE+CHACHA20';
+
+/** Node turns TLS 1.3 off where a list names none of its suites. */
+const tls13Ciphers = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
+
+/** The list of both versions, for Node. */
+export function cipherList(tlsCiphers: string): string {
+  return `${tls13Ciphers}:${tlsCiphers}`;
+}
 
 /**
  * Creates a context for one session. Its ticket keys are random, so it accepts no ticket of another session. Throws where
@@ -30,6 +43,7 @@ export function createSessionContext(certificate: Certificate, options: TlsOptio
     cert: certificate.chain,
     key: certificate.key,
     minVersion: options.tlsMinVersion,
+    ciphers: cipherList(options.tlsCiphers),
     honorCipherOrder: true,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   });

@@ -100,6 +100,8 @@ describe('configuration', () => {
     [{ FILENAME_ENCODING: 'latin1' }, /^FILENAME_ENCODING: expected utf-8 or windows-1252, got "latin1"/],
     [{ PATHNAME_BACKSLASH: 'slash' }, /^PATHNAME_BACKSLASH: expected literal or separator, got "slash"/],
     [{ METRICS_NAMESPACE: 'AWS/Ftp' }, /^METRICS_NAMESPACE: expected up to 255/],
+    [{ TLS_CIPHERS: 'NONSENSE' }, /^TLS_CIPHERS: expected a list of OpenSSL cipher suites for TLS 1.2/],
+    [{ TLS_CIPHERS: 'TLS_AES_128_GCM_SHA256' }, /^TLS_CIPHERS: expected a list of OpenSSL/],
     [{ TRANSFER_MEMORY_MIB: '1' }, /^TRANSFER_MEMORY_MIB: expected a whole number from 32/],
   ];
   for (const [environment, problem] of refused) {

@@ -9,7 +9,7 @@ import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { HostedZone } from 'aws-cdk-lib/aws-route53';
 import { generate } from 'selfsigned';
 import { openCertificateSecret } from '../../src/tls/certificate-secret.ts';
-import { createSessionContext } from '../../src/tls/context.ts';
+import { createSessionContext, defaultCiphers } from '../../src/tls/context.ts';
 import { dependsOn, resourcesOfType, synthApp, synthGateway } from './synth.ts';
 
 const certificateArn = 'arn:aws:acm:eu-central-1:111122223333:certificate/0123';
@@ -109,7 +109,11 @@ describe('the export of a certificate', () => {
     assert.doesNotMatch(apis.secret ?? '', /ENCRYPTED/);
     const secret = await openCertificateSecret(secretArn, { refreshMs: 60_000, observe: () => undefined });
     // Throws where certificate and key do not belong together.
-    createSessionContext(secret.current, { tlsMinVersion: 'TLSv1.2', tlsDataResumption: 'optional' });
+    createSessionContext(secret.current, {
+      tlsMinVersion: 'TLSv1.2',
+      tlsCiphers: defaultCiphers,
+      tlsDataResumption: 'optional',
+    });
     secret.close();
   });
 

@@ -6,9 +6,12 @@ import { generate } from 'selfsigned';
 
 export type TestCertificate = { readonly chain: string; readonly key: string };
 
-export async function createCertificate(commonName = 'localhost'): Promise<TestCertificate> {
+export async function createCertificate(
+  commonName = 'localhost',
+  keyType: 'ec' | 'rsa' = 'ec',
+): Promise<TestCertificate> {
   const { cert, private: key } = await generate([{ name: 'commonName', value: commonName }], {
-    keyType: 'ec',
+    keyType,
     algorithm: 'sha256',
     extensions: [
       { name: 'basicConstraints', cA: true, critical: true },

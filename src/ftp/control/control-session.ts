@@ -146,10 +146,11 @@ export class ControlSession extends SessionState implements Session {
   }
 
   logOut(): void {
+    // Only the end of a login restarts the timeout: REIN and AUTH would otherwise extend it without end.
+    if (this.loginState.step === 'logged-in') this.#timers.startLogin();
     this.loginState = { step: 'greeting' };
     this.#releaseUser();
     this.#ftpSrv.loggedOut();
-    this.#timers.startLogin();
   }
 
   startTlsAfterReply(): void {

@@ -177,6 +177,36 @@ describe('sessions without a login', () => {
     await gateway.close();
   });
 
+  for (const [command, reply] of [
+    ['REIN', '220 Service ready for new user.'],
+    ['USER alice', '331 Password required.'],
+  ] as const) {
+    it(`A client that repeats ${command} without logging in is closed after the login timeout`, async () => {
+      const gateway = await startTestGateway({ loginTimeoutMs: 200 });
+      const client = await Dialogue.open({ port: gateway.controlPort });
+      await client.expect('220 Ready');
+      const startMs = performance.now();
+      let answer = reply;
+      while (answer === reply && performance.now() - startMs < 5_000)
+        answer = (await client.ask(command)) as never;
+      assert.equal(answer, '421 The login took too long; closing the control connection.');
+      client.destroy();
+      await gateway.close();
+    });
+  }
+
+  it('REIN after a login gives the next login its whole time', async () => {
+    const gateway = await startTestGateway({ loginTimeoutMs: 300 });
+    const client = await Dialogue.logIn({ port: gateway.controlPort });
+    await client.says('NOOP', /^200 /);
+    const startMs = performance.now();
+    await client.says('REIN', '220 Service ready for new user.');
+    await client.expect('421 The login took too long; closing the control connection.');
+    assert.ok(performance.now() - startMs >= 290, 'the timeout began at REIN');
+    await client.expectClosed();
+    await gateway.close();
+  });
+
   it('The third wrong password closes the connection, and each refusal is slower than the one before', async () => {
     const gateway = await startTestGateway({ maxLoginAttempts: 3 });
     const client = await Dialogue.open({ port: gateway.controlPort });
