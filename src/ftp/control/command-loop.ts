@@ -10,8 +10,12 @@ import { loginFirst, reply, type Reply } from '../commands/reply.ts';
 import type { ControlConnection } from './control-connection.ts';
 import type { ControlSession, ReceivedLine } from './control-session.ts';
 
-/** Lines that wait behind a running transfer. Further ones stay in the connection's buffer, and then in the client's. */
+/** Lines, and their characters, that wait behind a running command. Further ones stay in the connection's buffer, and then in the client's. */
 const maxWaitingLines = 64;
+const maxWaitingCharacters = 16 * 1024;
+
+/** How long one session executes commands, in milliseconds, before the event loop serves the others. */
+const maxTurnMs = 5;
 
 const notUnderstood = reply(500, 'Command not understood.');
 const lineTooLong = reply(500, 'Command line too long.');
@@ -24,6 +28,8 @@ export class CommandLoop {
   readonly #session: ControlSession;
   readonly #connection: ControlConnection;
   #isPumping = false;
+  /** Whether the loop continues in the next turn of the event loop. */
+  #isYielding = false;
   /** Whether the lines being read have only now arrived. After a pause for unsent replies it is unknown when they did. */
   #isArriving = false;
 
@@ -51,13 +57,27 @@ export class CommandLoop {
 
   /** Executes what can be executed now. Called whenever there may be lines, or room for replies. */
   #pump(): void {
-    if (this.#isPumping) return;
+    if (this.#isPumping || this.#isYielding) return;
     this.#isPumping = true;
+    const turnEndsAtMs = performance.now() + maxTurnMs;
     try {
-      while (this.#connection.isWritable && this.#step());
+      while (this.#connection.isWritable && this.#step()) {
+        if (performance.now() < turnEndsAtMs) continue;
+        this.#yield();
+        return;
+      }
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  // One chunk from the socket can contain thousands of commands, and a client that reads its replies fast never stops the loop.
+  #yield(): void {
+    this.#isYielding = true;
+    setImmediate(() => {
+      this.#isYielding = false;
+      this.#pump();
+    });
   }
 
   #step(): boolean {
@@ -76,7 +96,7 @@ export class CommandLoop {
   /** Reads the next line and handles one that must not wait. Returns whether another line may be read. */
   #stepDuringTransfer(): boolean {
     const { transfer, waitingLines, isTransferAnnounced } = this.#session;
-    if (transfer === undefined || waitingLines.length >= maxWaitingLines) return false;
+    if (transfer === undefined || this.#isQueueFull) return false;
     const received = this.#receive();
     if (received === undefined) return false;
     const { line, command } = received;
@@ -96,6 +116,16 @@ export class CommandLoop {
     }
     waitingLines.push(received);
     return true;
+  }
+
+  get #isQueueFull(): boolean {
+    const { waitingLines } = this.#session;
+    if (waitingLines.length >= maxWaitingLines) return true;
+    const characters = waitingLines.reduce(
+      (sum, { line }) => sum + (line.kind === 'line' ? line.text.length : 0),
+      0,
+    );
+    return characters >= maxWaitingCharacters;
   }
 
   #receive(): ReceivedLine | undefined {

@@ -12,6 +12,9 @@ export type Line =
   /** Longer than `maxLineBytes`: returned once, and the rest of the line is skipped. */
   | { readonly kind: 'too-long' };
 
+/** The longest verb of `#urgentLineEnd`, with what can remain of a Telnet Synch in front of it. */
+const maxUrgentLineBytes = 8;
+
 const lf = 0x0a;
 const cr = 0x0d;
 const iac = 0xff;
@@ -90,10 +93,10 @@ export class LineFraming {
    * character in an argument, never the end of a command.
    */
   #urgentLineEnd(start: number, end: number): number | undefined {
-    const at = this.#bytes.indexOf(cr, start);
-    if (at < 0 || (end >= 0 && at >= end - 1)) return undefined;
-    const length = at - start;
-    if (length < 4 || length > 8) return undefined;
+    // Searched no further than such a verb can reach: a search through all that follows, for each line, takes quadratic time.
+    const length = this.#bytes.subarray(start, start + maxUrgentLineBytes + 1).indexOf(cr);
+    const at = start + length;
+    if (length < 4 || (end >= 0 && at >= end - 1)) return undefined;
     return /(?:ABOR|STAT|QUIT)$/i.test(this.#bytes.toString('latin1', start, at)) ? at : undefined;
   }
 
