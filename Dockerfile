@@ -31,7 +31,7 @@ WORKDIR /gateway
 USER 10001:10001
 # A home, because the AWS SDK asks for one and this user is in no passwd file. Ports above 1024, because of the user; every
 # other setting has the default of src/config/config.ts.
-ENV HOME=/gateway NODE_ENV=production CONTROL_PORT=2121 OPERATIONS_PORT=8080
+ENV HOME=/gateway NODE_ENV=production CONTROL_PORT=2121 OPERATIONS_ADDRESS=0.0.0.0 OPERATIONS_PORT=8080
 # glibc gives freed memory back sooner, and keeps one arena: nearly all of it belongs to one thread.
 ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
 EXPOSE 2121 8080 50000-50003

@@ -36,8 +36,13 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     ...(implicitTlsPort !== undefined && { IMPLICIT_TLS_PORT: String(implicitTlsPort) }),
     ADVERTISED_ADDRESS: advertisedAddress(props.zones),
     PROXY_PROTOCOL: 'v2',
+    // The load balancer preserves client addresses, so connections come from anywhere. The security group of the tasks admits
+    // none but the load balancer's.
+    PROXY_PROTOCOL_FROM: '0.0.0.0/0,::/0',
     // A task's own connections leave from another address than the one the client reached; which firewalls of clients block.
     ACTIVE_MODE: 'off',
+    // Health checks come from the load balancer, in the network.
+    OPERATIONS_ADDRESS: '0.0.0.0',
     OPERATIONS_PORT: String(props.operationsPort),
     // A transfer fails if its 227 reply names a port that the load balancer does not serve yet.
     READY_AFTER_PROBES: 'on',

@@ -236,6 +236,7 @@ async function moveFile(mounted: MountedImage): Promise<void> {
     `AWS_SECRET_ACCESS_KEY=${s3.credentials.secretAccessKey}`,
     'AWS_REGION=eu-central-1',
     'LISTEN_ADDRESS=127.0.0.1',
+    'OPERATIONS_ADDRESS=127.0.0.1',
     `CONTROL_PORT=${controlPort}`,
     `OPERATIONS_PORT=${operationsPort}`,
     // Any free one: EPSV tells the client which.

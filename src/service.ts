@@ -114,7 +114,7 @@ async function start(config: Config, log: ServiceLog, closers: Closers): Promise
     (config.readyAfterProbes === 'off' || probes?.isComplete === true);
   // Before the FTP side, so that a port in use is found before a client is greeted.
   const operations = await startOperationsServer({
-    listenAddress: config.listenAddress,
+    listenAddress: config.operationsAddress,
     port: config.operationsPort,
     proxyProtocol: config.proxyProtocol,
     isReady,

@@ -43,5 +43,5 @@ function read(variable: Variable<unknown>, value: string | undefined): unknown {
   const { presence } = variable;
   if (presence === 'optional') return undefined;
   if (presence === 'required') throw new Error(`required, but not set. ${variable.meaning}`);
-  return presence.default === '' ? '' : variable.parse(presence.default);
+  return variable.parse(presence.default);
 }

@@ -6,7 +6,12 @@ import type { Config } from './variables.ts';
 
 /** One sentence for each conflict, with the variables and what to change. */
 export function conflicts(config: Partial<Config>): string[] {
-  return [...tlsConflicts(config), ...portConflicts(config), ...storageConflicts(config)];
+  return [
+    ...tlsConflicts(config),
+    ...portConflicts(config),
+    ...proxyConflicts(config),
+    ...storageConflicts(config),
+  ];
 }
 
 function tlsConflicts(config: Partial<Config>): string[] {
@@ -60,6 +65,23 @@ function activeModeConflicts(config: Partial<Config>, owners: ReadonlyMap<number
       ? []
       : [`ACTIVE_SOURCE_PORT and ${owner} both want port ${activeSourcePort}: give one another.`]),
   ];
+}
+
+function proxyConflicts({ proxyProtocol, proxyProtocolFrom, activeMode }: Partial<Config>): string[] {
+  if (proxyProtocol !== 'v2') return [];
+  const problems: string[] = [];
+  if (proxyProtocolFrom?.text === '') {
+    problems.push(
+      'PROXY_PROTOCOL=v2 needs PROXY_PROTOCOL_FROM, the networks of the load balancer: anybody else could name any client address.',
+    );
+  }
+  // Whoever sends the header chooses the address that PORT connects to.
+  if (activeMode === 'on') {
+    problems.push(
+      'PROXY_PROTOCOL=v2 excludes active mode, which connects to the address in the header: set ACTIVE_MODE=off.',
+    );
+  }
+  return problems;
 }
 
 function storageConflicts({ s3Bucket, s3Prefix }: Partial<Config>): string[] {

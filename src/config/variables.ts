@@ -3,6 +3,7 @@
  * configuration, `--help` and the tables of the documentation are all made from this list.
  */
 import { parseAdvertisedAddress } from '../net/advertised-address.ts';
+import { Networks } from '../net/networks.ts';
 import {
   certificateSource,
   hours,
@@ -57,7 +58,12 @@ const anyCount = wholeNumber(1, 1_000_000);
 
 /** Keyed by the field of `Config`, in the order of `--help`. */
 export const variables = {
-  listenAddress: defaulted('LISTEN_ADDRESS', '0.0.0.0', ipAddress, 'Address that all ports listen on.'),
+  listenAddress: defaulted(
+    'LISTEN_ADDRESS',
+    '0.0.0.0',
+    ipAddress,
+    'Address that the control and passive ports listen on.',
+  ),
   controlPort: defaulted('CONTROL_PORT', '21', listeningPort, 'FTP control port; 0 picks a free port.'),
   implicitTlsPort: optional(
     'IMPLICIT_TLS_PORT',
@@ -81,6 +87,12 @@ export const variables = {
     'off',
     oneOf(['off', 'v2']),
     'Whether a load balancer sends a PROXY header before each control connection: `off` or `v2`.',
+  ),
+  proxyProtocolFrom: defaulted(
+    'PROXY_PROTOCOL_FROM',
+    '',
+    (value) => Networks.parse(value),
+    'Networks of the load balancer, such as `10.0.0.0/24,10.0.1.0/24`; with `PROXY_PROTOCOL=v2`, control connections from elsewhere are closed.',
   ),
   s3Bucket: optional('S3_BUCKET', text, 'Bucket of users whose entry names no bucket.'),
   s3Prefix: defaulted(
@@ -254,6 +266,12 @@ export const variables = {
     '0',
     hours(0, 8760),
     "At start, the gateway aborts its own abandoned multipart uploads below `S3_PREFIX` that received no part for this long; 0 leaves them to the bucket's lifecycle rule.",
+  ),
+  operationsAddress: defaulted(
+    'OPERATIONS_ADDRESS',
+    '127.0.0.1',
+    ipAddress,
+    'Address that the operations port listens on; in a container usually `0.0.0.0`, because its health checks come from outside.',
   ),
   operationsPort: defaulted(
     'OPERATIONS_PORT',

@@ -13,6 +13,7 @@ import {
   type DataResumption,
 } from '../tls/context.ts';
 import type { AdvertisedAddress } from '../net/advertised-address.ts';
+import { Networks } from '../net/networks.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
 import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
@@ -24,6 +25,7 @@ export const gatewayDefaults: GatewaySettings = {
   listenAddress: '0.0.0.0',
   advertisedAddress: { kind: 'auto' },
   proxyProtocol: 'off',
+  proxyProtocolFrom: Networks.none,
   tls: 'off',
   tlsMinVersion: 'TLSv1.2',
   tlsCiphers: defaultCiphers,
@@ -51,6 +53,7 @@ export type GatewaySettings = {
   readonly listenAddress: string;
   readonly advertisedAddress: AdvertisedAddress;
   readonly proxyProtocol: 'off' | 'v2';
+  readonly proxyProtocolFrom: Networks;
   readonly tls: 'off' | 'optional' | 'required';
   readonly tlsMinVersion: SecureVersion;
   readonly tlsCiphers: string;
@@ -129,6 +132,7 @@ export type Gateway = DrainableSessions & {
 /** Starts everything or nothing: rejects with an error that names what is missing or cannot be opened. */
 export async function startGateway(options: GatewayOptions, services: GatewayServices): Promise<Gateway> {
   const settings = withDefaults(options);
+  requireTrustedProxies(settings);
   const { listenAddress, dataConnectionTimeoutMs } = settings;
   const { authenticate, certificates, observe = warnOfUnexpectedErrors } = services;
   const createSecureContext = secureContextFactory(settings, options.implicitTlsPort, certificates);
@@ -163,7 +167,8 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     await ftpServer.close();
   };
   const open = async (port: number, implicitTls: (() => SecureContext) | undefined): Promise<number> => {
-    const listenerOptions = { listenAddress, port, proxyProtocol: settings.proxyProtocol, implicitTls };
+    const { proxyProtocol, proxyProtocolFrom } = settings;
+    const listenerOptions = { listenAddress, port, proxyProtocol, proxyProtocolFrom, implicitTls };
     const listener = await ControlListener.open(listenerOptions, sessionServices, sessions);
     listeners.push(listener);
     return listener.port;
@@ -193,6 +198,14 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
 function withDefaults(options: GatewayOptions): GatewaySettings {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...gatewayDefaults, ...(Object.fromEntries(given) as Partial<GatewaySettings>) };
+}
+
+function requireTrustedProxies({ proxyProtocol, proxyProtocolFrom, activeMode }: GatewaySettings): void {
+  if (proxyProtocol === 'off') return;
+  if (proxyProtocolFrom.text === '')
+    throw new Error('PROXY headers need the networks of their load balancer.');
+  // Whoever sends the header chooses the address that PORT connects to.
+  if (activeMode === 'on') throw new Error('PROXY headers exclude active mode.');
 }
 
 const warnOfUnexpectedErrors: Observe = (event) => {

@@ -99,6 +99,7 @@ describe('configuration', () => {
     ],
     [{ FILENAME_ENCODING: 'latin1' }, /^FILENAME_ENCODING: expected utf-8 or windows-1252, got "latin1"/],
     [{ PATHNAME_BACKSLASH: 'slash' }, /^PATHNAME_BACKSLASH: expected literal or separator, got "slash"/],
+    [{ PROXY_PROTOCOL_FROM: '10.0.0.0/33' }, /^PROXY_PROTOCOL_FROM: expected networks such as 10.0.0.0\/16/],
     [{ METRICS_NAMESPACE: 'AWS/Ftp' }, /^METRICS_NAMESPACE: expected up to 255/],
     [{ TLS_CIPHERS: 'NONSENSE' }, /^TLS_CIPHERS: expected a list of OpenSSL cipher suites for TLS 1.2/],
     [{ TLS_CIPHERS: 'TLS_AES_128_GCM_SHA256' }, /^TLS_CIPHERS: expected a list of OpenSSL/],
@@ -136,6 +137,14 @@ describe('configuration', () => {
     [
       { ACTIVE_MODE: 'off', ACTIVE_SOURCE_PORT: '20' },
       'ACTIVE_SOURCE_PORT is set, but ACTIVE_MODE is off: unset one.',
+    ],
+    [
+      { PROXY_PROTOCOL: 'v2', ACTIVE_MODE: 'off' },
+      'PROXY_PROTOCOL=v2 needs PROXY_PROTOCOL_FROM, the networks of the load balancer: anybody else could name any client address.',
+    ],
+    [
+      { PROXY_PROTOCOL: 'v2', PROXY_PROTOCOL_FROM: '10.0.0.0/24' },
+      'PROXY_PROTOCOL=v2 excludes active mode, which connects to the address in the header: set ACTIVE_MODE=off.',
     ],
     [
       { ACTIVE_SOURCE_PORT: '21' },

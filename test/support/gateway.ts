@@ -2,6 +2,7 @@
 import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
 import { startGateway, type Gateway, type GatewayOptions } from '../../src/ftp/gateway.ts';
+import { Networks } from '../../src/net/networks.ts';
 import type { GatewayEvent, Observe } from '../../src/observability/event.ts';
 import type { Authenticate, Home, PermissionSet, User } from '../../src/users/user.ts';
 import { testCertificate, writeCaFile, type TestCertificate } from './certificate.ts';
@@ -53,6 +54,7 @@ const testOptions: GatewayOptions = {
   listenAddress: '127.0.0.1',
   controlPort: 0,
   passivePorts: [0, 0],
+  proxyProtocolFrom: Networks.parse('127.0.0.0/8'),
   fileTimes: 'client',
   idleTimeoutMs: 60_000,
   dataConnectionTimeoutMs: 10_000,

@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { canonicalAddress } from '../../net/ip-address.ts';
 import { listen } from '../../net/listen.ts';
+import type { Networks } from '../../net/networks.ts';
 import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
 import { releaseContext } from '../../tls/context.ts';
 import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
@@ -36,6 +37,8 @@ export type ControlListenerOptions = {
   /** 0 takes any free port. */
   readonly port: number;
   readonly proxyProtocol: 'off' | 'v2';
+  /** Where connections with a PROXY header may come from. */
+  readonly proxyProtocolFrom: Networks;
   /** Creates the context of a session on an implicit-TLS port; undefined on a port that begins in clear text. */
   readonly implicitTls: (() => SecureContext) | undefined;
 };
@@ -113,6 +116,13 @@ export class ControlListener {
       socket.destroy();
       return;
     }
+    const { proxyProtocol, proxyProtocolFrom } = this.#options;
+    if (proxyProtocol === 'v2' && !proxyProtocolFrom.contains(canonicalAddress(remoteAddress))) {
+      const clientAddress = canonicalAddress(remoteAddress);
+      this.#services.observe({ event: 'session-refused', clientAddress, reason: 'untrusted-proxy' });
+      socket.destroy();
+      return;
+    }
     const { limiter } = this.#services;
     const refusal = this.#refusesAll ? 'draining' : refusalOf(socket, limiter);
     if (refusal !== undefined && (this.#refusals >= maxRefusals || takesOperationsReserve(socket))) {
@@ -135,7 +145,7 @@ export class ControlListener {
       if (refusal !== undefined) this.#refuse(ready, incoming);
       else sessionClosed = this.#startSession(ready, incoming);
     };
-    const { proxyProtocol, implicitTls } = this.#options;
+    const { implicitTls } = this.#options;
     if (implicitTls === undefined) {
       const proxyHeader = proxyProtocol === 'off' ? 'none' : 'expected';
       onReady(socket, { addresses, proxyHeader, tls: undefined });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, afterEach, beforeEach, describe, it } from 'node:test';
+import { Networks } from '../../../src/net/networks.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
@@ -17,6 +18,7 @@ describe('behind a load balancer', () => {
   beforeEach(async () => {
     gateway = await startTestGateway({
       proxyProtocol: 'v2',
+      activeMode: 'off',
       tls: 'optional',
       implicitTls: true,
       maxSessionsPerAddress: 2,
@@ -60,7 +62,6 @@ describe('behind a load balancer', () => {
     const [bytes] = (await once(data, 'data')) as [Buffer];
     assert.equal(String(bytes), 'content');
     await session.expect(/^226 /);
-    await session.says('PORT 127,0,0,1,200,1', '501 Data connections are made to your own address only.');
     await session.quit();
     data.destroy();
   });
@@ -129,6 +130,36 @@ describe('behind a load balancer', () => {
     });
     assert.match(await implicit.ask('STAT'), /Connected from 127\.0\.7\.7/);
     await implicit.quit();
+  });
+
+  it('A connection from outside the networks of the load balancer is closed on both ports, whatever header it sends', async () => {
+    const trusting = await startTestGateway({
+      proxyProtocol: 'v2',
+      proxyProtocolFrom: Networks.parse('127.0.5.0/24'),
+      activeMode: 'off',
+      tls: 'optional',
+      implicitTls: true,
+    });
+    for (const port of [trusting.controlPort, trusting.implicitTlsPort!]) {
+      const forged = await Dialogue.open({ port, localAddress: '127.0.6.1' });
+      await forged.send(header).catch(() => undefined);
+      await forged.expectClosed();
+      const { reason, clientAddress } = await trusting.nextEvent('session-refused');
+      assert.deepEqual([reason, clientAddress], ['untrusted-proxy', '127.0.6.1']);
+    }
+    const { controlPort: port } = trusting;
+    await (await Dialogue.logIn({ port, localAddress: '127.0.5.9', preamble: header })).quit();
+    await trusting.close();
+  });
+
+  it('The gateway does not start with PROXY headers and active mode, or with PROXY headers from nowhere', async () => {
+    await assert.rejects(startTestGateway({ proxyProtocol: 'v2', activeMode: 'on' }), {
+      message: 'PROXY headers exclude active mode.',
+    });
+    await assert.rejects(
+      startTestGateway({ proxyProtocol: 'v2', activeMode: 'off', proxyProtocolFrom: Networks.none }),
+      { message: 'PROXY headers need the networks of their load balancer.' },
+    );
   });
 
   it('A handshake without a PROXY header is closed on the implicit-TLS port', async () => {

@@ -236,6 +236,7 @@ describe('A control connection that ends with its first bytes', () => {
       tls: 'optional',
       implicitTls: true,
       proxyProtocol: 'v2',
+      activeMode: 'off',
       loginTimeoutMs: 60_000,
     });
   });

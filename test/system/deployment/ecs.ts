@@ -122,6 +122,7 @@ export class Ecs {
         ...this.#options.environment,
         // A task has a network interface of its own; here it has an address of its own.
         LISTEN_ADDRESS: address,
+        OPERATIONS_ADDRESS: address,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

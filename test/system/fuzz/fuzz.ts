@@ -52,7 +52,12 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzFigures> {
       if (event.event === 'unexpected-error') unexpected.push(event.error);
     },
   });
-  const proxied = await startTestGateway({ proxyProtocol: 'v2', tls: 'optional', implicitTls: true });
+  const proxied = await startTestGateway({
+    proxyProtocol: 'v2',
+    activeMode: 'off',
+    tls: 'optional',
+    implicitTls: true,
+  });
   await warmUp(gateway);
   const before = memory();
 

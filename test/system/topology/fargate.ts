@@ -63,6 +63,7 @@ export class Fargate {
         ...this.#options.environment,
         // A task has a network interface of its own; here it has an address of its own.
         LISTEN_ADDRESS: address,
+        OPERATIONS_ADDRESS: address,
         // Scaled like everything else, but long enough for the transfers of the tests.
         DRAIN_SECONDS: '4',
       },
