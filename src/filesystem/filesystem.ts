@@ -34,6 +34,11 @@ export type Download = {
   readonly sizeBytes: number;
   /** The bytes from the offset to the end, in order, prefetched only within the transfer memory. Leaving the loop closes it. */
   readonly content: AsyncIterable<Uint8Array>;
+  /**
+   * Gives a chunk of the content back when nothing reads from it any longer, so that its memory is used again. Optional on both
+   * sides: a chunk that is not given back is left to the garbage collector.
+   */
+  readonly recycle?: (bytes: Uint8Array) => void;
 };
 
 export type UploadOptions = {

@@ -102,7 +102,8 @@ function retrieve(
   if (isAscii && offsetBytes > 0) return resumeNeedsImage;
   return runTransfer(session, login, { verb: 'RETR', pathname }, settings, async (transfer) => {
     const { signal } = transfer;
-    const { sizeBytes, content } = await login.filesystem.openDownload(pathname, { offsetBytes, signal });
+    const download = await login.filesystem.openDownload(pathname, { offsetBytes, signal });
+    const { sizeBytes, content, recycle } = download;
     const remainingBytes = sizeBytes - offsetBytes;
     // Clients read the size from the parentheses. The size of an ASCII transfer is not known in advance.
     const size = isAscii ? '' : ` (${remainingBytes} bytes)`;
@@ -110,7 +111,7 @@ function retrieve(
     const socket = await transfer.connect();
     await (isAscii
       ? send(transfer, socket, encodeAscii(content))
-      : send(transfer, socket, content, remainingBytes));
+      : send(transfer, socket, content, { announcedBytes: remainingBytes, recycle }));
     return complete;
   });
 }

@@ -7,20 +7,28 @@ import { closeInOrder, type Transfer } from './transfer.ts';
 
 type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
+export type SendOptions = {
+  /** Size of the content as announced in the 150. A download of another size does not end as complete. */
+  readonly announcedBytes?: number;
+  /** Called for each chunk of `content` that the kernel or TLS has taken, so that its memory is used again; not in MODE Z. */
+  readonly recycle?: ((bytes: Uint8Array) => void) | undefined;
+};
+
 /**
  * Sends all of `content`, deflated in MODE Z, and closes the data connection in order. Resolves when the kernel has every byte
  * and the end, so that a 226 sent then follows them; rejects with `DataConnectionLost`, or with what `content` threw.
- * @param announcedBytes size of the content as announced in the 150. A download of another size does not end as complete.
  */
 export function send(
   transfer: Transfer,
   socket: Socket,
   content: Content,
-  announcedBytes?: number,
+  options: SendOptions = {},
 ): Promise<void> {
   const { deflateLevel } = transfer;
-  if (deflateLevel === undefined) return sendBytes(transfer, socket, content, announcedBytes);
-  return sendBytes(transfer, socket, deflate(countPayload(transfer, content), deflateLevel), announcedBytes);
+  if (deflateLevel === undefined) return sendBytes(transfer, socket, content, options);
+  const { announcedBytes } = options;
+  const deflated = deflate(countPayload(transfer, content), deflateLevel);
+  return sendBytes(transfer, socket, deflated, announcedBytes === undefined ? {} : { announcedBytes });
 }
 
 async function* countPayload(transfer: Transfer, content: Content): AsyncGenerator<Uint8Array> {
@@ -34,7 +42,7 @@ async function sendBytes(
   transfer: Transfer,
   socket: Socket,
   content: Content,
-  announcedBytes: number | undefined,
+  { announcedBytes, recycle }: SendOptions,
 ): Promise<void> {
   const isPayload = transfer.deflateLevel === undefined;
   let chunks = 0;
@@ -68,7 +76,9 @@ async function sendBytes(
       socket.cork();
       process.nextTick(uncork);
     }
-    socket.write(bytes);
+    // After an error the kernel may not be done with the chunk; it is left to the garbage collector.
+    if (recycle) socket.write(bytes, (error) => (error ? undefined : recycle(bytes)));
+    else socket.write(bytes);
     // Often the kernel has taken everything already, whatever write() returned; then there is nothing to wait for.
     if (socket.writableLength >= socket.writableHighWaterMark) await waitForDrain();
   }
@@ -86,8 +96,13 @@ async function sendBytes(
     return;
   }
   const finished = new Promise<void>((resolve, reject) => {
-    socket.once('finish', resolve);
-    socket.once('close', () => reject(transfer.connectionError()));
+    let isFinished = false;
+    socket.once('finish', () => {
+      isFinished = true;
+      resolve();
+    });
+    // Not after each transfer: an error takes its time to collect its stack.
+    socket.once('close', () => (isFinished ? undefined : reject(transfer.connectionError())));
   });
   transfer.startWaitingForClient();
   closeInOrder(socket);

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
+import { type ConnectionLimits, GetClient } from './get-client.ts';
 import { type S3Response, ResponseHandler } from './response.ts';
 import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
 import { clockErrorName, retryTypeOf } from './errors.ts';
@@ -42,12 +43,6 @@ export type DirectRequest = {
   readonly signal?: AbortSignal | undefined;
 };
 
-export type ConnectionLimits = {
-  readonly connectionTimeoutMs: number;
-  /** The limit for a request during which no byte moves. */
-  readonly idleTimeoutMs: number;
-};
-
 /** S3 closes connections after some 20 idle seconds; a request on a connection that is just being closed costs a retry. */
 const keepAliveMs = 10_000;
 
@@ -60,6 +55,7 @@ const maxJoinedBytes = 256 * 1024;
 export class DirectS3Client {
   readonly #client: S3Client;
   readonly #agent: Agent;
+  readonly #gets: GetClient;
   readonly #buckets = new Map<
     string,
     Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }>
@@ -68,6 +64,7 @@ export class DirectS3Client {
 
   constructor(client: S3Client, limits: ConnectionLimits) {
     this.#client = client;
+    this.#gets = new GetClient(limits);
     this.#agent = new Agent({
       keepAliveTimeout: keepAliveMs,
       // A slow client pauses its connection, and pauses do not count.
@@ -81,7 +78,15 @@ export class DirectS3Client {
 
   /** Requests that are not over. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#inFlight + this.#gets.inFlight;
+  }
+
+  /**
+   * Gives a chunk of an object's body back when nothing reads from it any longer, so that its buffer is used again. Optional: what
+   * is not given back is left to the garbage collector.
+   */
+  recycle(bytes: Uint8Array): void {
+    this.#gets.buffers.recycle(bytes);
   }
 
   /**
@@ -139,6 +144,7 @@ export class DirectS3Client {
   close(): void {
     // Nothing depends on when the last socket is closed.
     this.#agent.destroy().catch(() => undefined);
+    this.#gets.close();
   }
 
   async #attempt(request: DirectRequest): Promise<S3Response> {
@@ -164,28 +170,36 @@ export class DirectS3Client {
     );
     // It may have aborted while endpoint and credentials were fetched; the handler only listens from now on.
     request.signal?.throwIfAborted();
+    const target = { origin: address.origin, path: query === '' ? path : `${path}?${query}` };
+    const wireHeaders = { ...headers, 'user-agent': userAgent };
+    const response =
+      request.method === 'GET' && request.key !== undefined
+        ? await this.#gets.send({ ...target, headers: wireHeaders, signal: request.signal })
+        : await this.#dispatch(request, target, wireHeaders);
+    if (response.status >= 200 && response.status < 300) return response;
+    const isOffTime = this.#correctClock(response.status, response.headers, signedAt);
+    throw refusalOf(await response.text(), response.status, response.headers, isOffTime);
+  }
+
+  #dispatch(
+    { method, body, signal }: DirectRequest,
+    target: { readonly origin: string; readonly path: string },
+    headers: Record<string, string>,
+  ): Promise<S3Response> {
     this.#inFlight++;
-    const handler = new ResponseHandler(request.signal, () => this.#inFlight--);
+    const handler = new ResponseHandler(signal, () => this.#inFlight--);
     this.#agent.dispatch(
       {
-        origin: address.origin,
-        method: request.method,
-        path: query === '' ? path : `${path}?${query}`,
-        headers: {
-          ...headers,
-          'user-agent': userAgent,
-          ...(request.body && { 'content-length': String(request.body.sizeBytes) }),
-        },
-        body: wireBodyOf(request.body),
+        ...target,
+        method,
+        headers: { ...headers, ...(body && { 'content-length': String(body.sizeBytes) }) },
+        body: wireBodyOf(body),
         // undici would close the connection after each HEAD, for servers that respond with a body.
         reset: false,
       },
       handler,
     );
-    const response = await handler.response;
-    if (response.status >= 200 && response.status < 300) return response;
-    const isOffTime = this.#correctClock(response.status, response.headers, signedAt);
-    throw refusalOf(await response.text(), response.status, response.headers, isOffTime);
+    return handler.response;
   }
 
   #bucket(bucket: string): Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }> {

@@ -1,12 +1,7 @@
-/**
- * S3's response to one request: status and headers, then the body as it arrives, in a queue of bounded length that pauses the
- * connection when it is not read.
- */
+/** S3's response to one request: status and headers, then the body as it arrives. */
 import type { Dispatcher } from 'undici';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-
-/** Queued before a reader asks for it; the kernel's receive buffer holds about as much again. */
-const maxQueuedBytes = 256 * 1024;
+import { BodyQueue } from './body-queue.ts';
 
 /** More than any response that is buffered whole: a page of a listing, the prefix of a file, an error. */
 const maxBufferedBytes = 32 * 1024 * 1024;
@@ -14,36 +9,43 @@ const maxBufferedBytes = 32 * 1024 * 1024;
 // Preallocated, because capturing a stack trace costs more than reading a small response.
 const notNeeded = new Error('the rest of the response is not needed');
 
+/** A request that has a response, of either HTTP client. */
+export type Exchange = {
+  readonly body: BodyQueue;
+  /** Ends the request, unless it is over. */
+  abort(reason: unknown): void;
+};
+
 export class S3Response {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly #handler: ResponseHandler;
+  readonly #exchange: Exchange;
 
-  constructor(handler: ResponseHandler, status: number, headers: Record<string, string | undefined>) {
-    this.#handler = handler;
+  constructor(exchange: Exchange, status: number, headers: Readonly<Record<string, string | undefined>>) {
+    this.#exchange = exchange;
     this.status = status;
     this.headers = headers;
   }
 
   /** The chunks of the body received since the last call; undefined after its end. Rejects with the connection's error. */
   read(): Promise<Uint8Array[] | undefined> {
-    return this.#handler.read();
+    return this.#exchange.body.read();
   }
 
   /** Whether `read` would wait. */
   get isEmpty(): boolean {
-    return this.#handler.isEmpty;
+    return this.#exchange.body.isEmpty;
   }
 
   /** Receives the body from now on whether it is read or not. */
   bufferAll(): void {
-    this.#handler.bufferAll();
+    this.#exchange.body.bufferAll();
   }
 
   /** Ends a request whose body is not needed. */
   destroy(): void {
-    this.#handler.abort(notNeeded);
+    this.#exchange.abort(notNeeded);
   }
 
   /** The whole body. @throws FilesystemError `unavailable` where it is longer than 32 MiB. */
@@ -69,18 +71,17 @@ export class S3Response {
   }
 }
 
-/** The HTTP client's side of a response. */
-export class ResponseHandler implements Dispatcher.DispatchHandler {
+/** undici's side of a response. */
+export class ResponseHandler implements Dispatcher.DispatchHandler, Exchange {
   readonly #response = Promise.withResolvers<S3Response>();
   readonly #signal: AbortSignal | undefined;
   readonly #onClosed: () => void;
+  readonly body = new BodyQueue({
+    pause: () => this.#controller?.pause(),
+    resume: () => this.#controller?.resume(),
+  });
   #controller: Dispatcher.DispatchController | undefined;
-  #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
-  #limitBytes = maxQueuedBytes;
-  #isOver = false;
   #failure: { readonly error: unknown } | undefined;
-  #wake: (() => void) | undefined;
   #batch: NodeJS.Immediate | undefined;
 
   /** @param onClosed called once, when the request is over, successful or not. */
@@ -113,16 +114,13 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#response.resolve(new S3Response(this, status, headers as Record<string, string | undefined>));
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, bytes: Uint8Array): void {
-    this.#queue.push(bytes);
-    this.#queuedBytes += bytes.byteLength;
-    if (this.#queuedBytes >= this.#limitBytes) controller.pause();
-    // Chunks that arrive in one event-loop turn are batched, so that they are written together: servers may send TLS records of
-    // 4 KiB, and this is called for each.
+  onResponseData(_controller: Dispatcher.DispatchController, bytes: Uint8Array): void {
+    this.body.push(bytes);
+    // Chunks that arrive in one event-loop turn are batched: servers may send TLS records of 4 KiB, and this is called for each.
     if (this.#batch) return;
     this.#batch = setImmediate(() => {
       this.#batch = undefined;
-      this.#wakeReader();
+      this.body.wakeReader();
     });
   }
 
@@ -135,32 +133,10 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#end();
   }
 
-  async read(): Promise<Uint8Array[] | undefined> {
-    while (this.#queue.length === 0) {
-      if (this.#failure) throw this.#failure.error;
-      if (this.#isOver) return undefined;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-    const chunks = this.#queue;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    if (!this.#isOver) this.#controller?.resume();
-    return chunks;
-  }
-
-  get isEmpty(): boolean {
-    return this.#queue.length === 0 && !this.#isOver;
-  }
-
-  bufferAll(): void {
-    this.#limitBytes = Number.POSITIVE_INFINITY;
-    if (!this.#isOver) this.#controller?.resume();
-  }
-
   abort(reason: unknown): void {
-    if (this.#isOver) return;
+    if (this.body.isOver) return;
     this.#failure ??= { error: reason };
-    this.#queue = [];
+    this.body.drop();
     // A request that has no connection yet is aborted as soon as it gets one (`onRequestStart`).
     if (this.#controller) this.#controller.abort(this.#failure.error as Error);
     this.#end();
@@ -171,17 +147,11 @@ export class ResponseHandler implements Dispatcher.DispatchHandler {
   };
 
   #end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.body.isOver) return;
     this.#signal?.removeEventListener('abort', this.#onAbort);
     // After a response this has no effect.
     if (this.#failure) this.#response.reject(this.#failure.error);
-    this.#wakeReader();
+    this.body.end(this.#failure);
     this.#onClosed();
-  }
-
-  #wakeReader(): void {
-    this.#wake?.();
-    this.#wake = undefined;
   }
 }

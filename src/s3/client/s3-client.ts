@@ -8,7 +8,8 @@ import { Agent as HttpsAgent } from 'node:https';
 import { Socket } from 'node:net';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
-import { type ConnectionLimits, DirectS3Client } from './direct-client.ts';
+import { DirectS3Client } from './direct-client.ts';
+import type { ConnectionLimits } from './get-client.ts';
 import { Settling } from './settling.ts';
 
 export type S3ClientOptions = {

@@ -50,7 +50,8 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
     throw new FilesystemError('unavailable', 'GetObject responded with another range, no length or no ETag');
   }
   const version = { bucket, key, etag };
-  return { sizeBytes, content: contentOf(storage, version, { offsetBytes, sizeBytes, user }, signal, first) };
+  const content = contentOf(storage, version, { offsetBytes, sizeBytes, user }, signal, first);
+  return { sizeBytes, content, recycle: (bytes) => storage.client.direct.recycle(bytes) };
 }
 
 /** The object's length; undefined where the response has none: its end would look like a broken connection. */

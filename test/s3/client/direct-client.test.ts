@@ -62,13 +62,15 @@ describe('The direct client', () => {
     );
   });
 
-  it('The direct client reuses its connection for every kind of request', async () => {
+  it('The direct client reuses one connection for GET of objects and one for all other requests', async () => {
     let connections = 0;
     const count = () => connections++;
     server.on('connection', count);
     handlers = [ok];
     const body = { chunks: [Buffer.from('x')], sizeBytes: 1 };
     await (await get()).bytes();
+    // undici may open a second connection when the first one has just carried its first response.
+    for (let round = 0; round < 2; round++) await (await get({ method: 'HEAD' })).bytes();
     const before = connections;
     for (const more of [{ method: 'HEAD' }, {}, { method: 'PUT', body }, { method: 'HEAD' }, {}] as const) {
       await (await get(more)).bytes();
@@ -330,6 +332,9 @@ describe('The direct client', () => {
     });
     handlers = [() => undefined];
     await assert.rejects(impatient.direct.send({ method: 'GET', bucket: 'bucket', key: 'key' }), {
+      name: 'ResponseTimeout',
+    });
+    await assert.rejects(impatient.direct.send({ method: 'HEAD', bucket: 'bucket', key: 'key' }), {
       code: 'UND_ERR_HEADERS_TIMEOUT',
     });
     impatient.destroy();
