@@ -7,14 +7,23 @@
 export const layers = [
   ['src/util/', []],
   ['src/net/', []],
-  ['src/filesystem/', []],
+  ['src/filesystem/', ['src/observability/cause.ts']],
   ['src/observability/', ['src/net/', 'src/util/']],
-  ['src/users/', ['src/observability/event.ts', 'src/util/']],
-  ['src/tls/', ['src/observability/event.ts', 'src/util/']],
-  ['src/s3/client/', ['src/filesystem/', 'src/util/']],
-  ['src/s3/*.ts', ['src/s3/client/', 'src/observability/event.ts', 'src/util/']],
-  ['src/s3/upload/', ['src/s3/*.ts', 'src/s3/client/', 'src/filesystem/', 'src/util/']],
-  ['src/s3/download/', ['src/s3/*.ts', 'src/s3/client/', 'src/filesystem/', 'src/util/']],
+  ['src/users/', ['src/observability/cause.ts', 'src/observability/event.ts', 'src/util/']],
+  ['src/tls/', ['src/observability/cause.ts', 'src/observability/event.ts', 'src/util/']],
+  ['src/s3/client/', ['src/filesystem/', 'src/observability/cause.ts', 'src/util/']],
+  [
+    'src/s3/*.ts',
+    ['src/s3/client/', 'src/observability/cause.ts', 'src/observability/event.ts', 'src/util/'],
+  ],
+  [
+    'src/s3/upload/',
+    ['src/s3/*.ts', 'src/s3/client/', 'src/filesystem/', 'src/observability/cause.ts', 'src/util/'],
+  ],
+  [
+    'src/s3/download/',
+    ['src/s3/*.ts', 'src/s3/client/', 'src/filesystem/', 'src/observability/cause.ts', 'src/util/'],
+  ],
   [
     'src/s3/filesystem/',
     [
@@ -28,7 +37,17 @@ export const layers = [
     ],
   ],
   ['src/ftp/listing/', ['src/filesystem/', 'src/users/']],
-  ['src/ftp/data/', ['src/filesystem/', 'src/net/', 'src/tls/', 'src/observability/event.ts', 'src/util/']],
+  [
+    'src/ftp/data/',
+    [
+      'src/filesystem/',
+      'src/net/',
+      'src/tls/',
+      'src/observability/cause.ts',
+      'src/observability/event.ts',
+      'src/util/',
+    ],
+  ],
   [
     'src/ftp/commands/',
     [
@@ -37,6 +56,7 @@ export const layers = [
       'src/filesystem/',
       'src/users/',
       'src/net/',
+      'src/observability/cause.ts',
       'src/observability/event.ts',
       'src/util/',
     ],
@@ -53,13 +73,22 @@ export const layers = [
       'src/users/',
       'src/tls/',
       'src/net/',
+      'src/observability/cause.ts',
       'src/observability/event.ts',
       'src/util/',
     ],
   ],
   [
     'src/ftp/*.ts',
-    ['src/ftp/', 'src/filesystem/', 'src/users/', 'src/tls/', 'src/net/', 'src/observability/event.ts'],
+    [
+      'src/ftp/',
+      'src/filesystem/',
+      'src/users/',
+      'src/tls/',
+      'src/net/',
+      'src/observability/cause.ts',
+      'src/observability/event.ts',
+    ],
   ],
   ['src/config/', ['src/users/', 'src/net/']],
   ['src/*.ts', ['src/']],

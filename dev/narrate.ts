@@ -5,14 +5,14 @@ import type { GatewayEvent } from '../src/observability/event.ts';
 export function narrate(event: GatewayEvent): string | undefined {
   switch (event.event) {
     case 'login':
-      return `${event.username}: login ${event.outcome} (${event.clientAddress}${event.tls ? ', TLS' : ''})`;
+      return `${event.username}: login ${event.outcome} (${[event.clientAddress, ...(event.tls ? ['TLS'] : []), ...(event.cause === undefined ? [] : [event.cause])].join(', ')})`;
     case 'transfer': {
-      const { username, verb, pathname, outcome, reason, sizeBytes, durationMs } = event;
-      const end = reason === undefined ? outcome : `${outcome} (${reason})`;
+      const { username, verb, pathname, outcome, cause, sizeBytes, durationMs } = event;
+      const end = cause === undefined ? outcome : `${outcome} (${cause})`;
       return `${username}: ${verb} ${pathname} ${end}, ${sizeBytes} bytes in ${Math.round(durationMs)} ms`;
     }
     case 'session-refused':
-      return `${event.clientAddress}: refused (${event.reason})`;
+      return `${event.clientAddress}: refused (${event.cause})`;
     case 'users-loaded':
       return event.problems.length === 0 ? undefined : event.problems.join('\n');
     case 'config-reload-failed':

@@ -282,7 +282,7 @@ export class Monitoring extends Construct {
         title: 'Transfers that did not complete',
         logGroupNames: [logGroup.logGroupName],
         queryLines: [
-          'fields @timestamp, username, verb, pathname, outcome, reason, sizeBytes, sessionId',
+          'fields @timestamp, username, verb, pathname, outcome, cause, side, sizeBytes, sessionId',
           'filter event = "transfer" and outcome != "completed"',
           'sort @timestamp desc',
           'limit 100',

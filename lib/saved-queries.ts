@@ -10,7 +10,8 @@ const transferFields = [
   'sizeBytes',
   'durationMs',
   'outcome',
-  'reason',
+  'cause',
+  'side',
   'sessionId',
 ];
 
@@ -28,7 +29,17 @@ const queries = {
     limit: 1000,
   }),
   failures: new QueryString({
-    fields: ['@timestamp', 'event', 'username', 'clientAddress', 'verb', 'pathname', 'outcome', 'reason'],
+    fields: [
+      '@timestamp',
+      'event',
+      'username',
+      'clientAddress',
+      'verb',
+      'pathname',
+      'outcome',
+      'cause',
+      'side',
+    ],
     filterStatements: [
       '(event = "transfer" and outcome != "completed") or (event = "login" and outcome != "accepted") ' +
         'or event in ["session-refused", "passive-ports-exhausted", "storage-error", "config-reload-failed", "unexpected-error"]',

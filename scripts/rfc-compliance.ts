@@ -58,7 +58,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     filenameEncoding: 'utf-8',
     pathnameBackslash: 'literal',
     fileTimes: 'client',
-    authenticate: () => Promise.resolve(undefined),
+    authenticate: () => Promise.resolve('LOGIN-USER'),
     filesystemFor: () => new MemoryFilesystem(),
   });
 }

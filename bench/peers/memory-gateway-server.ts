@@ -18,7 +18,7 @@ await startGateway(
   },
   {
     authenticate: ({ username, password }) =>
-      Promise.resolve(username === 'bench' && password === 'bench' ? user : undefined),
+      Promise.resolve(username === 'bench' && password === 'bench' ? user : 'LOGIN-PASSWORD'),
     filesystemFor: () => filesystem,
   },
 );

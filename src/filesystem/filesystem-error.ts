@@ -1,3 +1,5 @@
+import type { CauseCode } from '../observability/cause.ts';
+
 /**
  * The ways in which a filesystem call can fail. The set is closed, and the FTP side maps each kind to a reply in one place
  * (`src/ftp/commands/filesystem-reply.ts`). Any other error is unexpected.
@@ -34,12 +36,36 @@ export type FilesystemErrorKind =
 export class FilesystemError extends Error {
   override readonly name = 'FilesystemError';
   readonly kind: FilesystemErrorKind;
+  /** For the log, the metrics and the reply; a storage names it where it knows more than the kind tells. */
+  readonly causeCode: CauseCode;
 
-  constructor(kind: FilesystemErrorKind, message: string, options?: ErrorOptions) {
+  constructor(
+    kind: FilesystemErrorKind,
+    message: string,
+    options?: ErrorOptions & { readonly causeCode?: CauseCode | undefined },
+  ) {
     super(message, options);
     this.kind = kind;
+    this.causeCode = options?.causeCode ?? causeOfKind[kind];
   }
 }
+
+/** The cause of an error whose kind is all that is known. */
+export const causeOfKind: Readonly<Record<FilesystemErrorKind, CauseCode>> = {
+  'not-found': 'FILE-NOT-FOUND',
+  exists: 'FILE-EXISTS',
+  'not-empty': 'FILE-NOT-EMPTY',
+  'is-a-directory': 'FILE-TYPE',
+  'not-a-directory': 'FILE-TYPE',
+  'permission-denied': 'FILE-PERMISSION',
+  'name-not-allowed': 'FILE-NAME',
+  'invalid-offset': 'FILE-OFFSET',
+  'storage-full': 'STORAGE-FULL',
+  changed: 'FILE-CHANGED',
+  unconfirmed: 'STORAGE-UNCONFIRMED',
+  'client-silent': 'DATA-SLOW',
+  unavailable: 'STORAGE-ERROR',
+};
 
 /** The error for a pathname that names nothing. */
 export function notFound(pathname: string): FilesystemError {

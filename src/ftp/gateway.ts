@@ -259,7 +259,7 @@ class RunningGateway implements Gateway {
     const idle = [...this.#parts.sessions].filter(
       (session) => !session.isBusy && session.idleForMs >= idleMs,
     );
-    for (const session of idle) session.end('drain');
+    for (const session of idle) session.end('DRAIN');
     return idle.length;
   }
 
@@ -284,7 +284,7 @@ class RunningGateway implements Gateway {
     const timers = [
       later(timeoutMs, (session) => session.abortTransfer()),
       later(timeoutMs + replyMs, (session) => session.giveUp()),
-      later(timeoutMs + replyMs + farewellMs, (session) => session.destroy('drain')),
+      later(timeoutMs + replyMs + farewellMs, (session) => session.destroy('DRAIN')),
     ];
     await allClosed;
     timers.forEach(clearTimeout);
@@ -293,8 +293,8 @@ class RunningGateway implements Gateway {
 
   async close(): Promise<void> {
     await this.#parts.stopListening();
-    const allClosed = this.#endEach((session) => session.end('gateway-closed'));
-    for (const session of this.#parts.sessions) session.destroy('gateway-closed');
+    const allClosed = this.#endEach((session) => session.end('DRAIN'));
+    for (const session of this.#parts.sessions) session.destroy('DRAIN');
     await allClosed;
     await this.#parts.passivePorts.close();
   }

@@ -1,5 +1,5 @@
 /** IP addresses as text, in the one form in which the whole gateway compares them. Pure. */
-import { isIPv4, SocketAddress } from 'node:net';
+import { BlockList, isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 const ipv4MappedPrefix = '::ffff:';
 
@@ -20,4 +20,30 @@ export function foldIpv4Mapped(address: string): string {
 export function canonicalAddress(address: string): string {
   if (isIPv4(address)) return address;
   return foldIpv4Mapped(new SocketAddress({ address, family: 'ipv6' }).address);
+}
+
+/** RFC 1918, RFC 6598 (carrier-grade NAT), RFC 3927, loopback; RFC 4193 and RFC 4291 2.5.6 for IPv6. */
+const privateNetworks = new BlockList();
+for (const [network, bits] of [
+  ['10.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['100.64.0.0', 10],
+  ['169.254.0.0', 16],
+  ['127.0.0.0', 8],
+] as const) {
+  privateNetworks.addSubnet(network, bits, 'ipv4');
+}
+for (const [network, bits] of [
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['::1', 128],
+] as const) {
+  privateNetworks.addSubnet(network, bits, 'ipv6');
+}
+
+/** Whether the address has a meaning only inside a private network. False for what is no address. */
+export function isPrivateAddress(address: string): boolean {
+  if (isIPv4(address)) return privateNetworks.check(address, 'ipv4');
+  return isIPv6(address) && privateNetworks.check(address, 'ipv6');
 }

@@ -1,8 +1,9 @@
+import type { CauseCode, SessionEndCause } from './cause.ts';
 import type { DescriptorNeed } from '../util/descriptors.ts';
 
 /**
  * The events of the gateway. Every part reports through one `Observe`. Log lines and metrics are both derived from these
- * events, so they agree.
+ * events, so they agree. Where an event has a `cause`, its log line has the cause's `side` too.
  */
 export type GatewayEvent =
   | {
@@ -14,20 +15,24 @@ export type GatewayEvent =
   | {
       readonly event: 'session-closed';
       readonly sessionId: string;
-      readonly reason: string;
+      readonly cause: SessionEndCause;
       readonly durationMs: number;
     }
-  /**
-   * A control connection that never became a session: full, too many from one address, bad PROXY header, draining.
-   * The text before a colon in the reason takes few values and is a label of a metric; the text after it is detail.
-   */
-  | { readonly event: 'session-refused'; readonly clientAddress: string; readonly reason: string }
+  /** A control connection that never became a session: full, too many from one address, bad PROXY header, draining. */
+  | {
+      readonly event: 'session-refused';
+      readonly clientAddress: string;
+      readonly cause: CauseCode;
+      readonly detail?: string;
+    }
   | {
       readonly event: 'login';
       readonly sessionId: string;
       readonly clientAddress: string;
       readonly username: string;
       readonly outcome: 'accepted' | 'refused' | 'throttled' | 'failed';
+      /** Unless the login was accepted. */
+      readonly cause?: CauseCode;
       readonly tls: boolean;
     }
   | {
@@ -43,18 +48,27 @@ export type GatewayEvent =
       readonly durationMs: number;
       /** `aborted`: by the client or the drain; `failed`: by the gateway or the storage. */
       readonly outcome: 'completed' | 'aborted' | 'failed';
-      readonly reason?: string;
+      /** Unless the transfer was completed. */
+      readonly cause?: CauseCode;
+      /** What the error says beyond its cause. */
+      readonly detail?: string;
       readonly tls: boolean;
     }
   /** A connection to a passive port without a lease. */
   | { readonly event: 'stray-data-connection'; readonly port: number; readonly clientAddress: string }
   /** A PASV or EPSV that got no lease within its timeout. */
-  | { readonly event: 'passive-ports-exhausted'; readonly sessionId: string; readonly clientAddress: string }
+  | {
+      readonly event: 'passive-ports-exhausted';
+      readonly sessionId: string;
+      readonly clientAddress: string;
+      readonly cause: CauseCode;
+    }
   | {
       readonly event: 'storage-error';
       readonly sessionId?: string;
       readonly operation: string;
       readonly bucket?: string;
+      readonly cause?: CauseCode;
       readonly errorName: string;
       readonly httpStatus?: number;
       /** A multipart upload that could not be aborted, for `aws s3api abort-multipart-upload`. */

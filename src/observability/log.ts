@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
+import { sideOf } from './cause.ts';
 import type { GatewayEvent, Observe } from './event.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -57,7 +58,12 @@ export function observeWithLog(level: LogLevel, destination: DestinationStream):
     },
     destination,
   );
-  return (event) => logger[levelOf(event)](event);
+  return (event) => logger[levelOf(event)](withSide(event));
+}
+
+/** The event, with the side of its cause where it has one. */
+function withSide(event: GatewayEvent): object {
+  return 'cause' in event ? { ...event, side: sideOf(event.cause) } : event;
 }
 
 /** The level of an event's log line. */

@@ -3,6 +3,7 @@
  * files or session ids, which are unbounded.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { sideOf, type CauseCode } from './cause.ts';
 import type { GatewayEvent, Observe } from './event.ts';
 
 /** Values that are read at each scrape. */
@@ -36,6 +37,11 @@ const directions: Readonly<Record<string, Direction>> = {
 
 export function transferDirection({ verb }: Pick<Transfer, 'verb'>): Direction {
   return directions[verb] ?? 'listing';
+}
+
+/** A success has neither. */
+function causeLabels(cause: CauseCode | undefined): { readonly cause?: string; readonly side?: string } {
+  return cause === undefined ? {} : { cause, side: sideOf(cause) };
 }
 
 /** Creates a separate registry. `gauges` is called at each scrape. */
@@ -77,13 +83,16 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
 function countEvents(registry: Registry): Observe {
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
     new Counter({ name: `ftp_gateway_${name}_total`, help, labelNames, registers: [registry] });
+  const closed = counter('sessions_closed', 'Sessions closed by cause', ['cause', 'side']);
   const opened = counter('sessions_opened', 'Sessions opened', ['tls']);
-  const refused = counter('sessions_refused', 'Control connections refused', ['reason']);
-  const logins = counter('logins', 'Logins by outcome', ['outcome', 'tls']);
-  const transfers = counter('transfers', 'Transfers by direction and outcome', [
+  const refused = counter('sessions_refused', 'Control connections refused', ['cause', 'side']);
+  const logins = counter('logins', 'Logins by outcome and cause', ['outcome', 'tls', 'cause', 'side']);
+  const transfers = counter('transfers', 'Transfers by direction, outcome and cause', [
     'direction',
     'outcome',
     'tls',
+    'cause',
+    'side',
   ]);
   const bytes = counter('transfer_bytes', 'Bytes of files and listings transferred on data connections', [
     'direction',
@@ -101,7 +110,12 @@ function countEvents(registry: Registry): Observe {
     'PASV and EPSV commands refused because no passive port became free (425)',
     [],
   );
-  const storageErrors = counter('storage_errors', 'Failed requests to S3', ['operation', 'http_status']);
+  const storageErrors = counter('storage_errors', 'Failed requests to S3', [
+    'operation',
+    'http_status',
+    'cause',
+    'side',
+  ]);
   const unexpected = counter('unexpected_errors', 'Unexpected errors, each a defect of the gateway', []);
   const reloadFailures = counter(
     'config_reload_failures',
@@ -125,14 +139,19 @@ function countEvents(registry: Registry): Observe {
         opened.inc({ tls: String(event.tls) });
         return;
       case 'session-refused':
-        refused.inc({ reason: event.reason.replace(/:.*$/s, '') });
+        refused.inc(causeLabels(event.cause));
         return;
       case 'login':
-        logins.inc({ outcome: event.outcome, tls: String(event.tls) });
+        logins.inc({ outcome: event.outcome, tls: String(event.tls), ...causeLabels(event.cause) });
         return;
       case 'transfer': {
         const direction = transferDirection(event);
-        transfers.inc({ direction, outcome: event.outcome, tls: String(event.tls) });
+        transfers.inc({
+          direction,
+          outcome: event.outcome,
+          tls: String(event.tls),
+          ...causeLabels(event.cause),
+        });
         bytes.inc({ direction }, event.sizeBytes);
         if (event.outcome === 'completed') durations.observe({ direction }, event.durationMs / 1000);
         return;
@@ -144,7 +163,11 @@ function countEvents(registry: Registry): Observe {
         exhausted.inc();
         return;
       case 'storage-error':
-        storageErrors.inc({ operation: event.operation, http_status: event.httpStatus ?? 'none' });
+        storageErrors.inc({
+          operation: event.operation,
+          http_status: event.httpStatus ?? 'none',
+          ...causeLabels(event.cause),
+        });
         return;
       case 'unexpected-error':
         unexpected.inc();
@@ -160,6 +183,8 @@ function countEvents(registry: Registry): Observe {
         users.set({ entry: 'invalid' }, event.problems.length);
         return;
       case 'session-closed':
+        closed.inc(causeLabels(event.cause));
+        return;
       case 'gateway-started':
       case 'descriptors-insufficient':
       case 'drain-started':

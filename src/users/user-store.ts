@@ -12,6 +12,8 @@ export type UsersSource =
 
 export type UserStore = {
   find(name: string): Account | undefined;
+  /** Whether the name is that of an invalid entry, whose user cannot log in. */
+  isInvalid(name: string): boolean;
   /** The hash to verify the password of an unknown user against. It costs as much as a real one. */
   readonly decoy: PasswordHash;
   close(): void;
@@ -35,6 +37,7 @@ const fileIntervalMs = 1000;
 export async function openUserStore(options: UserStoreOptions): Promise<UserStore> {
   const { source, defaultHome, observe } = options;
   let accounts: ReadonlyMap<string, Account> = new Map();
+  let invalidNames: ReadonlySet<string> = new Set();
   let decoy = PasswordHash.decoy();
   const document = await WatchedDocument.open({
     source: source.kind === 'file' ? fileSource(source.path) : secretSource(source.arn),
@@ -42,6 +45,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     load(text) {
       const file = parseUsersDocument(text, defaultHome);
       accounts = file.accounts;
+      invalidNames = file.invalidNames;
       // The cost of the first user's hash stands for all: `npm run hash-password` uses one cost.
       const [first] = accounts.values();
       decoy = first?.passwordHash.decoy() ?? PasswordHash.decoy();
@@ -51,6 +55,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
   });
   return {
     find: (name) => accounts.get(name),
+    isInvalid: (name) => invalidNames.has(name),
     get decoy() {
       return decoy;
     },
@@ -63,6 +68,7 @@ export function passwordAuthenticator(users: UserStore): Authenticate {
   return async ({ username, password }, signal) => {
     const account = users.find(username);
     const isRight = await (account?.passwordHash ?? users.decoy).verify(password, signal);
-    return isRight ? account?.user : undefined;
+    if (account !== undefined) return isRight ? account.user : 'LOGIN-PASSWORD';
+    return users.isInvalid(username) ? 'LOGIN-ENTRY' : 'LOGIN-USER';
   };
 }

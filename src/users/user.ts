@@ -1,4 +1,5 @@
 /** Users: their home in S3 and their permissions. */
+import type { LoginRefusalCause } from '../observability/cause.ts';
 
 /** The bucket and prefix that a user sees as `/`. */
 export type Home = {
@@ -89,7 +90,10 @@ export type Credentials = {
 };
 
 /**
- * Checks a login. Resolves to undefined for an unknown name and for a wrong password, after the same time. Rejects if it
- * cannot decide.
+ * Checks a login. Resolves to the cause of a refusal, for an unknown name after the same time as for a wrong password. Rejects if
+ * it cannot decide.
  */
-export type Authenticate = (credentials: Credentials, signal: AbortSignal) => Promise<User | undefined>;
+export type Authenticate = (
+  credentials: Credentials,
+  signal: AbortSignal,
+) => Promise<User | LoginRefusalCause>;

@@ -12,6 +12,8 @@ export type Account = { readonly user: User; readonly passwordHash: PasswordHash
 export type UsersDocument = {
   /** By name. */
   readonly accounts: ReadonlyMap<string, Account>;
+  /** Names of entries that are invalid, or that two entries have. */
+  readonly invalidNames: ReadonlySet<string>;
   /** One sentence for each problem, such as `users[2] "alice": home.prefix must end in "/"`. No sentence quotes a password or a hash. */
   readonly problems: readonly string[];
 };
@@ -88,7 +90,8 @@ export function parseUsersDocument(text: string, defaultHome: DefaultHome): User
       accounts.delete(name);
     } else if (!Array.isArray(account)) accounts.set(name, account);
   });
-  return { accounts, problems };
+  const invalidNames = new Set([...firstIndexes.keys()].filter((name) => !accounts.has(name)));
+  return { accounts, invalidNames, problems };
 }
 
 function parseEntry(entry: unknown, defaultHome: DefaultHome): Account | string[] {

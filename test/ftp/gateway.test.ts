@@ -39,7 +39,7 @@ describe('the process', () => {
       const client = await Dialogue.open({ port: gateway.controlPort });
       await client.expect('220 Ready');
       await client.says('USER alice', '331 Password required.');
-      await client.says('PASS wrong', '530 Login incorrect.');
+      await client.says('PASS wrong', '530 Login incorrect. [LOGIN-REFUSED]');
       await client.says('USER alice', '331 Password required.');
       await client.send('PASS wrong\r\n');
       client.destroy();
@@ -110,7 +110,7 @@ describe('endIdleSessions', () => {
     await idle.says('NOOP', /^200 /);
     await active.says('PWD', /^257 /);
     assert.equal(gateway.endIdleSessions(300_000), 1);
-    await idle.expect('421 The gateway is stopping; closing the control connection.');
+    await idle.expect('421 The gateway is stopping; closing the control connection. [DRAIN]');
     await idle.expectClosed();
     await active.says('NOOP', /^200 /);
     assert.equal(gateway.sessionCount, 1);

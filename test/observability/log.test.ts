@@ -29,7 +29,12 @@ describe('log', () => {
 
   it('The log writes events that alarms count at every level except error', () => {
     const counted: readonly GatewayEvent[] = [
-      { event: 'passive-ports-exhausted', sessionId: 's1', clientAddress: '192.0.2.1' },
+      {
+        event: 'passive-ports-exhausted',
+        sessionId: 's1',
+        clientAddress: '192.0.2.1',
+        cause: 'PASV-EXHAUSTED',
+      },
       { event: 'storage-error', operation: 'PutObject', errorName: 'SlowDown', httpStatus: 503 },
       { event: 'unexpected-error', error: new Error('oops') },
     ];

@@ -126,7 +126,10 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
 function authenticateAmong(users: readonly TestUser[]): Authenticate {
   return ({ username, password }) => {
     const found = users.find((user) => user.name === username && user.password === password);
-    if (found === undefined) return Promise.resolve(undefined);
+    if (found === undefined) {
+      const isKnown = users.some(({ name }) => name === username);
+      return Promise.resolve(isKnown ? 'LOGIN-PASSWORD' : 'LOGIN-USER');
+    }
     const { name, home = { bucket: 'test', prefix: '' }, permissions = 'read-write' } = found;
     return Promise.resolve({ name, home, permissions });
   };

@@ -86,8 +86,8 @@ describe('users in a file', () => {
       home: { bucket: 'homes', prefix: '' },
       permissions: 'read-write',
     });
-    assert.equal(await login(users, 'alice', 'wrong'), undefined);
-    assert.equal(await login(users, 'nobody', 'secret'), undefined);
+    assert.equal(await login(users, 'alice', 'wrong'), 'LOGIN-PASSWORD');
+    assert.equal(await login(users, 'nobody', 'secret'), 'LOGIN-USER');
     users.close();
   });
 

@@ -1,6 +1,6 @@
 /** The next data connection: PASV and EPSV lease a passive port, PORT and EPRT name a port of the client. */
 import { isIPv4, isIPv6 } from 'node:net';
-import { reply, type Reply } from './reply.ts';
+import { causedReply, reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import { ActiveConnection, targetRefusal, type ActiveTarget } from '../data/active-connection.ts';
 import { advertisedAddressFor, type AdvertisedAddress } from '../../net/advertised-address.ts';
@@ -33,17 +33,18 @@ export function dataConnectionCommands(options: DataConnectionOptions): Command[
       session.dataConnectionSource = lease;
       return replyFor(lease.port);
     } catch (error) {
-      if (error instanceof DataConnectionError) return reply(425, error.message);
+      if (error instanceof DataConnectionError) return causedReply(425, error);
       throw error;
     }
   }
 
   function setActiveTarget(session: Session, target: ActiveTarget | undefined, verb: 'PORT' | 'EPRT'): Reply {
-    if (options.activeMode === 'off') return reply(502, `${verb} is switched off here; use PASV or EPSV.`);
+    if (options.activeMode === 'off')
+      return reply(502, `${verb} is switched off here; use PASV or EPSV.`, 'ACTIVE-OFF');
     if (session.epsvAll) return onlyEpsv;
     if (target === undefined) return reply(501, `${verb} needs an address and a port from 1 to 65535.`);
     const refusal = targetRefusal(target, session.clientAddress);
-    if (refusal !== undefined) return reply(501, refusal);
+    if (refusal !== undefined) return causedReply(501, refusal);
     const source = new ActiveConnection(target, {
       timeoutMs: options.dataConnectionTimeoutMs,
       // Behind a load balancer the reached address is not a local one.

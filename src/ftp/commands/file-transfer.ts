@@ -79,7 +79,7 @@ export function fileTransferCommands(settings: TransferSettings): Command[] {
 }
 
 // `nodir/` would become a file named `nodir`. The client meant a directory, or a file in it whose name got lost.
-const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.');
+const fileNameNeeded = reply(553, 'The name of a file is needed, not that of a directory.', 'FILE-NAME');
 // In ASCII an offset would count bytes that exist only on the wire (RFC 3659 5.1 leaves REST to image transfers).
 const resumeNeedsImage = reply(504, 'A restart needs TYPE I.');
 const complete = reply(226, 'Transfer complete.');
@@ -222,6 +222,7 @@ function requireAnnouncedSize(
   // Some clients announce the size of the whole file when they resume an upload.
   if (offset === 'end' || announcedBytes === receivedBytes + offset) return;
   throw new DataConnectionLost(
+    'ALLO-SHORT',
     `ALLO announced ${announcedBytes} bytes, ${receivedBytes} came; nothing was stored.`,
   );
 }

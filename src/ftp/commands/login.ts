@@ -7,6 +7,7 @@ import type { TextEncoding } from './text-encoding.ts';
 import { defaultDeflateLevel } from '../data/mode-z.ts';
 import type { Filesystem } from '../../filesystem/filesystem.ts';
 import { rootPathname } from '../../filesystem/pathname.ts';
+import { causeOf, type CauseCode, type LoginRefusalCause } from '../../observability/cause.ts';
 import type { Authenticate, User } from '../../users/user.ts';
 import type { Command } from './command.ts';
 
@@ -20,16 +21,16 @@ export type LoginOptions = LoginThrottleOptions & {
   filesystemFor(user: User): Filesystem;
 };
 
-const tlsFirst = reply(530, 'TLS is required here: send AUTH TLS before USER.');
+const tlsFirst = reply(530, 'TLS is required here: send AUTH TLS before USER.', 'TLS-REQUIRED');
 const passwordRequired = reply(331, 'Password required.');
 const userFirst = reply(503, 'Send USER first.');
-const wrongLogin = reply(530, 'Login incorrect.');
+const wrongLogin = reply(530, 'Login incorrect.', 'LOGIN-REFUSED');
 const loggedIn = reply(230, 'Logged in.');
-const loginNotChecked = reply(451, 'The login cannot be checked now; try again later.');
+const loginNotChecked = reply(451, 'The login cannot be checked now; try again later.', 'LOGIN-UNCHECKED');
 /** Rounded up to ten seconds, so that the exact lockout is not disclosed. */
 const lockedOut = (ms: number): Reply =>
-  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`);
-const tooManySessions = reply(421, 'Too many sessions of this user; try again later.');
+  reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`, 'LOGIN-THROTTLED');
+const tooManySessions = reply(421, 'Too many sessions of this user; try again later.', 'LIMIT-USER');
 
 /** The rows of USER, PASS, ACCT, HOST and REIN. They share one login throttle. */
 export function loginCommands(options: LoginOptions): Command[] {
@@ -118,25 +119,25 @@ async function logIn(
   session.loginState = { step: 'greeting' };
   const refusedForMs = throttle.lockoutLeftMs(clientAddress, username);
   if (refusedForMs > 0) {
-    observe(session, username, 'throttled');
+    observe(session, username, 'throttled', 'LOGIN-THROTTLED');
     countFailure(session, options);
     return lockedOut(refusedForMs);
   }
-  let login: Login | undefined;
+  let login: Login | LoginRefusalCause;
   try {
     login = await authenticate(session, username, password, options);
   } catch (error) {
-    observe(session, username, 'failed');
+    observe(session, username, 'failed', 'LOGIN-UNCHECKED');
     if (!signal.aborted) session.observe({ event: 'unexpected-error', sessionId: session.id, error });
     return loginNotChecked;
   }
-  if (login !== undefined && signal.aborted) {
+  if (typeof login !== 'string' && signal.aborted) {
     // The client left before it knew the result. Counting that would lock out clients that give up quickly.
-    observe(session, username, 'refused');
+    observe(session, username, 'refused', causeOf(signal.reason));
     return wrongLogin;
   }
-  if (login === undefined) {
-    observe(session, username, 'refused');
+  if (typeof login === 'string') {
+    observe(session, username, 'refused', login);
     countFailure(session, options);
     // Counted before the delay, so that a client that leaves during it is counted as well.
     await delay(throttle.recordFailure(clientAddress, username), undefined, { signal }).catch(
@@ -145,8 +146,8 @@ async function logIn(
     return wrongLogin;
   }
   if (session.logIn(login) === 'too-many-sessions') {
-    observe(session, username, 'refused');
-    session.endAfterReply('too-many-sessions-of-user');
+    observe(session, username, 'refused', 'LIMIT-USER');
+    session.endAfterReply('LIMIT-USER');
     return tooManySessions;
   }
   observe(session, username, 'accepted');
@@ -156,7 +157,7 @@ async function logIn(
 
 function countFailure(session: Session, { maxLoginAttempts }: LoginOptions): void {
   session.failedLogins += 1;
-  if (session.failedLogins >= maxLoginAttempts) session.endAfterReply('too-many-login-attempts');
+  if (session.failedLogins >= maxLoginAttempts) session.endAfterReply('LOGIN-ATTEMPTS');
 }
 
 async function authenticate(
@@ -164,11 +165,11 @@ async function authenticate(
   username: string,
   password: string,
   options: LoginOptions,
-): Promise<Login | undefined> {
+): Promise<Login | LoginRefusalCause> {
   const { clientAddress, signal } = session;
   const secure = session.tls !== undefined;
   const user = await options.authenticate({ username, password, clientAddress, secure }, signal);
-  if (user === undefined) return undefined;
+  if (typeof user === 'string') return user;
   return { user, filesystem: options.filesystemFor(user), workingDirectory: rootPathname };
 }
 
@@ -176,6 +177,7 @@ function observe(
   session: Session,
   username: string,
   outcome: 'accepted' | 'refused' | 'throttled' | 'failed',
+  cause?: CauseCode,
 ): void {
   const { id: sessionId, clientAddress } = session;
   session.observe({
@@ -184,6 +186,7 @@ function observe(
     clientAddress,
     username,
     outcome,
+    ...(cause !== undefined && { cause }),
     tls: session.tls !== undefined,
   });
 }

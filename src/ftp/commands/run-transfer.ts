@@ -1,14 +1,16 @@
 /** One transfer command: from its data connection to the final reply and the event. */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import { CausedError, causeOf, type CauseCode } from '../../observability/cause.ts';
 import { DataConnectionError } from '../data/data-connection-source.ts';
 import { DataProtectionError } from '../data/data-tls.ts';
 import {
   DataConnectionLost,
   Transfer,
+  type TransferAbortCause,
   type TransferRequest,
   type TransferSettings,
 } from '../data/transfer.ts';
-import { reply, type Reply } from './reply.ts';
+import { causedReply, reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 
 /**
@@ -24,7 +26,7 @@ export async function runTransfer(
   move: (transfer: Transfer) => Promise<Reply>,
 ): Promise<Reply> {
   const source = session.dataConnectionSource;
-  if (source === undefined) return reply(425, 'Use PASV, EPSV, PORT or EPRT first.');
+  if (source === undefined) return reply(425, 'Use PASV, EPSV, PORT or EPRT first.', 'DATA-NO-MODE');
   session.dataConnectionSource = undefined;
   const transfer = new Transfer(
     {
@@ -57,30 +59,23 @@ export async function runTransfer(
 function failureReply(transfer: Transfer, error: unknown, settings: TransferSettings): Reply | undefined {
   // The upload may be stored, so no reply may say that it was aborted.
   if (isUnconfirmed(error)) return undefined;
-  switch (transfer.abortReason) {
-    case 'client-abort':
-      return reply(426, 'Connection closed; transfer aborted.');
-    case 'stall-timeout': {
-      const seconds = Math.ceil(settings.stallTimeoutMs / 1000);
-      return reply(426, `No data moved for ${seconds} s; transfer aborted.`);
-    }
-    case 'drain':
-      return reply(426, 'The gateway is stopping; transfer aborted.');
-    case 'control-connection-lost':
-      return reply(426, 'The session has ended; transfer aborted.');
-    case undefined:
-      break;
-  }
-  if (error instanceof DataConnectionError) return reply(425, error.message);
-  if (error instanceof DataProtectionError) return reply(522, error.message);
-  if (error instanceof DataConnectionLost) return reply(426, error.message);
+  if (transfer.abortCause !== undefined) return abortReply(transfer.abortCause, settings);
+  if (error instanceof DataConnectionError) return causedReply(425, error);
+  if (error instanceof DataProtectionError) return causedReply(522, error);
+  if (error instanceof DataConnectionLost) return causedReply(426, error);
   return undefined;
+}
+
+function abortReply(cause: TransferAbortCause, { stallTimeoutMs }: TransferSettings): Reply {
+  if (cause === 'ABOR') return reply(426, 'Connection closed; transfer aborted.', cause);
+  if (cause === 'DRAIN') return reply(426, 'The gateway is stopping; transfer aborted.', cause);
+  if (cause !== 'DATA-STALLED') return reply(426, 'The session has ended; transfer aborted.', cause);
+  return reply(426, `No data moved for ${Math.ceil(stallTimeoutMs / 1000)} s; transfer aborted.`, cause);
 }
 
 function observeEnd(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
   const outcome =
     failure === undefined ? 'completed' : isClientFailure(transfer, failure) ? 'aborted' : 'failed';
-  const reason = isUnconfirmed(failure) ? reasonOf(failure) : (transfer.abortReason ?? reasonOf(failure));
   session.observe({
     event: 'transfer',
     sessionId: session.id,
@@ -91,21 +86,25 @@ function observeEnd(session: Session, login: Login, transfer: Transfer, failure:
     ...(transfer.keptBytes > 0 && { offsetBytes: transfer.keptBytes, resumed: true }),
     durationMs: Date.now() - transfer.startedAtMs,
     outcome,
-    ...(failure !== undefined && reason !== undefined && { reason }),
+    ...(failure !== undefined && failureFields(transfer, failure)),
     tls: session.protectionLevel === 'P' && session.tls !== undefined,
   });
 }
 
-/** Reason for the log. Messages of a FilesystemError are safe to log; for other errors log only the name. */
-function reasonOf(failure: unknown): string | undefined {
-  if (failure instanceof FilesystemError) return `${failure.kind}: ${failure.message}`;
-  return failure instanceof Error ? failure.name : undefined;
+/** Messages of the two known classes are written to be read; those of other errors may contain anything. */
+function failureFields(
+  transfer: Transfer,
+  failure: unknown,
+): { readonly cause: CauseCode; readonly detail?: string } {
+  if (transfer.abortCause !== undefined && !isUnconfirmed(failure)) return { cause: transfer.abortCause };
+  const isReadable = failure instanceof FilesystemError || failure instanceof CausedError;
+  return { cause: causeOf(failure), ...(isReadable && { detail: failure.message }) };
 }
 
 function isClientFailure(transfer: Transfer, failure: unknown): boolean {
   if (isUnconfirmed(failure)) return false;
   return (
-    transfer.abortReason !== undefined ||
+    transfer.abortCause !== undefined ||
     failure instanceof DataConnectionError ||
     failure instanceof DataProtectionError ||
     failure instanceof DataConnectionLost ||

@@ -8,6 +8,7 @@ import type { Transfer } from '../data/transfer.ts';
 import type { MlstFact } from '../listing/format.ts';
 import type { ChecksumAlgorithm, Filesystem } from '../../filesystem/filesystem.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
+import type { SessionEndCause } from '../../observability/cause.ts';
 import type { Observe } from '../../observability/event.ts';
 import type { User } from '../../users/user.ts';
 import type { Reply } from './reply.ts';
@@ -89,23 +90,6 @@ export type Session = {
   logOut(): void;
   /** AUTH: the handshake begins in the same tick in which the command's reply is written. */
   startTlsAfterReply(): void;
-  /** Ends the session after the command's reply. The first reason is kept, unless it is a drain. */
-  endAfterReply(reason: SessionEndReason): void;
+  /** Ends the session after the command's reply. The first cause is kept, unless it is a drain. */
+  endAfterReply(cause: SessionEndCause): void;
 };
-
-/** Why a session ended, for logs and metrics. */
-export type SessionEndReason =
-  | 'quit'
-  | 'client-closed'
-  | 'connection-broken'
-  | 'login-timeout'
-  | 'idle-timeout'
-  | 'too-many-login-attempts'
-  | 'too-many-sessions'
-  | 'too-many-sessions-of-user'
-  | 'too-many-overlong-lines'
-  | 'replies-not-read'
-  | 'bad-proxy-header'
-  | 'clear-text-after-auth'
-  | 'drain'
-  | 'gateway-closed';

@@ -40,7 +40,7 @@ export function statusCommands(): Command[] {
       source: 'RFC 959 4.1.1',
       access: 'anyone',
       handle: (session) => {
-        session.endAfterReply('quit');
+        session.endAfterReply('QUIT');
         return reply(221, 'Goodbye.');
       },
     },

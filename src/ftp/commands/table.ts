@@ -49,7 +49,11 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
   return table;
 }
 
-const protectionFirst = reply(521, 'Data connections must be protected here: send PBSZ 0 and PROT P first.');
+const protectionFirst = reply(
+  521,
+  'Data connections must be protected here: send PBSZ 0 and PROT P first.',
+  'TLS-PROT',
+);
 /** Transfer and listing commands that need no data connection. */
 const withoutData: ReadonlySet<string> = new Set(['REST', 'MLST']);
 

@@ -20,7 +20,7 @@ const maxTurnMs = 5;
 const notUnderstood = reply(500, 'Command not understood.');
 const lineTooLong = reply(500, 'Command line too long.');
 const controlCharacters = reply(501, 'Control characters are not allowed.');
-const unexpectedError = reply(451, 'Requested action aborted: local error in processing.');
+const unexpectedError = reply(451, 'Requested action aborted: local error in processing.', 'INTERNAL');
 
 /** The command loop of one session. */
 export class CommandLoop {
@@ -101,7 +101,7 @@ export class CommandLoop {
     if (received === undefined) return false;
     const { line, command } = received;
     // ABOR's own reply waits for its turn, right after the transfer's.
-    if (command?.duringTransfer === 'aborts-it') transfer.abort('client-abort');
+    if (command?.duringTransfer === 'aborts-it') transfer.abort('ABOR');
     else if (line.kind === 'line' && this.#isArriving) transfer.commandArrived(command?.verb === 'QUIT');
     // A client that pipelines expects its replies in order; only what it sends after the 150 is meant for this moment.
     const isMeantNow = isTransferAnnounced && waitingLines.length === 0;
@@ -196,7 +196,7 @@ export class CommandLoop {
   }
 
   #failure(error: unknown): Reply {
-    if (error instanceof FilesystemError) return filesystemReply(error.kind);
+    if (error instanceof FilesystemError) return filesystemReply(error.kind, error.causeCode);
     // A failure after the end of the session is not a defect: whatever the session started was aborted with it.
     if (!this.#session.signal.aborted) {
       this.#session.observe({ event: 'unexpected-error', sessionId: this.#session.id, error });

@@ -34,7 +34,7 @@ type Events = {
    */
   clientEnded: [];
   /** The connection is closed, by either side. Emitted once. */
-  closed: [reason: 'client-closed' | 'connection-broken'];
+  closed: [cause: 'CLIENT-CLOSED' | 'CONTROL-LOST'];
 };
 
 /** One control connection. Emits `Events`. */
@@ -126,7 +126,7 @@ export class ControlConnection extends EventEmitter<Events> {
   endAfterClient(): void {
     this.#socket.destroySoon();
     this.#startClosingTimer();
-    this.#close('client-closed');
+    this.#close('CLIENT-CLOSED');
   }
 
   destroy(): void {
@@ -178,18 +178,18 @@ export class ControlConnection extends EventEmitter<Events> {
   };
 
   // 'close' follows one phase of the event loop later: too late to be seen together with what was read before the error.
-  readonly #onError = (): void => this.#close('connection-broken');
+  readonly #onError = (): void => this.#close('CONTROL-LOST');
 
   readonly #onClose = (): void => {
     clearTimeout(this.#closingTimer);
     // Under TLS either of the two sockets may report it.
     this.#socket.destroy();
-    this.#close('connection-broken');
+    this.#close('CONTROL-LOST');
   };
 
-  #close(reason: 'client-closed' | 'connection-broken'): void {
+  #close(cause: 'CLIENT-CLOSED' | 'CONTROL-LOST'): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.emit('closed', reason);
+    this.emit('closed', cause);
   }
 }

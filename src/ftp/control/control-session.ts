@@ -1,11 +1,12 @@
 /** One client's session from greeting to end: what commands, the command loop and the gateway ask of it. */
 import type { SecureContext } from 'node:tls';
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
+import { CausedError, type CauseCode, type SessionEndCause } from '../../observability/cause.ts';
 import type { Observe } from '../../observability/event.ts';
 import { releaseContext } from '../../tls/context.ts';
 import type { Command } from '../commands/command.ts';
 import type { Reply } from '../commands/reply.ts';
-import type { ControlTls, Login, Session, SessionEndReason } from '../commands/session.ts';
+import type { ControlTls, Login, Session } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
 import type { FtpSrvSession } from '../ftp-srv/server.ts';
 import type { ControlConnection } from './control-connection.ts';
@@ -58,7 +59,7 @@ export class ControlSession extends SessionState implements Session {
   #addresses: ClientAddresses;
   /** `performance.now()` at the last reply to a command other than NOOP. */
   #lastActiveAtMs = performance.now();
-  #end: SessionEndReason | undefined;
+  #end: SessionEndCause | undefined;
   #isOpened = false;
   #isConnectionClosed = false;
   #hasInputEnded = false;
@@ -89,7 +90,7 @@ export class ControlSession extends SessionState implements Session {
     connection.on('proxyHeader', (header) => this.#proxyHeaderArrived(header));
     connection.on('secured', (secured) => this.#secured(secured));
     connection.on('clientEnded', () => this.#clientEnded());
-    connection.on('closed', (reason) => this.#connectionClosed(reason));
+    connection.on('closed', (cause) => this.#connectionClosed(cause));
     this.#timers = new SessionTimers(options, (timeout) => this.#timedOut(timeout));
     if (tls !== undefined) {
       this.#secureContext = tls.secureContext;
@@ -157,17 +158,17 @@ export class ControlSession extends SessionState implements Session {
     this.#startsTls = true;
   }
 
-  endAfterReply(reason: SessionEndReason): void {
+  endAfterReply(cause: SessionEndCause): void {
     // A client that quits by itself needs no 421.
-    if (this.#end === 'drain') this.#end = reason;
-    this.#end ??= reason;
+    if (this.#end === 'DRAIN') this.#end = cause;
+    this.#end ??= cause;
   }
 
   // For the command loop.
 
   /** False when the session ends before another command. ABOR and QUIT get their replies even when a drain ends it. */
   get acceptsCommands(): boolean {
-    return this.#end === undefined || (this.#end === 'drain' && this.waitingLines.some(isAborOrQuit));
+    return this.#end === undefined || (this.#end === 'DRAIN' && this.waitingLines.some(isAborOrQuit));
   }
 
   /**
@@ -182,19 +183,19 @@ export class ControlSession extends SessionState implements Session {
     }
     this.#timers.restartIdle();
     if (this.#startsTls) this.#startTls();
-    if (this.#timers.isDraining && !this.expectsTransfer) this.#end ??= 'drain';
+    if (this.#timers.isDraining && !this.expectsTransfer) this.#end ??= 'DRAIN';
     if (!this.acceptsCommands && !this.isExecuting) this.#finish();
     this.#connection.adjustReading();
   }
 
   overlongLineReceived(): void {
     this.#overlongLines += 1;
-    if (this.#overlongLines === maxOverlongLines) this.end('too-many-overlong-lines');
+    if (this.#overlongLines === maxOverlongLines) this.end('LIMIT-COMMANDS');
   }
 
   /** No command is running, and no line is left. */
   inputConsumed(): void {
-    if (this.#hasInputEnded) this.end('client-closed');
+    if (this.#hasInputEnded) this.end('CLIENT-CLOSED');
   }
 
   // For the gateway.
@@ -215,21 +216,21 @@ export class ControlSession extends SessionState implements Session {
   }
 
   /** Ends the session now, or, while a command is running, after its reply. */
-  end(reason: SessionEndReason): void {
-    this.#end ??= reason;
+  end(cause: SessionEndCause): void {
+    this.#end ??= cause;
     if (!this.isExecuting) this.#finish();
   }
 
   /** Ends the session as soon as it moves no data. A transfer that is agreed on is still carried out. */
   drain(): void {
-    if (this.isExecuting || !this.expectsTransfer) this.end('drain');
+    if (this.isExecuting || !this.expectsTransfer) this.end('DRAIN');
     else this.#timers.startDrain();
   }
 
   /** Aborts the running transfer, whose reply still follows, and ends the session. */
   abortTransfer(): void {
-    this.transfer?.abort('drain');
-    this.end('drain');
+    this.transfer?.abort('DRAIN');
+    this.end('DRAIN');
   }
 
   /**
@@ -238,14 +239,14 @@ export class ControlSession extends SessionState implements Session {
    */
   giveUp(): void {
     this.#isGivenUp = true;
-    this.#end ??= 'drain';
+    this.#end ??= 'DRAIN';
     if (this.#isConnectionClosed) this.#release();
     else this.#finish();
   }
 
   /** Drops the connection without a reply, and aborts whatever runs, confirmed uploads included. */
-  destroy(reason: SessionEndReason): void {
-    this.#end ??= reason;
+  destroy(cause: SessionEndCause): void {
+    this.#end ??= cause;
     this.#abort();
     this.#connection.destroy();
   }
@@ -258,8 +259,8 @@ export class ControlSession extends SessionState implements Session {
 
   #proxyHeaderArrived(header: CompleteProxyHeader): void {
     if (header.kind === 'malformed') {
-      this.#observeRefusal(`bad PROXY header: ${header.reason}`);
-      this.destroy('bad-proxy-header');
+      this.#observeRefusal('PROXY-HEADER', header.reason);
+      this.destroy('PROXY-HEADER');
       return;
     }
     this.#open(addressesBehindProxy(header, this.#addresses));
@@ -269,8 +270,8 @@ export class ControlSession extends SessionState implements Session {
     this.#addresses = addresses;
     const { clientAddress } = addresses;
     if (!this.#options.limiter.addresses.acquire(clientAddress)) {
-      this.#observeRefusal('too-many-sessions');
-      this.end('too-many-sessions');
+      this.#observeRefusal('LIMIT-ADDRESS');
+      this.end('LIMIT-ADDRESS');
       return;
     }
     this.#isOpened = true;
@@ -278,8 +279,14 @@ export class ControlSession extends SessionState implements Session {
     this.observe({ event: 'session-opened', sessionId: this.id, clientAddress, tls });
   }
 
-  #observeRefusal(reason: string): void {
-    this.observe({ event: 'session-refused', clientAddress: this.clientAddress, reason });
+  #observeRefusal(cause: CauseCode, detail?: string): void {
+    const { clientAddress } = this;
+    this.observe({
+      event: 'session-refused',
+      clientAddress,
+      cause,
+      ...(detail !== undefined && { detail }),
+    });
   }
 
   #startTls(): void {
@@ -288,7 +295,7 @@ export class ControlSession extends SessionState implements Session {
     if (createSecureContext === undefined) throw new Error('TLS is off.');
     // Commands that were sent in clear text behind AUTH would otherwise be executed as if they had come under TLS.
     if (this.waitingLines.length > 0 || this.#connection.hasUnreadBytes) {
-      this.destroy('clear-text-after-auth');
+      this.destroy('TLS-INJECTION');
       return;
     }
     this.#secureContext = createSecureContext();
@@ -301,11 +308,11 @@ export class ControlSession extends SessionState implements Session {
   }
 
   #timedOut(timeout: 'login' | 'idle' | 'drain'): void {
-    if (timeout === 'login') this.end('login-timeout');
-    else if (timeout === 'drain') this.end('drain');
+    if (timeout === 'login') this.end('LOGIN-TIMEOUT');
+    else if (timeout === 'drain') this.end('DRAIN');
     else if (this.isExecuting) this.#timers.restartIdle();
-    else if (this.#connection.isBackedUp) this.destroy('replies-not-read');
-    else this.end('idle-timeout');
+    else if (this.#connection.isBackedUp) this.destroy('REPLIES-UNREAD');
+    else this.end('IDLE-TIMEOUT');
   }
 
   #finish(): void {
@@ -321,8 +328,8 @@ export class ControlSession extends SessionState implements Session {
     if (!this.#hasInputEnded) this.#connection.endAfterClient();
   }
 
-  #connectionClosed(reason: SessionEndReason): void {
-    this.#end ??= reason;
+  #connectionClosed(cause: SessionEndCause): void {
+    this.#end ??= cause;
     this.#isConnectionClosed = true;
     this.#timers.close();
     // A session that outlives its connection still counts, so that clients that leave early get no more than others.
@@ -335,7 +342,7 @@ export class ControlSession extends SessionState implements Session {
 
   /** Aborts what commands have started. */
   #abort(): void {
-    this.#controller.abort();
+    this.#controller.abort(new CausedError(this.#end ?? 'CONTROL-LOST', 'The session has ended.'));
     this.closeDataConnectionSource();
   }
 
@@ -365,7 +372,7 @@ export class ControlSession extends SessionState implements Session {
     this.observe({
       event: 'session-closed',
       sessionId: this.id,
-      reason: this.#end ?? 'connection-broken',
+      cause: this.#end ?? 'CONTROL-LOST',
       durationMs: Date.now() - this.#startedAtMs,
     });
   }

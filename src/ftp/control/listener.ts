@@ -47,11 +47,12 @@ export type ControlListenerOptions = {
 const maxRefusals = 256;
 /** How long a client may take to read the 421. */
 const refusalTimeoutMs = 5_000;
-const stopping = formatReply(reply(421, 'The gateway is stopping; try again.'));
-const full = formatReply(reply(421, 'Too many sessions; try again later.'));
+const stopping = formatReply(reply(421, 'The gateway is stopping; try again.', 'DRAIN'));
+const full = (cause: Refusal): string =>
+  formatReply(reply(421, 'Too many sessions; try again later.', cause));
 
-/** Why a connection is refused; a label of the metric of refused sessions. */
-type Refusal = 'too-many-sessions' | 'too-few-descriptors' | 'draining';
+/** Why a connection is refused. */
+type Refusal = 'LIMIT-SESSIONS' | 'LIMIT-DESCRIPTORS' | 'DRAIN';
 
 /** One listening control port. */
 export class ControlListener {
@@ -119,12 +120,12 @@ export class ControlListener {
     const { proxyProtocol, proxyProtocolFrom } = this.#options;
     if (proxyProtocol === 'v2' && !proxyProtocolFrom.contains(canonicalAddress(remoteAddress))) {
       const clientAddress = canonicalAddress(remoteAddress);
-      this.#services.observe({ event: 'session-refused', clientAddress, reason: 'untrusted-proxy' });
+      this.#services.observe({ event: 'session-refused', clientAddress, cause: 'PROXY-SOURCE' });
       socket.destroy();
       return;
     }
     const { limiter } = this.#services;
-    const refusal = this.#refusesAll ? 'draining' : refusalOf(socket, limiter);
+    const refusal = this.#refusesAll ? 'DRAIN' : refusalOf(socket, limiter);
     if (refusal !== undefined && (this.#refusals >= maxRefusals || takesOperationsReserve(socket))) {
       socket.resetAndDestroy();
       return;
@@ -142,7 +143,7 @@ export class ControlListener {
       socket.once('close', () => void sessionClosed.then(() => limiter.leave()));
     }
     const onReady = (ready: Socket, incoming: IncomingConnection): void => {
-      if (refusal !== undefined) this.#refuse(ready, incoming);
+      if (refusal !== undefined) this.#refuse(ready, incoming, refusal);
       else sessionClosed = this.#startSession(ready, incoming);
     };
     const { implicitTls } = this.#options;
@@ -166,19 +167,19 @@ export class ControlListener {
     return session.closed.then(() => this.#sessions.delete(session));
   }
 
-  #countRefusal(socket: Socket, { clientAddress }: ClientAddresses, reason: Refusal): void {
+  #countRefusal(socket: Socket, { clientAddress }: ClientAddresses, cause: Refusal): void {
     this.#refusals += 1;
     this.#pending.add(socket);
     socket.once('close', () => {
       this.#refusals -= 1;
       this.#pending.delete(socket);
     });
-    this.#services.observe({ event: 'session-refused', clientAddress, reason });
+    this.#services.observe({ event: 'session-refused', clientAddress, cause });
   }
 
-  #refuse(socket: Socket, { tls }: IncomingConnection): void {
+  #refuse(socket: Socket, { tls }: IncomingConnection, cause: Refusal): void {
     if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
-    socket.end(this.#refusesAll ? stopping : full);
+    socket.end(cause === 'DRAIN' ? stopping : full(cause));
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), refusalTimeoutMs);
@@ -230,9 +231,13 @@ export class ControlListener {
       const { header, rest } = result;
       socket.off('data', onData);
       if (header.kind === 'malformed') {
-        const reason = `bad PROXY header: ${header.reason}`;
         const { clientAddress } = addresses;
-        this.#services.observe({ event: 'session-refused', clientAddress, reason });
+        this.#services.observe({
+          event: 'session-refused',
+          clientAddress,
+          cause: 'PROXY-HEADER',
+          detail: header.reason,
+        });
         socket.destroy();
         return;
       }
@@ -246,8 +251,8 @@ export class ControlListener {
 }
 
 function refusalOf(socket: Socket, limiter: SessionLimiter): Refusal | undefined {
-  if (limiter.isFull) return 'too-many-sessions';
-  return takesSessionReserve(socket) ? 'too-few-descriptors' : undefined;
+  if (limiter.isFull) return 'LIMIT-SESSIONS';
+  return takesSessionReserve(socket) ? 'LIMIT-DESCRIPTORS' : undefined;
 }
 
 function ignore(): void {

@@ -1,17 +1,20 @@
 /** The 421 that a client receives when its session ends without its request. */
 import { reply, type Reply } from '../commands/reply.ts';
-import type { SessionEndReason } from '../commands/session.ts';
+import type { SessionEndCause } from '../../observability/cause.ts';
 
-const replies: Partial<Record<SessionEndReason, Reply>> = {
-  'idle-timeout': reply(421, 'Idle for too long; closing the control connection.'),
-  'login-timeout': reply(421, 'The login took too long; closing the control connection.'),
-  'too-many-sessions': reply(421, 'Too many sessions from your address; try again later.'),
-  'too-many-overlong-lines': reply(421, 'Too many overlong command lines; closing the control connection.'),
-  drain: reply(421, 'The gateway is stopping; closing the control connection.'),
-  'gateway-closed': reply(421, 'The gateway is stopping; closing the control connection.'),
+const replies: Partial<Record<SessionEndCause, Reply>> = {
+  'IDLE-TIMEOUT': reply(421, 'Idle for too long; closing the control connection.', 'IDLE-TIMEOUT'),
+  'LOGIN-TIMEOUT': reply(421, 'The login took too long; closing the control connection.', 'LOGIN-TIMEOUT'),
+  'LIMIT-ADDRESS': reply(421, 'Too many sessions from your address; try again later.', 'LIMIT-ADDRESS'),
+  'LIMIT-COMMANDS': reply(
+    421,
+    'Too many overlong command lines; closing the control connection.',
+    'LIMIT-COMMANDS',
+  ),
+  DRAIN: reply(421, 'The gateway is stopping; closing the control connection.', 'DRAIN'),
 };
 
 /** Undefined where the client needs none: it quit, its last reply was the reason already, or it is gone. */
-export function endReply(end: SessionEndReason | undefined): Reply | undefined {
+export function endReply(end: SessionEndCause | undefined): Reply | undefined {
   return end === undefined ? undefined : replies[end];
 }

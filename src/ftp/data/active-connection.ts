@@ -6,7 +6,8 @@ import {
   ignoreSocketError,
   type DataConnectionSource,
 } from './data-connection-source.ts';
-import { foldIpv4Mapped } from '../../net/ip-address.ts';
+import { CausedError, causeOf, type CauseCode } from '../../observability/cause.ts';
+import { foldIpv4Mapped, isPrivateAddress } from '../../net/ip-address.ts';
 
 /** The address and port that PORT or EPRT names. */
 export type ActiveTarget = { readonly address: string; readonly port: number };
@@ -22,12 +23,17 @@ export type ActiveConnectionOptions = {
 /** Lower ports belong to system services, and PORT must not be usable to attack them (RFC 2577 section 3). */
 const minPort = 1024;
 
-/** The reason to refuse a target, as a sentence for the client; undefined for an allowed target. */
-export function targetRefusal(target: ActiveTarget, clientAddress: string): string | undefined {
+/** The reason to refuse a target; undefined for an allowed one. */
+export function targetRefusal(target: ActiveTarget, clientAddress: string): CausedError | undefined {
   if (foldIpv4Mapped(target.address) !== clientAddress) {
-    return 'Data connections are made to your own address only.';
+    return new CausedError(
+      isPrivateAddress(target.address) ? 'ACTIVE-PRIVATE' : 'ACTIVE-ADDRESS',
+      'Data connections are made to your own address only.',
+    );
   }
-  if (target.port < minPort) return `Data connections are made to ports from ${minPort} only.`;
+  if (target.port < minPort) {
+    return new CausedError('ACTIVE-PORT', `Data connections are made to ports from ${minPort} only.`);
+  }
   return undefined;
 }
 
@@ -36,7 +42,7 @@ export class ActiveConnection implements DataConnectionSource {
   readonly #target: ActiveTarget;
   readonly #options: ActiveConnectionOptions;
   #used = false;
-  #cancel: ((message: string) => void) | undefined;
+  #cancel: ((cause: CauseCode, message: string) => void) | undefined;
 
   constructor(target: ActiveTarget, options: ActiveConnectionOptions) {
     this.#target = target;
@@ -46,7 +52,12 @@ export class ActiveConnection implements DataConnectionSource {
   open(signal: AbortSignal): Promise<Socket> {
     return new Promise((resolve, reject) => {
       if (this.#used || signal.aborted) {
-        reject(new DataConnectionError('The data connection has been used; send PORT or EPRT first.'));
+        reject(
+          new DataConnectionError(
+            'DATA-NO-MODE',
+            'The data connection has been used; send PORT or EPRT first.',
+          ),
+        );
         return;
       }
       this.#used = true;
@@ -66,19 +77,21 @@ export class ActiveConnection implements DataConnectionSource {
         this.#cancel = undefined;
       };
       // A destroyed socket emits no 'connect', so a late connection is not handed to anything.
-      const fail = (message: string): void => {
+      const fail = (cause: CauseCode, message: string): void => {
         settle();
         socket.destroy();
-        reject(new DataConnectionError(message));
+        reject(new DataConnectionError(cause, message));
       };
       const timer = setTimeout(() => {
-        fail(`Your data port did not answer within ${Math.ceil(timeoutMs / 1000)} s.`);
+        fail('ACTIVE-TIMEOUT', `Your data port did not answer within ${Math.ceil(timeoutMs / 1000)} s.`);
       }, timeoutMs);
       this.#cancel = fail;
       const abortListener = addAbortListener(signal, () => {
-        fail('The transfer was aborted before its data connection was made.');
+        fail(causeOf(signal.reason), 'The transfer was aborted before its data connection was made.');
       });
-      socket.on('error', () => fail('The connection to your data port failed; use PASV or EPSV.'));
+      socket.on('error', () =>
+        fail('ACTIVE-REFUSED', 'The connection to your data port failed; use PASV or EPSV.'),
+      );
       socket.once('connect', () => {
         settle();
         // The transfer starts reading when it is ready, as with a passive connection.
@@ -91,6 +104,6 @@ export class ActiveConnection implements DataConnectionSource {
 
   close(): void {
     this.#used = true;
-    this.#cancel?.('The data connection has been closed; send PORT or EPRT first.');
+    this.#cancel?.('DATA-NO-MODE', 'The data connection has been closed; send PORT or EPRT first.');
   }
 }

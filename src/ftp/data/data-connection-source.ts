@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { CausedError } from '../../observability/cause.ts';
 
 /**
  * The origin of a session's next data connection: the port lease of its last PASV or EPSV, or the target of its last PORT or
@@ -15,7 +16,7 @@ export type DataConnectionSource = {
 };
 
 /** No data connection could be established. The client gets 425 with `message`, which contains nothing private. */
-export class DataConnectionError extends Error {
+export class DataConnectionError extends CausedError {
   override readonly name = 'DataConnectionError';
 }
 

@@ -4,11 +4,12 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
+import { CausedError } from '../../observability/cause.ts';
 import type { DataResumption } from '../../tls/context.ts';
 import { DataConnectionError } from './data-connection-source.ts';
 
 /** The data connection is not protected as required. The client gets 522 with `message`. */
-export class DataProtectionError extends Error {
+export class DataProtectionError extends CausedError {
   override readonly name = 'DataProtectionError';
 }
 
@@ -56,14 +57,14 @@ export function protectDataConnection(
     };
     const onClose = (): void => {
       const isClearText = socket.bytesRead < recordHeaderBytes || clearTextErrors.has(errorCode);
-      fail(new DataConnectionError(isClearText ? inClear : handshakeFailed));
+      fail(isClearText ? inClear() : handshakeFailed());
     };
     // The socket allows half-open connections, so the end of the client's side does not close it.
     const onEnd = onClose;
     const timer = setTimeout(() => {
       const seconds = Math.ceil(handshakeTimeoutMs / 1000);
       const tooLong = `The TLS handshake of the data connection took over ${seconds} s.`;
-      fail(new DataConnectionError(socket.bytesRead === 0 ? inClear : tooLong));
+      fail(socket.bytesRead === 0 ? inClear() : new DataConnectionError('TLS-TIMEOUT', tooLong));
     }, handshakeTimeoutMs);
     // An error is followed by 'close', here and in a transfer.
     secured.on('error', (error: NodeJS.ErrnoException) => (errorCode ??= error.code));
@@ -74,14 +75,17 @@ export function protectDataConnection(
       if (resumption === 'required' && !secured.isSessionReused()) {
         secured.destroy();
         reject(
-          new DataProtectionError("The data connection must resume the control connection's TLS session."),
+          new DataProtectionError(
+            'TLS-NOT-RESUMED',
+            "The data connection must resume the control connection's TLS session.",
+          ),
         );
         return;
       }
       // 'secure' is emitted in the middle of OpenSSL's last step. Bytes written there would overtake the session tickets of
       // TLS 1.3, and an end() right after them would send no close_notify.
       setImmediate(() => {
-        if (hidesReset(secured)) fail(new DataConnectionError(handshakeFailed));
+        if (hidesReset(secured)) fail(handshakeFailed());
         else resolve(secured);
       });
     });
@@ -99,7 +103,12 @@ function hidesReset(secured: TLSSocket): boolean {
   return isServerLast && secured.remoteAddress === undefined;
 }
 
-const handshakeFailed = 'The TLS handshake of the data connection failed.';
+const handshakeFailed = (): DataConnectionError =>
+  new DataConnectionError('TLS-CUT', 'The TLS handshake of the data connection failed.');
 
 /** Usually the client uses implicit TLS and never sends PROT. */
-const inClear = 'A data connection came, but in clear; this session protects them with TLS (PROT P).';
+const inClear = (): DataConnectionError =>
+  new DataConnectionError(
+    'TLS-NOT-STARTED',
+    'A data connection came, but in clear; this session protects them with TLS (PROT P).',
+  );

@@ -60,7 +60,12 @@ export class Inflater implements ByteSink {
       }
     });
     decompressor.once('error', () => {
-      this.#fail(new DataConnectionLost('The data are not a whole deflate stream; nothing was stored.'));
+      this.#fail(
+        new DataConnectionLost(
+          'DATA-DEFLATE',
+          'The data are not a whole deflate stream; nothing was stored.',
+        ),
+      );
     });
   }
 
@@ -72,7 +77,13 @@ export class Inflater implements ByteSink {
         if (this.#decompressor.destroyed) return;
         // zlib consumes nothing after the end of its stream.
         if (this.#decompressor.bytesWritten === this.#givenBytes) resolve();
-        else this.#fail(new DataConnectionLost('Bytes came after the deflate stream; nothing was stored.'));
+        else
+          this.#fail(
+            new DataConnectionLost(
+              'DATA-DEFLATE',
+              'Bytes came after the deflate stream; nothing was stored.',
+            ),
+          );
       });
     });
   }

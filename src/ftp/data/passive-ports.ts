@@ -14,6 +14,7 @@ import {
   ignoreSocketError,
   type DataConnectionSource,
 } from './data-connection-source.ts';
+import { causeOf } from '../../observability/cause.ts';
 import { foldIpv4Mapped } from '../../net/ip-address.ts';
 import { listen } from '../../net/listen.ts';
 import { PortLease, type LeaseHolder } from './port-lease.ts';
@@ -96,7 +97,7 @@ export class PassivePorts {
    */
   async lease(holder: LeaseHolder, signal: AbortSignal): Promise<PassiveLease> {
     this.#leaseOfSession.get(holder.id)?.close();
-    if (signal.aborted) throw new DataConnectionError('The session has ended.');
+    if (signal.aborted) throw new DataConnectionError(causeOf(signal.reason), 'The session has ended.');
     const claims = this.#claimsOf(holder.clientAddress);
     const port = claims.waiting.size === 0 ? this.#freePort(claims) : undefined;
     return port === undefined
@@ -141,7 +142,7 @@ export class PassivePorts {
     }
     if (takesOperationsReserve(socket)) {
       socket.resetAndDestroy();
-      lease.close('Too many connections are open; try again later.');
+      lease.close(['LIMIT-DESCRIPTORS', 'Too many connections are open; try again later.']);
       return;
     }
     lease.accept(socket);
@@ -220,15 +221,21 @@ export class PassivePorts {
       };
       const timer = setTimeout(() => {
         const { id: sessionId, clientAddress } = holder;
-        this.#options.observe({ event: 'passive-ports-exhausted', sessionId, clientAddress });
+        this.#options.observe({
+          event: 'passive-ports-exhausted',
+          sessionId,
+          clientAddress,
+          cause: 'PASV-EXHAUSTED',
+        });
         giveUp(
           new DataConnectionError(
+            'PASV-EXHAUSTED',
             'All passive ports wait for other connections from your address; try again.',
           ),
         );
       }, this.#options.leaseWaitMs);
       const abortListener = addAbortListener(signal, () => {
-        giveUp(new DataConnectionError('The session has ended.'));
+        giveUp(new DataConnectionError(causeOf(signal.reason), 'The session has ended.'));
       });
       claims.waiting.add(waiter);
     });

@@ -1,7 +1,17 @@
 /** One session's claim on one passive port, and the accepted connection until a transfer opens it. */
 import { addAbortListener } from 'node:events';
 import type { Socket } from 'node:net';
+import { causeOf, type CauseCode } from '../../observability/cause.ts';
 import { DataConnectionError, type DataConnectionSource } from './data-connection-source.ts';
+
+/** Why a transfer does not get its connection: the cause, and the text of the reply. */
+export type LeaseFailure = readonly [cause: CauseCode, text: string];
+
+const usedUp: LeaseFailure = ['DATA-NO-MODE', 'The data connection has been used; send PASV or EPSV first.'];
+const closed: LeaseFailure = [
+  'DATA-NO-MODE',
+  'The data connection has been closed; send PASV or EPSV first.',
+];
 
 /** The session that leases a port. */
 export type LeaseHolder = {
@@ -44,7 +54,7 @@ export class PortLease implements DataConnectionSource {
   #state: 'waiting' | 'connected' | 'over' = 'waiting';
   #wasReset = false;
   #socket: Socket | undefined;
-  #failure = 'The data connection has been used; send PASV or EPSV first.';
+  #failure: LeaseFailure = usedUp;
   #opening: Opening | undefined;
 
   constructor(
@@ -85,11 +95,11 @@ export class PortLease implements DataConnectionSource {
         return;
       }
       if (this.#state === 'over' || signal.aborted) {
-        reject(new DataConnectionError(this.#failure));
+        reject(new DataConnectionError(...this.#failure));
         return;
       }
       const abortListener = addAbortListener(signal, () => {
-        this.#end('The transfer was aborted before its data connection came.');
+        this.#end([causeOf(signal.reason), 'The transfer was aborted before its data connection came.']);
       });
       this.#opening = { resolve, reject, abortListener };
       // Many clients connect only when they have read the 150, which was sent right before this call.
@@ -97,8 +107,8 @@ export class PortLease implements DataConnectionSource {
     });
   }
 
-  /** @param failure text of the reply if a transfer command still tries to use the lease. */
-  close(failure = 'The data connection has been closed; send PASV or EPSV first.'): void {
+  /** @param failure of a transfer command that still tries to use the lease. */
+  close(failure = closed): void {
     this.#end(failure);
   }
 
@@ -117,13 +127,13 @@ export class PortLease implements DataConnectionSource {
     const seconds = Math.ceil(this.#timeoutMs / 1000);
     this.#end(
       this.#wasReset
-        ? 'The data connection was reset before it was accepted; send PASV or EPSV first.'
-        : `No data connection came within ${seconds} s; send PASV or EPSV first.`,
+        ? ['PASV-RESET', 'The data connection was reset before it was accepted; send PASV or EPSV first.']
+        : ['PASV-NONE', `No data connection came within ${seconds} s; send PASV or EPSV first.`],
     );
   };
 
   readonly #endWithSession = (): void => {
-    this.#end('The session has ended.');
+    this.#end([causeOf(this.#sessionSignal.reason), 'The session has ended.']);
   };
 
   #handOver(resolve: (socket: Socket) => void): void {
@@ -133,7 +143,7 @@ export class PortLease implements DataConnectionSource {
     resolve(socket);
   }
 
-  #end(failure: string): void {
+  #end(failure: LeaseFailure): void {
     if (this.#state === 'over') return;
     const wasWaiting = this.#state === 'waiting';
     this.#failure = failure;
@@ -141,7 +151,7 @@ export class PortLease implements DataConnectionSource {
     this.#socket = undefined;
     const opening = this.#opening;
     this.#finish();
-    opening?.reject(new DataConnectionError(failure));
+    opening?.reject(new DataConnectionError(...failure));
     if (wasWaiting) this.#events.released();
   }
 

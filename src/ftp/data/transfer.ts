@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import type { Pathname } from '../../filesystem/pathname.ts';
+import { CausedError, causeOf, type SessionEndCause } from '../../observability/cause.ts';
 import type { DataResumption } from '../../tls/context.ts';
 import type { DataConnectionSource } from './data-connection-source.ts';
 import { protectDataConnection } from './data-tls.ts';
@@ -21,7 +22,7 @@ export type TransferSettings = {
 };
 
 /** The data connection broke, or ended too early. The client gets 426 with `message`. */
-export class DataConnectionLost extends Error {
+export class DataConnectionLost extends CausedError {
   override readonly name = 'DataConnectionLost';
 }
 
@@ -47,7 +48,7 @@ export type TransferOptions = {
 };
 
 /** Why a transfer was aborted from outside, for its reply and its event. */
-export type TransferAbortReason = 'client-abort' | 'control-connection-lost' | 'stall-timeout' | 'drain';
+export type TransferAbortCause = 'ABOR' | 'DATA-STALLED' | SessionEndCause;
 
 /** One transfer, from its 150 to the end of its data connection. */
 export class Transfer {
@@ -70,7 +71,7 @@ export class Transfer {
   readonly #settings: TransferSettings;
   readonly #controller = new AbortController();
   #socket: Socket | undefined;
-  #abortReason: TransferAbortReason | undefined;
+  #abortCause: TransferAbortCause | undefined;
   #isOver = false;
   #stallTimer: NodeJS.Timeout | undefined;
   #waitsForClient = false;
@@ -83,14 +84,14 @@ export class Transfer {
     this.pathname = request.pathname;
     this.evidence =
       request.isUpload === true
-        ? new UploadEvidence(() => this.abort('control-connection-lost'), settings.uploadGraceMs)
+        ? new UploadEvidence(() => this.abort('CONTROL-LOST'), settings.uploadGraceMs)
         : undefined;
     this.deflateLevel = deflateLevel;
     this.#source = source;
     this.#sessionSignal = sessionSignal;
     this.#secureContext = secureContext;
     this.#settings = settings;
-    if (sessionSignal.aborted) this.abort('control-connection-lost');
+    if (sessionSignal.aborted) this.#onSessionEnd();
     else sessionSignal.addEventListener('abort', this.#onSessionEnd);
   }
 
@@ -99,15 +100,15 @@ export class Transfer {
     return this.#controller.signal;
   }
 
-  get abortReason(): TransferAbortReason | undefined {
-    return this.#abortReason;
+  get abortCause(): TransferAbortCause | undefined {
+    return this.#abortCause;
   }
 
-  /** Aborts the transfer; its final reply follows. Later calls change nothing: the first reason counts. */
-  abort(reason: TransferAbortReason): void {
-    if (this.#isOver || this.#abortReason !== undefined) return;
-    this.#abortReason = reason;
-    this.#controller.abort(new DataConnectionLost(reason));
+  /** Aborts the transfer; its final reply follows. Later calls change nothing: the first cause counts. */
+  abort(cause: TransferAbortCause): void {
+    if (this.#isOver || this.#abortCause !== undefined) return;
+    this.#abortCause = cause;
+    this.#controller.abort(new DataConnectionLost(cause, 'The transfer was aborted.'));
     this.#drop();
   }
 
@@ -118,7 +119,7 @@ export class Transfer {
 
   /** The control connection has ended. Returns whether the transfer continues, as an upload does that a command has confirmed. */
   outlivesControlConnection(): boolean {
-    if (this.#isOver || this.#abortReason !== undefined) return false;
+    if (this.#isOver || this.#abortCause !== undefined) return false;
     return this.evidence?.controlConnectionEnded() === true;
   }
 
@@ -177,7 +178,7 @@ export class Transfer {
   /** The error for a data connection that closed too early: the abort's reason, or else the loss of the connection. */
   connectionError(): Error {
     if (this.signal.aborted) return this.signal.reason as Error;
-    return new DataConnectionLost('The data connection was closed; transfer aborted.');
+    return new DataConnectionLost('DATA-LOST', 'The data connection was closed; transfer aborted.');
   }
 
   /** The data connection ended in order and closes by itself: `end()` must not reset it. */
@@ -186,11 +187,11 @@ export class Transfer {
     this.evidence?.dataEnded();
   }
 
-  readonly #onSessionEnd = (): void => this.abort('control-connection-lost');
+  readonly #onSessionEnd = (): void => this.abort(causeOf(this.#sessionSignal.reason) as SessionEndCause);
 
   // One timer serves the whole transfer. While the gateway does not wait for the client, it only restarts.
   readonly #checkStall = (): void => {
-    if (this.#waitsForClient) this.abort('stall-timeout');
+    if (this.#waitsForClient) this.abort('DATA-STALLED');
     else this.#stallTimer?.refresh();
   };
 
@@ -201,7 +202,7 @@ export class Transfer {
     if (socket === undefined) return;
     // Without TLS only a reset distinguishes a truncated file from a complete one; with TLS the missing close_notify does.
     // A client that sent ABOR knows already, and some clients take a reset for a failure of the session.
-    if (socket instanceof TLSSocket || this.#abortReason === 'client-abort') socket.destroy();
+    if (socket instanceof TLSSocket || this.#abortCause === 'ABOR') socket.destroy();
     else socket.resetAndDestroy();
   }
 }

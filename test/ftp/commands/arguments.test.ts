@@ -76,19 +76,19 @@ for (const security of securities) {
     }
 
     const pathnames: readonly (readonly [command: string, answer: string | RegExp])[] = [
-      ['SIZE f ', '550 No such file or directory.'],
-      ['SIZE  f', '550 No such file or directory.'],
+      ['SIZE f ', '550 No such file or directory. [FILE-NOT-FOUND]'],
+      ['SIZE  f', '550 No such file or directory. [FILE-NOT-FOUND]'],
       ['SIZE  lead', '213 20'],
       ['SIZE trail ', '213 21'],
       ['MDTM  lead', /^213 /],
-      ['CWD /  ', '550 No such file or directory.'],
-      ['CWD  /dir', '550 No such file or directory.'],
-      ['CWD dir ', '550 No such file or directory.'],
+      ['CWD /  ', '550 No such file or directory. [FILE-NOT-FOUND]'],
+      ['CWD  /dir', '550 No such file or directory. [FILE-NOT-FOUND]'],
+      ['CWD dir ', '550 No such file or directory. [FILE-NOT-FOUND]'],
       ['CWD  ', '501 A pathname is needed.'],
       ['STAT  lead', /^213-Status of {2}lead:\n [^\n]* {2}lead\n/],
       ['MLST  lead', /^250-Listing \/ lead\n/],
       ['MKD  new ', '257 "/ new " created.'],
-      ['RMD new', '550 No such file or directory.'],
+      ['RMD new', '550 No such file or directory. [FILE-NOT-FOUND]'],
       ['RMD  new ', '250 Directory removed.'],
     ];
     for (const [command, answer] of pathnames) {
@@ -117,7 +117,7 @@ for (const security of securities) {
           return;
         }
         const data = await client.passive();
-        await client.says(command, '550 No such file or directory.');
+        await client.says(command, '550 No such file or directory. [FILE-NOT-FOUND]');
         data.destroy();
       });
     }
@@ -148,7 +148,7 @@ describe('a pathname that can only mean a directory', () => {
     await gateway.close();
   });
 
-  const fileNameNeeded = '553 The name of a file is needed, not that of a directory.';
+  const fileNameNeeded = '553 The name of a file is needed, not that of a directory. [FILE-NAME]';
   for (const command of [
     'STOR nodir/',
     'STOR dir/',
@@ -161,14 +161,14 @@ describe('a pathname that can only mean a directory', () => {
       const data = await client.passive();
       await client.says(command, fileNameNeeded);
       data.destroy();
-      await client.says('SIZE nodir', '550 No such file or directory.');
+      await client.says('SIZE nodir', '550 No such file or directory. [FILE-NOT-FOUND]');
       assert.equal(String(await client.download('NLST')), 'dir\r\n');
     });
   }
 
   it('A rename of a file to a name that can only mean a directory is refused, and the file keeps its name', async () => {
     await client.says('RNFR dir/inside', '350 Send RNTO with the new name.');
-    await client.says('RNTO nodir/', '553 The name is not allowed.');
+    await client.says('RNTO nodir/', '553 The name is not allowed. [FILE-NAME]');
     await client.says('SIZE dir/inside', '213 1');
   });
 

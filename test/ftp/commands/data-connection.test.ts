@@ -64,7 +64,7 @@ describe('PASV', () => {
     await side.ports.lease(other, new AbortController().signal);
     assert.equal(
       await side.command('PASV'),
-      '425 All passive ports wait for other connections from your address; try again.\r\n',
+      '425 All passive ports wait for other connections from your address; try again. [PASV-EXHAUSTED]\r\n',
     );
   });
 });
@@ -142,11 +142,15 @@ describe('PORT and EPRT', () => {
   });
 
   for (const [verb, argument, reply] of [
-    ['PORT', '127,0,0,2,8,0', '501 Data connections are made to your own address only.\r\n'],
-    ['PORT', '127,0,0,1,0,22', '501 Data connections are made to ports from 1024 only.\r\n'],
+    ['PORT', '127,0,0,2,8,0', '501 Data connections are made to your own address only. [ACTIVE-PRIVATE]\r\n'],
+    ['PORT', '127,0,0,1,0,22', '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT]\r\n'],
     ['PORT', '127,0,0,1,8', '501 PORT needs an address and a port from 1 to 65535.\r\n'],
-    ['EPRT', '|1|127.0.0.2|2048|', '501 Data connections are made to your own address only.\r\n'],
-    ['EPRT', '|2|::1|2048|', '501 Data connections are made to your own address only.\r\n'],
+    [
+      'EPRT',
+      '|1|127.0.0.2|2048|',
+      '501 Data connections are made to your own address only. [ACTIVE-PRIVATE]\r\n',
+    ],
+    ['EPRT', '|2|::1|2048|', '501 Data connections are made to your own address only. [ACTIVE-PRIVATE]\r\n'],
     ['EPRT', '|1|127.0.0.1|99999|', '501 EPRT needs an address and a port from 1 to 65535.\r\n'],
     ['EPRT', '|3|x|2048|', '522 Network protocol not supported, use (1,2).\r\n'],
     ['EPRT', '', '501 EPRT needs an address and a port from 1 to 65535.\r\n'],
@@ -162,7 +166,7 @@ describe('PORT and EPRT', () => {
     await start({ activeMode: 'off' });
     assert.equal(
       await side.command('PORT', '127,0,0,1,8,0'),
-      '502 PORT is switched off here; use PASV or EPSV.\r\n',
+      '502 PORT is switched off here; use PASV or EPSV. [ACTIVE-OFF]\r\n',
     );
   });
 
@@ -173,7 +177,7 @@ describe('PORT and EPRT', () => {
     await side.command('PORT', portArgument(port));
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 The connection to your data port failed; use PASV or EPSV.\r\n',
+      '425 The connection to your data port failed; use PASV or EPSV. [ACTIVE-REFUSED]\r\n',
     );
   });
 

@@ -75,7 +75,10 @@ describe('RETR', () => {
     await assert.rejects(side.command('RETR', 'nofile'), { kind: 'not-found' });
     assert.deepEqual(side.preliminaries, []);
     await gone;
-    assert.equal(await side.command('RETR', 'nofile'), '425 Use PASV, EPSV, PORT or EPRT first.\r\n');
+    assert.equal(
+      await side.command('RETR', 'nofile'),
+      '425 Use PASV, EPSV, PORT or EPRT first. [DATA-NO-MODE]\r\n',
+    );
   });
 
   it('RETR fails with 425 when no data connection arrives in time', async () => {
@@ -84,7 +87,7 @@ describe('RETR', () => {
     await side.command('EPSV');
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 No data connection came within 1 s; send PASV or EPSV first.\r\n',
+      '425 No data connection came within 1 s; send PASV or EPSV first. [PASV-NONE]\r\n',
     );
   });
 
@@ -108,7 +111,10 @@ describe('RETR', () => {
     const filesystem = await start({ stallTimeoutMs: 100 });
     filesystem.putFile('/f', payload(30_000_000));
     const client = await side.connection();
-    assert.equal(await side.command('RETR', 'f'), '426 No data moved for 1 s; transfer aborted.\r\n');
+    assert.equal(
+      await side.command('RETR', 'f'),
+      '426 No data moved for 1 s; transfer aborted. [DATA-STALLED]\r\n',
+    );
     assert.equal((await readAll(client)).end, 'ECONNRESET');
   });
 
@@ -119,27 +125,27 @@ describe('RETR', () => {
     const reply = side.command('RETR', 'f');
     await once(client, 'data');
     client.resetAndDestroy();
-    assert.equal(await reply, '426 The data connection was closed; transfer aborted.\r\n');
+    assert.equal(await reply, '426 The data connection was closed; transfer aborted. [DATA-LOST]\r\n');
     assert.equal(side.events.at(-1)?.event, 'transfer');
   });
 
-  for (const [reason, text] of [
-    ['client-abort', '426 Connection closed; transfer aborted.\r\n'],
-    ['drain', '426 The gateway is stopping; transfer aborted.\r\n'],
+  for (const [cause, text] of [
+    ['ABOR', '426 Connection closed; transfer aborted. [ABOR]\r\n'],
+    ['DRAIN', '426 The gateway is stopping; transfer aborted. [DRAIN]\r\n'],
   ] as const) {
-    it(`RETR ends immediately when it is aborted with ${reason}`, async () => {
+    it(`RETR ends immediately when it is aborted with ${cause}`, async () => {
       const filesystem = await start();
       filesystem.putFile('/f', payload(30_000_000));
       const client = await side.connection();
       const reply = side.command('RETR', 'f');
       await once(client, 'data');
       const { transfer } = side.session;
-      transfer!.abort(reason);
-      transfer!.abort('stall-timeout');
+      transfer!.abort(cause);
+      transfer!.abort('DATA-STALLED');
       assert.equal(await reply, text);
       assert.equal(side.session.transfer, undefined);
       const event = side.events.at(-1)!;
-      assert.ok(event.event === 'transfer' && event.outcome === 'aborted' && event.reason === reason);
+      assert.ok(event.event === 'transfer' && event.outcome === 'aborted' && event.cause === cause);
     });
   }
 
@@ -210,12 +216,12 @@ describe('STOR', () => {
     [
       'the data connection is reset',
       (client: Socket) => client.resetAndDestroy(),
-      '426 The data connection was closed; transfer aborted.\r\n',
+      '426 The data connection was closed; transfer aborted. [DATA-LOST]\r\n',
     ],
     [
       'the control connection is lost',
-      () => side.sessionEnd.abort(),
-      '426 The session has ended; transfer aborted.\r\n',
+      () => side.endSession(),
+      '426 The session has ended; transfer aborted. [CLIENT-CLOSED]\r\n',
     ],
   ] as const) {
     it(`STOR keeps the old file when ${how} during the upload`, async () => {
@@ -239,7 +245,7 @@ describe('STOR', () => {
     client.end('new');
     // As soon as the gateway has read the FIN, it releases the data connection.
     while ((side.session.transfer?.movedBytes ?? 0) < 3) await nextTurn();
-    side.sessionEnd.abort();
+    side.endSession();
     assert.match(await reply, /^426 /);
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
@@ -251,8 +257,8 @@ describe('STOR', () => {
     const reply = side.command('STOR', 'f');
     client.write('new');
     while ((side.session.transfer?.movedBytes ?? 0) < 3) await nextTurn();
-    side.session.transfer!.abort('client-abort');
-    assert.equal(await reply, '426 Connection closed; transfer aborted.\r\n');
+    side.session.transfer!.abort('ABOR');
+    assert.equal(await reply, '426 Connection closed; transfer aborted. [ABOR]\r\n');
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 
@@ -261,7 +267,10 @@ describe('STOR', () => {
     filesystem.putFile('/f', 'old');
     const client = await side.connection();
     client.write('new');
-    assert.equal(await side.command('STOR', 'f'), '426 No data moved for 1 s; transfer aborted.\r\n');
+    assert.equal(
+      await side.command('STOR', 'f'),
+      '426 No data moved for 1 s; transfer aborted. [DATA-STALLED]\r\n',
+    );
     assert.equal(filesystem.readFile('/f')!.toString(), 'old');
   });
 
@@ -327,7 +336,7 @@ describe('STOR', () => {
       client.end('abc');
       assert.equal(
         await side.command('STOR', 'f'),
-        `426 ALLO announced ${announced} bytes, 3 came; nothing was stored.\r\n`,
+        `426 ALLO announced ${announced} bytes, 3 came; nothing was stored. [ALLO-SHORT]\r\n`,
       );
     }
     assert.equal(filesystem.readFile('/f'), undefined);

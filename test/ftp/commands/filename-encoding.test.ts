@@ -155,8 +155,8 @@ describe('with FILENAME_ENCODING=windows-1252', () => {
     gateway.filesystem.putFile('/é-日本', 'x');
     const client = await logInByBytes(gateway);
     assert.equal((await client.download('NLST')).toString('latin1'), '\xe9-??\r\n');
-    await client.says('SIZE \xe9-??', '550 No such file or directory.');
-    await client.says('DELE \xe9-??', '550 No such file or directory.');
+    await client.says('SIZE \xe9-??', '550 No such file or directory. [FILE-NOT-FOUND]');
+    await client.says('DELE \xe9-??', '550 No such file or directory. [FILE-NOT-FOUND]');
     await client.quit();
   });
 
@@ -228,7 +228,10 @@ describe('with PATHNAME_BACKSLASH=separator', () => {
 
   it('With PATHNAME_BACKSLASH=separator, a pathname that ends in a backslash names no file', async () => {
     const data = await client.passive();
-    await client.says('STOR nodir\\', '553 The name of a file is needed, not that of a directory.');
+    await client.says(
+      'STOR nodir\\',
+      '553 The name of a file is needed, not that of a directory. [FILE-NAME]',
+    );
     data.destroy();
   });
 

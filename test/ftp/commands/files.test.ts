@@ -9,8 +9,8 @@ import { LeakCheck } from '../../support/leak-check.ts';
 const leaks = new LeakCheck();
 after(() => leaks.assertNothingLeft());
 
-const permissionDenied = '550 Permission denied.';
-const noSuchFile = '550 No such file or directory.';
+const permissionDenied = '550 Permission denied. [FILE-PERMISSION]';
+const noSuchFile = '550 No such file or directory. [FILE-NOT-FOUND]';
 const password = 'secret';
 const users = (['read-write', 'read-only', 'write-only'] as const).map((permissions) => ({
   name: permissions,
@@ -47,28 +47,28 @@ describe('a user who may do everything', () => {
     await client.says('CDUP', '250 The current directory is "/".');
     await client.says('CWD ../../dir/../dir', '250 The current directory is "/dir".');
     await client.says('CWD nowhere', noSuchFile);
-    await client.says('CWD a file', '550 It is not a directory.');
+    await client.says('CWD a file', '550 It is not a directory. [FILE-TYPE]');
     await client.says('CWD', '501 A pathname is needed.');
     await client.says('PWD', '257 "/dir" is the current directory.');
   });
 
   it('A user with all permissions makes and removes directories, and replies double the quotes in their names', async () => {
     await client.says('MKD say "hi"', '257 "/say ""hi""" created.');
-    await client.says('MKD say "hi"', '550 The name exists already.');
+    await client.says('MKD say "hi"', '550 The name exists already. [FILE-EXISTS]');
     await client.says('CWD say "hi"', '250 The current directory is "/say ""hi""".');
     await client.says('CDUP', /^250 /);
     await client.says('RMD say "hi"', '250 Directory removed.');
     await client.says('XMKD x', '257 "/x" created.');
     await client.says('XRMD x', '250 Directory removed.');
-    await client.says('RMD dir', '550 The directory is not empty.');
-    await client.says('RMD dir/a file', '550 It is not a directory.');
+    await client.says('RMD dir', '550 The directory is not empty. [FILE-NOT-EMPTY]');
+    await client.says('RMD dir/a file', '550 It is not a directory. [FILE-TYPE]');
     await client.says('RMD nowhere', noSuchFile);
     await client.says('RMD /', permissionDenied);
-    await client.says('MKD dir', '550 The name exists already.');
+    await client.says('MKD dir', '550 The name exists already. [FILE-EXISTS]');
   });
 
   it('DELE deletes files, but not directories', async () => {
-    await client.says('DELE empty', '550 It is a directory.');
+    await client.says('DELE empty', '550 It is a directory. [FILE-TYPE]');
     await client.says('DELE nothing', noSuchFile);
     await client.says('DELE dir/a file', '250 File deleted.');
     assert.equal(gateway.filesystem.readFile('/dir/a file'), undefined);
@@ -83,7 +83,7 @@ describe('a user who may do everything', () => {
     await client.says('RNFR empty', '350 Send RNTO with the new name.');
     await client.says('RNTO full', '250 Renamed.');
     await client.says('RNFR full', '350 Send RNTO with the new name.');
-    await client.says('RNTO full/below', '553 The name is not allowed.');
+    await client.says('RNTO full/below', '553 The name is not allowed. [FILE-NAME]');
   });
 
   it('SIZE and MDTM show the size and the time of a file, in TYPE A too', async () => {
@@ -92,9 +92,9 @@ describe('a user who may do everything', () => {
       await client.says('SIZE dir/a file', '213 7');
       await client.says('MDTM dir/a file', '213 20240229123456');
     }
-    await client.says('SIZE dir', '550 It is a directory.');
+    await client.says('SIZE dir', '550 It is a directory. [FILE-TYPE]');
     await client.says('SIZE nothing', noSuchFile);
-    await client.says('MDTM dir', '550 It is a directory.');
+    await client.says('MDTM dir', '550 It is a directory. [FILE-TYPE]');
     await client.says('MDTM nothing', noSuchFile);
   });
 
@@ -126,8 +126,11 @@ describe('a user who may do everything', () => {
     await client.says('XMD5 dir/a file', '250 9A0364B9E99BB480DD25E1F0284C8555');
     await client.says('XSHA1 "dir/a file"', '250 040F06FD774092478D450774F5BA30C5DA78ACC8');
     await client.says('XCRC "dir/a file" 0 3', /^250 [0-9A-F]{8}$/);
-    await client.says('XCRC dir', '550 It is a directory.');
-    await client.says('XCRC "dir/a file" 0 99', '554 The restart offset is beyond the end of the file.');
+    await client.says('XCRC dir', '550 It is a directory. [FILE-TYPE]');
+    await client.says(
+      'XCRC "dir/a file" 0 99',
+      '554 The restart offset is beyond the end of the file. [FILE-OFFSET]',
+    );
     await client.says('HASH nothing', noSuchFile);
   });
 
@@ -139,7 +142,7 @@ describe('a user who may do everything', () => {
   });
 
   it('A name that S3 cannot store is refused', async () => {
-    await client.says(`MKD ${'x'.repeat(1025)}`, '553 The name is not allowed.');
+    await client.says(`MKD ${'x'.repeat(1025)}`, '553 The name is not allowed. [FILE-NAME]');
   });
 });
 

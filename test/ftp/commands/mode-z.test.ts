@@ -67,8 +67,8 @@ function payload(bytes: number): Buffer {
   );
 }
 
-const notDeflate = '426 The data are not a whole deflate stream; nothing was stored.';
-const trailing = '426 Bytes came after the deflate stream; nothing was stored.';
+const notDeflate = '426 The data are not a whole deflate stream; nothing was stored. [DATA-DEFLATE]';
+const trailing = '426 Bytes came after the deflate stream; nothing was stored. [DATA-DEFLATE]';
 const text = Buffer.from('one\ntwo\n');
 
 describe('MODE Z', () => {
@@ -238,7 +238,11 @@ describe('MODE Z', () => {
     while (sink.receivedBytes() === 0) await nextTurn();
     for (let turn = 0; turn < 1_000; turn += 1) await nextTurn();
     assert.ok(sink.receivedBytes() <= 65_536);
-    await client.says('ABOR', '426 Connection closed; transfer aborted.', '226 ABOR command successful.');
+    await client.says(
+      'ABOR',
+      '426 Connection closed; transfer aborted. [ABOR]',
+      '226 ABOR command successful.',
+    );
     await zlibIsReleased();
     assert.equal(sink.isAborted(), true);
     data.destroy();
@@ -252,14 +256,22 @@ describe('MODE Z', () => {
     await client.says('RETR f', /^150 /);
     await once(sending, 'data');
     sending.pause();
-    await client.says('ABOR', '426 Connection closed; transfer aborted.', '226 ABOR command successful.');
+    await client.says(
+      'ABOR',
+      '426 Connection closed; transfer aborted. [ABOR]',
+      '226 ABOR command successful.',
+    );
     await zlibIsReleased();
     const receiving = await client.passive();
     receiving.on('error', () => undefined);
     await client.says('STOR f', /^150 /);
     receiving.write(whole.subarray(0, 100_000));
     while (!/STOR \/f: [1-9]/.test(await client.ask('STAT'))) await nextTurn();
-    await client.says('ABOR', '426 Connection closed; transfer aborted.', '226 ABOR command successful.');
+    await client.says(
+      'ABOR',
+      '426 Connection closed; transfer aborted. [ABOR]',
+      '226 ABOR command successful.',
+    );
     await zlibIsReleased();
     assert.equal(gateway.filesystem.readFile('/f')!.length, 8_000_000);
     sending.destroy();

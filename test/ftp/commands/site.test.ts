@@ -61,7 +61,7 @@ for (const security of securities) {
       ['NO', unknown('NO')],
       // The subcommands, with extra spaces.
       [' CHMOD  644 f', '200 Files have no modes here; nothing was changed.'],
-      ['CHMOD 644  f', '550 No such file or directory.'],
+      ['CHMOD 644  f', '550 No such file or directory. [FILE-NOT-FOUND]'],
       ['chmod 644 f', '200 Files have no modes here; nothing was changed.'],
     ];
     for (const [argument, answer] of dialogues) {

@@ -108,7 +108,7 @@ describe('in a session', () => {
       await client.ask('STAT dir'),
       /^213-Status of dir:\n -rw-r--r-- [^\n]* one\n213 End of status\.$/,
     );
-    await client.says('STAT nowhere', '550 No such file or directory.');
+    await client.says('STAT nowhere', '550 No such file or directory. [FILE-NOT-FOUND]');
   });
 });
 
@@ -178,7 +178,7 @@ describe('what is announced for the next command', () => {
   it('The restart offset is used up by the transfer, even if it fails', async () => {
     await client.says('REST 4', /^350 /);
     const data = await client.passive();
-    await client.says('RETR /nothing', '550 No such file or directory.');
+    await client.says('RETR /nothing', '550 No such file or directory. [FILE-NOT-FOUND]');
     data.destroy();
     assert.equal(String(await client.download('RETR /f')), '0123456789');
   });

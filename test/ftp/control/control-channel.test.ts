@@ -135,7 +135,10 @@ describe('the control connection', () => {
     const client = await Dialogue.open({ port: own.controlPort });
     await client.expect('220 Ready');
     await client.says('USER alice', '331 Password required.');
-    await client.says('PASS secret', '451 The login cannot be checked now; try again later.');
+    await client.says(
+      'PASS secret',
+      '451 The login cannot be checked now; try again later. [LOGIN-UNCHECKED]',
+    );
     await client.quit();
     await own.close();
   });
@@ -144,7 +147,7 @@ describe('the control connection', () => {
     const client = await open();
     await client.expect('220 Ready');
     await client.says('USER wrong', '331 Password required.');
-    await client.says('PASS bad', '530 Login incorrect.');
+    await client.says('PASS bad', '530 Login incorrect. [LOGIN-REFUSED]');
     await client.says('USER alice', '331 Password required.');
     await client.says('PASS secret', '230 Logged in.');
     await client.says('USER nobody', '331 Password required.');
@@ -160,7 +163,11 @@ describe('the control connection', () => {
     const data = await client.passive();
     await client.says('RETR /big', /^150 /);
     await client.says('STAT', /^211-Status:\n[^]*RETR \/big: \d+ bytes moved\n/);
-    await client.says('ABOR', '426 Connection closed; transfer aborted.', '226 ABOR command successful.');
+    await client.says(
+      'ABOR',
+      '426 Connection closed; transfer aborted. [ABOR]',
+      '226 ABOR command successful.',
+    );
     const received = await readAll(data).catch(() => Buffer.alloc(0));
     assert.ok(received.length < big.length);
     assert.ok(
@@ -240,7 +247,7 @@ describe('the control connection', () => {
     const own = await startTestGateway({ users });
     const client = await Dialogue.logIn({ port: own.controlPort }, 'quoter', 'pa"ss');
     await client.says('USER alice', '331 Password required.');
-    await client.says('PASS not-the-one', '530 Login incorrect.');
+    await client.says('PASS not-the-one', '530 Login incorrect. [LOGIN-REFUSED]');
     await client.quit();
     await own.nextEvent('session-closed');
     const told = JSON.stringify(own.events);
@@ -281,12 +288,12 @@ describe('the control connection', () => {
       client.destroy();
       data.resume();
       await closed(data);
-      const { outcome, reason } = await gateway.nextEvent('transfer').then(async (event) => {
+      const { outcome, cause } = await gateway.nextEvent('transfer').then(async (event) => {
         let last = event;
         while (last.pathname !== '/kept') last = await gateway.nextEvent('transfer');
         return last;
       });
-      assert.deepEqual({ outcome, reason }, { outcome: 'aborted', reason: 'control-connection-lost' });
+      assert.deepEqual({ outcome, cause }, { outcome: 'aborted', cause: 'CLIENT-CLOSED' });
       assert.equal(gateway.filesystem.readFile('/kept')?.toString(), 'as it was');
     });
   }

@@ -112,7 +112,9 @@ describe('denial of service by hostile clients', () => {
     const overlong = `${'x'.repeat(9_000)}\r\n`;
     await client.send(overlong.repeat(8));
     for (let line = 0; line < 8; line++) await client.expect('500 Command line too long.');
-    await client.expect('421 Too many overlong command lines; closing the control connection.');
+    await client.expect(
+      '421 Too many overlong command lines; closing the control connection. [LIMIT-COMMANDS]',
+    );
     await client.expectClosed();
   });
 
@@ -160,10 +162,13 @@ describe('sessions without a login', () => {
   it('A connection that never logs in is closed after the login timeout', async () => {
     const gateway = await startTestGateway({ loginTimeoutMs: 100 });
     const client = await Dialogue.open({ port: gateway.controlPort });
-    await client.expect('220 Ready', '421 The login took too long; closing the control connection.');
+    await client.expect(
+      '220 Ready',
+      '421 The login took too long; closing the control connection. [LOGIN-TIMEOUT]',
+    );
     await client.expectClosed();
-    const { reason } = await gateway.nextEvent('session-closed');
-    assert.equal(reason, 'login-timeout');
+    const { cause } = await gateway.nextEvent('session-closed');
+    assert.equal(cause, 'LOGIN-TIMEOUT');
     await gateway.close();
   });
 
@@ -189,7 +194,7 @@ describe('sessions without a login', () => {
       let answer = reply;
       while (answer === reply && performance.now() - startMs < 5_000)
         answer = (await client.ask(command)) as never;
-      assert.equal(answer, '421 The login took too long; closing the control connection.');
+      assert.equal(answer, '421 The login took too long; closing the control connection. [LOGIN-TIMEOUT]');
       client.destroy();
       await gateway.close();
     });
@@ -201,7 +206,7 @@ describe('sessions without a login', () => {
     await client.says('NOOP', /^200 /);
     const startMs = performance.now();
     await client.says('REIN', '220 Service ready for new user.');
-    await client.expect('421 The login took too long; closing the control connection.');
+    await client.expect('421 The login took too long; closing the control connection. [LOGIN-TIMEOUT]');
     assert.ok(performance.now() - startMs >= 290, 'the timeout began at REIN');
     await client.expectClosed();
     await gateway.close();
@@ -218,14 +223,14 @@ describe('sessions without a login', () => {
     );
     for (let attempt = 0; attempt < 3; attempt++) {
       const startMs = performance.now();
-      await client.expect('331 Password required.', '530 Login incorrect.');
+      await client.expect('331 Password required.', '530 Login incorrect. [LOGIN-REFUSED]');
       tookMs.push(performance.now() - startMs);
     }
     await client.expectClosed();
     const [first = 0, second = 0, third = 0] = tookMs;
     assert.ok(first >= 200 && second >= 400 && third >= 900, `replies took ${tookMs.join(', ')} ms`);
-    const { reason } = await gateway.nextEvent('session-closed');
-    assert.equal(reason, 'too-many-login-attempts');
+    const { cause } = await gateway.nextEvent('session-closed');
+    assert.equal(cause, 'LOGIN-ATTEMPTS');
     await gateway.close();
   });
 
@@ -235,10 +240,13 @@ describe('sessions without a login', () => {
     await client.expect('220 Ready');
     for (let attempt = 0; attempt < 2; attempt++) {
       await client.says('USER alice', '331 Password required.');
-      await client.says('PASS wrong', '530 Login incorrect.');
+      await client.says('PASS wrong', '530 Login incorrect. [LOGIN-REFUSED]');
     }
     await client.says('USER alice', '331 Password required.');
-    await client.says('PASS secret', /^530 Too many failed logins; try again in \d+0 s\.$/);
+    await client.says(
+      'PASS secret',
+      /^530 Too many failed logins; try again in \d+0 s\. \[LOGIN-THROTTLED\]$/,
+    );
     client.destroy();
     await gateway.close();
   });

@@ -122,7 +122,7 @@ describe('an upload whose client has said QUIT and gone', () => {
     await client.expect(/^226 /, /^350 /, /^250 /, '221 Goodbye.');
     await client.expectClosed();
     assert.deepEqual(filesystem.pathnames(), ['/f']);
-    assert.equal((await running.nextEvent('session-closed')).reason, 'quit');
+    assert.equal((await running.nextEvent('session-closed')).cause, 'QUIT');
   });
 });
 

@@ -32,9 +32,9 @@ describe('of sessions there are', () => {
         await Dialogue.logIn({ port: gateway.controlPort }),
       ];
       const third = await Dialogue.open({ port: gateway.controlPort });
-      await third.expect('421 Too many sessions; try again later.');
+      await third.expect('421 Too many sessions; try again later. [LIMIT-SESSIONS]');
       await third.expectClosed();
-      assert.equal((await gateway.nextEvent('session-refused')).reason, 'too-many-sessions');
+      assert.equal((await gateway.nextEvent('session-refused')).cause, 'LIMIT-SESSIONS');
       await two[0]!.quit();
       await gateway.nextEvent('session-closed');
       await (await Dialogue.logIn({ port: gateway.controlPort })).quit();
@@ -46,7 +46,7 @@ describe('of sessions there are', () => {
       const options = { port: gateway.implicitTlsPort!, implicitTls: true } as const;
       const one = await Dialogue.logIn(options);
       const next = await Dialogue.open(options);
-      await next.expect('421 Too many sessions; try again later.');
+      await next.expect('421 Too many sessions; try again later. [LIMIT-SESSIONS]');
       await next.expectClosed();
       await one.quit();
     }));
@@ -55,7 +55,7 @@ describe('of sessions there are', () => {
     withGateway({ maxSessionsPerAddress: 1 }, async (gateway) => {
       const one = await Dialogue.logIn({ port: gateway.controlPort });
       const next = await Dialogue.open({ port: gateway.controlPort });
-      await next.expect('421 Too many sessions from your address; try again later.');
+      await next.expect('421 Too many sessions from your address; try again later. [LIMIT-ADDRESS]');
       await next.expectClosed();
       const elsewhere = await Dialogue.logIn({ port: gateway.controlPort, localAddress: '127.0.0.2' });
       await elsewhere.quit();
@@ -76,7 +76,7 @@ describe('of sessions there are', () => {
         const next = await Dialogue.open({ port: gateway.controlPort });
         await next.expect('220 Ready');
         await next.says('USER alice', '331 Password required.');
-        await next.says('PASS secret', '421 Too many sessions of this user; try again later.');
+        await next.says('PASS secret', '421 Too many sessions of this user; try again later. [LIMIT-USER]');
         await next.expectClosed();
         await one.says('USER bob', '331 Password required.');
         await one.says('PASS secret', '230 Logged in.');
@@ -119,9 +119,9 @@ describe('the idle timeout', () => {
   it('The idle timeout ends a session that sends nothing', () =>
     withGateway({ idleTimeoutMs: 100 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
-      await client.expect('421 Idle for too long; closing the control connection.');
+      await client.expect('421 Idle for too long; closing the control connection. [IDLE-TIMEOUT]');
       await client.expectClosed();
-      assert.equal((await gateway.nextEvent('session-closed')).reason, 'idle-timeout');
+      assert.equal((await gateway.nextEvent('session-closed')).cause, 'IDLE-TIMEOUT');
     }));
 
   it('The idle timeout pauses during a transfer and restarts after it', () =>
@@ -137,7 +137,7 @@ describe('the idle timeout', () => {
       data.resume();
       await client.expect(/^226 /);
       await client.says('NOOP', /^200 /);
-      await client.expect('421 Idle for too long; closing the control connection.');
+      await client.expect('421 Idle for too long; closing the control connection. [IDLE-TIMEOUT]');
       await client.expectClosed();
     }));
 
@@ -147,8 +147,8 @@ describe('the idle timeout', () => {
       client.socket.pause();
       const flood = Buffer.from('FEAT\r\n'.repeat(10_000));
       for (let piece = 0; piece < 200 && client.socket.write(flood); piece++);
-      const { reason } = await gateway.nextEvent('session-closed');
-      assert.equal(reason, 'replies-not-read');
+      const { cause } = await gateway.nextEvent('session-closed');
+      assert.equal(cause, 'REPLIES-UNREAD');
       client.destroy();
     }));
 });
@@ -157,7 +157,7 @@ describe('a client whose session the gateway ends', () => {
   it('A client that must leave is disconnected after a while, even if it keeps sending', () =>
     withGateway({ idleTimeoutMs: 50 }, async (gateway) => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
-      await client.expect('421 Idle for too long; closing the control connection.');
+      await client.expect('421 Idle for too long; closing the control connection. [IDLE-TIMEOUT]');
       const { socket } = client;
       socket.allowHalfOpen = true;
       const babble = setInterval(() => socket.write('NOOP\r\n'), 100);
@@ -177,11 +177,11 @@ describe('a drain', () => {
       const data = await busy.passive();
       await busy.says('RETR /big', /^150 /);
       const drained = gateway.drain(60_000);
-      await idle.expect('421 The gateway is stopping; closing the control connection.');
+      await idle.expect('421 The gateway is stopping; closing the control connection. [DRAIN]');
       await idle.expectClosed();
       await assert.rejects(Dialogue.open({ port: gateway.controlPort }), { code: 'ECONNREFUSED' });
       assert.equal((await readAll(data)).length, big.length);
-      await busy.expect(/^226 /, '421 The gateway is stopping; closing the control connection.');
+      await busy.expect(/^226 /, '421 The gateway is stopping; closing the control connection. [DRAIN]');
       await busy.expectClosed();
       await drained;
       assert.equal(gateway.sessionCount, 0);
@@ -197,7 +197,7 @@ describe('a drain', () => {
       const gone = closed(data);
       data.resume();
       data.end('whole');
-      await client.expect(/^226 /, '421 The gateway is stopping; closing the control connection.');
+      await client.expect(/^226 /, '421 The gateway is stopping; closing the control connection. [DRAIN]');
       await client.expectClosed();
       await Promise.all([drained, gone]);
       assert.equal(gateway.filesystem.readFile('/agreed')?.toString(), 'whole');
@@ -208,7 +208,7 @@ describe('a drain', () => {
       const client = await Dialogue.logIn({ port: gateway.controlPort });
       const data = await client.passive();
       await gateway.drain(10);
-      await client.expect('421 The gateway is stopping; closing the control connection.');
+      await client.expect('421 The gateway is stopping; closing the control connection. [DRAIN]');
       await client.expectClosed();
       const gone = closed(data);
       data.destroy();
@@ -226,8 +226,8 @@ describe('a drain', () => {
       await gateway.drain(50);
       await gone;
       await client.expect(
-        '426 The gateway is stopping; transfer aborted.',
-        '421 The gateway is stopping; closing the control connection.',
+        '426 The gateway is stopping; transfer aborted. [DRAIN]',
+        '421 The gateway is stopping; closing the control connection. [DRAIN]',
       );
       await client.expectClosed();
       assert.equal(gateway.filesystem.readFile('/half'), undefined);

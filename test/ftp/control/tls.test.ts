@@ -175,7 +175,7 @@ describe('FTPS, by configuration,', () => {
     gateway.filesystem.putFile('/f', 'f');
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
-    await client.says('USER alice', '530 TLS is required here: send AUTH TLS before USER.');
+    await client.says('USER alice', '530 TLS is required here: send AUTH TLS before USER. [TLS-REQUIRED]');
     await client.says('PASS secret', '503 Send USER first.');
     await client.startTls();
     await client.says('USER alice', '331 Password required.');
@@ -185,7 +185,7 @@ describe('FTPS, by configuration,', () => {
     for (const command of ['RETR /f', 'STOR /g', 'APPE /g', 'STOU', 'LIST', 'NLST', 'MLSD']) {
       await client.says(
         command,
-        '521 Data connections must be protected here: send PBSZ 0 and PROT P first.',
+        '521 Data connections must be protected here: send PBSZ 0 and PROT P first. [TLS-PROT]',
       );
     }
     await client.says('PROT P', '200 Data connections are protected.');

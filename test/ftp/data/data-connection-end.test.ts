@@ -197,7 +197,11 @@ describe('A data connection that ends before the 150', () => {
     data.resume().on('error', () => undefined);
     // The header of a handshake record (RFC 8446 5.1), and half of what it announces.
     data.end(Buffer.concat([Buffer.from([22, 3, 1, 0, 200, 1, 0, 0, 196]), Buffer.alloc(90)]));
-    await client.says('STOR early', /^150 /, '425 The TLS handshake of the data connection failed.');
+    await client.says(
+      'STOR early',
+      /^150 /,
+      '425 The TLS handshake of the data connection failed. [TLS-CUT]',
+    );
     await client.quit();
   });
 
@@ -222,7 +226,7 @@ it('A client of the implicit-TLS port that sends no PROT and connects in clear g
   await client.says(
     'STOR up',
     /^150 /,
-    '425 A data connection came, but in clear; this session protects them with TLS (PROT P).',
+    '425 A data connection came, but in clear; this session protects them with TLS (PROT P). [TLS-NOT-STARTED]',
   );
   await client.quit();
 });

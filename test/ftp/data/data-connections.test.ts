@@ -110,8 +110,14 @@ describe('data connections', () => {
   });
 
   it('Active data connections to ports below 1024 are refused', async () => {
-    await client.says('PORT 127,0,0,1,0,22', '501 Data connections are made to ports from 1024 only.');
-    await client.says('EPRT |1|127.0.0.1|22|', '501 Data connections are made to ports from 1024 only.');
+    await client.says(
+      'PORT 127,0,0,1,0,22',
+      '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT]',
+    );
+    await client.says(
+      'EPRT |1|127.0.0.1|22|',
+      '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT]',
+    );
     await client.quit();
   });
 
@@ -216,8 +222,8 @@ describe('data connections', () => {
     await victim.send('CWD /\r\n');
     data.on('error', () => undefined);
     victim.destroy();
-    const { outcome, reason } = await transferOf('/never-read');
-    assert.deepEqual([outcome, reason], ['aborted', 'control-connection-lost']);
+    const { outcome, cause } = await transferOf('/never-read');
+    assert.deepEqual([outcome, cause], ['aborted', 'CLIENT-CLOSED']);
     data.resume();
     await closed(data);
     await client.quit();

@@ -17,6 +17,7 @@ import type { TransferSettings } from '../../../src/ftp/data/transfer.ts';
 import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
 import { rootPathname } from '../../../src/filesystem/pathname.ts';
+import { CausedError } from '../../../src/observability/cause.ts';
 import type { GatewayEvent } from '../../../src/observability/event.ts';
 import type { PermissionSet } from '../../../src/users/user.ts';
 import { testUploadGraceMs } from '../../support/gateway.ts';
@@ -141,8 +142,13 @@ export class DataSide {
     return socket;
   }
 
+  /** As a session does whose client has closed the control connection. */
+  endSession(): void {
+    this.sessionEnd.abort(new CausedError('CLIENT-CLOSED', 'The session has ended.'));
+  }
+
   async close(): Promise<void> {
-    this.sessionEnd.abort();
+    this.endSession();
     for (const socket of this.#sockets) socket.destroy();
     await this.ports.close();
   }

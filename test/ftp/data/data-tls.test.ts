@@ -130,7 +130,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
           await reply,
           isAccepted
             ? '226 Transfer complete.\r\n'
-            : "522 The data connection must resume the control connection's TLS session.\r\n",
+            : "522 The data connection must resume the control connection's TLS session. [TLS-NOT-RESUMED]\r\n",
         );
         const { bytes } = await received;
         assert.equal(bytes.toString(), isAccepted ? 'abc' : '');
@@ -156,7 +156,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       while ((side.session.transfer?.movedBytes ?? 0) < 4)
         await new Promise((resolve) => setImmediate(resolve));
       rawOf(client).resetAndDestroy();
-      assert.equal(await reply, '426 The data connection was closed; transfer aborted.\r\n');
+      assert.equal(await reply, '426 The data connection was closed; transfer aborted. [DATA-LOST]\r\n');
       assert.equal(filesystem.readFile('/up'), undefined);
     });
   });
@@ -164,8 +164,8 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
 
 describe('a data connection under TLS', () => {
   const inClear =
-    '425 A data connection came, but in clear; this session protects them with TLS (PROT P).\r\n';
-  const handshakeFailed = '425 The TLS handshake of the data connection failed.\r\n';
+    '425 A data connection came, but in clear; this session protects them with TLS (PROT P). [TLS-NOT-STARTED]\r\n';
+  const handshakeFailed = '425 The TLS handshake of the data connection failed. [TLS-CUT]\r\n';
   // A ClientHello that offers only TLS 1.0 (RFC 2246 7.4.1.2).
   const tls10ClientHello = Buffer.concat([
     Buffer.from([22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 1]),
@@ -208,7 +208,7 @@ describe('a data connection under TLS', () => {
     client.write(tls10ClientHello.subarray(0, 20));
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 The TLS handshake of the data connection took over 1 s.\r\n',
+      '425 The TLS handshake of the data connection took over 1 s. [TLS-TIMEOUT]\r\n',
     );
   });
 
@@ -220,8 +220,8 @@ describe('a data connection under TLS', () => {
     const reply = side.command('RETR', 'f');
     while (side.preliminaries.length === 0) await new Promise((resolve) => setImmediate(resolve));
     for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
-    side.session.transfer?.abort('client-abort');
-    assert.equal(await reply, '426 Connection closed; transfer aborted.\r\n');
+    side.session.transfer?.abort('ABOR');
+    assert.equal(await reply, '426 Connection closed; transfer aborted. [ABOR]\r\n');
     client.destroy();
     await closed;
   });
@@ -231,7 +231,7 @@ describe('a data connection under TLS', () => {
     await side.command('EPSV');
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 No data connection came within 1 s; send PASV or EPSV first.\r\n',
+      '425 No data connection came within 1 s; send PASV or EPSV first. [PASV-NONE]\r\n',
     );
   });
 

@@ -159,7 +159,12 @@ describe('passive ports', () => {
       message: 'All passive ports wait for other connections from your address; try again.',
     });
     assert.deepEqual(events, [
-      { event: 'passive-ports-exhausted', sessionId: 'late', clientAddress: '127.0.0.1' },
+      {
+        event: 'passive-ports-exhausted',
+        sessionId: 'late',
+        clientAddress: '127.0.0.1',
+        cause: 'PASV-EXHAUSTED',
+      },
     ]);
     assert.deepEqual(ports.usage, { leases: 1, waiting: 0 });
   });

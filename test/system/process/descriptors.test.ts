@@ -94,7 +94,7 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
       if (greeting.startsWith('220')) clients.push(client);
       else refusal = greeting;
     }
-    assert.equal(refusal, '421 Too many sessions; try again later.');
+    assert.equal(refusal, '421 Too many sessions; try again later. [LIMIT-DESCRIPTORS]');
     assert.ok(clients.length >= 20, `${clients.length} sessions were taken`);
     const first = clients[0]!;
     await first.says('USER alice', /^331 /);
@@ -103,7 +103,7 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
     assert.equal(String(await getObject(s3.client, s3.bucket, 'at-the-limit.txt')), 'whole');
     assert.match(
       await metrics(),
-      /^ftp_gateway_sessions_refused_total\{reason="too-few-descriptors"\} [1-9]/m,
+      /^ftp_gateway_sessions_refused_total\{cause="LIMIT-DESCRIPTORS",side="gateway"\} [1-9]/m,
     );
 
     // Now data connections take what is left, and more is asked for.
@@ -121,7 +121,7 @@ describe('file descriptors', { skip: !isLinux && 'prlimit is a program of Linux'
         if (data) sockets.push(data);
         await client.says(
           'STOR waits.bin',
-          /^(?:150 |425 Too many connections are open; try again later\.$)/,
+          /^(?:150 |425 Too many connections are open; try again later\. \[LIMIT-DESCRIPTORS\]$)/,
         );
       }),
     );

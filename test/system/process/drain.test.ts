@@ -94,8 +94,8 @@ describe('drain', () => {
     const { code, stderr } = await gateway.ended;
     assert.equal(code, 0, stderr);
     data.destroy();
-    const { outcome, reason } = await gateway.event('transfer');
-    assert.deepEqual({ outcome, reason }, { outcome: 'aborted', reason: 'drain' });
+    const { outcome, cause } = await gateway.event('transfer');
+    assert.deepEqual({ outcome, cause }, { outcome: 'aborted', cause: 'DRAIN' });
     await assert.rejects(s3.client.send(new HeadObjectCommand({ Bucket: s3.bucket, Key: 'cut-off.bin' })), {
       name: 'NotFound',
     });
@@ -143,7 +143,10 @@ describe('drain', () => {
 
     const metrics = await (await fetch(`http://127.0.0.1:${operationsPort}/metrics`)).text();
     assert.match(metrics, /^ftp_gateway_logins_total\{outcome="accepted",tls="false"\} 1$/m);
-    assert.match(metrics, /^ftp_gateway_logins_total\{outcome="refused",tls="false"\} 1$/m);
+    assert.match(
+      metrics,
+      /^ftp_gateway_logins_total\{outcome="refused",tls="false",cause="LOGIN-PASSWORD",side="client"\} 1$/m,
+    );
     assert.match(
       metrics,
       /^ftp_gateway_transfers_total\{direction="upload",outcome="completed",tls="false"\} 1$/m,
