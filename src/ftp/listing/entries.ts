@@ -2,7 +2,7 @@
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Entry, Filesystem } from '../../filesystem/filesystem.ts';
 import { nameOf, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
-import { compileGlob, hasWildcard } from './glob.ts';
+import { compileGlob, hasWildcard, maxGlobCharacters } from './glob.ts';
 
 /** The subject of a listing. */
 export type ListingTarget = {
@@ -42,6 +42,9 @@ export async function openListing(target: ListingTarget): Promise<Listing> {
     }
     if (kind !== 'not-found' || !hasWildcard(nameOf(pathname))) throw error;
     const isWanted = compileGlob(nameOf(pathname));
+    if (!isWanted) {
+      throw new FilesystemError('name-not-allowed', `a pattern of more than ${maxGlobCharacters} characters`);
+    }
     const pages = await openPages(filesystem.list(directory, { signal, withTimes, isWanted }));
     return { prefix: writtenParent, directory, pages };
   }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { compileGlob, hasWildcard } from '../../../src/ftp/listing/glob.ts';
+import { compileGlob as compile, hasWildcard, maxGlobCharacters } from '../../../src/ftp/listing/glob.ts';
+
+function compileGlob(pattern: string): (name: string) => boolean {
+  const isMatch = compile(pattern);
+  assert.ok(isMatch, 'the pattern is short enough');
+  return isMatch;
+}
 
 describe('a glob', () => {
   for (const [pattern, matching, others] of [
@@ -34,22 +40,40 @@ describe('a glob', () => {
     assert.deepEqual(['', 'a.b', 'a{b}', 'a]'].map(hasWildcard), [false, false, false, false]);
   });
 
-  it('A glob is matched in bounded time, whatever the pattern', () => {
-    const isMatch = compileGlob(`${'*a'.repeat(500)}*b`);
-    const startedAt = process.cpuUsage();
-    assert.equal(isMatch('a'.repeat(1000)), false);
-    const { user } = process.cpuUsage(startedAt);
-    assert.ok(user < 1_000_000, `${user / 1000} ms of CPU`);
+  for (const [what, pattern, name] of [
+    ['250 runs', `${'*a'.repeat(120)}*b`, 'a'.repeat(1024)],
+    [
+      '17 sets of 60 members',
+      `*${'[bcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZa]'.slice(0, 14)}Z`.repeat(17).slice(0, 256),
+      'a'.repeat(1024),
+    ],
+    ['a long literal behind a run', `*${'a'.repeat(254)}b`, 'a'.repeat(1024)],
+  ] as const) {
+    it(`A glob with ${what} is matched with 1,000 names of 1,024 characters in less than 50 ms`, () => {
+      const isMatch = compileGlob(pattern);
+      for (let round = 0; round < 100; round++) isMatch(name);
+      const startedAt = process.threadCpuUsage();
+      for (let round = 0; round < 1_000; round++) assert.equal(isMatch(name), false);
+      const { user, system } = process.threadCpuUsage(startedAt);
+      assert.ok(user + system < 50_000, `${(user + system) / 1000} ms of CPU`);
+    });
+  }
+
+  it('A pattern of more than 256 characters is no glob', () => {
+    assert.equal(compile('*'.repeat(maxGlobCharacters + 1)), undefined);
+    assert.equal(compileGlob(`*${'🎉'.repeat(maxGlobCharacters - 1)}`)('🎉'.repeat(maxGlobCharacters)), true);
   });
 
   it('A glob agrees with the equivalent regular expression', () => {
-    const letter = fc.constantFrom('a', 'b', '*', '?');
+    const letter = fc.constantFrom('a', 'b', '*', '?', '[ab]', '[!b]');
     fc.assert(
       fc.property(
-        fc.string({ unit: letter, maxLength: 8 }),
-        fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 10 }),
+        fc.string({ unit: letter, maxLength: 40 }),
+        fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 50 }),
         (pattern, name) => {
-          const expression = new RegExp(`^${pattern.replaceAll('*', '.*').replaceAll('?', '.')}$`);
+          const expression = new RegExp(
+            `^${pattern.replaceAll('*', '.*').replaceAll('?', '.').replaceAll('!', '^')}$`,
+          );
           assert.equal(compileGlob(pattern)(name), expression.test(name));
         },
       ),
