@@ -1,9 +1,10 @@
 /**
- * The gateway as one JavaScript file: what the image runs. Node's own modules stay outside, everything else is in it, and
- * the packages it holds are listed beside it as a CycloneDX bill of materials.
+ * The gateway as JavaScript: one file, and a small one beside it for each thread that it starts. This is what the image runs. Node's own
+ * modules stay outside, everything else is in it, and the packages it holds are listed beside it as a CycloneDX bill of materials.
  * Usage: node scripts/bundle.ts OUT.js
  */
 import { readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile } from 'esbuild';
 
@@ -11,12 +12,18 @@ type PackageJson = { readonly name: string; readonly version: string; readonly l
 
 const repository = new URL('..', import.meta.url);
 
-/** Bundles `src/main.ts` into `outfile`, with a source map and a bill of materials beside it. Returns its size in bytes. */
+/**
+ * Bundles `src/main.ts` into `outfile`, and the code of its threads beside it, with source maps and a bill of materials. Returns
+ * their size in bytes.
+ */
 export async function bundle(outfile: string): Promise<number> {
   const { metafile } = await build({
     absWorkingDir: fileURLToPath(repository),
-    entryPoints: ['src/main.ts'],
-    outfile,
+    entryPoints: {
+      [basename(outfile, '.js')]: 'src/main.ts',
+      'digest-worker': 'src/filesystem/digest-worker.ts',
+    },
+    outdir: dirname(outfile),
     bundle: true,
     platform: 'node',
     target: 'node24',

@@ -1,5 +1,6 @@
 /** What all sessions of the process share on their way to S3: one client, one memory budget, and what is known of S3's state. */
 import type { Observe } from '../observability/event.ts';
+import { KeyedSemaphore } from '../util/keyed-semaphore.ts';
 import { ActiveUploads } from './active-uploads.ts';
 import { operatorErrorOf } from './client/errors.ts';
 import type { GatewayS3Client } from './client/s3-client.ts';
@@ -39,6 +40,8 @@ export class S3Storage {
   readonly directoryCache: DirectoryCache;
   readonly activeUploads = new ActiveUploads();
   readonly fileTimeCache = new FileTimeCache();
+  /** Digests read whole objects and keep a processor busy, so few are computed at a time. By user. */
+  readonly digests = new KeyedSemaphore({ perKey: 1, total: 2 });
   /** Whether the server is known to verify the CRC32 of an object: a response to PutObject contained one. */
   verifiesCrc32 = false;
 

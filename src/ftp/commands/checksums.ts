@@ -26,7 +26,8 @@ export function checksumCommands(): Command[] {
         `HASH ${checksumAlgorithms.map((name) => (name === hashAlgorithm ? `${name}*` : name)).join(';')}`,
       access: 'logged-in',
       permission: 'read',
-      handle: withPathname(async ({ signal, hashAlgorithm }, { filesystem }, pathname) => {
+      isAbortable: true,
+      handle: withPathname(async ({ commandSignal: signal, hashAlgorithm }, { filesystem }, pathname) => {
         const { type, sizeBytes } = await filesystem.stat(pathname, { signal });
         if (type === 'directory') throw new FilesystemError('is-a-directory', `HASH of ${pathname}`);
         const digest = await filesystem.checksum(pathname, { algorithm: hashAlgorithm, signal });
@@ -41,6 +42,7 @@ export function checksumCommands(): Command[] {
       feature: verb,
       access: 'logged-in',
       permission: 'read',
+      isAbortable: true,
       handle: (session, login, argument) => checksum(session, login, algorithm, argument),
     })),
   ];
@@ -65,7 +67,7 @@ export function parseChecksumArgument(argument: string): ChecksumRequest {
 }
 
 async function checksum(
-  { signal }: Session,
+  { commandSignal: signal }: Session,
   { filesystem, workingDirectory }: Login,
   algorithm: ChecksumAlgorithm,
   argument: string,

@@ -28,6 +28,8 @@ type Row = {
    * aborts the transfer and is executed after it (ABOR). Every other command waits for the transfer's end.
    */
   readonly duringTransfer?: 'answered-without-argument' | 'aborts-it';
+  /** ABOR ends the command, which works for as long as a file is large; it takes `commandSignal` for its signal. */
+  readonly isAbortable?: true;
   /** The command's line in FEAT (RFC 2389 3.2), for commands that clients look for there. */
   readonly feature?: string | ((session: Session) => string | undefined) | undefined;
   /** Leaves a pending REST, RNFR or ALLO in force (TYPE, PASV, ...: clients send them before the command it is for). */
@@ -51,6 +53,11 @@ export type LoginCommand = Row & {
 
 /** One row of the table. */
 export type Command = OpenCommand | LoginCommand;
+
+/** The reason of `commandSignal` after ABOR. */
+export class CommandAborted extends Error {
+  override readonly name = 'CommandAborted';
+}
 
 /** The reply to a command that the user's permissions do not allow. */
 export const permissionDenied = filesystemReply('permission-denied');

@@ -48,6 +48,8 @@ export type Session = {
   readonly observe: Observe;
   /** Aborted when the control connection closes or the session ends; everything that the session started stops with it. */
   readonly signal: AbortSignal;
+  /** Aborted with `signal`, and when ABOR ends the running command, for one that can be aborted. */
+  readonly commandSignal: AbortSignal;
   /** Whether a command is running, whose final reply is pending. */
   readonly isExecuting: boolean;
 

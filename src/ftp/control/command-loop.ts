@@ -1,8 +1,9 @@
 /**
  * Executes the commands of a session one after another, so that replies keep the order of their commands. While a transfer
- * runs, ABOR aborts it and STAT without a pathname is answered immediately; every other command waits (RFC 959 4.1.3).
+ * runs, ABOR aborts it and STAT without a pathname is answered immediately; every other command waits (RFC 959 4.1.3). ABOR also
+ * ends other commands that can take long.
  */
-import { permissionDenied, type Command } from '../commands/command.ts';
+import { CommandAborted, permissionDenied, type Command } from '../commands/command.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { can } from '../../users/user.ts';
 import { filesystemReply } from '../commands/filesystem-reply.ts';
@@ -20,6 +21,7 @@ const maxTurnMs = 5;
 const notUnderstood = reply(500, 'Command not understood.');
 const lineTooLong = reply(500, 'Command line too long.');
 const controlCharacters = reply(501, 'Control characters are not allowed.');
+const commandAborted = reply(426, 'Command aborted.', 'ABOR');
 const unexpectedError = reply(451, 'Requested action aborted: local error in processing.', 'INTERNAL');
 
 /** The command loop of one session. */
@@ -82,7 +84,7 @@ export class CommandLoop {
 
   #step(): boolean {
     const session = this.#session;
-    if (session.runningCommand !== undefined) return this.#stepDuringTransfer();
+    if (session.runningCommand !== undefined) return this.#stepWhileRunning();
     if (!session.acceptsCommands) return false;
     const received = session.waitingLines.shift() ?? this.#receive();
     if (received === undefined) {
@@ -94,15 +96,17 @@ export class CommandLoop {
   }
 
   /** Reads the next line and handles one that must not wait. Returns whether another line may be read. */
-  #stepDuringTransfer(): boolean {
-    const { transfer, waitingLines, isTransferAnnounced } = this.#session;
-    if (transfer === undefined || this.#isQueueFull) return false;
+  #stepWhileRunning(): boolean {
+    const { transfer, commandAbort, waitingLines, isTransferAnnounced } = this.#session;
+    if ((transfer === undefined && commandAbort === undefined) || this.#isQueueFull) return false;
     const received = this.#receive();
     if (received === undefined) return false;
     const { line, command } = received;
-    // ABOR's own reply waits for its turn, right after the transfer's.
-    if (command?.duringTransfer === 'aborts-it') transfer.abort('ABOR');
-    else if (line.kind === 'line' && this.#isArriving) transfer.commandArrived(command?.verb === 'QUIT');
+    // ABOR's own reply waits for its turn, right after that of what it aborts.
+    if (command?.duringTransfer === 'aborts-it') {
+      transfer?.abort('ABOR');
+      commandAbort?.abort(new CommandAborted());
+    } else if (line.kind === 'line' && this.#isArriving) transfer?.commandArrived(command?.verb === 'QUIT');
     // A client that pipelines expects its replies in order; only what it sends after the 150 is meant for this moment.
     const isMeantNow = isTransferAnnounced && waitingLines.length === 0;
     if (
@@ -156,6 +160,7 @@ export class CommandLoop {
       this.#answer(notUnderstood);
       return;
     }
+    if (command.isAbortable === true) this.#session.commandAbort = new AbortController();
     const outcome = this.#call(command, argumentOf(line.text));
     if (!(outcome instanceof Promise)) {
       this.#finish(command, outcome);
@@ -170,6 +175,7 @@ export class CommandLoop {
 
   #finish(command: Command, final: Reply): void {
     this.#session.runningCommand = undefined;
+    this.#session.commandAbort = undefined;
     this.#answer(final, command);
     this.#pump();
   }
@@ -197,6 +203,7 @@ export class CommandLoop {
 
   #failure(error: unknown): Reply {
     if (error instanceof FilesystemError) return filesystemReply(error.kind, error.causeCode);
+    if (error instanceof CommandAborted) return commandAborted;
     // A failure after the end of the session is not a defect: whatever the session started was aborted with it.
     if (!this.#session.signal.aborted) {
       this.#session.observe({ event: 'unexpected-error', sessionId: this.#session.id, error });

@@ -46,7 +46,9 @@ export class ControlSession extends SessionState implements Session {
   // State of the command loop, which alone changes it.
   /** The command whose reply is pending. */
   runningCommand: Command | undefined;
-  /** Lines that were read while a transfer ran. */
+  /** Ends the running command, if it can be aborted. */
+  commandAbort: AbortController | undefined;
+  /** Lines that were read while a transfer, or a command that can be aborted, ran. */
   readonly waitingLines: ReceivedLine[] = [];
 
   readonly #options: SessionOptions;
@@ -125,6 +127,11 @@ export class ControlSession extends SessionState implements Session {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  get commandSignal(): AbortSignal {
+    const { signal } = this.#controller;
+    return this.commandAbort === undefined ? signal : AbortSignal.any([signal, this.commandAbort.signal]);
   }
 
   get isExecuting(): boolean {

@@ -34,16 +34,16 @@ export function compileGlob(pattern: string): ((name: string) => boolean) | unde
 class Matcher {
   readonly #positions: Position[] = [];
   /** Bit n is set where a `*` follows the first n positions. */
-  readonly #runs: Uint32Array;
+  readonly #runs: Int32Array;
   /** Bit n is set where the first n positions have been matched. */
-  readonly #state: Uint32Array;
+  readonly #state: Int32Array;
   /** By code point: bit n is set where position n, counted from 1, accepts it. */
-  readonly #accepting = new Map<number, Uint32Array>();
+  readonly #accepting = new Map<number, Int32Array>();
 
   constructor(pattern: readonly string[]) {
     const words = (pattern.length >> 5) + 1;
-    this.#runs = new Uint32Array(words);
-    this.#state = new Uint32Array(words);
+    this.#runs = new Int32Array(words);
+    this.#state = new Int32Array(words);
     for (let index = 0; index < pattern.length; index++) {
       const character = pattern[index] ?? '';
       if (character === '*') setBit(this.#runs, this.#positions.length);
@@ -79,10 +79,10 @@ class Matcher {
     return hasBit(state, this.#positions.length);
   }
 
-  #acceptingBits(code: number): Uint32Array {
+  #acceptingBits(code: number): Int32Array {
     const known = this.#accepting.get(code);
     if (known) return known;
-    const bits = new Uint32Array(this.#state.length);
+    const bits = new Int32Array(this.#state.length);
     this.#positions.forEach((position, index) => {
       if (accepts(position, code)) setBit(bits, index + 1);
     });
@@ -122,10 +122,10 @@ function codeOf(character = ''): number {
   return character.codePointAt(0) ?? 0;
 }
 
-function setBit(bits: Uint32Array, index: number): void {
+function setBit(bits: Int32Array, index: number): void {
   bits[index >> 5] = (bits[index >> 5] ?? 0) | (1 << (index & 31));
 }
 
-function hasBit(bits: Uint32Array, index: number): boolean {
+function hasBit(bits: Int32Array, index: number): boolean {
   return ((bits[index >> 5] ?? 0) & (1 << (index & 31))) !== 0;
 }

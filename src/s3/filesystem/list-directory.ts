@@ -2,6 +2,7 @@
 import type { Entry, ListOptions } from '../../filesystem/filesystem.ts';
 import type { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
+import { filterInTurns } from '../../util/filter-in-turns.ts';
 import type { Home } from '../../users/user.ts';
 import { listPages, type ListedObject } from '../client/list-objects.ts';
 import type { S3Storage } from '../s3-storage.ts';
@@ -42,7 +43,7 @@ export async function* listDirectory(
     found ||= page.objects.length + page.commonPrefixes.length > 0;
     if (!found) throw await lookup.directoryNotFoundError(directory, signal);
     const all = entries.read(page);
-    const wanted = isWanted ? all.filter(({ name }) => isWanted(name)) : all;
+    const wanted = isWanted ? await filterInTurns(all, ({ name }) => isWanted(name)) : all;
     const shown =
       withTimes && fileTimes
         ? await withFileTimes(fileTimes, prefix, wanted, page.objects, { bucket, signal, onRefused })

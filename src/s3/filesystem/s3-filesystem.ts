@@ -20,7 +20,7 @@ import type { S3Storage } from '../s3-storage.ts';
 import { storedChecksum } from './stored-checksum.ts';
 import { openS3Upload } from '../upload/upload.ts';
 import type { Home } from '../../users/user.ts';
-import { digestOf, firstBytesOf } from '../../filesystem/digest.ts';
+import { digestInWorker, digestOf, firstBytesOf } from '../../filesystem/digest.ts';
 import { DirectoryMarkers } from './directory-markers.ts';
 import type {
   CallOptions,
@@ -39,6 +39,9 @@ import { Lookup } from './lookup.ts';
 import { ResumeOffers } from '../upload/resume-offers.ts';
 import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
 import { listFirst } from '../client/list-objects.ts';
+
+/** Up to this length hashing takes less time than starting a thread for it. */
+const maxInlineDigestBytes = 1024 * 1024;
 
 /** One for each session: it remembers the directories, markers and resumable uploads that this session has seen. */
 export class S3Filesystem implements Filesystem {
@@ -252,13 +255,17 @@ export class S3Filesystem implements Filesystem {
       }
       const stored = endBytes - startBytes === sizeBytes ? storedChecksum(object, algorithm) : undefined;
       if (stored !== undefined) return stored;
-      const { content } = await openS3Download(this.#storage, {
-        ...this.#lookup.object(pathname),
-        offsetBytes: startBytes,
-        user: this.#user,
-        signal,
+      return await this.#storage.digests.run(this.#user, signal, async () => {
+        const { content } = await openS3Download(this.#storage, {
+          ...this.#lookup.object(pathname),
+          offsetBytes: startBytes,
+          user: this.#user,
+          signal,
+        });
+        const lengthBytes = endBytes - startBytes;
+        const digest = lengthBytes > maxInlineDigestBytes ? digestInWorker : digestOf;
+        return await digest(algorithm, firstBytesOf(content, lengthBytes));
       });
-      return await digestOf(algorithm, firstBytesOf(content, endBytes - startBytes));
     });
   }
 
