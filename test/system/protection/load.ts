@@ -19,7 +19,7 @@ export class MeasuredGateway {
   }
 
   static async start(
-    { endpoint, bucket }: S3Server,
+    { endpoint, bucket }: Pick<S3Server, 'endpoint' | 'bucket'>,
     options: Setting['options'] = {},
   ): Promise<MeasuredGateway> {
     const setting: Setting = { endpoint, bucket, options };
