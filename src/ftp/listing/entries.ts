@@ -43,7 +43,8 @@ export async function openListing(target: ListingTarget): Promise<Listing> {
     if (kind !== 'not-found' || !hasWildcard(nameOf(pathname))) throw error;
     const isWanted = compileGlob(nameOf(pathname));
     if (!isWanted) {
-      throw new FilesystemError('name-not-allowed', `a pattern of more than ${maxGlobCharacters} characters`);
+      const message = `a pattern of more than ${maxGlobCharacters} characters`;
+      throw new FilesystemError('name-not-allowed', message, { causeCode: 'LIMIT-LISTINGS' });
     }
     const pages = await openPages(filesystem.list(directory, { signal, withTimes, isWanted }));
     return { prefix: writtenParent, directory, pages };
