@@ -205,7 +205,7 @@ export const variables = {
     'UPLOAD_GRACE_MILLISECONDS',
     '250',
     wholeNumber(0, 5000),
-    'How long an upload of more than 8 KiB that nothing else proves complete waits, after its data connection has ended, for the control connection of a killed client to close too; 0 trusts the end of the data connection.',
+    'How long at most an upload that nothing proves complete waits, after its data connection has ended, for the control connection of a killed client to close too; a fifth of its duration where the end follows the last byte at once. 0 trusts the end of the data connection.',
   ),
   maxSessions: defaulted(
     'MAX_SESSIONS',

@@ -186,16 +186,11 @@ async function receiveAscii(
   if (held.length > 0) await upload.write(held);
 }
 
-/** Nearly every client writes this much to its kernel in one call, so a file up to this size is not cut in the middle. */
-const oneWriteBytes = 8 * 1024;
-/** A client that has sent its whole file closes its data connection within this time. */
-const promptEndMs = 2;
-
 /**
  * A client that dies closes both of its connections, and its FIN on the data connection looks like the end of a file. So before
  * an upload is committed, either a command must have arrived after that FIN, or the gateway checks whether the control
  * connection ends too, which aborts the transfer. It waits one whole turn of the event loop (one setImmediate may still
- * belong to the turn in which the data connection ended), and the grace time more unless the end looks intended. During the
+ * belong to the turn in which the data connection ended), and the grace time more, which depends on that end. During the
  * grace time the storage sends what it can without publishing (`prepare`).
  * See docs/decisions/0007-end-of-an-upload.md.
  */
@@ -204,12 +199,11 @@ async function waitForControlClose(
   announcedBytes: number | undefined,
   prepare: () => Promise<void>,
 ): Promise<void> {
-  const isPrompt = performance.now() - transfer.lastReceivedAtMs < promptEndMs;
+  const graceMs = transfer.uploadGraceMs();
   await setImmediate();
   await setImmediate();
-  if (transfer.movedBytes === announcedBytes) return;
-  if (transfer.movedBytes <= oneWriteBytes && isPrompt) return;
-  const confirmed = transfer.evidence?.confirmedInTime();
+  if (transfer.movedBytes === announcedBytes || graceMs === 0) return;
+  const confirmed = transfer.evidence?.confirmedInTime(graceMs);
   await Promise.all([confirmed && untilAborted(confirmed, transfer.signal), prepare()]);
 }
 

@@ -39,8 +39,8 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       socket.resume();
     };
     const onData = (bytes: Uint8Array): void => {
+      transfer.receivedNow();
       if (isPayload) transfer.movedBytes += bytes.length;
-      transfer.lastReceivedAtMs = performance.now();
       let room: Promise<void> | undefined;
       try {
         room = sink.write(bytes);
@@ -67,7 +67,7 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       else socket.destroy();
       resolve();
     };
-    transfer.lastReceivedAtMs = performance.now();
+    transfer.startReceiving();
     // Under TLS the client's end may have come with its last handshake record, before any listener was added here.
     if (socket.readableEnded) {
       onEnd();

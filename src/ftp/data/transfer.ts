@@ -9,7 +9,7 @@ import { CausedError, causeOf, type SessionEndCause } from '../../observability/
 import type { DataResumption } from '../../tls/context.ts';
 import type { DataConnectionSource } from './data-connection-source.ts';
 import { protectDataConnection } from './data-tls.ts';
-import { UploadEvidence } from './upload-evidence.ts';
+import { UploadEvidence, uploadGraceMs } from './upload-evidence.ts';
 
 export type TransferSettings = {
   /** How long a client may neither send nor read a byte while the gateway waits for that. */
@@ -17,7 +17,7 @@ export type TransferSettings = {
   /** How long a client may take to open its data connection, and then for the TLS handshake on it. */
   readonly dataConnectionTimeoutMs: number;
   readonly tlsDataResumption: DataResumption;
-  /** How long an upload that nothing proves complete waits for the end of the control connection; 0 does not wait. */
+  /** How long an upload that nothing proves complete waits at most for the end of the control connection; 0 does not wait. */
   readonly uploadGraceMs: number;
 };
 
@@ -61,8 +61,6 @@ export class Transfer {
   movedBytes = 0;
   /** Bytes of an upload that are stored in front of the received ones (APPE, REST). */
   keptBytes = 0;
-  /** When the client's last bytes came (`performance.now()`); before that, when receiving began. */
-  lastReceivedAtMs = 0;
   /** Undefined for downloads. */
   readonly evidence: UploadEvidence | undefined;
   readonly #source: DataConnectionSource;
@@ -73,6 +71,9 @@ export class Transfer {
   #socket: Socket | undefined;
   #abortCause: TransferAbortCause | undefined;
   #isOver = false;
+  /** When the client's first and last bytes came (`performance.now()`); before that, when receiving began. */
+  #firstReceivedAtMs = 0;
+  #lastReceivedAtMs = 0;
   #stallTimer: NodeJS.Timeout | undefined;
   #waitsForClient = false;
 
@@ -83,9 +84,7 @@ export class Transfer {
     this.verb = request.verb;
     this.pathname = request.pathname;
     this.evidence =
-      request.isUpload === true
-        ? new UploadEvidence(() => this.abort('CONTROL-LOST'), settings.uploadGraceMs)
-        : undefined;
+      request.isUpload === true ? new UploadEvidence(() => this.abort('CONTROL-LOST')) : undefined;
     this.deflateLevel = deflateLevel;
     this.#source = source;
     this.#sessionSignal = sessionSignal;
@@ -145,6 +144,27 @@ export class Transfer {
 
   throwIfAborted(): void {
     this.signal.throwIfAborted();
+  }
+
+  /** Receiving begins now. */
+  startReceiving(): void {
+    this.#firstReceivedAtMs = this.#lastReceivedAtMs = performance.now();
+  }
+
+  /** Payload bytes came from the client; call it before they are counted in `movedBytes`. */
+  receivedNow(): void {
+    this.#lastReceivedAtMs = performance.now();
+    if (this.movedBytes === 0) this.#firstReceivedAtMs = this.#lastReceivedAtMs;
+  }
+
+  /** How long an upload waits for the end of the control connection; call it as soon as the data connection has ended in order. */
+  uploadGraceMs(): number {
+    const end = {
+      receivedBytes: this.movedBytes,
+      durationMs: this.#lastReceivedAtMs - this.#firstReceivedAtMs,
+      silenceMs: performance.now() - this.#lastReceivedAtMs,
+    };
+    return uploadGraceMs(end, this.#settings.uploadGraceMs);
   }
 
   /** The gateway waits for the client now: starts or restarts the stall timer. */

@@ -12,12 +12,47 @@ const silentTurns = 3;
 /** More bytes than both kernels buffer (Linux: 4 MB to send, 6 MB to receive) cannot have been sent before the QUIT. */
 const maxBytesInFlight = 16 * 1024 * 1024;
 
+/** Nearly every client writes this much to its kernel in one call, so a file up to this size is not cut in the middle. */
+const oneWriteBytes = 8 * 1024;
+/** And a client that has sent so small a file closes its data connection within this time. */
+const promptEndMs = 2;
+/** After this long a silence before the end of the data the whole grace time is needed; after a shorter one a part of it. */
+const wholeGraceSilenceMs = 5;
+/** The minimum, as a fraction of the time that the upload took, and in milliseconds. */
+const minGraceFraction = 0.2;
+const minGraceMs = 20;
+
+/** What the data connection of an upload has shown when it has ended in order. */
+export type UploadEnd = {
+  readonly receivedBytes: number;
+  /** From the first byte to the last, in milliseconds. */
+  readonly durationMs: number;
+  /** From the last byte to the end, in milliseconds. */
+  readonly silenceMs: number;
+};
+
+/**
+ * How long the control connection of a client that was killed in mid-file may stay open after its data connection, in
+ * milliseconds; 0 where the client cannot have been killed in mid-file. A process that is killed needs a millisecond or more,
+ * and much longer where it has to wait for a CPU, before its kernel closes the first connection, and as long again before it
+ * closes the second one. So the earlier the end came after the last byte, the less grace is needed: either the client was alive,
+ * or its last bytes were still in its kernel, which then sends the other FIN first.
+ * @param maxGraceMs what is needed after a longer silence.
+ */
+export function uploadGraceMs(
+  { receivedBytes, durationMs, silenceMs }: UploadEnd,
+  maxGraceMs: number,
+): number {
+  if (receivedBytes <= oneWriteBytes && silenceMs < promptEndMs) return 0;
+  const bySilenceMs = (maxGraceMs * silenceMs) / wholeGraceSilenceMs;
+  return Math.min(maxGraceMs, Math.max(minGraceMs, durationMs * minGraceFraction, bySilenceMs));
+}
+
 type Departure = { readonly startBytes: number; silence: NodeJS.Timeout | undefined };
 
 /** The evidence of one upload. Gets the events of both connections in the order in which they are read. */
 export class UploadEvidence {
   readonly #giveUp: () => void;
-  readonly #graceMs: number;
   #isAnnounced = false;
   #hasDataEnded = false;
   #isConfirmed = false;
@@ -32,13 +67,9 @@ export class UploadEvidence {
   #receipts = 0;
   #wake: (() => void) | undefined;
 
-  /**
-   * @param giveUp aborts the upload; called when the client has gone before it sent the whole file.
-   * @param graceMs how long the control connection of a killed client may stay open after its data connection.
-   */
-  constructor(giveUp: () => void, graceMs: number) {
+  /** @param giveUp aborts the upload; called when the client has gone before it sent the whole file. */
+  constructor(giveUp: () => void) {
     this.#giveUp = giveUp;
-    this.#graceMs = graceMs;
   }
 
   /** Whether the client is known to have intended the end of the data. Then the upload is committed even if the client goes. */
@@ -99,11 +130,12 @@ export class UploadEvidence {
   /**
    * Resolves when a command confirms the upload, or after the grace time and one more poll of the sockets: after a delay of the
    * whole process the timer fires before data that arrived in the meantime is read.
+   * @param graceMs how long the control connection of a killed client may stay open after its data connection (`uploadGraceMs`).
    */
-  async confirmedInTime(): Promise<void> {
-    if (this.#isConfirmed || this.#graceMs === 0) return;
+  async confirmedInTime(graceMs: number): Promise<void> {
+    if (this.#isConfirmed || graceMs === 0) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#graceMs);
+      const timer = setTimeout(resolve, graceMs);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

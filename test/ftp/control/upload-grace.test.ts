@@ -17,6 +17,8 @@ describe('the grace time of an upload', () => {
   let filesystem: MemoryFilesystem;
   let gateway: TestGateway | undefined;
   let calls: string[];
+  /** Resolves when the gateway has read the whole file. */
+  let received: PromiseWithResolvers<void>;
 
   afterEach(() => gateway?.close());
 
@@ -27,6 +29,7 @@ describe('the grace time of an upload', () => {
     filesystem = new MemoryFilesystem();
     filesystem.putFile('/f', 'old');
     calls = [];
+    received = Promise.withResolvers();
     gateway = await startTestGateway({ uploadGraceMs, filesystemFor: () => recording(prepare) });
     const client = await Dialogue.logIn({ port: gateway.controlPort });
     await client.says('TYPE I', /^200 /);
@@ -37,8 +40,13 @@ describe('the grace time of an upload', () => {
   function recording(prepare: (upload: Upload) => Promise<void>): Filesystem {
     const openUpload: Filesystem['openUpload'] = async (pathname, options) => {
       const upload = await filesystem.openUpload(pathname, options);
+      let missingBytes = content.length;
       return {
-        write: (bytes) => upload.write(bytes),
+        write: (bytes) => {
+          missingBytes -= bytes.length;
+          if (missingBytes === 0) received.resolve();
+          return upload.write(bytes);
+        },
         prepare: () => {
           calls.push('prepare');
           return prepare(upload);
@@ -59,15 +67,22 @@ describe('the grace time of an upload', () => {
     });
   }
 
-  /** Sends the file and resolves when the gateway has read the end of the data connection. */
+  /**
+   * Sends the file, is silent for a moment as a killed client is, and resolves when the gateway has read the end of the data
+   * connection.
+   */
   async function send(client: Dialogue): Promise<void> {
     const data = await client.passive();
     await client.says('STOR f', /^150 /);
-    data.resume().end(content);
+    data.resume().write(content);
+    await received.promise;
+    const untilMs = performance.now() + 6;
+    while (performance.now() < untilMs) await nextTurn();
+    data.end();
     await once(data, 'end');
   }
 
-  it('An upload over 8 KiB of a client that waits for its reply is published after the grace time', async () => {
+  it('An upload whose client is silent before it ends it is published after the grace time', async () => {
     const client = await start(40);
     const startedAtMs = performance.now();
     await send(client);

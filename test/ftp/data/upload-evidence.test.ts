@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, describe, it } from 'node:test';
-import { UploadEvidence } from '../../../src/ftp/data/upload-evidence.ts';
+import { UploadEvidence, uploadGraceMs } from '../../../src/ftp/data/upload-evidence.ts';
 import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
 
 const mebibyte = 1024 * 1024;
@@ -16,7 +16,7 @@ describe('the evidence of an upload', () => {
     evidence = new UploadEvidence(() => {
       givenUp += 1;
       evidence.close();
-    }, gatewayDefaults.uploadGraceMs);
+    });
     evidence.announced();
     evidence.received(100);
   });
@@ -31,7 +31,7 @@ describe('the evidence of an upload', () => {
 
   it('A command that proves the upload ends the grace time immediately', async () => {
     evidence.dataEnded();
-    const settled = evidence.confirmedInTime();
+    const settled = evidence.confirmedInTime(gatewayDefaults.uploadGraceMs);
     evidence.commandArrived(false);
     const first = await Promise.race([settled.then(() => 'the grace time'), nextTurn('a turn')]);
     assert.equal(first, 'the grace time');
@@ -54,7 +54,7 @@ describe('the evidence of an upload', () => {
   });
 
   it('A command that was sent before the 150, or behind one in the same turn, proves nothing', () => {
-    const early = new UploadEvidence(() => undefined, gatewayDefaults.uploadGraceMs);
+    const early = new UploadEvidence(() => undefined);
     early.commandArrived(true);
     early.announced();
     early.commandArrived(true);
@@ -118,5 +118,47 @@ describe('the evidence of an upload', () => {
     assert.equal(evidence.controlConnectionEnded(), false);
     evidence.dataEnded();
     assert.equal(evidence.controlConnectionEnded(), false);
+  });
+});
+
+describe('the grace time of an upload', () => {
+  const kib = 1024;
+  const cases = [
+    { receivedBytes: 8 * kib, durationMs: 0, silenceMs: 1, graceMs: 0, what: 'one write that ends promptly' },
+    { receivedBytes: 0, durationMs: 0, silenceMs: 1, graceMs: 0, what: 'an empty file that ends promptly' },
+    {
+      receivedBytes: 8 * kib,
+      durationMs: 0,
+      silenceMs: 2,
+      graceMs: 100,
+      what: 'one write and 2 ms of silence',
+    },
+    {
+      receivedBytes: 9 * kib,
+      durationMs: 0,
+      silenceMs: 0.1,
+      graceMs: 20,
+      what: 'a burst that ends promptly',
+    },
+    { receivedBytes: 9 * kib, durationMs: 0, silenceMs: 1, graceMs: 50, what: 'a burst and 1 ms of silence' },
+    {
+      receivedBytes: 9 * kib,
+      durationMs: 0,
+      silenceMs: 5,
+      graceMs: 250,
+      what: 'a burst and 5 ms of silence',
+    },
+    { receivedBytes: 9 * kib, durationMs: 500, silenceMs: 1, graceMs: 100, what: 'half a second' },
+    { receivedBytes: 9 * kib, durationMs: 60_000, silenceMs: 0, graceMs: 250, what: 'a minute' },
+  ];
+  for (const { what, graceMs, ...end } of cases) {
+    it(`An upload waits ${graceMs} of at most 250 ms after ${what}`, () => {
+      assert.equal(uploadGraceMs(end, 250), graceMs);
+    });
+  }
+
+  it('No upload waits longer than the configured grace time', () => {
+    assert.equal(uploadGraceMs({ receivedBytes: 9 * kib, durationMs: 500, silenceMs: 1 }, 5), 5);
+    assert.equal(uploadGraceMs({ receivedBytes: 9 * kib, durationMs: 500, silenceMs: 50 }, 0), 0);
   });
 });

@@ -43,7 +43,7 @@ if (isTls) {
 process.stdout.write('sending\n');
 if (plan === 'keep-alive') await client.send('NOOP\r\n');
 const bytes = bytesOf(Number(size), 11);
-const endsData = plan === 'data-fin' || plan === 'quit' || plan === 'quit-close';
+const endsData = plan === 'full-speed' || plan === 'data-fin' || plan === 'quit' || plan === 'quit-close';
 for (let start = 0; start < bytes.length; start += sliceBytes) {
   if (!data.write(bytes.subarray(start, start + sliceBytes))) await once(data, 'drain');
   // Slow enough to be killed in mid-file.

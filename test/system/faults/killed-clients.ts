@@ -7,6 +7,8 @@ export const killPlans = [
   'pipelined-quit',
   /** The same, after a NOOP in front of the first byte. */
   'keep-alive',
+  /** Sends the whole file as fast as it can, and is killed early. */
+  'full-speed',
   /** Sends the whole file and closes its data connection. */
   'data-fin',
   /** The same, and says QUIT. */
@@ -19,5 +21,6 @@ export type KillPlan = (typeof killPlans)[number];
 /** From the 150 to the kill, in milliseconds: at least, and at most. */
 export function lifeMs(plan: KillPlan): readonly [least: number, most: number] {
   // A NOOP in the very turn of the kill cannot be told from one behind the last byte (decision 0007).
-  return plan === 'keep-alive' ? [50, 150] : [0, 120];
+  if (plan === 'keep-alive') return [50, 150];
+  return plan === 'full-speed' ? [0, 20] : [0, 120];
 }
