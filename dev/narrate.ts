@@ -31,10 +31,13 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `Unexpected error: ${event.error instanceof Error ? (event.error.stack ?? '') : String(event.error)}`;
     case 'descriptors-insufficient':
       return `The ${event.limit} file descriptors of this process are enough for ${event.sessionsWithinLimit} sessions that all move files, not for ${event.maxSessions}.`;
+    case 'worker-ended':
+      return `Worker ${event.worker} has ended (${event.signal ?? `exit code ${event.code}`}), and its sessions with it.`;
     case 'session-opened':
     case 'session-closed':
     case 'stray-data-connection':
     case 'gateway-started':
+    case 'worker-started':
     case 'gateway-stopped':
     case 'drain-requested':
     case 'drain-cancelled':

@@ -14,8 +14,13 @@ import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
 import { startEmbeddedMetrics } from './observability/emf.ts';
 import type { Observe } from './observability/event.ts';
-import { type OperationsServer, startOperationsServer } from './observability/operations-server.ts';
-import { createMetrics, type Gauges } from './observability/metrics.ts';
+import type { GatewayStatus } from './observability/gateway-status.ts';
+import {
+  type OperationsServer,
+  type OperationsServerOptions,
+  startOperationsServer,
+} from './observability/operations-server.ts';
+import { createMetrics, type Gauges, type Metrics } from './observability/metrics.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
 import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
 import { maxPartsInFlight } from './s3/upload/part-uploader.ts';
@@ -23,6 +28,7 @@ import { createS3Client } from './s3/client/s3-client.ts';
 import { S3Storage } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
 import { openUserStore, passwordAuthenticator } from './users/user-store.ts';
+import { type DocumentSource, secretSource } from './util/watched-document.ts';
 import { version } from './version.ts';
 import { maxRanges } from './s3/download/prefetcher.ts';
 
@@ -51,6 +57,30 @@ export type ServiceLog = {
   readonly writeLine: (line: string) => void;
 };
 
+/** What the operations port can ask of the service. */
+export type ServiceOperations = Omit<OperationsServerOptions, 'status' | 'metrics'> & {
+  readonly metrics: Metrics['registry'];
+  readonly status: () => GatewayStatus;
+};
+
+/** What the process shares with others; by default nothing. */
+export type ServiceSurroundings = {
+  /** Serves the operations port, or passes its requests on. */
+  readonly startOperations: (options: ServiceOperations) => Promise<OperationsServer>;
+  readonly openSecret: (arn: string) => DocumentSource;
+  /** Whether this process does what is done once at the start of the gateway. */
+  readonly isFirst: boolean;
+  /** Processes that have the sessions of `MAX_SESSIONS` together. */
+  readonly processes: number;
+};
+
+const alone: ServiceSurroundings = {
+  startOperations: startOperationsServer,
+  openSecret: secretSource,
+  isFirst: true,
+  processes: 1,
+};
+
 /**
  * How long after a drain S3 has to confirm commits. Less than sessions wait for their replies (`drainGrace`), so that
  * clients get the result.
@@ -61,17 +91,27 @@ const settlingMs = 2_500;
 type Closers = (() => void | Promise<void>)[];
 
 /** Starts the service. Rejects with an error that names the resource, and leaves nothing open. */
-export async function startService(config: Config, log: ServiceLog): Promise<Service> {
+export async function startService(
+  config: Config,
+  log: ServiceLog,
+  surroundings: ServiceSurroundings = alone,
+): Promise<Service> {
   const closers: Closers = [];
   try {
-    return await start(config, log, closers);
+    return await start(config, log, surroundings, closers);
   } catch (error) {
     await closeAll(closers);
     throw error;
   }
 }
 
-async function start(config: Config, log: ServiceLog, closers: Closers): Promise<Service> {
+async function start(
+  config: Config,
+  log: ServiceLog,
+  surroundings: ServiceSurroundings,
+  closers: Closers,
+): Promise<Service> {
+  const { openSecret } = surroundings;
   let gateway: Gateway | undefined = undefined;
   let isListening = false;
   let probes: ProbedPorts | undefined = undefined;
@@ -101,10 +141,11 @@ async function start(config: Config, log: ServiceLog, closers: Closers): Promise
     source: config.users,
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
     refreshMs: config.reloadIntervalMs,
+    openSecret,
     observe,
   });
   closers.push(() => users.close());
-  const opened = await openCertificates(config, observe);
+  const opened = await openCertificates(config, openSecret, observe);
   if (opened !== undefined) closers.push(() => opened.close());
   certificates = opened;
 
@@ -113,7 +154,7 @@ async function start(config: Config, log: ServiceLog, closers: Closers): Promise
     draining?.stage === 'serving' &&
     (config.readyAfterProbes === 'off' || probes?.isComplete === true);
   // Before the FTP side, so that a port in use is found before a client is greeted.
-  const operations = await startOperationsServer({
+  const operations = await surroundings.startOperations({
     listenAddress: config.operationsAddress,
     port: config.operationsPort,
     proxyProtocol: config.proxyProtocol,
@@ -152,7 +193,7 @@ async function start(config: Config, log: ServiceLog, closers: Closers): Promise
   observe({ event: 'gateway-started', version, ...portsOf(started, operations) });
   const descriptors = descriptorNeed({
     limit: descriptorLimit(),
-    maxSessions: config.maxSessions,
+    maxSessions: Math.ceil(config.maxSessions / surroundings.processes),
     // Control, implicit TLS, operations.
     listeners: config.passivePorts.length + 3,
     requestsPerTransfer: Math.max(maxPartsInFlight, maxRanges),
@@ -160,7 +201,7 @@ async function start(config: Config, log: ServiceLog, closers: Closers): Promise
   if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
 
   const { s3Bucket } = config;
-  if (config.abandonedUploadMs > 0 && s3Bucket !== undefined) {
+  if (surroundings.isFirst && config.abandonedUploadMs > 0 && s3Bucket !== undefined) {
     const sweep = new AbortController();
     const swept = sweepAtStart(storage, {
       bucket: s3Bucket,
@@ -212,7 +253,11 @@ async function refuseWhileSent(gateway: Gateway, drainMs: number): Promise<void>
   await delay(drainMs);
 }
 
-function statusOf(gateway: Gateway | undefined, drain: DrainState | undefined, isReady: boolean): object {
+function statusOf(
+  gateway: Gateway | undefined,
+  drain: DrainState | undefined,
+  isReady: boolean,
+): GatewayStatus {
   const startedAtMs = gateway?.transfersStartedAtMs ?? [];
   return {
     version,
@@ -266,6 +311,7 @@ function openStorage(config: Config, memory: TransferMemory, observe: Observe): 
 
 async function openCertificates(
   { tlsCertificate, reloadIntervalMs }: Config,
+  openSecret: ServiceSurroundings['openSecret'],
   observe: Observe,
 ): Promise<(CertificateHolder & { close(): void }) | undefined> {
   switch (tlsCertificate?.kind) {
@@ -274,7 +320,10 @@ async function openCertificates(
     case 'file':
       return await CertificateFromFiles.open(tlsCertificate, observe);
     case 'secretsmanager':
-      return await openCertificateSecret(tlsCertificate.arn, { refreshMs: reloadIntervalMs, observe });
+      return await openCertificateSecret(openSecret(tlsCertificate.arn), {
+        refreshMs: reloadIntervalMs,
+        observe,
+      });
   }
 }
 

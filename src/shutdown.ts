@@ -13,6 +13,16 @@ export type DrainOptions = {
   readonly observe: Observe;
   /** Flushes the log, then exits. */
   readonly exit: (code: number) => void;
+  /** The signals that start the drain. @default SIGTERM and SIGINT */
+  readonly signals?: readonly ('SIGTERM' | 'SIGINT')[];
+};
+
+/** What ends the process besides signals and uncaught errors. */
+export type Shutdown = {
+  /** Drains, and exits with 0. */
+  readonly stop: (reason: string, drainMs: number) => void;
+  /** Drains briefly, and exits with 1. */
+  readonly fail: (error: unknown) => void;
 };
 
 /** Long enough for most transfers, and short enough if clients can cause the same crash again. */
@@ -30,8 +40,9 @@ const exitCodes = { SIGTERM: 143, SIGINT: 130 } as const;
  */
 const stopGraceMs = 4_000;
 
-/** Installs the handlers of SIGTERM, SIGINT and uncaught errors. */
-export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions): void {
+/** Installs the handlers of the signals and of uncaught errors. */
+export function drainOnSignals(options: DrainOptions): Shutdown {
+  const { service, drainMs, observe, exit, signals = ['SIGTERM', 'SIGINT'] } = options;
   let stoppingSinceMs: number | undefined = undefined;
   const stop = (reason: string, timeoutMs: number, code: number): void => {
     stoppingSinceMs = performance.now();
@@ -47,7 +58,7 @@ export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions
       },
     );
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of signals) {
     process.on(signal, () => {
       if (stoppingSinceMs === undefined) stop(signal, drainMs, 0);
       else if (performance.now() - stoppingSinceMs > sameSignalMs) exit(exitCodes[signal]);
@@ -60,4 +71,10 @@ export function drainOnSignals({ service, drainMs, observe, exit }: DrainOptions
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
+  return {
+    fail,
+    stop: (reason, timeoutMs) => {
+      if (stoppingSinceMs === undefined) stop(reason, timeoutMs, 0);
+    },
+  };
 }

@@ -2,6 +2,7 @@
  * Settings that are valid alone and invalid together. Pure. Fields with an invalid variable are absent here, and what depends
  * on them is not checked.
  */
+import { minTransferMemoryBytes } from '../workers/shares.ts';
 import type { Config } from './variables.ts';
 
 /** One sentence for each conflict, with the variables and what to change. */
@@ -10,6 +11,7 @@ export function conflicts(config: Partial<Config>): string[] {
     ...tlsConflicts(config),
     ...portConflicts(config),
     ...proxyConflicts(config),
+    ...workerConflicts(config),
     ...storageConflicts(config),
   ];
 }
@@ -79,6 +81,27 @@ function proxyConflicts({ proxyProtocol, proxyProtocolFrom, activeMode }: Partia
   if (activeMode === 'on') {
     problems.push(
       'PROXY_PROTOCOL=v2 excludes active mode, which connects to the address in the header: set ACTIVE_MODE=off.',
+    );
+  }
+  return problems;
+}
+
+function workerConflicts({ workers, passivePorts, transferMemoryBytes }: Partial<Config>): string[] {
+  if (typeof workers !== 'number') return [];
+  const problems: string[] = [];
+  if (passivePorts !== undefined && passivePorts.length < workers) {
+    const [first = 0] = passivePorts;
+    const range = `PASSIVE_PORTS=${first}-${first + workers - 1}`;
+    problems.push(
+      `WORKERS=${workers} needs ${workers} passive ports, one for each, and PASSIVE_PORTS has ${passivePorts.length}: ` +
+        `set ${first === 0 ? 'PASSIVE_PORTS to a range' : range}, or WORKERS=${passivePorts.length}.`,
+    );
+  }
+  const neededBytes = workers * minTransferMemoryBytes;
+  if (transferMemoryBytes !== undefined && transferMemoryBytes < neededBytes) {
+    problems.push(
+      `WORKERS=${workers} needs 32 MiB of transfer memory for each: set TRANSFER_MEMORY_MIB=${neededBytes / 1024 ** 2} ` +
+        `or more, or fewer WORKERS.`,
     );
   }
   return problems;

@@ -35,6 +35,17 @@ export function wholeNumber(minimum: number, maximum: number) {
   };
 }
 
+/** More processes than any machine has cores would only divide ports and memory. */
+const maxWorkerProcesses = 256;
+
+/** `auto`, or a number of worker processes. */
+export function workers(value: string): 'auto' | number {
+  if (value === 'auto') return 'auto';
+  if (!/^[0-9]+$/.test(value))
+    return refuse(value, `auto, or a whole number from 1 to ${maxWorkerProcesses}`);
+  return wholeNumber(1, maxWorkerProcesses)(value);
+}
+
 /** Seconds in the variable, milliseconds in the program. */
 export function seconds(minimum: number, maximum: number) {
   const whole = wholeNumber(minimum, maximum);

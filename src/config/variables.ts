@@ -22,6 +22,7 @@ import {
   trueOrFalse,
   usersSource,
   wholeNumber,
+  workers,
 } from './values.ts';
 
 export type Variable<Value> = {
@@ -75,6 +76,12 @@ export const variables = {
     '50000-50003',
     portRange,
     'Ports for passive data connections, both ends inclusive; each port serves many transfers. 0 picks a free port.',
+  ),
+  workers: defaulted(
+    'WORKERS',
+    '1',
+    workers,
+    'Worker processes that share the control ports, and divide `PASSIVE_PORTS` and `TRANSFER_MEMORY_MIB` among them: a number, or `auto`, one for each core as far as each gets a passive port and 32 MiB. With 1 there is a single process.',
   ),
   advertisedAddress: defaulted(
     'ADVERTISED_ADDRESS',

@@ -10,15 +10,21 @@ export type ListenOptions = {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** In a worker of `node:cluster`: whether this process alone accepts its connections, instead of all workers in turn. */
+  readonly exclusive?: boolean;
 };
 
 /**
  * Resolves to the port that was opened. Rejects with an error that names the port, the host and the reason, and that has the
  * operating system's error as its cause; `name` says what the port is for, as in `Control port`.
  */
-export async function listen(server: Server, { host, port }: ListenOptions, name: string): Promise<number> {
+export async function listen(
+  server: Server,
+  { host, port, exclusive = false }: ListenOptions,
+  name: string,
+): Promise<number> {
   const listening = once(server, 'listening');
-  server.listen({ host, port, backlog });
+  server.listen({ host, port, backlog, exclusive });
   try {
     await listening;
   } catch (error) {

@@ -115,6 +115,8 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'stray-data-connection':
     case 'unlisted-object':
     case 'gateway-started':
+    case 'worker-started':
+    case 'worker-ended':
     case 'descriptors-insufficient':
     case 'drain-started':
     case 'drain-requested':

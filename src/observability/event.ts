@@ -97,6 +97,27 @@ export type GatewayEvent =
       readonly implicitTlsPort?: number;
       readonly passivePorts: readonly number[];
       readonly operationsPort: number;
+      /** Number of worker processes; absent where there is only one process. */
+      readonly workers?: number;
+    }
+  /** A worker process accepts sessions. */
+  | {
+      readonly event: 'worker-started';
+      readonly worker: number;
+      readonly pid: number;
+      readonly passivePorts: readonly number[];
+    }
+  /** A worker process has ended without being asked to, and its sessions with it. */
+  | {
+      readonly event: 'worker-ended';
+      readonly worker: number;
+      readonly pid: number;
+      readonly code: number | null;
+      readonly signal: string | null;
+      /** Why it could not start. */
+      readonly reason?: string;
+      /** Until it is started again; absent if it is not, because it ends in a loop. */
+      readonly restartMs?: number;
     }
   /** The descriptor limit of the process is lower than `MAX_SESSIONS` can need: near the limit new sessions are refused. */
   | ({ readonly event: 'descriptors-insufficient' } & DescriptorNeed)

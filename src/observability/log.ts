@@ -23,8 +23,11 @@ export type Log = {
   close(): Promise<void>;
 };
 
-/** Opens the log on standard output. Writing never blocks. */
-export function openLog(level: LogLevel): Log {
+/**
+ * Opens the log on standard output. Writing never blocks. Where several processes write it together, each line of a worker
+ * process has its number.
+ */
+export function openLog(level: LogLevel, worker?: number): Log {
   const destination = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
   // A closed standard output must not end the gateway.
   destination.on('error', () => undefined);
@@ -35,7 +38,7 @@ export function openLog(level: LogLevel): Log {
     },
   };
   return {
-    observe: observeWithLog(level, writable),
+    observe: observeWithLog(level, writable, worker),
     writeLine: (line) => writable.write(`${line}\n`),
     async close() {
       isClosed = true;
@@ -46,11 +49,11 @@ export function openLog(level: LogLevel): Log {
   };
 }
 
-export function observeWithLog(level: LogLevel, destination: DestinationStream): Observe {
+export function observeWithLog(level: LogLevel, destination: DestinationStream, worker?: number): Observe {
   const logger = pino(
     {
       level,
-      base: null,
+      base: worker === undefined ? null : { worker },
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       // Errors as values of an event are shown with their causes and stacks.
@@ -88,6 +91,7 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'users-loaded':
       return event.problems.length > 0 ? 'warn' : 'info';
     case 'gateway-started':
+    case 'worker-started':
     case 'certificate-loaded':
     case 'abandoned-uploads-aborted':
     case 'drain-started':
@@ -96,6 +100,7 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'gateway-stopped':
       return 'info';
     case 'unexpected-error':
+    case 'worker-ended':
     case 'readiness-timeout':
       return 'error';
   }

@@ -52,11 +52,33 @@ export function createMetrics(gauges: () => Gauges): Metrics {
   return { registry, observe: countEvents(registry) };
 }
 
+/** The metrics of a primary, which has no sessions of its own. `runningWorkers` is called at each scrape. */
+export function createPrimaryMetrics(runningWorkers: () => number): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: 'ftp_gateway_workers',
+    help: 'Worker processes that accept sessions',
+    registers: [registry],
+    collect() {
+      this.set(runningWorkers());
+    },
+  });
+  return { registry, observe: countEvents(registry) };
+}
+
 function registerGauges(registry: Registry, gauges: () => Gauges): void {
-  const register = (name: string, help: string, field: keyof Gauges): void => {
+  const register = (
+    name: string,
+    help: string,
+    field: keyof Gauges,
+    /** Over worker processes. */
+    aggregator: 'sum' | 'min' = 'sum',
+  ): void => {
     new Gauge({
       name: `ftp_gateway_${name}`,
       help,
+      aggregator,
       registers: [registry],
       collect() {
         const value = gauges()[field];
@@ -77,7 +99,12 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
   );
   register('transfer_memory_bytes', 'Bytes of transfer buffers in use', 'transferMemoryBytes');
   register('waiting_uploads', 'Uploads that wait for transfer memory', 'waitingUploads');
-  register('certificate_days_left', 'Days until the certificate in use expires', 'certificateDaysLeft');
+  register(
+    'certificate_days_left',
+    'Days until the certificate in use expires',
+    'certificateDaysLeft',
+    'min',
+  );
 }
 
 function countEvents(registry: Registry): Observe {
@@ -131,8 +158,11 @@ function countEvents(registry: Registry): Observe {
     name: 'ftp_gateway_users',
     help: 'Users by whether their entry is valid',
     labelNames: ['entry'],
+    // Every worker process has loaded all users.
+    aggregator: 'max',
     registers: [registry],
   });
+  const workersEnded = counter('workers_ended', 'Worker processes that ended without being asked to', []);
   return (event) => {
     switch (event.event) {
       case 'session-opened':
@@ -182,10 +212,14 @@ function countEvents(registry: Registry): Observe {
         users.set({ entry: 'valid' }, event.users);
         users.set({ entry: 'invalid' }, event.problems.length);
         return;
+      case 'worker-ended':
+        workersEnded.inc();
+        return;
       case 'session-closed':
         closed.inc(causeLabels(event.cause));
         return;
       case 'gateway-started':
+      case 'worker-started':
       case 'descriptors-insufficient':
       case 'drain-started':
       case 'drain-requested':

@@ -19,12 +19,12 @@ export type OperationsServerOptions = {
   isReady(): boolean;
   /** Records a probe of a passive port; returns false if the port is not one of this gateway's. */
   probed(port: number): boolean;
-  /** The state of the process, serialized as JSON. */
-  status(): object;
+  /** The state of the gateway, serialized as JSON. */
+  status(): object | Promise<object>;
   /** Starts a drain. */
   drain(): void;
   /** Cancels the drain; returns false if that is no longer possible. */
-  serve(): boolean;
+  serve(): boolean | Promise<boolean>;
   /** Metrics as text, and their media type. */
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
 };
@@ -113,14 +113,14 @@ async function answer(
       return;
     case '/status':
       response.setHeader('content-type', 'application/json');
-      response.end(`${JSON.stringify(options.status())}\n`);
+      response.end(`${JSON.stringify(await options.status())}\n`);
       return;
     case '/drain':
       options.drain();
       send(response, 202, 'draining');
       return;
     case '/serve':
-      if (options.serve()) send(response, 200, 'serving');
+      if (await options.serve()) send(response, 200, 'serving');
       else send(response, 409, 'sessions have been ended: the drain goes on');
       return;
     case '/metrics':

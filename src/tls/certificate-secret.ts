@@ -3,7 +3,7 @@
  * that a renewed one applies to the next session.
  */
 import { z } from 'zod';
-import { secretSource, WatchedDocument } from '../util/watched-document.ts';
+import { type DocumentSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { checkCertificate } from './certificate.ts';
 import type { Certificate, CertificateHolder } from './context.ts';
@@ -14,11 +14,10 @@ export type CertificateSecret = CertificateHolder & { close(): void };
 
 /** Rejects where the secret cannot be read or used. Later failures are observed, and the last valid version stays. */
 export async function openCertificateSecret(
-  arn: string,
+  source: DocumentSource,
   options: { readonly refreshMs: number; readonly observe: Observe },
 ): Promise<CertificateSecret> {
   const { refreshMs, observe } = options;
-  const source = secretSource(arn);
   let current: Certificate | undefined;
   const document = await WatchedDocument.open({
     source,

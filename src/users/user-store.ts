@@ -1,5 +1,5 @@
 /** The current users, loaded from a file or a secret and reloaded while the gateway runs. */
-import { fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
+import { type DocumentSource, fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
 import type { Authenticate } from './user.ts';
@@ -24,6 +24,8 @@ export type UserStoreOptions = {
   readonly defaultHome: DefaultHome;
   /** Interval between two reads of a secret. */
   readonly refreshMs: number;
+  /** @default secretSource */
+  readonly openSecret?: (arn: string) => DocumentSource;
   readonly observe: Observe;
 };
 
@@ -35,12 +37,12 @@ const fileIntervalMs = 1000;
  * entry disables only its own user, and is observed.
  */
 export async function openUserStore(options: UserStoreOptions): Promise<UserStore> {
-  const { source, defaultHome, observe } = options;
+  const { source, defaultHome, openSecret = secretSource, observe } = options;
   let accounts: ReadonlyMap<string, Account> = new Map();
   let invalidNames: ReadonlySet<string> = new Set();
   let decoy = PasswordHash.decoy();
   const document = await WatchedDocument.open({
-    source: source.kind === 'file' ? fileSource(source.path) : secretSource(source.arn),
+    source: source.kind === 'file' ? fileSource(source.path) : openSecret(source.arn),
     intervalMs: source.kind === 'file' ? Math.min(fileIntervalMs, options.refreshMs) : options.refreshMs,
     load(text) {
       const file = parseUsersDocument(text, defaultHome);

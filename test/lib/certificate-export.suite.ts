@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { HostedZone } from 'aws-cdk-lib/aws-route53';
 import { generate } from 'selfsigned';
+import { secretSource } from '../../src/util/watched-document.ts';
 import { openCertificateSecret } from '../../src/tls/certificate-secret.ts';
 import { createSessionContext, defaultCiphers } from '../../src/tls/context.ts';
 import { dependsOn, resourcesOfType, synthApp, synthGateway } from './synth.ts';
@@ -107,7 +108,10 @@ describe('the export of a certificate', () => {
     assert.deepEqual(await handler(), { changed: true });
     assert.match(apis.secret ?? '', /-----BEGIN PRIVATE KEY-----/);
     assert.doesNotMatch(apis.secret ?? '', /ENCRYPTED/);
-    const secret = await openCertificateSecret(secretArn, { refreshMs: 60_000, observe: () => undefined });
+    const secret = await openCertificateSecret(secretSource(secretArn), {
+      refreshMs: 60_000,
+      observe: () => undefined,
+    });
     // Throws where certificate and key do not belong together.
     createSessionContext(secret.current, {
       tlsMinVersion: 'TLSv1.2',

@@ -48,3 +48,28 @@ export async function endChild(child: ChildProcess): Promise<void> {
   await ended;
   clearTimeout(killer);
 }
+
+/** A range of consecutive ports of 127.0.0.1 that were free a moment ago, below the ports that the kernel gives to clients. */
+export async function freeRange(
+  count: number,
+): Promise<{ readonly ports: readonly number[]; toString(): string }> {
+  for (;;) {
+    const first = 20_000 + Math.floor(Math.random() * 1_000) * 10;
+    const ports = Array.from({ length: count }, (_, index) => first + index);
+    const free = await Promise.all(ports.map(isFree));
+    if (free.every(Boolean)) return { ports, toString: () => `${first}-${first + count - 1}` };
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  server.listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
+}

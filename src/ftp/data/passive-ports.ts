@@ -116,7 +116,8 @@ export class PassivePorts {
   async #listen(number: number): Promise<void> {
     const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
     const { listenAddress: host, observe } = this.#options;
-    const boundPort = await listen(server, { host, port: number }, 'Passive port');
+    // Exclusive, because a data connection must reach the process that has the session.
+    const boundPort = await listen(server, { host, port: number, exclusive: true }, 'Passive port');
     const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLeaseNumber: 0 };
     server.on('error', (error) => observe({ event: 'unexpected-error', error }));
     server.on('connection', (socket) => this.#accept(port, socket));

@@ -1,0 +1,88 @@
+/** The primary's side of one worker process: its end, its log lines, and calls to it. */
+import cluster from 'node:cluster';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { WorkerCalls } from './calls.ts';
+import { type Calls, Channel } from './channel.ts';
+
+export type WorkerEnd = { readonly code: number | null; readonly signal: string | null };
+
+export type WorkerProcessOptions = {
+  /** Added to the environment of the primary. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** What the worker can call. */
+  readonly calls: Calls;
+  /** Receives each line of the worker's standard output, without the line end. */
+  readonly writeLine: (line: string) => void;
+};
+
+/** How long `status` and `metrics` wait for a worker that may be blocked. */
+const answerTimeoutMs = 1_000;
+
+/** The calls that can be repeated at will. */
+type Question = 'status' | 'metrics';
+
+export class WorkerProcess {
+  readonly pid: number;
+  readonly channel: Channel<WorkerCalls>;
+  /** Resolves when the process has ended and all its log lines were read. Never rejects. */
+  readonly ended: Promise<WorkerEnd>;
+  readonly #kill: (signal: NodeJS.Signals) => void;
+  readonly #asked = new Map<Question, Promise<unknown>>();
+  readonly #answers = new Map<Question, unknown>();
+
+  private constructor(worker: ReturnType<typeof cluster.fork>, { calls, writeLine }: WorkerProcessOptions) {
+    const { process: child } = worker;
+    this.pid = child.pid ?? 0;
+    this.channel = new Channel<WorkerCalls>(worker, calls);
+    this.#kill = (signal) => void child.kill(signal);
+    // A message that cannot be sent any more; the end follows.
+    worker.on('error', () => undefined);
+    if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', writeLine);
+    this.ended = once(child, 'close').then(([code, signal]: unknown[]) => {
+      this.channel.close(new Error('the worker process has ended'));
+      return { code: code as number | null, signal: signal as string | null };
+    });
+  }
+
+  /** `program` is the file to run with the arguments of Node of the primary. */
+  static fork(program: string, options: WorkerProcessOptions): WorkerProcess {
+    cluster.schedulingPolicy = cluster.SCHED_RR;
+    // Standard output is a pipe, so that lines of several processes never mix.
+    cluster.setupPrimary({ exec: program, args: [], stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    return new WorkerProcess(cluster.fork(options.environment), options);
+  }
+
+  /**
+   * The answer to the question, or, from a worker that does not answer in time, the last one it gave. A question is not
+   * repeated before it is answered.
+   */
+  async latest<Name extends Question>(name: Name): Promise<Answer<Name> | undefined> {
+    let asked = this.#asked.get(name);
+    if (asked === undefined) {
+      asked = this.channel
+        .call(name, null)
+        .then((answer) => this.#answers.set(name, answer))
+        .catch(() => undefined)
+        .finally(() => this.#asked.delete(name));
+      this.#asked.set(name, asked);
+    }
+    const timeout = new AbortController();
+    const { signal } = timeout;
+    await Promise.race([asked, delay(answerTimeoutMs, undefined, { signal }).catch(() => undefined)]);
+    timeout.abort();
+    return this.lastAnswer(name);
+  }
+
+  /** The last answer to the question; undefined before the first one. */
+  lastAnswer<Name extends Question>(name: Name): Answer<Name> | undefined {
+    return this.#answers.get(name) as Answer<Name> | undefined;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#kill(signal);
+  }
+}
+
+type Answer<Name extends Question> = Awaited<ReturnType<WorkerCalls[Name]>>;
