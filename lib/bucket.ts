@@ -1,5 +1,5 @@
 /** The bucket of the partners' files, and the permissions of the tasks in it. */
-import { Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import {
   BlockPublicAccess,
@@ -9,6 +9,7 @@ import {
   type IBucket,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
 
 /** A bucket, or a part of it, that users' homes may lie in. */
 export type HomeLocation = {
@@ -48,7 +49,7 @@ export class Storage extends Construct {
         },
       ],
     });
-    Validations.of(this.bucket).acknowledge({
+    acknowledge(this.bucket, {
       id: 'AwsSolutions-S1',
       reason:
         'Every access of a partner is a line of the gateway log, with user and session, which S3 cannot know.',
@@ -99,7 +100,7 @@ export function grantHome(role: IRole, { bucket, prefix = '' }: HomeLocation): v
     new PolicyStatement({ actions: ['s3:ListBucketMultipartUploads'], resources: [bucket.bucketArn] }),
   );
   bucket.encryptionKey?.grantEncryptDecrypt(role);
-  Validations.of(role).acknowledge({
+  acknowledge(role, {
     id: `AwsSolutions-IAM5[Resource::${readable(Stack.of(role).resolve(objects))}]`,
     reason: 'A home is a prefix: the objects below it cannot be named one by one.',
   });

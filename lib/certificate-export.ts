@@ -3,17 +3,19 @@
  * exported when the stack is deployed, when ACM has issued or renewed it, and once a day.
  */
 import { fileURLToPath } from 'node:url';
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { Certificate, CertificateValidation, type ICertificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { Rule, type RuleProps, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import { Code, Function, type IFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { Code, Function, type IFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { IHostedZone } from 'aws-cdk-lib/aws-route53';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Trigger } from 'aws-cdk-lib/triggers';
 import { Construct } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
+import { nodeRuntime } from './lambda-runtime.ts';
 
 export type CertificateExportProps = {
   /** An exportable certificate; undefined: one is requested for `domainName`. */
@@ -38,7 +40,7 @@ export class CertificateExport extends Construct {
       // The secret can be recreated: the next deployment exports the certificate again.
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    Validations.of(secret).acknowledge({
+    acknowledge(secret, {
       id: 'AwsSolutions-SMG4',
       reason:
         'AWS Certificate Manager renews the certificate, and the function here replaces the value then.',
@@ -72,7 +74,7 @@ export class CertificateExport extends Construct {
   #makeFunction(certificate: ICertificate, logRetention: RetentionDays): Function {
     const handler = new Function(this, 'Function', {
       description: 'Exports the certificate of the FTP gateway into its secret',
-      runtime: Runtime.NODEJS_24_X,
+      runtime: nodeRuntime,
       handler: 'index.handler',
       code: Code.fromAsset(fileURLToPath(new URL('lambda/certificate-export', import.meta.url))),
       environment: { CERTIFICATE_ARN: certificate.certificateArn, SECRET_ARN: this.secret.secretArn },
@@ -83,7 +85,7 @@ export class CertificateExport extends Construct {
         removalPolicy: RemovalPolicy.DESTROY,
       }),
     });
-    Validations.of(handler).acknowledge({
+    acknowledge(handler, {
       id: 'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]',
       reason: 'Logs, as every function needs them.',
     });

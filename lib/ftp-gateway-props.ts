@@ -19,7 +19,8 @@ export type FtpTls = {
   /**
    * A secret of the form `{"certificate":"PEM chain","privateKey":"PEM"}`, reloaded by the running tasks; or an exportable
    * certificate of AWS Certificate Manager, which a function exports into such a secret, each renewal included.
-   * @default - an exportable certificate for `domain`, validated by DNS records in its zone
+   * @default - an exportable certificate for `domain`, validated by DNS records in its zone; without a domain a self-signed one,
+   * made once and kept
    */
   readonly certificate?: ISecret | ICertificate | undefined;
   /**
@@ -165,7 +166,8 @@ export type FtpGatewayProps = GatewaySettings & {
    */
   readonly users?: ISecret | undefined;
   /**
-   * @default - with a domain, required, with a certificate for it; else off, with a warning at synth
+   * @default - with a domain, required, with a certificate for it; else optional, with a self-signed certificate and a warning at
+   * synth where anyone may connect
    */
   readonly tls?: FtpTls | 'off' | undefined;
 

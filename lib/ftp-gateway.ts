@@ -3,9 +3,9 @@
  * composes; each part is in the file named after it.
  */
 import { fileURLToPath } from 'node:url';
-import { Annotations, Aws, Duration, IgnoreMode, Names, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Annotations, Aws, Duration, IgnoreMode, Names, RemovalPolicy } from 'aws-cdk-lib';
 import type { Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch';
-import { type Connections, type IConnectable, Peer } from 'aws-cdk-lib/aws-ec2';
+import { type Connections, type IConnectable, type IPeer, Peer } from 'aws-cdk-lib/aws-ec2';
 import {
   Cluster,
   ContainerImage,
@@ -21,7 +21,8 @@ import { LoadBalancerTarget } from 'aws-cdk-lib/aws-route53-targets';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
-import { Construct } from 'constructs';
+import { Construct, type IDependable } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
 import { CertificateExport, isAcmCertificate } from './certificate-export.ts';
 import type { FtpGatewayProps, FtpTls } from './ftp-gateway-props.ts';
 import { gatewayMetric, type GatewayMetricName } from './gateway-metrics.ts';
@@ -35,6 +36,7 @@ import { planPassivePorts } from './passive-port-plan.ts';
 import { listenerPorts, type PassivePortPlan, slotName } from './slot-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 import { checkedResumeWindow } from './resume-window.ts';
+import { SelfSignedCertificate } from './self-signed-certificate.ts';
 import { Slot, type SlotProps } from './slot.ts';
 import { grantHome, Storage } from './bucket.ts';
 import { taskEnvironment } from './task-environment.ts';
@@ -49,6 +51,14 @@ const implicitTls: ControlPort = { name: 'ImplicitTls', listenerPort: 990, conta
 
 /** Time for a task to close sessions and flush the log after its transfers. */
 const exitSeconds = 10;
+
+/** A certificate as the tasks get it. */
+type ServedCertificate = {
+  readonly secret: ISecret;
+  /** Exists when the secret has a certificate; undefined where that is not this stack's concern. */
+  readonly ready?: IDependable;
+  readonly selfSigned?: SelfSignedCertificate;
+};
 
 export class FtpGateway extends Construct implements IConnectable {
   readonly plan: PassivePortPlan;
@@ -70,6 +80,7 @@ export class FtpGateway extends Construct implements IConnectable {
     super(scope, id);
     const internetFacing = props.internetFacing ?? true;
     const tls = tlsOf(props);
+    const clients = props.clients ?? [Peer.anyIpv4()];
     const controlPorts = tls?.implicit === true ? [control, implicitTls] : [control];
     const stopTimeout = checkedStopTimeout(props.stopTimeout ?? Duration.seconds(120));
     const logRetention = props.logRetention ?? RetentionDays.THREE_MONTHS;
@@ -91,7 +102,7 @@ export class FtpGateway extends Construct implements IConnectable {
     this.loadBalancer = new LoadBalancer(this, 'LoadBalancer', {
       network,
       internetFacing,
-      clients: props.clients ?? [Peer.anyIpv4()],
+      clients,
       controlPorts,
       passivePorts: listenerPorts(this.plan),
       deletionProtection: props.deletionProtection ?? false,
@@ -103,8 +114,9 @@ export class FtpGateway extends Construct implements IConnectable {
       retention: logRetention,
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
-    const { certificate, exported } = this.#certificateOf(tls, props);
-    this.taskRole = this.#makeTaskRole(props, certificate);
+    const host = this.#addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;
+    const certificate = this.#certificateOf(tls, props, host, network);
+    this.taskRole = this.#makeTaskRole(props, certificate?.secret);
     this.metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
     this.cluster = this.#makeCluster(network);
     const memoryMiB = props.memoryMiB ?? 1024;
@@ -129,7 +141,7 @@ export class FtpGateway extends Construct implements IConnectable {
         prefix: props.prefix,
         users: this.users,
         tls,
-        certificateSecret: certificate,
+        certificateSecret: certificate?.secret,
         filenameEncoding: props.filenameEncoding,
         pathnameBackslash: props.pathnameBackslash,
         memoryMiB,
@@ -140,7 +152,8 @@ export class FtpGateway extends Construct implements IConnectable {
         settings: props,
       }),
     });
-    if (exported !== undefined) for (const { service } of this.slots) service.node.addDependency(exported);
+    if (certificate?.ready !== undefined)
+      for (const { service } of this.slots) service.node.addDependency(certificate.ready);
 
     this.alarmTopic = props.alarmTopic ?? this.#makeAlarmTopic();
     new Monitoring(this, 'Monitoring', {
@@ -155,26 +168,20 @@ export class FtpGateway extends Construct implements IConnectable {
       topic: this.alarmTopic,
     });
     const relay = new OperationsRelay(this, 'OperationsRelay', { network, operationsPort, logRetention });
-    const host = this.#addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;
     this.outputs = new GatewayOutputs(this, 'Outputs', {
       host,
       plan: this.plan,
       zones: network.loadBalancerZones,
       controlPorts,
       tls: tls !== undefined,
+      selfSigned: certificate?.selfSigned,
       bucket: this.bucket,
       users: this.users,
       alarmTopic: this.alarmTopic,
       clusterName: this.cluster.clusterName,
       relayName: relay.function.functionName,
     });
-    if (tls === undefined) {
-      Annotations.of(this).addWarningV2(
-        'ftp-gateway:clear-text',
-        'Passwords and files cross the network in clear text: no certificate is given. Set tls or domain, ' +
-          'unless every client is inside a network that you trust.',
-      );
-    }
+    this.#warnOfClearText(tls, clients);
   }
 
   /** Lets the grantee change the users file, and read it first. */
@@ -229,27 +236,57 @@ export class FtpGateway extends Construct implements IConnectable {
   }
 
   /** Where the tasks read the certificate, and what must be created before they start. */
-  #certificateOf(tls: FtpTls | undefined, props: FtpGatewayProps) {
-    if (tls === undefined) return { certificate: undefined, exported: undefined };
+  #certificateOf(
+    tls: FtpTls | undefined,
+    props: FtpGatewayProps,
+    host: string,
+    { loadBalancerZones }: Network,
+  ): ServedCertificate | undefined {
+    if (tls === undefined) return undefined;
     if (tls.certificate !== undefined && !isAcmCertificate(tls.certificate)) {
-      return { certificate: tls.certificate, exported: undefined };
+      return { secret: tls.certificate };
     }
+    const logRetention = props.logRetention ?? RetentionDays.THREE_MONTHS;
     const domainName = hostName(props);
     if (tls.certificate === undefined && domainName === undefined) {
-      throw new Error('TLS needs a certificate: give tls.certificate, or a domain to request one for.');
+      const addresses = loadBalancerZones.flatMap(({ elasticIp }) => elasticIp?.address ?? []);
+      const selfSigned = new SelfSignedCertificate(this, 'SelfSignedCertificate', {
+        names: [host, ...addresses],
+        logRetention,
+      });
+      return { secret: selfSigned.secret, ready: selfSigned.made, selfSigned };
     }
     const { secret, exported } = new CertificateExport(this, 'CertificateExport', {
       certificate: tls.certificate,
       domainName: domainName ?? '',
       zone: props.domain?.zone,
-      logRetention: props.logRetention ?? RetentionDays.THREE_MONTHS,
+      logRetention,
     });
-    return { certificate: secret, exported };
+    return { secret, ready: exported };
+  }
+
+  #warnOfClearText(tls: FtpTls | undefined, clients: readonly IPeer[]): void {
+    if (tls === undefined) {
+      Annotations.of(this).addWarningV2(
+        'ftp-gateway:clear-text',
+        'Passwords and files cross the network in clear text: tls is off. Leave tls out, or set a certificate or a domain, ' +
+          'unless every client is inside a network that you trust.',
+      );
+    } else if (
+      tls.mode === 'optional' &&
+      clients.some(({ uniqueId }) => uniqueId === Peer.anyIpv4().uniqueId)
+    ) {
+      Annotations.of(this).addWarningV2(
+        'ftp-gateway:clear-text-logins',
+        'Clients from 0.0.0.0/0 may log in in clear text: TLS is optional. Set tls.mode to required when every client ' +
+          'supports FTPS, or limit clients (clientCidrs in cdk.json) to the networks of your partners.',
+      );
+    }
   }
 
   #makeCluster({ vpc }: Network): ICluster {
     const cluster = new Cluster(this, 'Cluster', { vpc, containerInsightsV2: ContainerInsights.DISABLED });
-    Validations.of(cluster).acknowledge({
+    acknowledge(cluster, {
       id: 'AwsSolutions-ECS4',
       reason:
         'The alarms use the metrics that ECS and the load balancer publish for free; Container Insights charges per metric.',
@@ -276,7 +313,7 @@ export class FtpGateway extends Construct implements IConnectable {
       assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'FTP gateway: pulls the image and writes the log',
     });
-    Validations.of(role).acknowledge({
+    acknowledge(role, {
       id: 'AwsSolutions-IAM5[Resource::*]',
       reason: 'ecr:GetAuthorizationToken, to pull the image, supports no resource-level permissions.',
     });
@@ -331,10 +368,10 @@ function hostName({ domain }: Pick<FtpGatewayProps, 'domain'>): string | undefin
   return domain.recordName.endsWith(`.${zoneName}`) ? domain.recordName : `${domain.recordName}.${zoneName}`;
 }
 
-/** With a domain FTPS is on unless it is switched off: a certificate can be requested for the name. */
+/** FTPS is on unless it is switched off. Clients must first trust a self-signed certificate, so that it is optional then. */
 function tlsOf({ tls, domain }: FtpGatewayProps): FtpTls | undefined {
   if (tls === 'off') return undefined;
-  return tls ?? (domain === undefined ? undefined : {});
+  return tls ?? (domain === undefined ? { mode: 'optional' } : {});
 }
 
 function checkedPlan(

@@ -8,6 +8,7 @@ import { deployedPlanOf } from './deployed-plan.ts';
 import type { ControlPort } from './load-balancer.ts';
 import type { LoadBalancerZone } from './network.ts';
 import { portRanges } from './passive-port-plan.ts';
+import type { SelfSignedCertificate } from './self-signed-certificate.ts';
 import { listenerPorts, type PassivePortPlan } from './slot-plan.ts';
 
 export type GatewayOutputsProps = {
@@ -16,6 +17,8 @@ export type GatewayOutputsProps = {
   readonly zones: readonly LoadBalancerZone[];
   readonly controlPorts: readonly ControlPort[];
   readonly tls: boolean;
+  /** The certificate that clients cannot verify but by its fingerprint; undefined where they can. */
+  readonly selfSigned?: Pick<SelfSignedCertificate, 'fingerprint' | 'publicKeyPin'> | undefined;
   readonly bucket: IBucket;
   readonly users: ISecret;
   readonly alarmTopic: ITopic;
@@ -28,7 +31,7 @@ export class GatewayOutputs extends Construct {
 
   constructor(scope: Construct, id: string, props: GatewayOutputsProps) {
     super(scope, id);
-    const { host, plan, zones, controlPorts, tls } = props;
+    const { host, plan, zones, controlPorts, selfSigned } = props;
     const addresses = zones.flatMap(({ elasticIp }) => (elasticIp === undefined ? [] : [elasticIp.address]));
     const ports = [
       ...controlPorts.map(({ listenerPort }) => listenerPort),
@@ -46,8 +49,15 @@ export class GatewayOutputs extends Construct {
     this.#output(
       'TryIt',
       'A first upload, after a user was added to the secret',
-      `curl ${tls ? '--ssl-reqd ' : ''}--user NAME -T FILE ftp://${host}/`,
+      `curl ${tlsOptions(props)}--user NAME -T FILE ftp://${host}/`,
     );
+    if (selfSigned !== undefined) {
+      this.#output(
+        'CertificateFingerprint',
+        'SHA-256 of the self-signed certificate; clients trust it once',
+        selfSigned.fingerprint,
+      );
+    }
     this.#output(
       'PassivePortPlan',
       'Slots with their ports and zones; the next deployment reads it',
@@ -73,4 +83,12 @@ export class GatewayOutputs extends Construct {
   useBareNames(): void {
     for (const [name, output] of this.#outputs) output.overrideLogicalId(name);
   }
+}
+
+// The pin takes the place of the verification that --insecure switches off.
+function tlsOptions({ tls, selfSigned }: Pick<GatewayOutputsProps, 'tls' | 'selfSigned'>): string {
+  if (!tls) return '';
+  return selfSigned === undefined
+    ? '--ssl-reqd '
+    : `--ssl-reqd --insecure --pinnedpubkey ${selfSigned.publicKeyPin} `;
 }

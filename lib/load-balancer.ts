@@ -2,7 +2,7 @@
  * The Network Load Balancer: one listener and one target group for each control port and each passive port. Which slot
  * registers in which group is decided in `slot.ts`.
  */
-import { Duration, Validations } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { CfnSecurityGroupIngress, type IPeer, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import {
   NetworkListenerAction,
@@ -12,6 +12,7 @@ import {
   TargetType,
 } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Construct } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
 import type { Network } from './network.ts';
 import { portRanges } from './passive-port-plan.ts';
 
@@ -72,7 +73,7 @@ export class LoadBalancer extends Construct {
         ...(elasticIp && { allocationId: elasticIp.allocationId }),
       })),
     });
-    Validations.of(this.nlb).acknowledge({
+    acknowledge(this.nlb, {
       id: 'AwsSolutions-ELB2',
       reason:
         'A Network Load Balancer logs TLS listeners only, and these are TCP; flow logs and the gateway log cover them.',
@@ -143,8 +144,6 @@ export class LoadBalancer extends Construct {
       preserveClientIp: true,
       // A slot is in one zone; a client that came through another must reach it as well.
       crossZoneEnabled: true,
-      // Otherwise one empty slot takes the addresses of a zone out of DNS, for every other slot too.
-      targetGroupHealth: { dnsMinimumHealthyTargetCount: 0 },
       // Transfers outlive the deregistration: the task ends them itself, within its drain.
       connectionTermination: false,
       // SIGTERM comes only after this delay, and from deregistration on passive ports get no new connections. Zero: sessions
@@ -162,6 +161,8 @@ export class LoadBalancer extends Construct {
         unhealthyThresholdCount: 3,
       },
     });
+    // Otherwise one empty slot takes the addresses of a zone out of DNS, for every other slot too.
+    targetGroup.setAttribute('target_group_health.dns_failover.minimum_healthy_targets.count', 'off');
     // On by default: one bad minute of health checks, or a drain, would cut every session and transfer of the slot. Without
     // termination the connections of an unhealthy target last for the draining interval, which is zero by default.
     targetGroup.setAttribute('target_health_state.unhealthy.connection_termination.enabled', 'false');
@@ -213,7 +214,7 @@ export class LoadBalancer extends Construct {
           description: `${name} from clients`,
           ...(client.toIngressRuleConfig() as object),
         });
-        Validations.of(rule).acknowledge({
+        acknowledge(rule, {
           id: 'AwsSolutions-EC23',
           reason: 'Partners connect from anywhere unless clients (clientCidrs in cdk.json) restricts them.',
         });

@@ -1,10 +1,12 @@
 /** A function in the VPC through which operators reach the operations ports of the tasks (`npm run slots`). */
 import { fileURLToPath } from 'node:url';
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
-import { Code, Function, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { Code, Function } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
+import { nodeRuntime } from './lambda-runtime.ts';
 import type { Network } from './network.ts';
 
 export type OperationsRelayProps = {
@@ -28,7 +30,7 @@ export class OperationsRelay extends Construct {
     network.taskSecurityGroup.addIngressRule(securityGroup, port, 'Operations relay');
     this.function = new Function(this, 'Function', {
       description: 'Reaches the operations port of a slot of the FTP gateway',
-      runtime: Runtime.NODEJS_24_X,
+      runtime: nodeRuntime,
       handler: 'index.handler',
       code: Code.fromAsset(fileURLToPath(new URL('lambda/operations-relay', import.meta.url))),
       environment: { OPERATIONS_PORT: String(operationsPort) },
@@ -45,7 +47,7 @@ export class OperationsRelay extends Construct {
       }),
     });
     for (const policy of ['AWSLambdaBasicExecutionRole', 'AWSLambdaVPCAccessExecutionRole']) {
-      Validations.of(this.function).acknowledge({
+      acknowledge(this.function, {
         id: `AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/${policy}]`,
         reason: 'Logs and network interfaces, as every function in a VPC needs them.',
       });

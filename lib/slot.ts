@@ -1,5 +1,5 @@
 /** One slot: an ECS service with at most one task, which owns its share of the passive ports. */
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import type { ISecurityGroup, ISubnet } from 'aws-cdk-lib/aws-ec2';
 import {
   AvailabilityZoneRebalancing,
@@ -21,6 +21,7 @@ import {
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
 import type { LoadBalancer } from './load-balancer.ts';
 import { slotName, type SlotPlan } from './slot-plan.ts';
 
@@ -103,7 +104,7 @@ export class Slot extends Construct {
     });
     // Slots that run on an earlier revision restart on it, and can be taken back to it.
     taskDefinition.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
-    Validations.of(taskDefinition).acknowledge({
+    acknowledge(taskDefinition, {
       id: 'AwsSolutions-ECS2',
       reason: 'The environment names ports, a bucket and the ARNs of secrets; it holds no secret.',
     });

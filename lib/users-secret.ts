@@ -1,7 +1,8 @@
 /** The users file as a secret: created empty, then edited by operators and read by the running tasks. */
-import { RemovalPolicy, SecretValue, Validations } from 'aws-cdk-lib';
+import { RemovalPolicy, SecretValue } from 'aws-cdk-lib';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
+import { acknowledge } from './acknowledge.ts';
 
 export class Users extends Construct {
   readonly secret: Secret;
@@ -16,7 +17,7 @@ export class Users extends Construct {
       // Deleting the stack by mistake must not lock every partner out permanently.
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
-    Validations.of(this.secret).acknowledge({
+    acknowledge(this.secret, {
       id: 'AwsSolutions-SMG4',
       reason: "It holds hashes of the partners' passwords; only a partner can change the password itself.",
     });

@@ -13,6 +13,7 @@ const roles = {
   ExecutionRole: 'execution role (ECS itself)',
   OperationsRelay: '`OperationsRelay`',
   CertificateExport: '`CertificateExport`',
+  SelfSignedCertificate: '`SelfSignedCertificate`',
   FlowLog: 'flow log',
 } as const;
 
@@ -29,7 +30,7 @@ const reasons: Readonly<Record<string, string>> = {
   's3:ListBucket': 'listings, below the prefix only',
   'secretsmanager:GetSecretValue': 'reading users and certificate',
   'secretsmanager:DescribeSecret': 'part of what the CDK grants for reading a secret',
-  'secretsmanager:PutSecretValue': 'writing the exported certificate',
+  'secretsmanager:PutSecretValue': 'writing the certificate',
   'secretsmanager:UpdateSecret': 'part of what the CDK grants for writing a secret',
   'secretsmanager:UpdateSecretVersionStage': 'part of what the CDK grants for writing a secret',
   'acm:ExportCertificate': 'exporting that one certificate',
@@ -50,17 +51,19 @@ type Template = {
   >;
 };
 
-/** The rights of the stack with everything on: role, action, reason. */
+/** The rights of the stack: role, action, reason. */
 function rights(): readonly (readonly [role: string, action: string, reason: string])[] {
-  const domain = { zoneName: 'example.com', hostedZoneId: 'Z1' };
-  const app = new App({
-    context: { environments: { production: { domain } }, '@aws-cdk/aws-iam:minimizePolicies': true },
-    analyticsReporting: false,
+  // With and without a domain: each has a certificate of its own kind.
+  const resources = [{}, { domain: { zoneName: 'example.com', hostedZoneId: 'Z1' } }].flatMap((production) => {
+    const app = new App({
+      context: { environments: { production }, '@aws-cdk/aws-iam:minimizePolicies': true },
+      analyticsReporting: false,
+    });
+    const stack = addGatewayStack(app, () => []);
+    return Object.entries((app.synth().getStackByName(stack.stackName).template as Template).Resources);
   });
-  const stack = addGatewayStack(app, () => []);
-  const template = app.synth().getStackByName(stack.stackName).template as Template;
   const rows = new Map<string, readonly [string, string, string]>();
-  for (const [id, { Type, Properties }] of Object.entries(template.Resources)) {
+  for (const [id, { Type, Properties }] of resources) {
     if (Type !== 'AWS::IAM::Policy') continue;
     const role = Object.entries(roles).find(([name]) => id.includes(name))?.[1];
     if (role === undefined) throw new Error(`The role of the policy ${id} has no name here.`);

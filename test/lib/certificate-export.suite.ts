@@ -213,12 +213,8 @@ describe('a gateway with a certificate of AWS Certificate Manager', () => {
     });
   });
 
-  it('A gateway with TLS needs a certificate or a domain', () => {
-    assert.throws(
-      () => synthGateway({ tls: {} }),
-      /TLS needs a certificate: give tls.certificate, or a domain/,
-    );
-    synthGateway((stack) => ({
+  it('A gateway with TLS and a domain requests a certificate for the name of the zone', () => {
+    const { template } = synthGateway((stack) => ({
       tls: {},
       domain: {
         zone: HostedZone.fromHostedZoneAttributes(stack, 'Zone', {
@@ -227,5 +223,6 @@ describe('a gateway with a certificate of AWS Certificate Manager', () => {
         }),
       },
     }));
+    template.hasResourceProperties('AWS::CertificateManager::Certificate', { DomainName: 'example.com' });
   });
 });

@@ -8,5 +8,6 @@ import './gateway-settings.suite.ts';
 import './load-balancer.suite.ts';
 import './monitoring.suite.ts';
 import './resume-window.suite.ts';
+import './self-signed-certificate.suite.ts';
 import './slot.suite.ts';
 import './storage.suite.ts';

@@ -52,10 +52,12 @@ describe('the bucket made here', () => {
     );
   });
 
-  it('The created bucket needs no Lambda function; the only one is the operations relay', () => {
+  it('The created bucket needs no Lambda function: the certificate and the operations relay have one', () => {
     assert.deepEqual(
-      resourcesOfType(template, 'AWS::Lambda::Function').map(([id]) => id.includes('OperationsRelay')),
-      [true],
+      resourcesOfType(template, 'AWS::Lambda::Function').map(
+        ([id]) => /SelfSignedCertificate|OperationsRelay/.exec(id)?.[0],
+      ),
+      ['SelfSignedCertificate', 'OperationsRelay'],
     );
   });
 });

@@ -158,7 +158,11 @@ export class LocalDeployment {
       ...this.nodes.map(({ publicAddress }) => publicAddress),
       this.clientAddress(0),
     ]);
-    this.#secretsManager.secrets.set(certificateArn, JSON.stringify({ certificate, privateKey }));
+    // The one that is given with `withTls`, and the one that a stack without a certificate makes for itself.
+    const own = service?.environment['TLS_CERTIFICATE']?.replace(/^secretsmanager:/, '');
+    for (const arn of [certificateArn, ...(own === undefined ? [] : [own])]) {
+      this.#secretsManager.secrets.set(arn, JSON.stringify({ certificate, privateKey }));
+    }
     await writeFile(join(this.folder, 'ca.pem'), certificate);
   }
 }
