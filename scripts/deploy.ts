@@ -4,20 +4,23 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { DeployedPlan } from '../lib/deployed-plan.ts';
-import { mergedPlan } from '../lib/deployed-plan.ts';
+import { type DeployedPlan, mergedPlan } from '../lib/deployed-plan.ts';
 import { planPath, writePlan } from '../lib/plan-file.ts';
+import { environmentIn } from './deploy-arguments.ts';
 import { DeployedStack } from './deployed-stack.ts';
 
 const plans = process.env['FTP_GATEWAY_PLANS'] ?? fileURLToPath(new URL('../plans', import.meta.url));
 
-function environmentIn(args: readonly string[]): string {
-  const given = args.find(
-    (arg, index) => /^environment=/.test(arg) && /^(-c|--context)$/.test(args[index - 1] ?? ''),
-  );
-  return given?.slice('environment='.length) ?? 'production';
+/** @throws where cdk.json has no such environment: a plan must not be recorded under a misspelled name. */
+function checkEnvironment(environment: string): void {
+  const { context } = JSON.parse(readFileSync('cdk.json', 'utf8')) as {
+    context?: { environments?: Readonly<Record<string, unknown>> };
+  };
+  const known = Object.keys(context?.environments ?? {}).filter((name) => !name.startsWith('//'));
+  if (known.includes(environment)) return;
+  throw new Error(`cdk.json has no environment "${environment}"; it has ${known.join(', ') || 'none'}.`);
 }
 
 /** The slots of the stack; those run whose service has a task to run. */
@@ -32,6 +35,7 @@ async function deployedPlan(environment: string): Promise<DeployedPlan> {
 const args = process.argv.slice(2);
 const environment = environmentIn(args);
 try {
+  checkEnvironment(environment);
   writePlan(plans, environment, await deployedPlan(environment));
   const child = spawn('npx', ['--no-install', 'cdk', 'deploy', ...args], { stdio: 'inherit' });
   const [code] = (await once(child, 'exit')) as [number | null];

@@ -17,11 +17,13 @@ export function describePlan(deployed: DeployedPlan, plan: PassivePortPlan): str
   const rows = slotChanges(deployed, plan).map((change) => [
     String(change.firstPort),
     String(change.after?.zone ?? change.before?.zone ?? ''),
-    arrow(change.before && rangeOf(change.before), change.after?.passivePorts.toString()),
+    arrow(change.before && rangeOf(change.before), change.after && shortRange(change.after.passivePorts)),
     arrow(state(change.before), state(change.after)),
     effects[change.effect](change),
   ]);
-  const before = deployed.flatMap((slot) => PassivePortRange.parse(rangeOf(slot)).ports);
+  const before = deployed.flatMap(({ firstPort, ports }) =>
+    Array.from({ length: ports }, (_, n) => firstPort + n),
+  );
   const after = listenerPorts(plan);
   const added = after.filter((port) => !before.includes(port));
   const removed = before.filter((port) => !after.includes(port));
@@ -29,12 +31,12 @@ export function describePlan(deployed: DeployedPlan, plan: PassivePortPlan): str
     table(['slot', 'zone', 'ports', 'state', 'what happens'], rows),
     '',
     `Listeners: ${ranges(added) === '' ? 'none made' : `${ranges(added)} made`}, ${ranges(removed) === '' ? 'none removed' : `${ranges(removed)} removed`}.`,
-    `Firewalls of partners: ${portRanges(after).map(String).join(', ')}${added.length > 0 ? `; announce ${ranges(added)} to them first` : ''}.`,
+    `Firewalls of partners: ${ranges(after)}${added.length > 0 ? `; announce ${ranges(added)} to them first` : ''}.`,
   ].join('\n');
 }
 
 const effects: Readonly<Record<SlotChange['effect'], (change: SlotChange) => string>> = {
-  none: () => 'nothing; its sessions continue',
+  none: ({ after }) => (after?.running === true ? 'nothing; its sessions continue' : 'nothing; it stands by'),
   new: ({ after }) => (after?.running === true ? 'is made and started' : 'is made and stands by'),
   starts: () => 'starts',
   retires: ({ firstPort }) =>
@@ -75,7 +77,7 @@ export function taskReplacements(
 }
 
 function rangeOf({ firstPort, ports }: DeployedSlot): string {
-  return PassivePortRange.of(firstPort, firstPort + ports - 1).toString();
+  return shortRange(PassivePortRange.of(firstPort, firstPort + ports - 1));
 }
 
 function state(slot: DeployedSlot | SlotPlan | undefined): string | undefined {
@@ -88,5 +90,9 @@ function arrow(before: string | undefined, after: string | undefined): string {
 }
 
 function ranges(ports: readonly number[]): string {
-  return portRanges(ports).map(String).join(', ');
+  return portRanges(ports).map(shortRange).join(', ');
+}
+
+function shortRange({ first, last }: PassivePortRange): string {
+  return first === last ? String(first) : `${first}-${last}`;
 }

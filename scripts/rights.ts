@@ -54,14 +54,16 @@ type Template = {
 /** The rights of the stack: role, action, reason. */
 function rights(): readonly (readonly [role: string, action: string, reason: string])[] {
   // With and without a domain: each has a certificate of its own kind.
-  const resources = [{}, { domain: { zoneName: 'example.com', hostedZoneId: 'Z1' } }].flatMap((production) => {
-    const app = new App({
-      context: { environments: { production }, '@aws-cdk/aws-iam:minimizePolicies': true },
-      analyticsReporting: false,
-    });
-    const stack = addGatewayStack(app, () => []);
-    return Object.entries((app.synth().getStackByName(stack.stackName).template as Template).Resources);
-  });
+  const resources = [{}, { domain: { zoneName: 'example.com', hostedZoneId: 'Z1' } }].flatMap(
+    (production) => {
+      const app = new App({
+        context: { environments: { production }, '@aws-cdk/aws-iam:minimizePolicies': true },
+        analyticsReporting: false,
+      });
+      const stack = addGatewayStack(app, () => []);
+      return Object.entries((app.synth().getStackByName(stack.stackName).template as Template).Resources);
+    },
+  );
   const rows = new Map<string, readonly [string, string, string]>();
   for (const [id, { Type, Properties }] of resources) {
     if (Type !== 'AWS::IAM::Policy') continue;

@@ -32,6 +32,7 @@ With AWS credentials, for the claims about AWS itself:
   --environment     of cdk.json: task subnets without a default route, see whether clients got replies there
   --alarm           name of an alarm of the stack: it is set, and must reach the topic
   --drain           a slot (50000) to drain: its session must outlive the unhealthy state of its target; it serves again after
+  --drain-seconds   how long its session is watched (180: longer than the load balancer needs to stop sending to the target)
 `;
 
 type Claim = { readonly text: string; readonly check: () => Promise<string> };
@@ -46,6 +47,7 @@ const { values: options } = parseArgs({
     environment: { type: 'string' },
     alarm: { type: 'string' },
     drain: { type: 'string' },
+    'drain-seconds': { type: 'string', default: '180' },
     tls: { type: 'boolean', default: false },
     servername: { type: 'string' },
     idle: { type: 'boolean', default: false },
@@ -262,8 +264,7 @@ function alarmClaim(alarmName: string): Claim {
   };
 }
 
-/** Longer than the load balancer needs to find the target unhealthy and to stop sending to it. */
-const unhealthySeconds = 180;
+const drainSeconds = Number(options['drain-seconds']);
 
 function drainClaim(slot: string): Claim {
   return {
@@ -280,8 +281,9 @@ function drainClaim(slot: string): Claim {
       await stack.ask(task, 'POST /drain');
       try {
         // Commands prevent the drain from ending the session as idle.
-        for (let waited = 0; waited < unhealthySeconds; waited += 30) {
-          await sleep(30_000);
+        const steps = 6;
+        for (let step = 0; step < steps; step += 1) {
+          await sleep((drainSeconds / steps) * 1000);
           await session.command('PWD', 257);
         }
         await roundTrip(session, randomBytes(1000), () => session.extendedPassive());
@@ -290,7 +292,7 @@ function drainClaim(slot: string): Claim {
         session.destroy();
         await stack.ask(task, 'POST /serve');
       }
-      return `${unhealthySeconds} seconds, and a transfer after them`;
+      return `${drainSeconds} seconds, and a transfer after them`;
     },
   };
 }

@@ -23,7 +23,7 @@ type Outcome = {
 
 const lambda = '../../lib/lambda/self-signed-certificate';
 const { selfSignedCertificate } = (await import(new URL(`${lambda}/x509.mjs`, import.meta.url).href)) as {
-  selfSignedCertificate(names: readonly string[], now?: Date): Pair;
+  readonly selfSignedCertificate: (names: readonly string[], now?: Date) => Pair;
 };
 
 const names = ['gateway-0123456789abcdef.elb.eu-central-1.amazonaws.com', '203.0.113.10', '203.0.113.11'];
@@ -288,7 +288,7 @@ describe('the warnings of clear text', () => {
   const warnings = (...props: Parameters<typeof synthGateway>) =>
     Annotations.fromStack(synthGateway(...props).stack)
       .findWarning('*', Match.stringLikeRegexp('clear text'))
-      .map(({ entry }) => String(entry.data));
+      .map(({ entry }) => entry.data as string);
 
   it('Synth warns of logins in clear text from anywhere, and says how to prevent them', () => {
     const [warning, ...others] = warnings();

@@ -40,6 +40,8 @@ public final class CommonsNetClient {
       secure.execPBSZ(0);
       secure.execPROT("P");
     }
+    // Without it the client sends EPSV over IPv6 only.
+    ftp.setUseEPSVwithIPv4("EPSV".equals(System.getenv("FTP_PASSIVE")));
     ftp.enterLocalPassiveMode();
     ftp.setFileType(FTP.BINARY_FILE_TYPE);
     perform(ftp, args);

@@ -13,6 +13,8 @@ export type Server = {
   readonly password: string;
   /** PEM file of the gateway's certificate, which names `localhost` and 127.0.0.1. */
   readonly caFile: string;
+  /** How the client asks for a passive port; undefined: as it does by itself. Not every client can be made to. */
+  readonly passive?: 'PASV' | 'EPSV' | undefined;
 };
 
 export type Deed =

@@ -21,6 +21,8 @@ const curl: Client = {
     const root = `${security === 'implicit' ? 'ftps' : 'ftp'}://${host}:${port}`;
     const common = ['--silent', '--show-error', '--disable', '--user', `${username}:${password}`];
     if (security !== 'plain') common.push('--ssl-reqd', '--cacert', caFile);
+    // EPSV is what it asks for first. With PASV it takes the address of the 227 reply, as other clients do.
+    if (server.passive === 'PASV') common.push('--disable-epsv', '--no-ftp-skip-pasv-ip');
     const curlWith = (...rest: string[]): Invocation => ({
       program: 'curl',
       arguments: [...common, ...rest],
@@ -61,13 +63,14 @@ const lftp: Client = {
 };
 
 /** The commands that bring lftp to a logged-in session and make it fail instead of trying again. */
-export function lftpOpening({ host, port, security, username, password, caFile }: Server): string {
+export function lftpOpening({ host, port, security, username, password, caFile, passive }: Server): string {
   const tls =
     security === 'plain'
       ? 'set ftp:ssl-allow no; '
       : `set ssl:ca-file ${caFile}; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; `;
   const scheme = security === 'implicit' ? 'ftps' : 'ftp';
-  return `set cmd:fail-exit yes; set net:max-retries 1; set net:timeout 30; ${tls}open -u ${username},${password} ${scheme}://${host}:${port}; `;
+  const mode = passive === undefined ? '' : `set ftp:prefer-epsv ${passive === 'EPSV' ? 'yes' : 'no'}; `;
+  return `set cmd:fail-exit yes; set net:max-retries 1; set net:timeout 30; ${tls}${mode}open -u ${username},${password} ${scheme}://${host}:${port}; `;
 }
 
 function lftpCommand(deed: Deed): string {
@@ -246,12 +249,12 @@ function scripted(
     name,
     securities,
     probe: { program, arguments: probeArguments },
-    invocation({ security, host, port, username, password, caFile }, deed) {
+    invocation({ security, host, port, username, password, caFile, passive }, deed) {
       const server = [security, host, String(port), username, password, caFile];
       return {
         program,
         arguments: [...scriptArguments, ...server, deed.deed, ...scriptOperands(deed)],
-        environment,
+        environment: { ...environment, ...(passive !== undefined && { FTP_PASSIVE: passive }) },
       };
     },
   };

@@ -1,11 +1,12 @@
 """One deed with Python's ftplib: python3 ftplib_client.py SECURITY HOST PORT USER PASSWORD CA_FILE DEED ARGUMENTS...
 
 FTPLIB_REUSE=1 resumes the control connection's TLS session on data connections, as strict servers demand.
-Python 3.11's ftplib does not do so of its own accord.
+Python 3.11's ftplib does not do so of its own accord. FTP_PASSIVE is PASV or EPSV.
 """
 
 import ftplib
 import os
+import socket
 import ssl
 import sys
 
@@ -83,9 +84,18 @@ def perform(ftp, deed, arguments):
         raise SystemExit(f"unknown deed {deed}")
 
 
+def choose_passive_mode(ftp, mode):
+    # ftplib sends EPSV where it takes the server for one on IPv6.
+    if mode == "EPSV":
+        ftp.af = socket.AF_INET6
+    elif mode == "PASV":
+        ftp.trust_server_pasv_ipv4_address = True
+
+
 def main():
     security, host, port, user, password, ca_file, deed, *arguments = sys.argv[1:]
     ftp = connect(security, host, int(port), user, password, ca_file)
+    choose_passive_mode(ftp, os.environ.get("FTP_PASSIVE"))
     perform(ftp, deed, arguments)
     ftp.quit()
 

@@ -1,8 +1,8 @@
 /** The CDK's command line on the app of this repository, unchanged, with an emulator in the place of AWS. */
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { writePlan } from '../../../lib/plan-file.ts';
+import { planPath, writePlan } from '../../../lib/plan-file.ts';
 import { run } from '../clients/client.ts';
 import type { Emulator } from './emulator.ts';
 
@@ -30,21 +30,27 @@ export class Cdk {
 
   /** As `npx cdk ARGUMENTS -c key=value`; rejects with what it printed where it fails. */
   async run(args: readonly string[], context: Readonly<Record<string, unknown>> = {}): Promise<string> {
-    const values = Object.entries(context).flatMap(([key, value]) => [
-      '-c',
-      `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-    ]);
-    return await this.node([
-      cdk,
-      ...args,
-      '--app',
-      `${process.execPath} ${repository}/bin/ftp-gateway.ts`,
-      ...values,
-    ]);
+    return await this.#withApp([cdk, ...args], context);
   }
 
   async deploy(context: Readonly<Record<string, unknown>> = {}): Promise<string> {
     return await this.run(['deploy', '--require-approval', 'never'], context);
+  }
+
+  /** `npm run deploy -- -c key=value`, as in a fresh checkout: no plan of the environment is there. */
+  async deployFreshCheckout(context: Readonly<Record<string, unknown>>): Promise<string> {
+    await rm(planPath(this.plans, 'production'));
+    return await this.#withApp(
+      [join(repository, 'scripts', 'deploy.ts'), '--require-approval', 'never'],
+      context,
+    );
+  }
+
+  /** `FTP_PASSWORD=... npm run verify -- ARGUMENTS`; rejects where a claim does not hold. */
+  async verify(password: string, ...args: readonly string[]): Promise<string> {
+    return await this.node([join(repository, 'scripts', 'verify-deployment.ts'), ...args], {
+      FTP_PASSWORD: password,
+    });
   }
 
   /** `npm run slots -- ARGUMENTS`. */
@@ -57,13 +63,26 @@ export class Cdk {
     return await this.node([join(repository, 'scripts', 'plan.ts'), ...args, '--plans', this.plans]);
   }
 
-  async node(args: readonly string[]): Promise<string> {
+  async #withApp(args: readonly string[], context: Readonly<Record<string, unknown>>): Promise<string> {
+    const values = Object.entries(context).flatMap(([key, value]) => [
+      '-c',
+      `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ]);
+    return await this.node([
+      ...args,
+      '--app',
+      `${process.execPath} ${repository}/bin/ftp-gateway.ts`,
+      ...values,
+    ]);
+  }
+
+  async node(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<string> {
     return await run(
       {
         program: process.execPath,
         arguments: args,
         directory: this.#emulator.folder,
-        environment: { ...this.#emulator.environment, FTP_GATEWAY_PLANS: this.plans },
+        environment: { ...this.#emulator.environment, FTP_GATEWAY_PLANS: this.plans, ...environment },
       },
       300_000,
     );

@@ -3,9 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import { BlockList } from 'node:net';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { DeregisterTargetsCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { S3Client } from '@aws-sdk/client-s3';
 import {
   CreateSecretCommand,
+  GetSecretValueCommand,
   PutSecretValueCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
@@ -93,6 +95,21 @@ export class DeployedGateway {
     );
   }
 
+  /** The names of all log groups. */
+  async logGroups(): Promise<readonly string[]> {
+    // One request; the client for CloudWatch Logs would be another dependency.
+    const response = await fetch(this.emulator.endpoint, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/x-amz-json-1.1',
+        'x-amz-target': 'Logs_20140328.DescribeLogGroups',
+      },
+      body: '{}',
+    });
+    const { logGroups } = (await response.json()) as { logGroups: readonly { logGroupName: string }[] };
+    return logGroups.map(({ logGroupName }) => logGroupName);
+  }
+
   /** Puts a partner into the users secret that the stack has made. */
   async addPartner(): Promise<void> {
     const { UsersSecret } = await this.outputs();
@@ -128,6 +145,31 @@ export class DeployedGateway {
       }),
     );
     return ARN ?? '';
+  }
+
+  /** Takes the certificate that the running tasks read as the one that clients trust, and returns it. */
+  async trustServedCertificate(): Promise<string> {
+    const arn = this.tasks[0]?.service.environment['TLS_CERTIFICATE']?.replace('secretsmanager:', '');
+    const { SecretString } = await this.#secrets.send(new GetSecretValueCommand({ SecretId: arn }));
+    const { certificate } = JSON.parse(SecretString ?? '{}') as { certificate: string };
+    await writeFile(join(this.emulator.folder, 'ca.pem'), certificate);
+    return certificate;
+  }
+
+  /**
+   * Takes a slot's task out of its target groups, as something other than ECS would, and waits until the load balancer sends
+   * nothing to it any more.
+   */
+  async deregister(name: string): Promise<void> {
+    const task = this.tasks.find(({ service }) => service.id === name);
+    if (task === undefined) throw new Error(`${name} does not run.`);
+    for (const { targetGroup } of task.service.registrations) {
+      await this.apis.balancing.send(
+        new DeregisterTargetsCommand({ TargetGroupArn: targetGroup, Targets: [{ Id: task.address }] }),
+      );
+      void this.balancer.deregister(targetGroup, task.address);
+    }
+    await new Promise((resolve) => setTimeout(resolve, habits.deregistrationSeconds * secondMs));
   }
 
   /** The gateway as clients know it, through one of the load balancer's addresses. */

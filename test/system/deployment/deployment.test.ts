@@ -3,15 +3,22 @@
  * emulator does not show: races, quotas, IAM (docs/operations.md, "What has not been run on a live account").
  */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CloudWatchClient, DescribeAlarmsCommand } from '@aws-sdk/client-cloudwatch';
 import { DescribeAddressesCommand, DescribeVpcsCommand } from '@aws-sdk/client-ec2';
+import { ListTaskDefinitionsCommand } from '@aws-sdk/client-ecs';
 import { DescribeLoadBalancersCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  GetSecretValueCommand,
+  ListSecretsCommand,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+import { readPlan } from '../../../lib/plan-file.ts';
 import { missing, run, type Security } from '../clients/client.ts';
 import { clients } from '../clients/clients.ts';
 import { readBalancer, readService } from './api-topology.ts';
@@ -50,16 +57,78 @@ describe('a deployment on the emulator', { skip }, () => {
     assert.equal(gateway.tasks.length, 2);
   });
 
-  for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
-    it(`A deployment without TLS serves ${name} through both zones`, (t) =>
-      clientMatrix(gateway, name, 'plain', t));
+  it('A new deployment without any setting serves FTPS to a client that pins the key of its first upload command', async () => {
+    const { TryIt = '', CertificateFingerprint } = await gateway.outputs();
+    const certificate = new X509Certificate(await gateway.trustServedCertificate());
+    assert.equal(certificate.fingerprint256, CertificateFingerprint);
+    const pin = /--pinnedpubkey (\S+) /.exec(TryIt)?.[1] ?? '';
+    const { host, port, username, password } = gateway.server('explicit');
+    const local = join(gateway.emulator.folder, 'pinned.txt');
+    await writeFile(local, 'over TLS');
+    const curl = (publicKey: string, ...rest: readonly string[]) =>
+      run({
+        program: 'curl',
+        arguments: [
+          ...['--silent', '--show-error', '--ssl-reqd', '--insecure', '--pinnedpubkey', publicKey],
+          ...['--user', `${username}:${password}`, ...rest, `ftp://${host}:${port}/pinned.txt`],
+        ],
+      });
+    await curl(pin, '--upload-file', local);
+    assert.equal(await curl(pin), 'over TLS');
+    // Error 90 of curl: the pinned public key does not match.
+    await assert.rejects(curl(`sha256//${Buffer.alloc(32).toString('base64')}`), /ended with 90/);
+  });
+
+  for (const security of ['plain', 'explicit'] as const) {
+    for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
+      it(`A new deployment serves ${name} (${security}) through both zones, with PASV and with EPSV`, (t) =>
+        clientMatrix(gateway, name, security, t));
+    }
   }
 
-  it('A deployment that extends the passive range loses nothing under load and replaces no task', async () => {
+  it('A new deployment satisfies every claim of verify-deployment that the emulator can show', async (t) => {
+    const { host, port, username, password } = gateway.server();
+    const { PassivePortPlan = '' } = await gateway.outputs();
+    const { MetricAlarms } = await new CloudWatchClient().send(new DescribeAlarmsCommand());
+    const alarm = MetricAlarms?.find(({ AlarmName }) => AlarmName?.includes('NoSlotReady'))?.AlarmName ?? '';
+    const output = await gateway.cdk.verify(
+      password,
+      ...['--host', host, '--port', String(port), '--user', username, '--plan', PassivePortPlan],
+      ...['--environment', 'production', '--alarm', alarm, '--drain', '50000', '--drain-seconds', '6'],
+    );
+    t.diagnostic(output);
+    assert.equal(output.match(/^holds /gm)?.length, 8);
+    assert.match(output, /get replies from subnets without a default route: 2 subnets without one/);
+    assert.match(output, /reaches the topic: Successfully executed action/);
+    assert.match(output, /outlives the unhealthy state of its target \(slot 50000\): 6 seconds/);
+    await gateway.serving();
+  });
+
+  it('A drain that serve cancels ends no session, and the slot takes new sessions again', async () => {
+    const counts = await underLoad(gateway, async () => {
+      await gateway.cdk.slots('drain', '50000');
+      assert.match(await gateway.cdk.slots(), /^50000 .* draining /m);
+      await gateway.cdk.slots('serve', '50000');
+      await until(async () => /^50000 .* serving /m.test(await gateway.cdk.slots()));
+    });
+    assertNothingLost(counts);
+  });
+
+  it('npm run deploy in a fresh checkout extends the passive range, loses nothing under load, replaces no task and records the slots', async () => {
     const before = processIds(gateway);
-    settings.change({ passivePorts: '50000-50009' });
-    assertNothingLost(await underLoad(gateway, () => settings.deploy(gateway)));
+    settings.change({ passivePorts: '50000-50009', slots: { minimum: 2, maximum: 4 } });
+    assertNothingLost(await underLoad(gateway, () => gateway.cdk.deployFreshCheckout(settings.context)));
     assert.deepEqual(processIds(gateway), before);
+    assert.deepEqual(
+      readPlan(gateway.cdk.plans, 'production').map(({ firstPort, running }) => [firstPort, running]),
+      [
+        [50_000, true],
+        [50_002, true],
+        [50_004, false],
+        [50_006, false],
+        [50_008, false],
+      ],
+    );
   });
 
   it('A deployment moves to a new version without loss: standby slots start with it, then the old slots drain', async (t) => {
@@ -72,6 +141,7 @@ describe('a deployment on the emulator', { skip }, () => {
       assert.deepEqual(processIds(gateway), before, 'CloudFormation replaced a task');
       await gateway.cdk.slots('start', '50004');
       await gateway.cdk.slots('start', '50006');
+      await assert.rejects(gateway.cdk.slots('start', '50008'), /4 slots serve, which is the maximum/);
       await retire(gateway, '50000');
       await retire(gateway, '50002');
     });
@@ -80,32 +150,55 @@ describe('a deployment on the emulator', { skip }, () => {
     assert.deepEqual(names(gateway), ['slot-50004', 'slot-50006']);
     for (const { service } of gateway.tasks) assert.equal(service.environment['TLS'], 'optional');
     assert.deepEqual(gateway.unhealthyStops, []);
+    await clientMatrix(gateway, 'lftp', 'explicit', t);
   });
 
-  for (const name of ['curl', 'lftp', 'ftplib', 'commons-net']) {
-    it(`A deployment that changed to TLS serves ${name} over TLS`, (t) =>
-      clientMatrix(gateway, name, 'explicit', t));
-  }
+  it('The move to a new version loses transfers where the slots are deregistered instead of drained', async (t) => {
+    const counts = await underLoad(
+      gateway,
+      async () => {
+        await gateway.cdk.slots('start', '50000');
+        await gateway.cdk.slots('start', '50002');
+        for (const slot of ['50004', '50006']) {
+          await gateway.deregister(`slot-${slot}`);
+          await gateway.cdk.slots('stop', slot, '--force');
+          await until(() => !names(gateway).includes(`slot-${slot}`));
+        }
+      },
+      { secondsPerLongTransfer: 60 },
+    );
+    t.diagnostic(describeCounts(counts));
+    assert.throws(() => assertNothingLost(counts));
+    assert.equal(counts.brokenLongTransfers, 2, describeCounts(counts));
+    assert.deepEqual(names(gateway), ['slot-50000', 'slot-50002']);
+  });
 
-  it('A drain with a grace period of 5 minutes breaks long transfers, unlike the drains of the new version', async (t) => {
+  it('The move to a new version loses transfers where ECS judges tasks by their health after a grace period of 5 minutes', async (t) => {
     gateway.gracePeriodSeconds = 300;
     const counts = await underLoad(
       gateway,
       async () => {
-        await gateway.cdk.slots('drain', '50004', '--force');
-        await gateway.cdk.slots('drain', '50006', '--force');
+        await gateway.cdk.slots('start', '50004');
+        await gateway.cdk.slots('start', '50006');
+        for (const slot of ['50000', '50002']) {
+          await gateway.cdk.slots('drain', slot);
+          // The task that drains is stopped, and another takes its place, which does not drain.
+          await until(() => gateway.unhealthyStops.includes(`slot-${slot}`));
+          await gateway.cdk.slots('stop', slot, '--force');
+        }
       },
-      { secondsPerLongTransfer: 40 },
+      { secondsPerLongTransfer: 60 },
     );
     gateway.gracePeriodSeconds = undefined;
     t.diagnostic(describeCounts(counts));
-    assert.ok(counts.brokenLongTransfers > 0, describeCounts(counts));
-    assert.deepEqual(new Set(gateway.unhealthyStops), new Set(['slot-50004', 'slot-50006']));
+    assert.throws(() => assertNothingLost(counts));
+    assert.equal(counts.brokenLongTransfers, 2, describeCounts(counts));
+    await until(() => names(gateway).join() === 'slot-50004,slot-50006');
     await gateway.serving();
   });
 
   it('A deployment moves to a disjoint range in two steps without loss: it adds new slots, then removes drained ones', async (t) => {
-    settings.change({ passivePorts: '51000-51003' });
+    settings.change({ passivePorts: '51000-51003', slots: 2 });
     const plan = await gateway.cdk.plan(...settings.arguments());
     t.diagnostic(plan);
     assert.match(plan, /50004 .*continues until it is drained and stopped/);
@@ -153,16 +246,27 @@ describe('a deployment on the emulator', { skip }, () => {
     assert.deepEqual(await listenerPorts(gateway), [21, 990, 51_000, 51_001]);
   });
 
-  it('A destroyed deployment keeps only what is documented: addresses, bucket, users, logs and old revisions', async () => {
+  it('A destroyed deployment keeps only what is documented: addresses, bucket, users, self-signed certificate, logs and revisions', async () => {
     settings.change({ deletionProtection: 'false' });
     await settings.deploy(gateway);
     const { Bucket, UsersSecret } = await gateway.outputs();
+    const logGroups = (await gateway.logGroups()).filter((name) =>
+      /Gateway(Log|NetworkVpcFlowLog)/.test(name),
+    );
+    assert.equal(logGroups.length, 2);
     await gateway.cdk.run(['destroy', '--force'], settings.context);
     assert.equal(gateway.tasks.length, 0);
     const { Addresses } = await gateway.apis.ec2.send(new DescribeAddressesCommand());
     assert.equal(Addresses?.length, 2);
     await gateway.s3.send(new HeadBucketCommand({ Bucket }));
-    await new SecretsManagerClient().send(new GetSecretValueCommand({ SecretId: UsersSecret }));
+    const secrets = new SecretsManagerClient();
+    await secrets.send(new GetSecretValueCommand({ SecretId: UsersSecret }));
+    const { SecretList } = await secrets.send(new ListSecretsCommand({}));
+    assert.deepEqual(SecretList?.map(({ Description }) => Description ?? 'no description').sort(), [
+      'Self-signed certificate and private key of the FTP gateway',
+      'Users of the FTP gateway: names, password hashes, homes, permissions',
+      'no description',
+    ]);
     const { LoadBalancers } = await gateway.apis.balancing.send(new DescribeLoadBalancersCommand());
     assert.deepEqual(LoadBalancers, []);
     const { Vpcs } = await gateway.apis.ec2.send(new DescribeVpcsCommand());
@@ -170,6 +274,19 @@ describe('a deployment on the emulator', { skip }, () => {
       (Vpcs ?? []).filter(({ CidrBlock }) => CidrBlock === '10.21.0.0/22'),
       [],
     );
+    assert.deepEqual(
+      (await gateway.logGroups()).filter((name) => name.startsWith('ftp-gateway-production')),
+      logGroups,
+    );
+    const { taskDefinitionArns } = await gateway.apis.ecs.send(
+      new ListTaskDefinitionsCommand({ status: 'ACTIVE' }),
+    );
+    for (const slot of ['50000', '50004', '51000']) {
+      assert.ok(
+        taskDefinitionArns?.some((arn) => arn.includes(`Slot${slot}`)),
+        `no revision of slot ${slot} is left in ${taskDefinitionArns?.join()}`,
+      );
+    }
   });
 });
 
@@ -243,8 +360,11 @@ async function clientMatrix(
     t.skip(reason);
     return;
   }
-  for (const zone of [0, 1]) {
-    const server = gateway.server(security, zone);
+  for (const [zone, passive] of [
+    [0, 'PASV'],
+    [1, 'EPSV'],
+  ] as const) {
+    const server = { ...gateway.server(security, zone), passive };
     const folder = gateway.emulator.folder;
     const local = join(folder, `${name}-${zone}.bin`);
     await writeFile(local, randomBytes(100_000));

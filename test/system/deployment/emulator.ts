@@ -1,7 +1,7 @@
 /** MiniStack, an emulator of AWS APIs, with the extension beside this file, as a process of its own on loopback. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, constants, mkdtemp, rm } from 'node:fs/promises';
+import { access, constants, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,6 +27,7 @@ export type Emulator = {
   close(): Promise<void>;
 };
 
+const repository = fileURLToPath(new URL('../../..', import.meta.url));
 const extension = fileURLToPath(new URL('ministack_extension.py', import.meta.url));
 const dockerStandIn = fileURLToPath(new URL('docker-stand-in.sh', import.meta.url));
 
@@ -44,6 +45,8 @@ export async function findPython(): Promise<string | undefined> {
 /** `network` is the first two numbers of the loopback addresses that the emulator gives out as Elastic IPs. */
 export async function startEmulator(python: string, network: string): Promise<Emulator> {
   const folder = await mkdtemp(join(tmpdir(), 'ftp-gateway-deployment-'));
+  // Functions are unpacked below this folder (TMPDIR) and find the AWS SDK here, which Lambda's runtime has.
+  await symlink(join(repository, 'node_modules'), join(folder, 'node_modules'));
   const port = await freePort();
   const emulator: Emulator = {
     endpoint: `http://127.0.0.1:${port}`,
@@ -93,6 +96,7 @@ export async function startEmulator(python: string, network: string): Promise<Em
       BIND_HOST: '127.0.0.1',
       MINISTACK_HOST: '127.0.0.1',
       S3_DATA_DIR: join(folder, 's3'),
+      TMPDIR: folder,
       LOG_LEVEL: 'WARNING',
       ELASTIC_IP_PREFIX: `${network}.1.`,
       HOOK_URL: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`,

@@ -1,9 +1,10 @@
 """MiniStack (a pinned emulator of AWS APIs) with what the gateway's stack needs beyond it.
 
-Three kinds of additions, each for behavior that AWS documents and the emulator lacks:
+Four kinds of additions, each for behavior that AWS documents and the emulator lacks:
 - resource types: AWS::EC2::EIP, FlowLog, SecurityGroupIngress, SecurityGroupEgress, PrefixList, AWS::Logs::QueryDefinition;
 - properties that its handlers drop: subnet mappings and addresses of a load balancer, listener attributes, the health
   check grace period of a service, the ARN as the value of Ref for a secret;
+- the history of alarm actions, by the policy of the topic;
 - a call to HOOK_URL after each change, which waits for the answer: CloudFormation waits the same way until a service is
   stable, and the test behind the hook plays ECS and the load balancer's data plane.
 """
@@ -15,7 +16,7 @@ import sys
 import urllib.request
 
 from ministack.core.responses import new_uuid
-from ministack.services import alb, ec2, ecs, s3
+from ministack.services import alb, cloudwatch, ec2, ecs, s3, sns
 from ministack.services.cloudformation import provisioners, stacks
 
 HOOK_URL = os.environ.get("HOOK_URL", "")
@@ -257,6 +258,39 @@ wrap("AWS::SecretsManager::Secret", "create", secret_created)
 wrap("AWS::ElasticLoadBalancingV2::LoadBalancer", "create", load_balancer_created)
 wrap("AWS::ElasticLoadBalancingV2::Listener", "create", listener_created)
 wrap("AWS::ECS::Service", "create", service_created)
+
+
+# Alarm actions: CloudWatch publishes to a topic whose policy lets it, and its history says whether the action succeeded
+
+
+def allows_cloudwatch(topic_arn):
+    policy = sns._topics[topic_arn]["attributes"].get("Policy")
+    if not policy:
+        # The default policy of a topic lets the account's services publish.
+        return True
+    return any(
+        statement["Effect"] == "Allow"
+        and statement.get("Principal", {}).get("Service") == "cloudwatch.amazonaws.com"
+        and "sns:Publish" in statement["Action"]
+        and statement.get("Resource") == topic_arn
+        for statement in json.loads(policy)["Statement"]
+    )
+
+
+dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
+
+
+def alarm_actions_dispatched(alarm, old_state, new_state, reason):
+    dispatch_alarm_actions(alarm, old_state, new_state, reason)
+    for topic_arn in alarm.get("AlarmActions", []) if new_state == "ALARM" else []:
+        result = "Successfully executed" if allows_cloudwatch(topic_arn) else "Failed to execute"
+        cloudwatch._record_history(alarm["AlarmName"], old_state, new_state, reason)
+        cloudwatch._history_entries()[-1].update(
+            HistoryItemType="Action", HistorySummary=f"{result} action {topic_arn}"
+        )
+
+
+cloudwatch._dispatch_alarm_actions = alarm_actions_dispatched
 
 
 # The hook
