@@ -238,6 +238,8 @@ function alarmClaim(alarmName: string): Claim {
     check: async () => {
       const cloudWatch = new CloudWatchClient();
       const since = new Date();
+      // Of the history, whose times may be whole seconds.
+      since.setMilliseconds(0);
       await cloudWatch.send(
         new SetAlarmStateCommand({
           AlarmName: alarmName,

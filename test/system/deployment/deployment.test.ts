@@ -105,12 +105,16 @@ describe('a deployment on the emulator', { skip }, () => {
   });
 
   it('A drain that serve cancels ends no session, and the slot takes new sessions again', async () => {
-    const counts = await underLoad(gateway, async () => {
-      await gateway.cdk.slots('drain', '50000');
-      assert.match(await gateway.cdk.slots(), /^50000 .* draining /m);
-      await gateway.cdk.slots('serve', '50000');
-      await until(async () => /^50000 .* serving /m.test(await gateway.cdk.slots()));
-    });
+    const counts = await underLoad(
+      gateway,
+      async () => {
+        await gateway.cdk.slots('drain', '50000');
+        assert.match(await gateway.cdk.slots(), /^50000 .* draining /m);
+        await gateway.cdk.slots('serve', '50000');
+        await until(async () => /^50000 .* serving /m.test(await gateway.cdk.slots()));
+      },
+      { secondsPerLongTransfer: 10 },
+    );
     assertNothingLost(counts);
   });
 
@@ -262,10 +266,11 @@ describe('a deployment on the emulator', { skip }, () => {
     const secrets = new SecretsManagerClient();
     await secrets.send(new GetSecretValueCommand({ SecretId: UsersSecret }));
     const { SecretList } = await secrets.send(new ListSecretsCommand({}));
-    assert.deepEqual(SecretList?.map(({ Description }) => Description ?? 'no description').sort(), [
+    assert.deepEqual(SecretList?.map(({ Description = '' }) => Description).sort(), [
+      // The certificate that the test itself has made.
+      '',
       'Self-signed certificate and private key of the FTP gateway',
       'Users of the FTP gateway: names, password hashes, homes, permissions',
-      'no description',
     ]);
     const { LoadBalancers } = await gateway.apis.balancing.send(new DescribeLoadBalancersCommand());
     assert.deepEqual(LoadBalancers, []);
@@ -369,7 +374,7 @@ async function clientMatrix(
     const local = join(folder, `${name}-${zone}.bin`);
     await writeFile(local, randomBytes(100_000));
     const remote = `/${name}-${security}-${zone}.bin`;
-    const back = join(folder, `${name}-${security}-${zone}.back`);
+    const back = join(folder, `${name}-${randomBytes(4).toString('hex')}.back`);
     await run(client.invocation(server, { deed: 'put', local, remote })!);
     assert.match(
       await run(client.invocation(server, { deed: 'list', directory: '/' })!),
