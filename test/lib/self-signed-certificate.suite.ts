@@ -10,7 +10,7 @@ import { connect as connectTls, TLSSocket } from 'node:tls';
 import { Annotations, Match } from 'aws-cdk-lib/assertions';
 import { Peer } from 'aws-cdk-lib/aws-ec2';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
-import { createSessionContext } from '../../src/tls/context.ts';
+import { createSessionContext, defaultCiphers } from '../../src/tls/context.ts';
 import { certificateIn, dependsOn, resourcesOfType, synthApp, synthGateway } from './synth.ts';
 
 type Pair = { readonly certificate: string; readonly privateKey: string };
@@ -66,7 +66,7 @@ describe('a self-signed certificate', () => {
   it('A client that trusts the self-signed certificate completes a handshake with the TLS context of a session', async () => {
     const secureContext = createSessionContext(
       { chain: certificate, key: privateKey },
-      { tlsMinVersion: 'TLSv1.2', tlsDataResumption: 'optional' },
+      { tlsMinVersion: 'TLSv1.2', tlsCiphers: defaultCiphers, tlsDataResumption: 'optional' },
     );
     const server = createTcpServer((socket) => {
       const secured = new TLSSocket(socket, { isServer: true, secureContext });
