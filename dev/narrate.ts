@@ -17,8 +17,15 @@ export function narrate(event: GatewayEvent): string | undefined {
       return event.problems.length === 0 ? undefined : event.problems.join('\n');
     case 'config-reload-failed':
       return `${event.config}: ${event.reason}`;
-    case 'storage-error':
-      return `S3: ${event.operation} failed with ${event.errorName}`;
+    case 'storage-error': {
+      const where = event.endpoint === undefined ? '' : ` at ${event.endpoint}`;
+      const end = event.retrying ? '; trying again' : '';
+      return `S3: ${event.operation} failed with ${event.errorName}${where} [${event.cause}]${end}`;
+    }
+    case 'storage-slow':
+      return `S3: no response to ${event.operation} for ${Math.round(event.waitingMs / 1000)} s [${event.cause}]`;
+    case 'storage-recovered':
+      return `S3: ${event.operation} succeeds again after ${Math.round(event.failingMs / 1000)} s`;
     case 'passive-ports-exhausted':
       return `${event.clientAddress}: no passive port became free in time`;
     case 'unlisted-object':
@@ -33,6 +40,7 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `The ${event.limit} file descriptors of this process are enough for ${event.sessionsWithinLimit} sessions that all move files, not for ${event.maxSessions}.`;
     case 'worker-ended':
       return `Worker ${event.worker} has ended (${event.signal ?? `exit code ${event.code}`}), and its sessions with it.`;
+    case 'storage-retry':
     case 'session-opened':
     case 'session-closed':
     case 'stray-data-connection':

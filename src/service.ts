@@ -168,9 +168,9 @@ async function start(
   closers.push(() => operations.close());
   const started = await startGateway(config, {
     authenticate: passwordAuthenticator(users),
-    filesystemFor: (user) => {
+    filesystemFor: (user, sessionId) => {
       const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
-      return new S3Filesystem(storage, user.home, resumption, config.fileTimes);
+      return new S3Filesystem(storage, user.home, resumption, config.fileTimes, sessionId);
     },
     observe,
     certificates,

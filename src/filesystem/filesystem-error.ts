@@ -15,7 +15,7 @@ export type FilesystemErrorKind =
   | 'is-a-directory'
   /** A directory was expected. */
   | 'not-a-directory'
-  /** The user or the gateway's role lacks the permission. */
+  /** The user lacks the permission, or the file cannot be read as it is stored. */
   | 'permission-denied'
   /** The storage cannot hold this name (over 1,024 bytes, NUL, unpaired surrogate). */
   | 'name-not-allowed'
@@ -29,7 +29,9 @@ export type FilesystemErrorKind =
   | 'unconfirmed'
   /** The client sent next to nothing while other uploads waited for the memory that its upload held. */
   | 'client-silent'
-  /** Throttling, an unreachable server, expired credentials, and other transient failures. */
+  /** The storage refuses the gateway itself: its credentials, its role, the bucket. Only the operator can correct it. */
+  | 'misconfigured'
+  /** Throttling, an unreachable server, and other transient failures. */
   | 'unavailable';
 
 /** A failed filesystem call. The message is for logs; clients get the reply text of the kind. */
@@ -64,6 +66,7 @@ export const causeOfKind: Readonly<Record<FilesystemErrorKind, CauseCode>> = {
   changed: 'FILE-CHANGED',
   unconfirmed: 'STORAGE-UNCONFIRMED',
   'client-silent': 'DATA-SLOW',
+  misconfigured: 'STORAGE-DENIED',
   unavailable: 'STORAGE-ERROR',
 };
 

@@ -4,6 +4,7 @@
  *
  * Every call rejects with a `FilesystemError` for failures that a client may learn of, and stops when its signal aborts.
  */
+import type { FilesystemError } from './filesystem-error.ts';
 import type { Pathname } from './pathname.ts';
 
 /**
@@ -22,10 +23,18 @@ export type Entry = {
   readonly modifiedAt: Date;
 };
 
-export type DownloadOptions = {
+export type CallOptions = {
+  readonly signal: AbortSignal;
+  /**
+   * Called with the failure while the storage fails and the call tries again, or while it does not respond; with undefined when it
+   * responds again. A caller that gives up meanwhile knows why it had to wait.
+   */
+  readonly onStorageFailure?: (failure: FilesystemError | undefined) => void;
+};
+
+export type DownloadOptions = CallOptions & {
   /** First byte (REST). Beyond the end: `FilesystemError('invalid-offset')`; equal to the size: an empty download. */
   readonly offsetBytes: number;
-  readonly signal: AbortSignal;
 };
 
 /** An open file, pinned to the version at the time of opening. */
@@ -41,14 +50,13 @@ export type Download = {
   readonly recycle?: (bytes: Uint8Array) => void;
 };
 
-export type UploadOptions = {
+export type UploadOptions = CallOptions & {
   /** 0 replaces the file, n keeps its first n bytes (REST + STOR), `'end'` appends to it (APPE; a missing file is created). */
   readonly offset: number | 'end';
   /** `'refuse'`: `FilesystemError('exists')` if the name is taken, checked again at the commit (drop boxes, STOU). */
   readonly ifExists: 'replace' | 'refuse';
   /** Bytes that the client announced (ALLO), a hint for the part size; the caller compares it with the received bytes. */
   readonly announcedBytes?: number | undefined;
-  readonly signal: AbortSignal;
 };
 
 /** Takes bytes with backpressure. */
@@ -90,8 +98,6 @@ export type ChecksumOptions = {
   readonly endBytes?: number | undefined;
   readonly signal: AbortSignal;
 };
-
-export type CallOptions = { readonly signal: AbortSignal };
 
 export type ListOptions = CallOptions & {
   /** Selects entries by name; all by default. */

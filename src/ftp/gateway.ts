@@ -91,8 +91,8 @@ export type GatewayOptions = {
 export type GatewayServices = {
   /** Resolves to the user whose login it is, or to undefined for a wrong name or password. */
   readonly authenticate: Authenticate;
-  /** The filesystem of one session. */
-  filesystemFor(user: User): Filesystem;
+  /** The filesystem of one session. @param sessionId of the events of the session. */
+  filesystemFor(user: User, sessionId: string): Filesystem;
   /** Receives every event. Without it, unexpected errors become warnings of the process. */
   readonly observe?: Observe | undefined;
   /** Required unless TLS is off. */
@@ -150,7 +150,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     ...(activeSourcePort !== undefined && { activeSourcePort }),
     passivePorts,
     authenticate,
-    filesystemFor: (user) => services.filesystemFor(user),
+    filesystemFor: (user, sessionId) => services.filesystemFor(user, sessionId),
   });
   const sessions = new Set<ControlSession>();
   const sessionServices: SessionServices = {

@@ -255,6 +255,10 @@ export const causes = {
     meaning: "The key that encrypts the bucket was denied to the gateway's role, or is disabled.",
   },
   'STORAGE-BUCKET': { side: 'storage', meaning: 'The bucket does not exist.' },
+  'STORAGE-REGION': {
+    side: 'storage',
+    meaning: 'The bucket is in another region than the one that the gateway signs its requests for.',
+  },
   'STORAGE-FULL': {
     side: 'storage',
     meaning: 'A quota of the storage, or its largest object size, was reached.',

@@ -23,6 +23,7 @@ const counts = [
   'DownloadsNotCompleted',
   'PassivePortsExhausted',
   'StorageErrors',
+  'StorageRetries',
   'UnexpectedErrors',
   'ConfigReloadFailures',
   'SessionsWhileDraining',
@@ -104,7 +105,9 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'passive-ports-exhausted':
       return [['PassivePortsExhausted', 1]];
     case 'storage-error':
-      return [['StorageErrors', 1]];
+      return event.retrying ? [] : [['StorageErrors', 1]];
+    case 'storage-retry':
+      return [['StorageRetries', 1]];
     case 'unexpected-error':
       return [['UnexpectedErrors', 1]];
     case 'config-reload-failed':
@@ -114,6 +117,8 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'session-closed':
     case 'stray-data-connection':
     case 'unlisted-object':
+    case 'storage-slow':
+    case 'storage-recovered':
     case 'gateway-started':
     case 'worker-started':
     case 'worker-ended':

@@ -63,17 +63,41 @@ export type GatewayEvent =
       readonly clientAddress: string;
       readonly cause: CauseCode;
     }
-  | {
+  /**
+   * A request to the storage failed. With `retrying` the gateway tries again: at most one line for each cause and ten seconds;
+   * without it the command or transfer failed.
+   */
+  | ({
       readonly event: 'storage-error';
-      readonly sessionId?: string;
-      readonly operation: string;
-      readonly bucket?: string;
-      readonly cause?: CauseCode;
-      readonly errorName: string;
-      readonly httpStatus?: number;
+      readonly retrying: boolean;
+      /** With `retrying`: failed attempts of this cause since the last such line, this one included. */
+      readonly failures?: number;
       /** A multipart upload that could not be aborted, for `aws s3api abort-multipart-upload`. */
       readonly key?: string;
       readonly uploadId?: string;
+    } & StorageFault)
+  /** A request has had no response for long; at most one line in ten seconds. */
+  | {
+      readonly event: 'storage-slow';
+      readonly sessionId?: string;
+      readonly operation: string;
+      readonly bucket?: string;
+      readonly endpoint?: string;
+      readonly cause: 'STORAGE-NO-RESPONSE';
+      readonly waitingMs: number;
+      /** Slow requests since the last such line, this one included. */
+      readonly requests: number;
+    }
+  /** A request is sent again after this failure: one for each retry. */
+  | ({ readonly event: 'storage-retry' } & StorageFault)
+  /** An operation succeeds again that had been failing for long enough to be reported. */
+  | {
+      readonly event: 'storage-recovered';
+      readonly operation: string;
+      readonly bucket?: string;
+      readonly cause: CauseCode;
+      readonly failingMs: number;
+      readonly failures: number;
     }
   /** Listings omit this: an object whose key is not a valid FTP name, or a directory with the name of a file. */
   | {
@@ -143,6 +167,21 @@ export type GatewayEvent =
     }
   /** An error that no other event describes: a defect until proven otherwise. */
   | { readonly event: 'unexpected-error'; readonly sessionId?: string; readonly error: unknown };
+
+/** A failed request to the storage. */
+export type StorageFault = {
+  /** The session whose command needed it; absent for requests of the gateway itself. */
+  readonly sessionId?: string;
+  readonly operation: string;
+  readonly bucket?: string;
+  /** `https://host:port` of the request; absent where it failed before it was known. */
+  readonly endpoint?: string;
+  readonly cause: CauseCode;
+  /** S3's name of the error (`SlowDown`), or the code of the connection (`ECONNREFUSED`). */
+  readonly errorName: string;
+  readonly httpStatus?: number;
+  readonly requestId?: string;
+};
 
 /** Receives an event. It never throws and never blocks. */
 export type Observe = (event: GatewayEvent) => void;

@@ -76,12 +76,14 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'session-closed':
     case 'stray-data-connection':
     case 'session-while-draining':
+    case 'storage-retry':
       return 'debug';
     case 'session-refused':
     case 'passive-ports-exhausted':
     case 'config-reload-failed':
     case 'descriptors-insufficient':
     case 'storage-error':
+    case 'storage-slow':
     case 'unlisted-object':
       return 'warn';
     case 'login':
@@ -89,9 +91,10 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'transfer':
       return event.outcome === 'failed' ? 'warn' : 'info';
     case 'users-loaded':
-      return event.problems.length > 0 ? 'warn' : 'info';
+      return event.problems.length > 0 || event.users === 0 ? 'warn' : 'info';
     case 'gateway-started':
     case 'worker-started':
+    case 'storage-recovered':
     case 'certificate-loaded':
     case 'abandoned-uploads-aborted':
     case 'drain-started':

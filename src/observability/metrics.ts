@@ -13,6 +13,8 @@ export type Gauges = {
   readonly passivePortWaiters: number;
   readonly transferMemoryBytes: number;
   readonly waitingUploads: number;
+  /** For how long requests to the storage have been failing; 0 while they succeed. */
+  readonly storageFailingSeconds?: number;
   /** Until the certificate in use expires; undefined without TLS. */
   readonly certificateDaysLeft?: number | undefined;
 };
@@ -22,9 +24,15 @@ export type Metrics = {
   readonly observe: Observe;
 };
 
+export type SessionMetrics = Metrics & {
+  /** A response of the storage began so many seconds after its request. */
+  storageResponded(operation: string, seconds: number): void;
+};
+
 type Direction = 'upload' | 'download' | 'listing';
 type Transfer = Extract<GatewayEvent, { event: 'transfer' }>;
 
+const responseSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const durationSeconds = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 1800, 7200];
 
 /** Direction of the verbs that transfer files; every other transfer is a listing. */
@@ -45,11 +53,22 @@ function causeLabels(cause: CauseCode | undefined): { readonly cause?: string; r
 }
 
 /** Creates a separate registry. `gauges` is called at each scrape. */
-export function createMetrics(gauges: () => Gauges): Metrics {
+export function createMetrics(gauges: () => Gauges): SessionMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   registerGauges(registry, gauges);
-  return { registry, observe: countEvents(registry) };
+  const responses = new Histogram({
+    name: 'ftp_gateway_storage_response_seconds',
+    help: 'Time from a request to the storage to the first byte of its response',
+    labelNames: ['operation'],
+    buckets: responseSeconds,
+    registers: [registry],
+  });
+  return {
+    registry,
+    observe: countEvents(registry),
+    storageResponded: (operation, seconds) => responses.observe({ operation }, seconds),
+  };
 }
 
 /** The metrics of a primary, which has no sessions of its own. `runningWorkers` is called at each scrape. */
@@ -73,7 +92,7 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
     help: string,
     field: keyof Gauges,
     /** Over worker processes. */
-    aggregator: 'sum' | 'min' = 'sum',
+    aggregator: 'sum' | 'min' | 'max' = 'sum',
   ): void => {
     new Gauge({
       name: `ftp_gateway_${name}`,
@@ -99,6 +118,12 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
   );
   register('transfer_memory_bytes', 'Bytes of transfer buffers in use', 'transferMemoryBytes');
   register('waiting_uploads', 'Uploads that wait for transfer memory', 'waitingUploads');
+  register(
+    'storage_failing_seconds',
+    'For how long an operation of the storage has been failing; 0 while all succeed',
+    'storageFailingSeconds',
+    'max',
+  );
   register(
     'certificate_days_left',
     'Days until the certificate in use expires',
@@ -137,11 +162,16 @@ function countEvents(registry: Registry): Observe {
     'PASV and EPSV commands refused because no passive port became free (425)',
     [],
   );
-  const storageErrors = counter('storage_errors', 'Failed requests to S3', [
-    'operation',
-    'http_status',
+  const storageErrors = counter(
+    'storage_errors',
+    'Commands and transfers that failed because of the storage',
+    ['operation', 'http_status', 'cause', 'side'],
+  );
+  const storageRetries = counter('storage_retries', 'Requests to the storage that were sent again', [
     'cause',
-    'side',
+  ]);
+  const slowRequests = counter('storage_slow_requests', 'Requests that had no response for 5 s', [
+    'operation',
   ]);
   const unexpected = counter('unexpected_errors', 'Unexpected errors, each a defect of the gateway', []);
   const reloadFailures = counter(
@@ -193,11 +223,16 @@ function countEvents(registry: Registry): Observe {
         exhausted.inc();
         return;
       case 'storage-error':
-        storageErrors.inc({
-          operation: event.operation,
-          http_status: event.httpStatus ?? 'none',
-          ...causeLabels(event.cause),
-        });
+        if (!event.retrying) {
+          const { operation, httpStatus } = event;
+          storageErrors.inc({ operation, http_status: httpStatus ?? 'none', ...causeLabels(event.cause) });
+        }
+        return;
+      case 'storage-retry':
+        storageRetries.inc({ cause: event.cause });
+        return;
+      case 'storage-slow':
+        slowRequests.inc({ operation: event.operation }, event.requests);
         return;
       case 'unexpected-error':
         unexpected.inc();
@@ -218,6 +253,7 @@ function countEvents(registry: Registry): Observe {
       case 'session-closed':
         closed.inc(causeLabels(event.cause));
         return;
+      case 'storage-recovered':
       case 'gateway-started':
       case 'worker-started':
       case 'descriptors-insufficient':

@@ -23,6 +23,11 @@ export class BoundedMap<Key, Value> {
     return this.#entries.get(key);
   }
 
+  /** From the oldest entry to the newest. */
+  values(): IterableIterator<Value> {
+    return this.#entries.values();
+  }
+
   /** Makes the entry the newest one. */
   set(key: Key, value: Value): void {
     this.#entries.delete(key);

@@ -35,7 +35,14 @@ describe('log', () => {
         clientAddress: '192.0.2.1',
         cause: 'PASV-EXHAUSTED',
       },
-      { event: 'storage-error', operation: 'PutObject', errorName: 'SlowDown', httpStatus: 503 },
+      {
+        event: 'storage-error',
+        retrying: false,
+        operation: 'PutObject',
+        cause: 'STORAGE-THROTTLED',
+        errorName: 'SlowDown',
+        httpStatus: 503,
+      },
       { event: 'unexpected-error', error: new Error('oops') },
     ];
     assert.deepEqual(

@@ -18,7 +18,7 @@ export type TestGatewayOptions = Partial<Omit<GatewayOptions, 'controlPort' | 'i
   /** Alice, who may do everything, by default. */
   readonly users?: readonly TestUser[];
   /** One filesystem in memory for all by default. */
-  readonly filesystemFor?: (user: User) => Filesystem;
+  readonly filesystemFor?: (user: User, sessionId: string) => Filesystem;
   readonly authenticate?: Authenticate;
   readonly implicitTls?: boolean;
   readonly certificates?: { readonly current: TestCertificate };

@@ -61,9 +61,9 @@ export async function startS3Gateway({
   const { server: s3, storage } = testStorage;
   const gateway = await startTestGateway({
     users: usernames.map((name) => ({ name, password, home: { bucket: s3.bucket, prefix } })),
-    filesystemFor: (user) => {
+    filesystemFor: (user, sessionId) => {
       const resumption = { owner: user.name, windowMs: resumeWindowMs };
-      return wrap(new S3Filesystem(storage, user.home, resumption, fileTimes));
+      return wrap(new S3Filesystem(storage, user.home, resumption, fileTimes, sessionId));
     },
     fileTimes,
     uploadGraceMs: gatewayDefaults.uploadGraceMs,

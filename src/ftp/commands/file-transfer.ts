@@ -101,8 +101,8 @@ function retrieve(
   const isAscii = session.representationType === 'A';
   if (isAscii && offsetBytes > 0) return resumeNeedsImage;
   return runTransfer(session, login, { verb: 'RETR', pathname }, settings, async (transfer) => {
-    const { signal } = transfer;
-    const download = await login.filesystem.openDownload(pathname, { offsetBytes, signal });
+    const options = { ...transfer.call, offsetBytes };
+    const download = await login.filesystem.openDownload(pathname, options);
     const { sizeBytes, content, recycle } = download;
     const remainingBytes = sizeBytes - offsetBytes;
     // Clients read the size from the parentheses. The size of an ASCII transfer is not known in advance.
@@ -136,7 +136,7 @@ function store(
       offset,
       ifExists: verb === 'STOU' || !can(login.user, 'overwrite') ? 'refuse' : 'replace',
       announcedBytes,
-      signal: transfer.signal,
+      ...transfer.call,
     });
     transfer.keptBytes = upload.keptBytes ?? 0;
     try {

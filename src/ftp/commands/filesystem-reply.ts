@@ -22,6 +22,8 @@ const replies: Readonly<Record<FilesystemErrorKind, readonly [code: number, text
     426,
     'The client sent too little while other uploads waited for memory; transfer aborted.',
   ],
+  // Not 550: the name is fine, and clients that believe otherwise give up or delete their copy.
+  misconfigured: [451, 'The storage refuses the gateway; its operator has to correct that.'],
   unavailable: [451, 'The storage is not available; try again later.'],
 };
 

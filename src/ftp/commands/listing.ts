@@ -99,7 +99,7 @@ function sendListing(
   return runTransfer(session, login, { verb, pathname }, settings, async (transfer) => {
     const { signal } = transfer;
     const withTimes = verb === 'LIST';
-    const target = { filesystem, workingDirectory, pathname: written, withTimes, signal };
+    const target = { filesystem, workingDirectory, pathname: written, withTimes, ...transfer.call };
     const listing = await openListing(target);
     session.sendPreliminary(openingListing);
     const socket = await transfer.connect();
@@ -132,11 +132,10 @@ async function sendFacts(
   const facts = session.selectedFacts;
   const encoding = session.filenameEncoding;
   return runTransfer(session, login, { verb: 'MLSD', pathname }, settings, async (transfer) => {
-    const { signal } = transfer;
     let pages: AsyncIterable<readonly Entry[]>;
     try {
       const withTimes = facts.includes('modify');
-      pages = await openPages(filesystem.list(pathname, { signal, withTimes }));
+      pages = await openPages(filesystem.list(pathname, { ...transfer.call, withTimes }));
     } catch (error) {
       // RFC 3659 7.2.1: 501 where the pathname is no directory.
       if (!(error instanceof FilesystemError) || error.kind !== 'not-a-directory') throw error;

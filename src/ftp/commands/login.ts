@@ -18,7 +18,7 @@ export type LoginOptions = LoginThrottleOptions & {
   /** The encoding of names at the beginning of a session, and after REIN. */
   readonly filenameEncoding: TextEncoding;
   readonly authenticate: Authenticate;
-  filesystemFor(user: User): Filesystem;
+  filesystemFor(user: User, sessionId: string): Filesystem;
 };
 
 const tlsFirst = reply(530, 'TLS is required here: send AUTH TLS before USER.', 'TLS-REQUIRED');
@@ -166,11 +166,11 @@ async function authenticate(
   password: string,
   options: LoginOptions,
 ): Promise<Login | LoginRefusalCause> {
-  const { clientAddress, signal } = session;
+  const { id, clientAddress, signal } = session;
   const secure = session.tls !== undefined;
   const user = await options.authenticate({ username, password, clientAddress, secure }, signal);
   if (typeof user === 'string') return user;
-  return { user, filesystem: options.filesystemFor(user), workingDirectory: rootPathname };
+  return { user, filesystem: options.filesystemFor(user, id), workingDirectory: rootPathname };
 }
 
 function observe(

@@ -74,8 +74,10 @@ function abortReply(cause: TransferAbortCause, { stallTimeoutMs }: TransferSetti
 }
 
 function observeEnd(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
-  const outcome =
-    failure === undefined ? 'completed' : isClientFailure(transfer, failure) ? 'aborted' : 'failed';
+  const isOfClient = isClientFailure(transfer, failure);
+  // A client that gives up while the storage fails, or does not respond, is not the cause.
+  const storageFailure = isOfClient ? transfer.storageFailure : undefined;
+  const outcome = failure === undefined ? 'completed' : isOfClient && !storageFailure ? 'aborted' : 'failed';
   session.observe({
     event: 'transfer',
     sessionId: session.id,
@@ -86,7 +88,8 @@ function observeEnd(session: Session, login: Login, transfer: Transfer, failure:
     ...(transfer.keptBytes > 0 && { offsetBytes: transfer.keptBytes, resumed: true }),
     durationMs: Date.now() - transfer.startedAtMs,
     outcome,
-    ...(failure !== undefined && failureFields(transfer, failure)),
+    ...(storageFailure && { cause: storageFailure.causeCode, detail: storageFailure.message }),
+    ...(failure !== undefined && !storageFailure && failureFields(transfer, failure)),
     tls: session.protectionLevel === 'P' && session.tls !== undefined,
   });
 }

@@ -4,6 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
+import type { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import type { CallOptions } from '../../filesystem/filesystem.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
 import { CausedError, causeOf, type SessionEndCause } from '../../observability/cause.ts';
 import type { DataResumption } from '../../tls/context.ts';
@@ -70,6 +72,8 @@ export class Transfer {
   readonly #controller = new AbortController();
   #socket: Socket | undefined;
   #abortCause: TransferAbortCause | undefined;
+  /** What the storage fails with at this moment, while the transfer waits for it. */
+  #storageFailure: FilesystemError | undefined;
   #isOver = false;
   /** When the client's first and last bytes came (`performance.now()`); before that, when receiving began. */
   #firstReceivedAtMs = 0;
@@ -97,6 +101,25 @@ export class Transfer {
   /** Aborted with the transfer. Everything that is opened for the transfer stops with it. */
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** The options of calls to the storage that belong to this transfer. */
+  get call(): CallOptions {
+    return {
+      signal: this.signal,
+      onStorageFailure: (failure) => {
+        // After the end the failures are those of requests that were cancelled or that clean up.
+        if (!this.signal.aborted) this.#storageFailure = failure;
+      },
+    };
+  }
+
+  /**
+   * What the storage failed with when the transfer ended, and what the client therefore waited for; undefined where the storage
+   * responded.
+   */
+  get storageFailure(): FilesystemError | undefined {
+    return this.#storageFailure;
   }
 
   get abortCause(): TransferAbortCause | undefined {

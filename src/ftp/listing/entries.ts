@@ -1,18 +1,17 @@
 /** The entries that LIST, NLST and MLSD show, streamed page by page; a listing is never collected in memory. */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import type { Entry, Filesystem } from '../../filesystem/filesystem.ts';
+import type { CallOptions, Entry, Filesystem } from '../../filesystem/filesystem.ts';
 import { nameOf, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { compileGlob, hasWildcard, maxGlobCharacters } from './glob.ts';
 
 /** The subject of a listing. */
-export type ListingTarget = {
+export type ListingTarget = CallOptions & {
   readonly filesystem: Filesystem;
   readonly workingDirectory: Pathname;
   /** As the client wrote it; empty for the working directory. */
   readonly pathname: string;
   /** Whether the times of the entries are shown. */
   readonly withTimes: boolean;
-  readonly signal: AbortSignal;
 };
 
 /** The entries, and the prefix of their names in NLST, which repeats the directory as the client wrote it. */
@@ -27,17 +26,18 @@ export type Listing = {
  * literally, even with wildcards. Rejects if the directory or file does not exist, before anything is sent.
  */
 export async function openListing(target: ListingTarget): Promise<Listing> {
-  const { filesystem, workingDirectory, pathname: written, withTimes, signal } = target;
+  const { filesystem, workingDirectory, pathname: written, withTimes, signal, onStorageFailure } = target;
+  const call: CallOptions = { signal, ...(onStorageFailure && { onStorageFailure }) };
   const pathname = resolvePathname(workingDirectory, written);
   const writtenParent = written.slice(0, written.lastIndexOf('/') + 1);
   try {
-    const pages = await openPages(filesystem.list(pathname, { signal, withTimes }));
+    const pages = await openPages(filesystem.list(pathname, { ...call, withTimes }));
     return { prefix: directoryPrefix(written), directory: pathname, pages };
   } catch (error) {
     const kind = error instanceof FilesystemError ? error.kind : undefined;
     const directory = parentOf(pathname);
     if (kind === 'not-a-directory') {
-      const entry = await filesystem.stat(pathname, { signal });
+      const entry = await filesystem.stat(pathname, call);
       return { prefix: writtenParent, directory, pages: onePage([entry]) };
     }
     if (kind !== 'not-found' || !hasWildcard(nameOf(pathname))) throw error;
@@ -46,7 +46,7 @@ export async function openListing(target: ListingTarget): Promise<Listing> {
       const message = `a pattern of more than ${maxGlobCharacters} characters`;
       throw new FilesystemError('name-not-allowed', message, { causeCode: 'LIMIT-LISTINGS' });
     }
-    const pages = await openPages(filesystem.list(directory, { signal, withTimes, isWanted }));
+    const pages = await openPages(filesystem.list(directory, { ...call, withTimes, isWanted }));
     return { prefix: writtenParent, directory, pages };
   }
 }

@@ -6,6 +6,9 @@ const maxQueuedBytes = 256 * 1024;
 /** What a chunk takes besides its bytes, so that many tiny ones are bounded as well. */
 const chunkOverheadBytes = 256;
 
+/** The request of a body as `RequestMonitor` sees it. */
+export type WatchedRequest = { waitingSinceMs: number };
+
 /** The connection that a body comes from. */
 export type BodySource = { pause(): void; resume(): void };
 
@@ -18,6 +21,8 @@ export class BodyQueue {
   #isOver = false;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
+  #request: WatchedRequest | undefined;
+  #onEnd: (() => void) | undefined;
 
   constructor(source: BodySource) {
     this.#source = source;
@@ -52,7 +57,18 @@ export class BodyQueue {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#failure = failure;
+    this.#onEnd?.();
     this.wakeReader();
+  }
+
+  /** From now on the request shows since when its reader has been waiting. Ends it with the body, or now. */
+  watch<Request extends WatchedRequest>(request: Request, monitor: { end(request: Request): void }): void {
+    if (this.#isOver) {
+      monitor.end(request);
+      return;
+    }
+    this.#request = request;
+    this.#onEnd = () => monitor.end(request);
   }
 
   /** Drops what is queued. */
@@ -65,7 +81,9 @@ export class BodyQueue {
     while (this.#chunks.length === 0) {
       if (this.#failure) throw this.#failure.error;
       if (this.#isOver) return undefined;
+      if (this.#request) this.#request.waitingSinceMs = performance.now();
       await new Promise<void>((resolve) => (this.#wake = resolve));
+      if (this.#request) this.#request.waitingSinceMs = Number.POSITIVE_INFINITY;
     }
     const chunks = this.#chunks;
     this.#chunks = [];

@@ -12,8 +12,10 @@ import { descriptorShortage, takesOperationsReserve } from '../../util/descripto
 import { type ConnectionLimits, GetClient } from './get-client.ts';
 import { type S3Response, ResponseHandler } from './response.ts';
 import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
-import { clockErrorName, retryTypeOf } from './errors.ts';
+import { retryTypeOf } from './errors.ts';
+import type { PendingRequest, RequestMonitor, RequestTarget } from './request-monitor.ts';
 import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } from './sigv4.ts';
+import { clockErrorName } from './storage-cause.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import { elementText, hasElement } from './xml.ts';
 
@@ -56,15 +58,17 @@ export class DirectS3Client {
   readonly #client: S3Client;
   readonly #agent: Agent;
   readonly #gets: GetClient;
+  readonly #monitor: RequestMonitor;
   readonly #buckets = new Map<
     string,
     Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }>
   >();
   #inFlight = 0;
 
-  constructor(client: S3Client, limits: ConnectionLimits) {
+  constructor(client: S3Client, limits: ConnectionLimits, monitor: RequestMonitor) {
     this.#client = client;
     this.#gets = new GetClient(limits);
+    this.#monitor = monitor;
     this.#agent = new Agent({
       keepAliveTimeout: keepAliveMs,
       // A slow client pauses its connection, and pauses do not count.
@@ -125,16 +129,19 @@ export class DirectS3Client {
       try {
         const result = await attempt();
         retries.recordSuccess(token);
+        this.#monitor.succeeded({ operation: operationOf(request), bucket: request.bucket });
         return result;
       } catch (error) {
         request.signal?.throwIfAborted();
         const errorType = retryTypeOf(error);
+        this.#monitor.failed(error, await this.#targetOf(request), errorType !== undefined);
         if (errorType === undefined) throw error;
         // Waits for the strategy's rate limit, and rejects where it allows no further retry.
         const refreshed = retries.refreshRetryTokenForRetry(token, { errorType }).catch(() => undefined);
         const next = await untilAborted(refreshed, request.signal);
         if (!next) throw error;
         token = next;
+        this.#monitor.retried(error);
         await delay(token.getRetryDelay(), undefined, { signal: request.signal }).catch(() => undefined);
       }
     }
@@ -145,6 +152,12 @@ export class DirectS3Client {
     // Nothing depends on when the last socket is closed.
     this.#agent.destroy().catch(() => undefined);
     this.#gets.close();
+  }
+
+  /** What the request asks for. Never rejects. */
+  async #targetOf(request: DirectRequest): Promise<RequestTarget> {
+    const found = await this.#buckets.get(request.bucket)?.catch(() => undefined);
+    return { operation: operationOf(request), bucket: request.bucket, endpoint: found?.address.origin };
   }
 
   async #attempt(request: DirectRequest): Promise<S3Response> {
@@ -172,10 +185,23 @@ export class DirectS3Client {
     request.signal?.throwIfAborted();
     const target = { origin: address.origin, path: query === '' ? path : `${path}?${query}` };
     const wireHeaders = { ...headers, 'user-agent': userAgent };
-    const response =
-      request.method === 'GET' && request.key !== undefined
-        ? await this.#gets.send({ ...target, headers: wireHeaders, signal: request.signal })
-        : await this.#dispatch(request, target, wireHeaders);
+    const operation = operationOf(request);
+    const pending = this.#monitor.begin(
+      { operation, bucket: request.bucket, endpoint: address.origin },
+      signedAt.monotonicMs,
+    );
+    let response: S3Response;
+    try {
+      response =
+        operation === 'GetObject'
+          ? await this.#gets.send({ ...target, headers: wireHeaders, signal: request.signal })
+          : await this.#dispatch(request, target, wireHeaders, pending);
+    } catch (error) {
+      this.#monitor.end(pending);
+      throw error;
+    }
+    this.#monitor.responded(pending, signedAt.monotonicMs);
+    response.watch(pending, this.#monitor);
     if (response.status >= 200 && response.status < 300) return response;
     const isOffTime = this.#correctClock(response.status, response.headers, signedAt);
     throw refusalOf(await response.text(), response.status, response.headers, isOffTime);
@@ -185,6 +211,7 @@ export class DirectS3Client {
     { method, body, signal }: DirectRequest,
     target: { readonly origin: string; readonly path: string },
     headers: Record<string, string>,
+    pending: PendingRequest,
   ): Promise<S3Response> {
     this.#inFlight++;
     const handler = new ResponseHandler(signal, () => this.#inFlight--);
@@ -193,7 +220,7 @@ export class DirectS3Client {
         ...target,
         method,
         headers: { ...headers, ...(body && { 'content-length': String(body.sizeBytes) }) },
-        body: wireBodyOf(body),
+        body: wireBodyOf(body, pending),
         // undici would close the connection after each HEAD, for servers that respond with a body.
         reset: false,
       },
@@ -286,19 +313,33 @@ function payloadHashOf(body: RequestBody | undefined, isEncrypted: boolean): str
   return sha256.digest('hex');
 }
 
-function wireBodyOf(body: RequestBody | undefined): NonNullable<Dispatcher.DispatchOptions['body']> | null {
+function wireBodyOf(
+  body: RequestBody | undefined,
+  pending: PendingRequest,
+): NonNullable<Dispatcher.DispatchOptions['body']> | null {
   if (!body) return null;
   if (body.chunks.length === 1 && body.chunks[0]) return body.chunks[0];
   if (body.sizeBytes <= maxJoinedBytes) return Buffer.concat(body.chunks, body.sizeBytes);
   // Documented for `dispatch` ("Dispatcher", body: Iterable), and missing from its types.
-  return chunksOf(body) as Iterable<Uint8Array> as Uint8Array;
+  return chunksOf(body, pending) as Iterable<Uint8Array> as Uint8Array;
 }
 
 // The HTTP client requests the next chunk when the socket has taken the one before.
-function* chunksOf({ chunks, sending }: RequestBody): Generator<Uint8Array> {
+function* chunksOf({ chunks, sending }: RequestBody, pending: PendingRequest): Generator<Uint8Array> {
   if (sending) sending.isTaken = false;
-  yield* chunks;
+  for (const chunk of chunks) {
+    yield chunk;
+    pending.waitingSinceMs = performance.now();
+  }
   if (sending) sending.isTaken = true;
+}
+
+/** The operation as the Amazon S3 API Reference names it. */
+function operationOf({ method, key, query, headers }: DirectRequest): string {
+  if (method === 'HEAD') return 'HeadObject';
+  if (method === 'GET') return key === undefined ? 'ListObjectsV2' : 'GetObject';
+  if (query?.['uploadId'] !== undefined) return 'UploadPart';
+  return headers?.['x-amz-copy-source'] === undefined ? 'PutObject' : 'CopyObject';
 }
 
 function bucketPath({ pathPrefix }: BucketEndpoint): string {

@@ -35,16 +35,13 @@ type AuthScheme = {
 const anyKey = 'k';
 
 /**
- * @throws FilesystemError `permission-denied` for buckets whose requests are signed differently (directory buckets,
+ * @throws FilesystemError `misconfigured` for buckets whose requests are signed differently (directory buckets,
  * Multi-Region Access Points); the SDK's error for a name that no bucket can have.
  */
 export async function bucketEndpointOf(client: S3Client, bucket: string): Promise<BucketEndpoint> {
   const { request, scheme } = await prepare(client, bucket);
   if (scheme?.name !== 'sigv4' || scheme.signingName !== 's3') {
-    throw new FilesystemError(
-      'permission-denied',
-      `${bucket} is of a kind that the gateway does not support`,
-    );
+    throw new FilesystemError('misconfigured', `${bucket} is of a kind that the gateway does not support`);
   }
   const { protocol, hostname, port, path } = request;
   const host = port === undefined ? hostname : `${hostname}:${port}`;

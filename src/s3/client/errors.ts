@@ -4,41 +4,34 @@
  * response to a HEAD has no body.
  */
 import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/filesystem-error.ts';
-
-const throttlingNames = [
-  'BandwidthLimitExceeded',
-  'RequestLimitExceeded',
-  'SlowDown',
-  'Throttling',
-  'ThrottlingException',
-  'TooManyRequests',
-  'TooManyRequestsException',
-];
-
-/** The request's time differs from that of S3 by more than 15 minutes. */
-export const clockErrorName = 'RequestTimeTooSkewed';
+import {
+  clockErrorName,
+  connectionCodeOf,
+  errorCodeOf,
+  errorNameOf,
+  misconfiguredCauses,
+  namesOfCause,
+  requestIdOf,
+  statusOf,
+  type StorageCause,
+  storageCauseOf,
+  storageErrorOf,
+  throttlingNames,
+} from './storage-cause.ts';
 
 const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[]>>> = {
-  'not-found': ['NoSuchKey', 'NotFound', 'NoSuchBucket', 'NoSuchVersion'],
+  'not-found': ['NoSuchKey', 'NotFound', 'NoSuchVersion'],
   // InvalidObjectState: archived in a Glacier class and not restored.
-  'permission-denied': [
-    'AccessDenied',
-    'AllAccessDisabled',
-    'Forbidden',
-    'InvalidObjectState',
-    'MethodNotAllowed',
-  ],
+  'permission-denied': ['InvalidObjectState', 'MethodNotAllowed'],
+  misconfigured: misconfiguredCauses
+    .flatMap((cause) => namesOfCause[cause] ?? [])
+    // The next request uses the time of S3 (`direct-client.ts`).
+    .filter((name) => name !== clockErrorName),
   'name-not-allowed': ['KeyTooLongError', 'KeyTooLong', 'InvalidURI', 'XMinioInvalidObjectName'],
   'is-a-directory': ['ExistingObjectIsDirectory', 'XMinioObjectExistsAsDirectory'],
   'not-a-directory': ['ObjectParentIsFile', 'XMinioParentIsObject'],
   'invalid-offset': ['InvalidRange'],
-  'storage-full': [
-    'EntityTooLarge',
-    'InsufficientStorage',
-    'QuotaExceeded',
-    'XMinioAdminBucketQuotaExceeded',
-    'XMinioStorageFull',
-  ],
+  'storage-full': namesOfCause['STORAGE-FULL'] ?? [],
   changed: [
     'ConditionalRequestConflict',
     'EntityTooSmall',
@@ -49,14 +42,6 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
   unavailable: [
     ...throttlingNames,
     clockErrorName,
-    // Credentials: expired, rotated, or unavailable.
-    'CredentialsProviderError',
-    'ExpiredToken',
-    'ExpiredTokenException',
-    'InvalidAccessKeyId',
-    'InvalidToken',
-    'SignatureDoesNotMatch',
-    'TokenRefreshRequired',
     // S3 itself, or the connection to it.
     'BadDigest',
     'IncompleteBody',
@@ -78,8 +63,9 @@ const kindByName: ReadonlyMap<string, FilesystemErrorKind> = new Map(
 );
 
 const kindByStatus: ReadonlyMap<number, FilesystemErrorKind> = new Map([
-  [401, 'permission-denied'],
-  [403, 'permission-denied'],
+  [301, 'misconfigured'],
+  [401, 'misconfigured'],
+  [403, 'misconfigured'],
   [404, 'not-found'],
   [408, 'unavailable'],
   [409, 'changed'],
@@ -96,13 +82,6 @@ const kindByStatus: ReadonlyMap<number, FilesystemErrorKind> = new Map([
 ]);
 
 /**
- * Errors of sockets, names and certificates carry a `code` in capitals (Node.js, "Errors": system errors, OpenSSL), and so
- * do those of HTTP (undici, "Errors"; llhttp's begin with HPE).
- */
-const connectionErrorCode =
-  /^(E[A-Z]{3,}|CERT_|DEPTH_ZERO_|ERR_SSL_|ERR_TLS_|SELF_SIGNED_|UNABLE_TO_|HPE_|UND_ERR_(SOCKET|CONNECT_|HEADERS_|BODY_|RES|CLOSED|DESTROYED))/;
-
-/**
  * The failure of an S3 operation as a `FilesystemError` with the S3 error as its cause; the error itself where it is a
  * `FilesystemError` already, and where it is not an error of S3.
  */
@@ -110,7 +89,8 @@ export function toFilesystemError(error: unknown, operation: string): unknown {
   if (error instanceof FilesystemError) return error;
   const kind = classify(error);
   if (!kind) return error;
-  return new FilesystemError(kind, `${operation}: ${errorNameOf(error)}`, { cause: error });
+  const causeCode = isOfStorage(kind) ? storageCauseOf(error) : undefined;
+  return new FilesystemError(kind, `${operation}: ${errorCodeOf(error)}`, { cause: error, causeCode });
 }
 
 /** A response without the requested bytes: a retry may succeed. */
@@ -120,12 +100,12 @@ export class IncompleteResponse extends Error {
 
 /** Whether S3 responds that there is no such object. */
 export function isNotFound(error: unknown): boolean {
-  return classify(error) === 'not-found' && errorNameOf(s3ErrorOf(error)) !== 'NoSuchBucket';
+  return classify(error) === 'not-found';
 }
 
 /** The multipart upload was completed, aborted or cleaned up: no later attempt can succeed. */
 export function isNoSuchUpload(error: unknown): boolean {
-  return errorNameOf(s3ErrorOf(error)) === 'NoSuchUpload';
+  return errorNameOf(storageErrorOf(error)) === 'NoSuchUpload';
 }
 
 /**
@@ -149,58 +129,55 @@ export function retryTypeOf(error: unknown): 'THROTTLING' | 'TRANSIENT' | undefi
   return isTransientError || isConnectionError(error) ? 'TRANSIENT' : undefined;
 }
 
-/** An S3 error as the `storage-error` event shows it. */
-export type OperatorError = { readonly errorName: string; readonly httpStatus?: number };
+/** A failure of the storage as the `storage-error` event shows it. */
+export type StorageFailure = {
+  readonly cause: StorageCause;
+  /** S3's name of the error, or the code of the connection. */
+  readonly errorName: string;
+  readonly httpStatus?: number;
+  /** S3's own id of the request, which AWS support asks for. */
+  readonly requestId?: string;
+};
 
 /**
- * The error as operators need it; undefined for failures that only concern the client: a missing file is routine, a missing
+ * The failure as operators need it; undefined for failures that only concern the client: a missing file is routine, a missing
  * bucket is not. For a `FilesystemError` this classifies its cause, S3's own error.
  */
-export function operatorErrorOf(error: unknown): OperatorError | undefined {
-  const s3Error = s3ErrorOf(error);
-  const errorName = errorNameOf(s3Error);
-  const kind = classify(s3Error);
-  const concernsOperator =
-    kind === 'unavailable' ||
-    kind === 'permission-denied' ||
-    kind === 'storage-full' ||
-    errorName === 'NoSuchBucket';
-  if (!concernsOperator) return undefined;
+export function storageFailureOf(error: unknown): StorageFailure | undefined {
+  const s3Error = storageErrorOf(error);
+  if (!isOfStorage(classify(s3Error))) return undefined;
   const httpStatus = statusOf(s3Error);
-  return { errorName, ...(httpStatus !== undefined && { httpStatus }) };
+  const requestId = requestIdOf(s3Error);
+  return {
+    cause: storageCauseOf(s3Error),
+    errorName: errorCodeOf(s3Error),
+    ...(httpStatus !== undefined && { httpStatus }),
+    ...(requestId !== undefined && { requestId }),
+  };
+}
+
+/** Whether a failure of this kind, which S3 has caused, concerns the operator. */
+function isOfStorage(kind: FilesystemErrorKind | undefined): boolean {
+  return (
+    kind === 'unavailable' ||
+    kind === 'misconfigured' ||
+    kind === 'permission-denied' ||
+    kind === 'storage-full'
+  );
 }
 
 /** The kind of failure that an error of S3, of the SDK or of a connection means; undefined for any other error. */
 export function classify(error: unknown): FilesystemErrorKind | undefined {
   if (error instanceof FilesystemError) return error.kind;
-  const byName = kindByName.get(errorNameOf(error));
+  const name = errorNameOf(error);
+  const byName = kindByName.get(name);
   if (byName) return byName;
+  if (storageCauseOf(error) === 'STORAGE-KMS') return 'misconfigured';
   const status = statusOf(error);
   if (status !== undefined) return kindByStatus.get(status);
   return isConnectionError(error) ? 'unavailable' : undefined;
 }
 
 function isConnectionError(error: unknown): boolean {
-  const code = propertyOf(error, 'code');
-  return typeof code === 'string' && connectionErrorCode.test(code);
-}
-
-/** The name of an S3 error as the API Reference lists it; `Unknown` for what has none. */
-export function errorNameOf(error: unknown): string {
-  const name = propertyOf(error, 'name');
-  return typeof name === 'string' ? name : 'Unknown';
-}
-
-function statusOf(error: unknown): number | undefined {
-  const status = propertyOf(propertyOf(error, '$metadata'), 'httpStatusCode');
-  return typeof status === 'number' ? status : undefined;
-}
-
-/** S3's own error behind a `FilesystemError`. */
-function s3ErrorOf(error: unknown): unknown {
-  return error instanceof FilesystemError ? error.cause : error;
-}
-
-function propertyOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+  return connectionCodeOf(error) !== undefined;
 }

@@ -40,7 +40,12 @@ export function getObject(client: GatewayS3Client, request: GetObject): Promise<
 export type HeadObject = ObjectName &
   (
     | { readonly retry?: false; readonly signal?: AbortSignal }
-    | { readonly retry: true; readonly signal: AbortSignal }
+    | {
+        readonly retry: true;
+        readonly signal: AbortSignal;
+        /** As in `withRetries`. */
+        readonly refusedTimeoutMs?: number;
+      }
   );
 
 /**
@@ -50,9 +55,10 @@ export type HeadObject = ObjectName &
  */
 export function headObject(client: GatewayS3Client, request: HeadObject): Promise<ObjectHead> {
   if (request.retry !== true) return sendHead(client, request);
-  const { signal } = request;
-  const { retryTimeoutMs } = client;
-  return withRetries(() => sendHead(client, request), { signal, operation: 'HeadObject', retryTimeoutMs });
+  const { signal, refusedTimeoutMs } = request;
+  const refusedTimeout = refusedTimeoutMs === undefined ? {} : { refusedTimeoutMs };
+  const options = { signal, operation: 'HeadObject', client, ...refusedTimeout };
+  return withRetries(() => sendHead(client, request), options);
 }
 
 /** The same, but undefined where there is no such object. */

@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { BodyQueue } from './body-queue.ts';
+import type { PendingRequest, RequestMonitor } from './request-monitor.ts';
 
 /** More than any response that is buffered whole: a page of a listing, the prefix of a file, an error. */
 const maxBufferedBytes = 32 * 1024 * 1024;
@@ -41,6 +42,11 @@ export class S3Response {
   /** Receives the body from now on whether it is read or not. */
   bufferAll(): void {
     this.#exchange.body.bufferAll();
+  }
+
+  /** Lets the monitor see when the reader waits for S3, and when the request is over. */
+  watch(request: PendingRequest, monitor: RequestMonitor): void {
+    this.#exchange.body.watch(request, monitor);
   }
 
   /** Ends a request whose body is not needed. */

@@ -9,18 +9,31 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { isNoSuchUpload, toFilesystemError } from './errors.ts';
+import type { RequestMonitor } from './request-monitor.ts';
 
 export type RetryOptions = {
   /** Ends the retries. The operation itself passes it to its request. */
   readonly signal: AbortSignal;
   /** For the mapped error's message: `UploadPart`. */
   readonly operation: string;
-  /** How long an operation may keep failing, in milliseconds from its first failure on. */
-  readonly retryTimeoutMs: number;
+  readonly client: RetryingClient;
+  /** How long an operation may keep failing, in milliseconds from its first failure on; that of the client by default. */
+  readonly retryTimeoutMs?: number;
+  /** The same where S3 refuses the gateway itself (kind `misconfigured`); some seconds by default. */
+  readonly refusedTimeoutMs?: number;
 };
+
+/** What the retries need of the client. */
+export type RetryingClient = { readonly retryTimeoutMs: number; readonly monitor: RequestMonitor };
 
 const firstDelayMs = 100;
 const maxDelayMs = 5_000;
+
+/**
+ * A new key or role, or a new permission, takes effect after some seconds (AWS IAM User Guide, "Changes that I make are not always
+ * immediately visible"), and so do rotated credentials. More would only keep the client waiting.
+ */
+export const refusedTimeoutMs = 3_000;
 
 /**
  * Runs the operation until it succeeds, fails permanently, or has been failing for `retryTimeoutMs`. A `FilesystemError` that it
@@ -43,15 +56,18 @@ export async function withRetries<Result>(
 export async function retryAfter<Result>(
   error: unknown,
   run: () => Promise<Result>,
-  { signal, operation, retryTimeoutMs }: RetryOptions,
+  options: RetryOptions,
 ): Promise<Result> {
-  const giveUpAtMs = Date.now() + retryTimeoutMs;
+  const { signal, operation, client } = options;
+  const failedAtMs = Date.now();
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     if (error instanceof FilesystemError) throw error;
     const failure = toFilesystemError(error, operation);
-    if (!isTransient(failure) || Date.now() >= giveUpAtMs) throw failure;
+    if (!isTransient(failure) || Date.now() >= failedAtMs + timeoutOf(failure, options)) throw failure;
+    client.monitor.failed(error, { operation }, true);
     await pause(attempt, signal);
+    client.monitor.retried(error);
     try {
       return await run();
     } catch (caught) {
@@ -60,9 +76,16 @@ export async function retryAfter<Result>(
   }
 }
 
-/** Whether the same request may succeed later. */
-function isTransient(failure: unknown): boolean {
-  return failure instanceof FilesystemError && failure.kind === 'unavailable' && !isNoSuchUpload(failure);
+function timeoutOf({ kind }: FilesystemError, { client, ...options }: RetryOptions): number {
+  const { retryTimeoutMs = client.retryTimeoutMs } = options;
+  if (kind !== 'misconfigured') return retryTimeoutMs;
+  return Math.min(retryTimeoutMs, options.refusedTimeoutMs ?? refusedTimeoutMs);
+}
+
+/** Whether the same request may succeed later: what only an operator can correct may be corrected at this moment. */
+function isTransient(failure: unknown): failure is FilesystemError {
+  if (!(failure instanceof FilesystemError)) return false;
+  return failure.kind === 'misconfigured' || (failure.kind === 'unavailable' && !isNoSuchUpload(failure));
 }
 
 // Exponential backoff with jitter, so that transfers that failed together do not retry together.

@@ -10,6 +10,8 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
 import { DirectS3Client } from './direct-client.ts';
 import type { ConnectionLimits } from './get-client.ts';
+import { retryTypeOf } from './errors.ts';
+import { RequestMonitor } from './request-monitor.ts';
 import { Settling } from './settling.ts';
 
 export type S3ClientOptions = {
@@ -30,6 +32,8 @@ export type S3ClientOptions = {
    * network in front of it, takes seconds; a minute is an outage.
    */
   readonly retryTimeoutMs?: number | undefined;
+  /** After which time without a byte a request is reported as slow; 5 s by default. */
+  readonly slowAfterMs?: number | undefined;
 };
 
 /** The SDK's client, and beside it the client for direct requests, which uses its configuration and retry strategy. */
@@ -39,14 +43,23 @@ export class GatewayS3Client extends S3Client {
   readonly settling = new Settling();
   /** Default of `withRetries` for the requests of transfers, in milliseconds. */
   readonly retryTimeoutMs: number;
+  /** Watches the requests of both clients. */
+  readonly monitor: RequestMonitor;
 
-  constructor(config: S3ClientConfig, limits: ConnectionLimits, retryTimeoutMs: number) {
+  constructor(
+    config: S3ClientConfig,
+    limits: ConnectionLimits,
+    { retryTimeoutMs, slowAfterMs }: { readonly retryTimeoutMs: number; readonly slowAfterMs: number },
+  ) {
     super(config);
-    this.direct = new DirectS3Client(this, limits);
+    this.monitor = new RequestMonitor({ slowAfterMs });
+    this.direct = new DirectS3Client(this, limits, this.monitor);
     this.retryTimeoutMs = retryTimeoutMs;
+    watchRequests(this, this.monitor);
   }
 
   override destroy(): void {
+    this.monitor.close();
     this.direct.close();
     super.destroy();
   }
@@ -88,7 +101,67 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
       socketTimeout: limits.idleTimeoutMs,
     },
   };
-  return new GatewayS3Client(config, limits, options.retryTimeoutMs ?? 60_000);
+  const { retryTimeoutMs = 60_000, slowAfterMs = 5_000 } = options;
+  return new GatewayS3Client(config, limits, { retryTimeoutMs, slowAfterMs });
+}
+
+type SdkContext = { readonly commandName?: string };
+type SdkInput = { readonly Bucket?: string };
+type SdkRequest = {
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port?: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+};
+
+/** Lets the monitor see each attempt of the requests that the SDK sends, and what fails before an attempt, as credentials do. */
+function watchRequests(client: S3Client, monitor: RequestMonitor): void {
+  const operationOf = (context: SdkContext): string => context.commandName?.replace(/Command$/, '') ?? 'S3';
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      try {
+        return await next(args);
+      } catch (error) {
+        const { Bucket: bucket } = args.input as SdkInput;
+        monitor.failed(error, { operation: operationOf(context), bucket }, false);
+        throw error;
+      }
+    },
+    { step: 'initialize', priority: 'high', name: 'watchRequest' },
+  );
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      const { Bucket: bucket } = args.input as SdkInput;
+      const request = args.request as SdkRequest;
+      const { protocol, hostname, port } = request;
+      const endpoint = `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`;
+      const target = { operation: operationOf(context), bucket, endpoint };
+      const beganAtMs = performance.now();
+      const pending = monitor.begin(target, beganAtMs);
+      try {
+        const result = await next(args);
+        monitor.responded(pending, beganAtMs);
+        monitor.succeeded(target);
+        return result;
+      } catch (error) {
+        const isLast = isLastAttempt(request.headers['amz-sdk-request']);
+        const isRetried = retryTypeOf(error) !== undefined && !isLast;
+        monitor.failed(error, target, isRetried);
+        if (isRetried) monitor.retried(error);
+        throw error;
+      } finally {
+        monitor.end(pending);
+      }
+    },
+    // Inside the SDK's retries and its signing.
+    { step: 'finalizeRequest', priority: 'low', name: 'watchAttempt' },
+  );
+}
+
+/** The SDK numbers its attempts in this header: `attempt=3; max=3`. */
+function isLastAttempt(header: string | undefined): boolean {
+  const [, attempt, max] = /^attempt=(\d+); max=(\d+)$/.exec(header ?? '') ?? [];
+  return attempt === max;
 }
 
 /** Changes the agent so that it closes new connections that would use descriptors reserved for the operations port. */

@@ -7,6 +7,7 @@ import { getObject, headObject } from '../client/operations.ts';
 import { Prefetcher, rangeBytes, type Extent } from './prefetcher.ts';
 import { contentRangeOf, type ObjectVersion } from './range-reader.ts';
 import { withRetries } from '../client/retry.ts';
+import { inCurrentCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 export type S3DownloadOptions = {
@@ -50,7 +51,10 @@ export async function openS3Download(storage: S3Storage, options: S3DownloadOpti
     throw new FilesystemError('unavailable', 'GetObject responded with another range, no length or no ETag');
   }
   const version = { bucket, key, etag };
-  const content = contentOf(storage, version, { offsetBytes, sizeBytes, user }, signal, first);
+  const content = contentOf(storage, version, { offsetBytes, sizeBytes, user }, first, {
+    signal,
+    inCall: inCurrentCall(),
+  });
   return { sizeBytes, content, recycle: (bytes) => storage.client.direct.recycle(bytes) };
 }
 
@@ -70,7 +74,7 @@ async function requestFirstRange(
     return await withRetries(() => getObject(storage.client, { bucket, key, ...range, signal }), {
       signal,
       operation: 'GetObject',
-      retryTimeoutMs: storage.client.retryTimeoutMs,
+      client: storage.client,
     });
   } catch (error) {
     if (error instanceof FilesystemError && error.kind === 'invalid-offset') return undefined;
@@ -81,15 +85,21 @@ async function requestFirstRange(
 // Preallocated, because capturing a stack trace costs more than downloading a small file.
 const downloadIsOver = new Error('the download is over');
 
+type ContentOptions = {
+  readonly signal: AbortSignal;
+  /** A generator runs in the context of its reader, not of the call that has opened it. */
+  readonly inCall: ReturnType<typeof inCurrentCall>;
+};
+
 async function* contentOf(
   storage: S3Storage,
   version: ObjectVersion,
   extent: Extent,
-  signal: AbortSignal,
   first: S3Response,
+  { signal, inCall }: ContentOptions,
 ): AsyncGenerator<Uint8Array> {
   const ended = new AbortController();
-  const ranges = new Prefetcher(storage, version, extent, ended.signal, first);
+  const ranges = inCall(() => new Prefetcher(storage, version, extent, ended.signal, first));
   const onAbort = (): void => ended.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -103,7 +113,8 @@ async function* contentOf(
       range.close();
     }
   } catch (error) {
-    if (error instanceof FilesystemError) storage.reportError(error, 'download', { bucket: version.bucket });
+    if (error instanceof FilesystemError)
+      inCall(() => storage.reportError(error, 'download', { bucket: version.bucket }));
     throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);

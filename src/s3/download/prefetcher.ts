@@ -3,6 +3,7 @@
  * fetched into transfer memory only while the client reads faster than one request delivers.
  */
 import type { S3Response } from '../client/response.ts';
+import { inCurrentCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { RangeReader, type ObjectVersion } from './range-reader.ts';
 
@@ -26,6 +27,7 @@ export class Prefetcher {
   readonly #sizeBytes: number;
   readonly #user: string;
   readonly #signal: AbortSignal;
+  readonly #inCall = inCurrentCall();
   readonly #ranges: RangeReader[];
   #nextStartBytes: number;
   #currentBytesLeft: number;
@@ -85,7 +87,7 @@ export class Prefetcher {
     const startBytes = this.#nextStartBytes;
     this.#nextStartBytes = Math.min(startBytes + rangeBytes, this.#sizeBytes);
     const range = { startBytes, endBytes: this.#nextStartBytes };
-    this.#ranges.push(new RangeReader(this.#storage, this.#version, range, this.#signal));
+    this.#ranges.push(this.#inCall(() => new RangeReader(this.#storage, this.#version, range, this.#signal)));
   }
 
   // Without memory the range waits in the kernel's buffers until it is read.

@@ -7,6 +7,7 @@ import type { S3Response } from '../client/response.ts';
 import { getObject } from '../client/operations.ts';
 import { IncompleteResponse, isNotFound, isConflict } from '../client/errors.ts';
 import { retryAfter } from '../client/retry.ts';
+import { inCurrentCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 export type ObjectVersion = { readonly bucket: string; readonly key: string; readonly etag: string };
@@ -16,6 +17,7 @@ export class RangeReader {
   readonly #version: ObjectVersion;
   readonly #endBytes: number;
   readonly #signal: AbortSignal;
+  readonly #inCall = inCurrentCall();
   #positionBytes: number;
   /** The response of the current request, whose range began at `#positionBytes` or before. */
   #opening: Promise<S3Response> | undefined;
@@ -73,11 +75,8 @@ export class RangeReader {
         throw this.#failed(error);
       }
     };
-    return retryAfter(this.#failed(firstError), readOnce, {
-      signal: this.#signal,
-      operation: 'GetObject',
-      retryTimeoutMs: this.#storage.client.retryTimeoutMs,
-    });
+    const options = { signal: this.#signal, operation: 'GetObject', client: this.#storage.client };
+    return this.#inCall(() => retryAfter(this.#failed(firstError), readOnce, options));
   }
 
   /** Ends the request that failed, so that the next one starts at the byte where it broke. Returns the error to throw. */
@@ -108,7 +107,7 @@ export class RangeReader {
   }
 
   #request(): Promise<S3Response> {
-    this.#opening ??= this.#open().then((response) => {
+    this.#opening ??= this.#inCall(() => this.#open()).then((response) => {
       this.#response = response;
       if (this.isBuffered) response.bufferAll();
       return response;

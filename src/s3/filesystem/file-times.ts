@@ -80,7 +80,7 @@ export class FileTimeLookup {
       head = await this.#lookUp({ bucket, key: listed.key, signal });
     } catch (error) {
       // One object that may not be read (its KMS key, a policy) must not hide all the others.
-      if (!(error instanceof FilesystemError) || error.kind !== 'permission-denied') throw error;
+      if (!isRefusal(error)) throw error;
       onRefused(error);
       return { sizeBytes: listed.sizeBytes, modifiedAt: listed.lastModified };
     }
@@ -89,6 +89,11 @@ export class FileTimeLookup {
     if (isUnambiguous(listed, head)) this.#cache.set(bucket, listed, modifiedAt);
     return { sizeBytes: head.ContentLength ?? listed.sizeBytes, modifiedAt };
   }
+}
+
+function isRefusal(error: unknown): error is FilesystemError {
+  if (!(error instanceof FilesystemError)) return false;
+  return error.kind === 'permission-denied' || error.kind === 'misconfigured';
 }
 
 /** Whether no other version of the object can ever have the ETag, date and size of this one in a listing. */

@@ -16,6 +16,7 @@ import { directoryPrefixOf } from './keys.ts';
 import { renameDirectory, RenameFailure, renameObject } from './rename.ts';
 import { withRetries } from '../client/retry.ts';
 import { toFilesystemError } from '../client/errors.ts';
+import { StorageCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { storedChecksum } from './stored-checksum.ts';
 import { openS3Upload } from '../upload/upload.ts';
@@ -54,20 +55,30 @@ export class S3Filesystem implements Filesystem {
   readonly #resumeOffers: ResumeOffers | undefined;
   /** Undefined where files show the time of their upload. */
   readonly #fileTimes: FileTimeLookup | undefined;
+  readonly #sessionId: string | undefined;
 
   /**
    * @param resumePolicy who may resume broken uploads, and for how long; no upload can be resumed where absent. Its owner's
    * transfers share the transfer memory, those of the home where absent.
    * @param fileTimes where it is `client`, a listing that shows times costs a HeadObject for each file.
+   * @param sessionId for events about the storage.
    */
-  constructor(storage: S3Storage, home: Home, resumePolicy?: ResumePolicy, fileTimes: FileTimes = 'upload') {
+  constructor(
+    storage: S3Storage,
+    home: Home,
+    resumePolicy?: ResumePolicy,
+    fileTimes: FileTimes = 'upload',
+    sessionId?: string,
+  ) {
     this.#storage = storage;
+    this.#sessionId = sessionId;
     this.#home = home;
     this.#user = resumePolicy?.owner ?? `${home.bucket}/${home.prefix}`;
     this.#fileTimes =
       fileTimes === 'client'
         ? new FileTimeLookup(
-            (object) => findObject(storage.client, { ...object, retry: true }),
+            // One object may be refused for good (its KMS key, a policy), and a listing has many.
+            (object) => findObject(storage.client, { ...object, retry: true, refusedTimeoutMs: 0 }),
             storage.fileTimeCache,
           )
         : undefined;
@@ -77,8 +88,9 @@ export class S3Filesystem implements Filesystem {
     this.#markers = new DirectoryMarkers(storage, home);
   }
 
-  async stat(pathname: Pathname, { signal }: CallOptions): Promise<Entry> {
-    return await this.#run('stat', signal, async () => {
+  async stat(pathname: Pathname, options: CallOptions): Promise<Entry> {
+    const { signal } = options;
+    return await this.#run('stat', options, async () => {
       if (pathname === '/') return directoryEntry(pathname);
       const object = await this.#lookup.head(pathname, signal);
       if (object) return this.#fileEntry(pathname, object);
@@ -88,25 +100,34 @@ export class S3Filesystem implements Filesystem {
   }
 
   async *list(directory: Pathname, options: ListOptions): AsyncGenerator<readonly Entry[]> {
-    const { signal } = options;
+    const call = this.#callOf(options);
+    const pages = listDirectory(
+      {
+        storage: this.#storage,
+        home: this.#home,
+        lookup: this.#lookup,
+        fileTimes: this.#fileTimes,
+      },
+      directory,
+      options,
+    );
     try {
-      yield* listDirectory(
-        {
-          storage: this.#storage,
-          home: this.#home,
-          lookup: this.#lookup,
-          fileTimes: this.#fileTimes,
-        },
-        directory,
-        options,
-      );
+      // A generator runs in the context of its reader, so each page is requested as part of the call.
+      for (;;) {
+        const page = await call.run(() => pages.next());
+        if (page.done === true) return;
+        yield page.value;
+      }
     } catch (error) {
-      throw this.#failureOf('list', error, signal);
+      throw call.run(() => this.#failureOf('list', error, options.signal));
+    } finally {
+      await pages.return(undefined);
     }
   }
 
-  async openDownload(pathname: Pathname, { offsetBytes, signal }: DownloadOptions): Promise<Download> {
-    return await this.#run('download', signal, async () => {
+  async openDownload(pathname: Pathname, options: DownloadOptions): Promise<Download> {
+    const { offsetBytes, signal } = options;
+    return await this.#run('download', options, async () => {
       try {
         return await openS3Download(this.#storage, {
           ...this.#lookup.object(pathname),
@@ -121,16 +142,17 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async resumableBytes(pathname: Pathname, { signal }: CallOptions): Promise<number | undefined> {
+  async resumableBytes(pathname: Pathname, options: CallOptions): Promise<number | undefined> {
+    const { signal } = options;
     const resumeOffers = this.#resumeOffers;
     if (!resumeOffers || pathname === '/') return undefined;
-    return await this.#run('stat', signal, () =>
+    return await this.#run('stat', options, () =>
       resumeOffers.advertise(this.#lookup.object(pathname), signal),
     );
   }
 
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
-    return await this.#run('upload', options.signal, async () => {
+    return await this.#run('upload', options, async () => {
       if (pathname === '/') throw isADirectory(pathname);
       const object = this.#lookup.object(pathname);
       // Checked while the data connection is being opened; nothing is committed before the result is known.
@@ -159,8 +181,9 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async makeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
-    await this.#run('make-directory', signal, async () => {
+  async makeDirectory(pathname: Pathname, options: CallOptions): Promise<void> {
+    const { signal } = options;
+    await this.#run('make-directory', options, async () => {
       const marker = pathname === '/' ? '' : directoryPrefixOf(this.#home.prefix, pathname);
       await Promise.all([
         this.#lookup.assertNothingExists(pathname, signal),
@@ -171,8 +194,9 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async removeDirectory(pathname: Pathname, { signal }: CallOptions): Promise<void> {
-    await this.#run('remove-directory', signal, async () => {
+  async removeDirectory(pathname: Pathname, options: CallOptions): Promise<void> {
+    const { signal } = options;
+    await this.#run('remove-directory', options, async () => {
       if (pathname === '/') throw new FilesystemError('permission-denied', 'the root cannot be removed');
       const marker = directoryPrefixOf(this.#home.prefix, pathname);
       const parent = parentOf(pathname);
@@ -196,8 +220,9 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async removeFile(pathname: Pathname, { signal }: CallOptions): Promise<void> {
-    await this.#run('remove-file', signal, async () => {
+  async removeFile(pathname: Pathname, options: CallOptions): Promise<void> {
+    const { signal } = options;
+    await this.#run('remove-file', options, async () => {
       if (pathname === '/') throw isADirectory(pathname);
       const object = this.#lookup.object(pathname);
       const parent = parentOf(pathname);
@@ -216,8 +241,9 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async rename(from: Pathname, to: Pathname, { signal }: CallOptions): Promise<void> {
-    await this.#run('rename', signal, async () => {
+  async rename(from: Pathname, to: Pathname, options: CallOptions): Promise<void> {
+    const { signal } = options;
+    await this.#run('rename', options, async () => {
       if (from === '/') throw new FilesystemError('permission-denied', 'the root cannot be renamed');
       const source = await this.#lookup.head(from, signal);
       if (!source && !(await this.#lookup.isDirectory(from, signal))) throw notFound(from);
@@ -231,8 +257,9 @@ export class S3Filesystem implements Filesystem {
     });
   }
 
-  async setModifiedAt(pathname: Pathname, modifiedAt: Date, { signal }: CallOptions): Promise<void> {
-    await this.#run('set-modified-at', signal, async () => {
+  async setModifiedAt(pathname: Pathname, modifiedAt: Date, options: CallOptions): Promise<void> {
+    const { signal } = options;
+    await this.#run('set-modified-at', options, async () => {
       if (!this.#fileTimes) {
         throw new FilesystemError('permission-denied', 'files show the time of their upload');
       }
@@ -246,7 +273,7 @@ export class S3Filesystem implements Filesystem {
 
   async checksum(pathname: Pathname, options: ChecksumOptions): Promise<string> {
     const { algorithm, signal } = options;
-    return await this.#run('checksum', signal, async () => {
+    return await this.#run('checksum', options, async () => {
       const object = await this.#lookup.getFile(pathname, signal);
       const sizeBytes = object.ContentLength ?? 0;
       const { startBytes = 0, endBytes = sizeBytes } = options;
@@ -314,7 +341,8 @@ export class S3Filesystem implements Filesystem {
     return parent !== parentOf(to) && (await this.#markers.isLastEntry(parent, departingKey, signal));
   }
 
-  async #checkUpload(pathname: Pathname, { ifExists, signal }: UploadOptions): Promise<void> {
+  async #checkUpload(pathname: Pathname, options: UploadOptions): Promise<void> {
+    const { ifExists, signal } = options;
     const check = async (): Promise<void> => {
       await Promise.all([
         ifExists === 'refuse'
@@ -324,11 +352,11 @@ export class S3Filesystem implements Filesystem {
       ]);
     };
     // Retried as long as the upload itself, so that a transient failure does not lose what the client has sent meanwhile.
-    await this.#run('upload', signal, () =>
+    await this.#run('upload', options, () =>
       withRetries(check, {
         signal,
         operation: 'upload',
-        retryTimeoutMs: this.#storage.client.retryTimeoutMs,
+        client: this.#storage.client,
       }),
     );
   }
@@ -337,13 +365,20 @@ export class S3Filesystem implements Filesystem {
     await this.#storage.client.send(new DeleteObjectCommand({ Bucket: this.#home.bucket, Key: key }));
   }
 
-  async #run<Result>(operation: string, signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
-    signal.throwIfAborted();
-    try {
-      return await work();
-    } catch (error) {
-      throw this.#failureOf(operation, error, signal);
-    }
+  async #run<Result>(operation: string, options: CallOptions, work: () => Promise<Result>): Promise<Result> {
+    options.signal.throwIfAborted();
+    return await this.#callOf(options).run(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        throw this.#failureOf(operation, error, options.signal);
+      }
+    });
+  }
+
+  /** The call that these options are of: the current one within a call, such as the lookups of an upload. */
+  #callOf({ onStorageFailure }: CallOptions): StorageCall {
+    return StorageCall.current ?? new StorageCall({ sessionId: this.#sessionId, onStorageFailure });
   }
 
   /** What is thrown to the caller: its own abort reason, a `FilesystemError`, or the unchanged error of a defect. */

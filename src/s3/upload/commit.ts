@@ -5,7 +5,8 @@
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { findObject } from '../client/operations.ts';
-import { classify, errorNameOf, isNoSuchUpload, isNotFound, isConflict } from '../client/errors.ts';
+import { classify, isNoSuchUpload, isNotFound, isConflict } from '../client/errors.ts';
+import { errorCodeOf, errorNameOf } from '../client/storage-cause.ts';
 import { withRetries } from '../client/retry.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
@@ -82,7 +83,7 @@ async function commitWithin(
           throw failureOf(error, commit);
         }
       },
-      { signal, operation, retryTimeoutMs: storage.client.retryTimeoutMs },
+      { signal, operation, client: storage.client },
     );
   } catch (error) {
     if (unresolved === undefined) throw error;
@@ -146,10 +147,10 @@ async function findCommittedFinally(
   } catch {
     // The outcome remains unknown.
   }
-  storage.observe({ event: 'storage-error', operation, bucket, key, errorName: 'Unconfirmed' });
+  storage.reportUnconfirmed(operation, { bucket, key });
   throw new FilesystemError(
     'unconfirmed',
-    `${operation}: no response (${errorNameOf(unresolved)}), and it is unknown whether the object was committed`,
+    `${operation}: no response (${errorCodeOf(unresolved)}), and it is unknown whether the object was committed`,
   );
 }
 

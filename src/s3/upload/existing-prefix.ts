@@ -72,7 +72,7 @@ export async function downloadPrefix(
       }
       return await response.bytes();
     },
-    { signal, operation: 'GetObject', retryTimeoutMs: storage.client.retryTimeoutMs },
+    { signal, operation: 'GetObject', client: storage.client },
   );
   if (bytes.byteLength !== prefix.sizeBytes)
     throw new FilesystemError('changed', 'the object changed its size');

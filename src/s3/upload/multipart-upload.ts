@@ -19,7 +19,7 @@ import type { RequestBody } from '../client/direct-client.ts';
 import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';
 import type { Part } from './part.ts';
 import { commitUpload, type Condition, type Commit } from './commit.ts';
-import { errorNameOf, isNoSuchUpload } from '../client/errors.ts';
+import { isNoSuchUpload } from '../client/errors.ts';
 import { withRetries } from '../client/retry.ts';
 import type { ByteRange } from './part-size.ts';
 import type { TagPart } from './tag-parts.ts';
@@ -109,7 +109,7 @@ export class MultipartUpload {
     const sending = { isTaken: false };
     const ETag = await withRetries(
       () => this.#sendBytes(partNumber, { chunks, sizeBytes, sending }, integrity, signal),
-      { signal, operation: 'UploadPart', retryTimeoutMs: this.#storage.client.retryTimeoutMs },
+      { signal, operation: 'UploadPart', client: this.#storage.client },
     );
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
     if (sending.isTaken) part.free();
@@ -132,7 +132,7 @@ export class MultipartUpload {
     await withRetries(() => this.uploadTagPart(voided, signal), {
       signal,
       operation: 'UploadPart',
-      retryTimeoutMs: this.#storage.client.retryTimeoutMs,
+      client: this.#storage.client,
     });
   }
 
@@ -158,7 +158,7 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         ),
-      { signal, operation: 'UploadPartCopy', retryTimeoutMs: this.#storage.client.retryTimeoutMs },
+      { signal, operation: 'UploadPartCopy', client: this.#storage.client },
     );
     const ETag = CopyPartResult?.ETag;
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32: emptyCrc32 });
@@ -222,20 +222,14 @@ export class MultipartUpload {
         // The transfer's own signal has aborted already.
         signal: deadline,
         operation: 'AbortMultipartUpload',
+        client,
         retryTimeoutMs: Math.min(abortRetryTimeoutMs, client.retryTimeoutMs),
       });
       return 'aborted';
     } catch (error) {
       if (isNoSuchUpload(error)) return 'over';
-      const cause = error instanceof FilesystemError ? error.cause : error;
-      this.#storage.observe({
-        event: 'storage-error',
-        operation: 'AbortMultipartUpload',
-        bucket: this.#target.bucket,
-        key: this.#target.key,
-        errorName: errorNameOf(cause),
-        uploadId: this.uploadId,
-      });
+      const { bucket, key } = this.#target;
+      this.#storage.reportRemains(error, 'AbortMultipartUpload', { bucket, key, uploadId: this.uploadId });
       return 'over';
     }
   }
@@ -276,7 +270,7 @@ async function createWithChecksum(
           new CreateMultipartUploadCommand({ Bucket: bucket, Key: key, ...attributes, ...extra }),
           { abortSignal: deadline },
         ),
-      { signal, operation: 'CreateMultipartUpload', retryTimeoutMs: storage.client.retryTimeoutMs },
+      { signal, operation: 'CreateMultipartUpload', client: storage.client },
     );
   try {
     if (integrity === 'parts') return await create({});
@@ -284,8 +278,7 @@ async function createWithChecksum(
   } catch (error) {
     // Cancelled by the end of the process: S3 may have begun an upload that only the bucket's lifecycle rule removes.
     if (deadline.aborted) {
-      const errorName = 'Unconfirmed';
-      storage.observe({ event: 'storage-error', operation: 'CreateMultipartUpload', bucket, key, errorName });
+      storage.reportUnconfirmed('CreateMultipartUpload', { bucket, key });
     }
     throw error;
   }

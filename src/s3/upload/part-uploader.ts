@@ -7,6 +7,7 @@ import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/file
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import type { UploadClaim } from '../active-uploads.ts';
+import { inCurrentCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { type CopiedRange, MultipartUpload, type MultipartTarget } from './multipart-upload.ts';
 import { gatewayTagPart, maxDataParts, ownerTagPart, resumableTagPart, type TagPart } from './tag-parts.ts';
@@ -27,6 +28,8 @@ const resumableKinds: ReadonlySet<FilesystemErrorKind> = new Set([
   'unavailable',
   'unconfirmed',
   'client-silent',
+  // After the operator's correction.
+  'misconfigured',
 ]);
 
 export type PartUploaderOptions = {
@@ -40,6 +43,7 @@ export type PartUploaderOptions = {
 export class PartUploader {
   readonly #storage: S3Storage;
   readonly #options: PartUploaderOptions;
+  readonly #inCall = inCurrentCall();
   readonly #inFlight = new Set<Promise<void>>();
   /** Aborted by the first failure, which is its reason. */
   readonly #failure = new AbortController();
@@ -101,7 +105,7 @@ export class PartUploader {
   /** Begins or adopts the multipart upload, once. */
   open(): Promise<MultipartUpload> {
     if (this.#multipart) return this.#multipart;
-    this.#multipart = this.#beginOrAdopt();
+    this.#multipart = this.#inCall(() => this.#beginOrAdopt());
     // An upload without its tag parts can be committed all the same; only the sweep and a resuming client do not find it.
     this.#track(this.#sendTagPart(() => gatewayTagPart));
     this.#track(this.#sendTagPart(() => this.#ownerTagPart));
@@ -131,8 +135,9 @@ export class PartUploader {
   async leaveOrAbort(): Promise<void> {
     const multipart = await this.#multipart?.catch(() => undefined);
     if (!multipart) return;
-    if (this.#isWorthKeeping && multipart.isResumable) await this.#leave(multipart);
-    else await multipart.abort();
+    await this.#inCall(() =>
+      this.#isWorthKeeping && multipart.isResumable ? this.#leave(multipart) : multipart.abort(),
+    );
   }
 
   async #beginOrAdopt(): Promise<MultipartUpload> {
@@ -180,7 +185,7 @@ export class PartUploader {
   async #sendTagPart(choose: () => TagPart | undefined): Promise<void> {
     const multipart = await this.#opened();
     const tagPart = choose();
-    if (tagPart) await multipart.uploadTagPart(tagPart, this.#requests.signal);
+    if (tagPart) await this.#inCall(() => multipart.uploadTagPart(tagPart, this.#requests.signal));
   }
 
   #cancelRequests(): void {
@@ -204,7 +209,7 @@ export class PartUploader {
         release();
       }
     };
-    this.#track(sending());
+    this.#track(this.#inCall(sending));
   }
 
   // `open` continues after a cancellation, because the upload id that it brings is needed for the abort.

@@ -160,5 +160,6 @@ function retry<Result>(
   signal: AbortSignal,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  return withRetries(run, { signal, operation, retryTimeoutMs: client.retryTimeoutMs });
+  // A role may lack the permission for good, and every upload would wait for it.
+  return withRetries(run, { signal, operation, client, refusedTimeoutMs: 0 });
 }

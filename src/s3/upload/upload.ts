@@ -11,6 +11,7 @@ import type { Upload } from '../../filesystem/filesystem.ts';
 import type { UploadClaim } from '../active-uploads.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
 import { putObject } from '../client/operations.ts';
+import { inCurrentCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { UploadClient } from '../silent-uploads.ts';
 import type { UploadMemory } from '../transfer-memory.ts';
@@ -72,6 +73,7 @@ class S3Upload implements Upload {
   readonly #storage: S3Storage;
   readonly #options: S3UploadOptions;
   readonly #prefix: ExistingPrefix | undefined;
+  readonly #inCall = inCurrentCall();
   readonly #id = randomUUID();
   readonly #attributes: ObjectAttributes;
   readonly #memory: UploadMemory;
@@ -174,7 +176,7 @@ class S3Upload implements Upload {
   async commit(): Promise<void> {
     if (!this.#isRunning) throw new FilesystemError('unavailable', 'the upload is over');
     this.#state = 'committing';
-    const committing = this.#commit();
+    const committing = this.#inCall(() => this.#commit());
     this.#end = committing.then(
       () => this.#close(),
       (error: unknown) => {
@@ -381,7 +383,7 @@ class S3Upload implements Upload {
   /** For failures after the upload was opened; until then the caller reports them. */
   #report(failure: unknown): void {
     if (!(failure instanceof FilesystemError)) return;
-    this.#storage.reportError(failure, 'upload', { bucket: this.#options.bucket });
+    this.#inCall(() => this.#storage.reportError(failure, 'upload', { bucket: this.#options.bucket }));
   }
 
   #close(): void {

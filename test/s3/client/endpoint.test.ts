@@ -83,7 +83,7 @@ describe('The address of a bucket', () => {
     it(`The endpoint of ${what} is refused, because its requests need another signature`, async () => {
       const client = createS3Client({ region: 'us-east-1', forcePathStyle: false, credentials });
       await assert.rejects(bucketEndpointOf(client, bucket), {
-        kind: 'permission-denied',
+        kind: 'misconfigured',
         message: /of a kind that the gateway does not support/,
       });
       client.destroy();

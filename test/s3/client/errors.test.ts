@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
-import { toFilesystemError, isNotFound, isConflict, operatorErrorOf } from '../../../src/s3/client/errors.ts';
+import {
+  toFilesystemError,
+  isNotFound,
+  isConflict,
+  storageFailureOf,
+} from '../../../src/s3/client/errors.ts';
 
 function s3Error(name: string, httpStatusCode?: number): Error {
   return Object.assign(new Error(`the words of ${name}`), {
@@ -18,9 +23,11 @@ describe('An S3 error', () => {
   for (const [error, kind, isReported] of [
     [s3Error('NoSuchKey', 404), 'not-found', false],
     [s3Error('NotFound', 404), 'not-found', false],
-    [s3Error('NoSuchBucket', 404), 'not-found', true],
-    [s3Error('AccessDenied', 403), 'permission-denied', true],
-    [s3Error('UnknownError', 403), 'permission-denied', true],
+    [s3Error('NoSuchBucket', 404), 'misconfigured', true],
+    [s3Error('AccessDenied', 403), 'misconfigured', true],
+    [s3Error('UnknownError', 403), 'misconfigured', true],
+    [s3Error('KMS.DisabledException', 400), 'misconfigured', true],
+    [s3Error('PermanentRedirect', 301), 'misconfigured', true],
     [s3Error('InvalidObjectState', 403), 'permission-denied', true],
     [s3Error('KeyTooLongError', 400), 'name-not-allowed', false],
     [s3Error('InvalidRange', 416), 'invalid-offset', false],
@@ -31,10 +38,10 @@ describe('An S3 error', () => {
     [s3Error('ConditionalRequestConflict', 409), 'changed', false],
     [s3Error('SlowDown', 503), 'unavailable', true],
     [s3Error('TooManyRequests', 429), 'unavailable', true],
-    [s3Error('ExpiredToken', 400), 'unavailable', true],
-    [s3Error('InvalidAccessKeyId', 403), 'unavailable', true],
+    [s3Error('ExpiredToken', 400), 'misconfigured', true],
+    [s3Error('InvalidAccessKeyId', 403), 'misconfigured', true],
     [s3Error('RequestTimeTooSkewed', 403), 'unavailable', true],
-    [s3Error('CredentialsProviderError'), 'unavailable', true],
+    [s3Error('CredentialsProviderError'), 'misconfigured', true],
     [s3Error('InternalError', 200), 'unavailable', true],
     [s3Error('UnknownError', 502), 'unavailable', true],
     [s3Error('TimeoutError'), 'unavailable', true],
@@ -49,8 +56,8 @@ describe('An S3 error', () => {
       assert.ok(mapped instanceof FilesystemError);
       assert.equal(mapped.kind, kind);
       assert.equal(mapped.cause, error);
-      assert.equal(operatorErrorOf(error) !== undefined, isReported);
-      assert.deepEqual(operatorErrorOf(mapped), operatorErrorOf(error));
+      assert.equal(storageFailureOf(error) !== undefined, isReported);
+      assert.deepEqual(storageFailureOf(mapped), storageFailureOf(error));
     });
   }
 
@@ -59,7 +66,7 @@ describe('An S3 error', () => {
     const unknown = [s3Error('NeverHeardOf', 400), new TypeError('a defect'), 'a string', undefined];
     for (const error of [...unknown, argumentError]) {
       assert.equal(toFilesystemError(error, 'stat'), error);
-      assert.equal(operatorErrorOf(error), undefined);
+      assert.equal(storageFailureOf(error), undefined);
     }
   });
 
@@ -69,8 +76,8 @@ describe('An S3 error', () => {
   });
 
   it('An S3 error is reported with its bucket and without its message', () => {
-    const reported = operatorErrorOf(s3Error('NoSuchBucket', 404));
-    assert.deepEqual(reported, { errorName: 'NoSuchBucket', httpStatus: 404 });
+    const reported = storageFailureOf(s3Error('NoSuchBucket', 404));
+    assert.deepEqual(reported, { cause: 'STORAGE-BUCKET', errorName: 'NoSuchBucket', httpStatus: 404 });
   });
 
   it('isNotFound() distinguishes a missing object from a missing bucket', () => {

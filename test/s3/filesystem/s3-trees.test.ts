@@ -256,7 +256,7 @@ describe('The S3 filesystem', () => {
           throw Object.assign(new Error('no'), { name: 'AccessDenied' });
         };
         await assert.rejects(filesystem.rename(at('/d'), at('/e'), { signal }), (error) => {
-          assert.ok(error instanceof FilesystemError && error.kind === 'permission-denied');
+          assert.ok(error instanceof FilesystemError && error.kind === 'misconfigured');
           assert.match(error.message, /d\/file-77/);
           return true;
         });
@@ -352,12 +352,12 @@ describe('The S3 filesystem', () => {
     !onEmulator && 'a server that keeps objects as files cannot hold both; the embedded one can',
   );
 
-  scenario('A missing bucket fails with not-found, and the report to the operator names it', async () => {
+  scenario('A missing bucket fails with misconfigured, and the report to the operator names it', async () => {
     const bucket = `missing-${randomUUID()}`;
     const lost = new S3Filesystem(test.storage, { bucket, prefix: '' });
-    await fails('not-found', entriesOf(lost, '/'));
-    await fails('not-found', lost.stat(at('/file'), { signal }));
-    await fails('not-found', put(lost, '/file', 'x'));
+    await fails('misconfigured', entriesOf(lost, '/'));
+    await fails('misconfigured', lost.stat(at('/file'), { signal }));
+    await fails('misconfigured', put(lost, '/file', 'x'));
     const reported = test.events.filter((event) => event.event === 'storage-error');
     assert.ok(reported.length >= 3);
     for (const { bucket: named, errorName } of reported) {

@@ -70,9 +70,11 @@ describe('a multipart upload that S3 is still beginning', () => {
     assert.deepEqual(reported, [
       {
         event: 'storage-error',
+        retrying: false,
         operation: 'CreateMultipartUpload',
         bucket: s3.bucket,
         key: 'silent.bin',
+        cause: 'STORAGE-UNCONFIRMED',
         errorName: 'Unconfirmed',
       },
     ]);

@@ -90,8 +90,8 @@ describe('the preparation of an upload to S3', () => {
       const reported = errorsReported();
       proxy.onRequest = (operation) =>
         operation === 'UploadPart' ? { kind: 'answer', status: 403, name: 'AccessDenied' } : undefined;
-      await assert.rejects(upload.prepare(), { kind: 'permission-denied' });
-      if (end === 'commit') await assert.rejects(upload.commit(), { kind: 'permission-denied' });
+      await assert.rejects(upload.prepare(), { kind: 'misconfigured' });
+      if (end === 'commit') await assert.rejects(upload.commit(), { kind: 'misconfigured' });
       await upload.abort(new Error('the preparation failed'));
       assert.equal(errorsReported() - reported, 1);
       proxy.onRequest = () => undefined;

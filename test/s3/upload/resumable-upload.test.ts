@@ -250,7 +250,7 @@ describe('resumable uploads', () => {
           silentForMs: 0,
           signal: neverAborted,
         }),
-        (error) => error instanceof FilesystemError && error.kind === 'not-found',
+        (error) => error instanceof FilesystemError && error.kind === 'misconfigured',
       );
     });
   });

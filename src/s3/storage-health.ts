@@ -1,0 +1,156 @@
+/**
+ * The state of the storage as the requests of this process show it, by bucket and operation: what succeeds, and what has been
+ * failing since when. Reports the first failures of each cause at once, while they are still being retried.
+ */
+import type { Observe } from '../observability/event.ts';
+import { BoundedMap } from '../util/bounded-map.ts';
+import type { FailedRequest, RequestObserver, SlowRequest } from './client/request-monitor.ts';
+import type { StorageCause } from './client/storage-cause.ts';
+
+/** An operation that fails. */
+export type FailingOperation = {
+  readonly operation: string;
+  readonly bucket?: string;
+  readonly endpoint?: string;
+  readonly cause: StorageCause;
+  readonly errorName: string;
+  /** Of the first failure since the last success, as `Date.now()`. */
+  readonly sinceMs: number;
+  readonly failures: number;
+};
+
+type Failing = { -readonly [Name in keyof FailingOperation]: FailingOperation[Name] } & { lastMs: number };
+
+type Throttle = { lineAtMs: number; count: number };
+
+export type StorageHealthOptions = {
+  readonly observe: Observe;
+  /** For the histogram of response times. */
+  readonly responded?: ((operation: string, seconds: number) => void) | undefined;
+  /** The clock; `Date.now` by default. */
+  readonly nowMs?: () => number;
+};
+
+/** At most one line for each cause in this time. */
+const lineIntervalMs = 10_000;
+
+/** What failed this long ago, and was not asked for since, says nothing about the present. */
+const forgottenAfterMs = 300_000;
+
+/** Failures that a retry cured sooner are no outage, and their end is not worth a line. */
+const minOutageMs = 5_000;
+
+/** Buckets come from the configuration and the users; this bounds what a very long list of users takes. */
+const maxFailing = 1_000;
+
+export class StorageHealth implements RequestObserver {
+  readonly #observe: Observe;
+  readonly #nowMs: () => number;
+  readonly #failing = new BoundedMap<string, Failing>(maxFailing);
+  readonly #lines = new Map<string, Throttle>();
+  readonly responded: (operation: string, seconds: number) => void;
+
+  constructor({ observe, responded = () => undefined, nowMs = Date.now }: StorageHealthOptions) {
+    this.#observe = observe;
+    this.#nowMs = nowMs;
+    this.responded = responded;
+  }
+
+  /** The operations that fail now, the oldest failure first; empty while all is well. */
+  get failing(): readonly FailingOperation[] {
+    const nowMs = this.#nowMs();
+    return [...this.#failing.values()]
+      .filter(({ lastMs }) => nowMs - lastMs < forgottenAfterMs)
+      .map(({ lastMs: _lastMs, ...failing }) => failing)
+      .sort((one, other) => one.sinceMs - other.sinceMs);
+  }
+
+  succeeded(operation: string, bucket: string | undefined): void {
+    // The way of every request while all is well.
+    if (this.#failing.size === 0) return;
+    const key = keyOf(operation, bucket);
+    const failing = this.#failing.get(key);
+    if (!failing) return;
+    this.#failing.delete(key);
+    const failingMs = this.#nowMs() - failing.sinceMs;
+    if (failingMs < minOutageMs) return;
+    const { cause, failures } = failing;
+    const target = bucket === undefined ? { operation } : { operation, bucket };
+    this.#observe({ event: 'storage-recovered', ...target, cause, failingMs, failures });
+  }
+
+  failed(failure: FailedRequest, isRetried: boolean): void {
+    this.#note(failure);
+    if (!isRetried) return;
+    const failures = this.#countForLine(failure.cause);
+    if (failures === undefined) return;
+    this.#observe({ event: 'storage-error', retrying: true, ...withoutUndefined(failure), failures });
+  }
+
+  retried(failure: FailedRequest): void {
+    this.#observe({ event: 'storage-retry', ...withoutUndefined(failure) });
+  }
+
+  slow(request: SlowRequest): void {
+    const cause = 'STORAGE-NO-RESPONSE';
+    const { waitingMs, ...target } = request;
+    this.#note({ ...target, cause, errorName: 'NoResponse' });
+    const requests = this.#countForLine('slow');
+    if (requests === undefined) return;
+    this.#observe({
+      event: 'storage-slow',
+      ...withoutUndefined(target),
+      cause,
+      waitingMs: Math.round(waitingMs),
+      requests,
+    });
+  }
+
+  #note({ operation, bucket, endpoint, cause, errorName }: FailedRequest): void {
+    const nowMs = this.#nowMs();
+    const key = keyOf(operation, bucket);
+    const known = this.#failing.get(key);
+    const isCurrent = known !== undefined && nowMs - known.lastMs < forgottenAfterMs;
+    this.#failing.set(key, {
+      operation,
+      ...(bucket !== undefined && { bucket }),
+      ...(endpoint !== undefined && { endpoint }),
+      cause,
+      errorName,
+      sinceMs: isCurrent ? known.sinceMs : nowMs,
+      failures: (isCurrent ? known.failures : 0) + 1,
+      lastMs: nowMs,
+    });
+  }
+
+  /** How many a line stands for; undefined where it comes too soon after the last one of its kind. */
+  #countForLine(kind: string): number | undefined {
+    const nowMs = this.#nowMs();
+    const throttle = this.#lines.get(kind);
+    if (throttle && nowMs - throttle.lineAtMs < lineIntervalMs) {
+      throttle.count++;
+      return undefined;
+    }
+    this.#lines.set(kind, { lineAtMs: nowMs, count: 0 });
+    return (throttle?.count ?? 0) + 1;
+  }
+}
+
+function keyOf(operation: string, bucket = ''): string {
+  return `${operation} ${bucket}`;
+}
+
+type Defined<Value> = {
+  readonly [Name in keyof Value as undefined extends Value[Name] ? never : Name]: Value[Name];
+} & {
+  readonly [Name in keyof Value as undefined extends Value[Name] ? Name : never]?: Exclude<
+    Value[Name],
+    undefined
+  >;
+};
+
+function withoutUndefined<Value extends object>(value: Value): Defined<Value> {
+  return Object.fromEntries(
+    Object.entries(value).filter(([, field]) => field !== undefined),
+  ) as Defined<Value>;
+}
