@@ -4,6 +4,7 @@
  */
 import type { Observe } from '../observability/event.ts';
 import { BoundedMap } from '../util/bounded-map.ts';
+import { withoutUndefined } from '../util/without-undefined.ts';
 import type { FailedRequest, RequestObserver, SlowRequest } from './client/request-monitor.ts';
 import type { StorageCause } from './client/storage-cause.ts';
 
@@ -138,19 +139,4 @@ export class StorageHealth implements RequestObserver {
 
 function keyOf(operation: string, bucket = ''): string {
   return `${operation} ${bucket}`;
-}
-
-type Defined<Value> = {
-  readonly [Name in keyof Value as undefined extends Value[Name] ? never : Name]: Value[Name];
-} & {
-  readonly [Name in keyof Value as undefined extends Value[Name] ? Name : never]?: Exclude<
-    Value[Name],
-    undefined
-  >;
-};
-
-function withoutUndefined<Value extends object>(value: Value): Defined<Value> {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, field]) => field !== undefined),
-  ) as Defined<Value>;
 }

@@ -30,6 +30,8 @@ export type TestGateway = Gateway & {
   readonly filesystem: MemoryFilesystem;
   /** Everything that was observed so far. */
   readonly events: readonly GatewayEvent[];
+  /** Adds an event of a part that the test has started itself, such as the storage. */
+  readonly observe: Observe;
   /** The next event of that name that fits, or the first one already there that nobody has asked for. */
   nextEvent<Name extends GatewayEvent['event']>(
     name: Name,
@@ -117,6 +119,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     },
     filesystem,
     events: log.events,
+    observe: (event) => log.add(event),
     nextEvent: (name, fits) => log.next(name, fits),
     caFile: caFile?.path ?? '',
   };

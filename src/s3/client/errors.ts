@@ -44,6 +44,7 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
     clockErrorName,
     // S3 itself, or the connection to it.
     'BadDigest',
+    'HTTPParserError',
     'IncompleteBody',
     'InternalError',
     'NetworkingError',

@@ -4,6 +4,7 @@
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { type StorageFailure, storageFailureOf, toFilesystemError } from './errors.ts';
+import { withoutUndefined } from '../../util/without-undefined.ts';
 import { StorageCall } from './storage-call.ts';
 
 /** What an attempt asks for, and of whom. */
@@ -112,8 +113,12 @@ export class RequestMonitor {
     const call = StorageCall.current;
     const known = this.#failures.get(error);
     if (known) {
-      if (isRetried && !this.#announced.has(error)) this.observer.failed?.(known, true);
-      this.#announced.add(error);
+      // The SDK resolves the endpoint and the credentials for another request than the one they are needed for.
+      if (target.bucket !== undefined) Object.assign(known, withoutUndefined(target));
+      if (isRetried && !this.#announced.has(error)) {
+        this.#announced.add(error);
+        this.observer.failed?.(known, true);
+      }
       return;
     }
     const failure = storageFailureOf(error);
@@ -144,6 +149,7 @@ export class RequestMonitor {
     return typeof error === 'object' && error !== null ? this.#failures.get(error) : undefined;
   }
 
+  /** Ends its timer. */
   close(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;

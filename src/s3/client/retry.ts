@@ -64,9 +64,11 @@ export async function retryAfter<Result>(
     signal.throwIfAborted();
     if (error instanceof FilesystemError) throw error;
     const failure = toFilesystemError(error, operation);
-    if (!isTransient(failure) || Date.now() >= failedAtMs + timeoutOf(failure, options)) throw failure;
+    if (!isTransient(failure)) throw failure;
+    const leftMs = failedAtMs + timeoutOf(failure, options) - Date.now();
+    if (leftMs <= 0) throw failure;
     client.monitor.failed(error, { operation }, true);
-    await pause(attempt, signal);
+    await pause(attempt, leftMs, signal);
     client.monitor.retried(error);
     try {
       return await run();
@@ -89,10 +91,12 @@ function isTransient(failure: unknown): failure is FilesystemError {
 }
 
 // Exponential backoff with jitter, so that transfers that failed together do not retry together.
-async function pause(attempt: number, signal: AbortSignal): Promise<void> {
+async function pause(attempt: number, leftMs: number, signal: AbortSignal): Promise<void> {
   const ceilingMs = Math.min(maxDelayMs, firstDelayMs * 2 ** attempt);
+  // The last attempt is at the end of the time that is left.
+  const delayMs = Math.min(leftMs, ceilingMs * (0.5 + Math.random() / 2));
   try {
-    await delay(ceilingMs * (0.5 + Math.random() / 2), undefined, { signal });
+    await delay(delayMs, undefined, { signal });
   } catch {
     signal.throwIfAborted();
   }

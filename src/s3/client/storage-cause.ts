@@ -52,9 +52,17 @@ export const namesOfCause: Readonly<Partial<Record<StorageCause, readonly string
   ],
   'STORAGE-THROTTLED': throttlingNames,
   'STORAGE-UNREACHABLE': ['NetworkingError'],
-  // The first is that of `get-connection.ts`, and so is MalformedResponse.
+  // The first is that of `get-connection.ts`.
   'STORAGE-NO-RESPONSE': ['ResponseTimeout', 'RequestTimeout', 'TimeoutError'],
-  'STORAGE-INVALID-RESPONSE': ['BadDigest', 'IncompleteBody', 'MalformedResponse', 'XAmzContentSHA256Mismatch'],
+  'STORAGE-INVALID-RESPONSE': [
+    'BadDigest',
+    // undici's, whose code is not set for every kind of it.
+    'HTTPParserError',
+    'IncompleteBody',
+    // That of `response-parser.ts`.
+    'MalformedResponse',
+    'XAmzContentSHA256Mismatch',
+  ],
 };
 
 /** What only the operator can correct. A retry of more than some seconds would not help. */
