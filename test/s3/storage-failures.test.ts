@@ -228,10 +228,12 @@ describe('failures of the storage', () => {
     it(`An upload that fails because of ${row.what} is reported as ${row.cause}, once, and the client gets the reply`, async () => {
       const gateway = await startFailing(row, impatient);
       const dialogue = await store(gateway);
-      await dialogue.expect(row.reply);
-      const { outcome, reason, sessionId } = await gateway.nextEvent('transfer');
-      assert.equal(outcome, 'failed');
-      assert.match(reason ?? '', new RegExp(row.errorName.replaceAll('.', '\\.')));
+      const reply = await dialogue.reply();
+      assert.match(reply, row.reply);
+      assert.ok(reply.endsWith(`[${row.cause}]`), reply);
+      const { outcome, cause: endCause, detail, sessionId } = await gateway.nextEvent('transfer');
+      assert.deepEqual([outcome, endCause], ['failed', row.cause]);
+      assert.match(detail ?? '', new RegExp(row.errorName.replaceAll('.', '\\.')));
       const failed = gateway.events.filter((event) => event.event === 'storage-error' && !event.retrying);
       assert.equal(failed.length, 1, JSON.stringify(failed));
       const [failure] = failed;
@@ -265,10 +267,10 @@ describe('failures of the storage', () => {
         : await gateway.nextEvent('storage-error', ({ retrying }) => retrying);
       assert.ok(isSeen(row)(seen), JSON.stringify(seen));
       dialogue.destroy();
-      const { outcome, reason, sessionId } = await gateway.nextEvent('transfer');
-      assert.equal(outcome, 'failed');
+      const { outcome, cause: endCause, detail, sessionId } = await gateway.nextEvent('transfer');
+      assert.deepEqual([outcome, endCause], ['failed', row.cause]);
       assert.match(
-        reason ?? '',
+        detail ?? '',
         row.isSlow ? /no response/ : new RegExp(row.errorName.replaceAll('.', '\\.')),
       );
       assert.equal(seen.sessionId, sessionId);
