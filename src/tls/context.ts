@@ -29,6 +29,12 @@ export const defaultCiphers = 'ECDHE+AESGCM:ECDHE+CHACHA20';
 /** Node turns TLS 1.3 off where a list names none of its suites. */
 const tls13Ciphers = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
 
+/**
+ * Tickets must be valid for as long as a session can be, or its later data connections could not resume it. The context ends with
+ * the session, and the tickets with it. RFC 8446 4.6.1 allows no more than seven days.
+ */
+const ticketLifetimeSeconds = 604_800;
+
 /** The list of both versions, for Node. */
 export function cipherList(tlsCiphers: string): string {
   return `${tls13Ciphers}:${tlsCiphers}`;
@@ -46,6 +52,7 @@ export function createSessionContext(certificate: Certificate, options: TlsOptio
     ciphers: cipherList(options.tlsCiphers),
     honorCipherOrder: true,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    sessionTimeout: ticketLifetimeSeconds,
   });
   limitTickets(context, options.tlsDataResumption === 'off' ? 'none' : 'control-connection');
   return context;

@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 
 /** Tickets that OpenSSL sends at the end of a full handshake (SSL_CTX_set_num_tickets(3): two by default). */
-const ticketsOfControlConnection = 2;
+export const ticketsOfControlConnection = 2;
 
 /** Node's ticket callback (`onticketkeycallback` of its native TLS context). */
 type TicketKeyCallback = (
@@ -25,6 +25,19 @@ type NativeContext = {
   onticketkeycallback?: TicketKeyCallback;
 };
 
+/** Tickets that each limited context may still issue. */
+const allowances = new WeakMap<SecureContext, { tickets: number }>();
+
+/**
+ * Issues no more tickets: to be called before the first data connection. TLS 1.2 has one ticket for each handshake, so the control
+ * connection leaves one over. A client that got it on a data connection could resume that one, which proves nothing, and Java does so
+ * whenever it reaches the same port again.
+ */
+export function endTickets(context: SecureContext): void {
+  const allowance = allowances.get(context);
+  if (allowance) allowance.tickets = 0;
+}
+
 /**
  * Limits the context to issuing tickets for its first handshake, the control connection's, and to accepting only those.
  * `none`: it issues none at all. Returns whether this Node has the hook; without it the context is unchanged.
@@ -35,11 +48,12 @@ export function limitTickets(context: SecureContext, tickets: 'control-connectio
   const keyName = randomBytes(16);
   const hmacKey = randomBytes(16);
   const aesKey = randomBytes(16);
-  let left = tickets === 'none' ? 0 : ticketsOfControlConnection;
+  const allowance = { tickets: tickets === 'none' ? 0 : ticketsOfControlConnection };
+  allowances.set(context, allowance);
   native.onticketkeycallback = (name, _vector, isIssuing) => {
     // 0: send no ticket, or reject this one and do a full handshake (SSL_CTX_set_tlsext_ticket_key_cb(3)).
     if (!isIssuing) return [keyName.equals(name) ? 1 : 0, hmacKey, aesKey];
-    return [left-- > 0 ? 1 : 0, hmacKey, aesKey, keyName, randomBytes(16)];
+    return [allowance.tickets-- > 0 ? 1 : 0, hmacKey, aesKey, keyName, randomBytes(16)];
   };
   native.enableTicketKeyCallback();
   return true;

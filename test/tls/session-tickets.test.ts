@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { before, describe, it } from 'node:test';
 import { connect, createSecureContext, TLSSocket, type SecureContext, type SecureVersion } from 'node:tls';
-import { limitTickets } from '../../src/tls/session-tickets.ts';
+import { createSessionContext, defaultCiphers } from '../../src/tls/context.ts';
+import { endTickets, limitTickets } from '../../src/tls/session-tickets.ts';
 import { testCertificate, type TestCertificate } from '../support/certificate.ts';
 
 type Handshake = { readonly isResumed: boolean; readonly tickets: readonly Buffer[] };
@@ -31,6 +32,18 @@ describe('session tickets', () => {
       assert.equal(second.isResumed, true);
     });
 
+    it(`TLS session tickets over ${version} are valid for seven days, longer than a session`, async () => {
+      const context = createSessionContext(certificate, {
+        tlsMinVersion: 'TLSv1.2',
+        tlsCiphers: defaultCiphers,
+        tlsDataResumption: 'optional',
+      });
+      const { tickets } = await shakeHands(context, version);
+      // SSL_SESSION in ASN.1: [9] INTEGER, the lifetime hint (OpenSSL, ssl/ssl_asn1.c); 0x093a80 is 604,800.
+      const hint = /a90\d020\d([0-9a-f]{2,8}?)aa/.exec(tickets.at(-1)?.toString('hex') ?? '');
+      assert.equal(parseInt(hint?.[1] ?? '', 16), 604_800);
+    });
+
     it(`TLS session tickets of another session are not accepted over ${version}`, async () => {
       const other = await shakeHands(makeContext('control-connection'), version);
       const handshake = await shakeHands(makeContext('control-connection'), version, other.tickets.at(-1));
@@ -43,6 +56,13 @@ describe('session tickets', () => {
     const first = await shakeHands(context, 'TLSv1.3');
     assert.deepEqual((await shakeHands(context, 'TLSv1.3', first.tickets.at(-1))).tickets, []);
     assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
+  });
+
+  it('TLS session tickets are not sent to data connections over TLS 1.2, whose session would not be that of the control connection', async () => {
+    const context = makeContext('control-connection');
+    assert.equal((await shakeHands(context, 'TLSv1.2')).tickets.length, 1);
+    endTickets(context);
+    assert.deepEqual((await shakeHands(context, 'TLSv1.2')).tickets, []);
   });
 
   it('TLS session tickets are never sent when data connections may not resume', async () => {

@@ -34,7 +34,7 @@ export async function runTransfer(
       source,
       sessionSignal: session.signal,
       deflateLevel: session.transmissionMode === 'Z' ? session.deflateLevel : undefined,
-      secureContext: session.protectionLevel === 'P' ? session.tls?.secureContext : undefined,
+      tls: session.protectionLevel === 'P' ? session.tls : undefined,
     },
     settings,
   );

@@ -2,8 +2,9 @@
  * A session as commands see it. Commands know neither the socket of the control connection nor ftp-srv: they return their
  * final reply, and send a preliminary one with `sendPreliminary`.
  */
-import type { SecureContext, TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import type { DataConnectionSource } from '../data/data-connection-source.ts';
+import type { SessionTls } from '../data/data-tls.ts';
 import type { Transfer } from '../data/transfer.ts';
 import type { MlstFact } from '../listing/format.ts';
 import type { ChecksumAlgorithm, Filesystem } from '../../filesystem/filesystem.ts';
@@ -30,11 +31,7 @@ export type LoginState =
   | { readonly step: 'logged-in'; readonly login: Login };
 
 /** TLS of the control connection, and what data connections need to resume its session. */
-export type ControlTls = {
-  readonly socket: TLSSocket;
-  /** Belongs to this control connection alone: a ticket of another session is not accepted on its data connections. */
-  readonly secureContext: SecureContext;
-};
+export type ControlTls = SessionTls & { readonly socket: TLSSocket };
 
 /** What commands read and change of a session. */
 export type Session = {

@@ -109,7 +109,7 @@ export class ControlConnection extends EventEmitter<Events> {
     this.#socket = socket;
     this.#isReadingPaused = false;
     this.#listen(socket);
-    socket.once('secure', () => this.emit('secured', { socket, secureContext }));
+    socket.once('secure', () => this.emit('secured', { socket, secureContext, resumedDataConnections: 0 }));
   }
 
   /** Sends what is queued, closes our side, and destroys the socket if the client does not close its side. */

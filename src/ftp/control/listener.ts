@@ -211,7 +211,7 @@ export class ControlListener {
         // The session releases it from now on: its data connections may end a little later than the control connection.
         socket.off('close', release);
         secured.pause();
-        const tls = { socket: secured, secureContext };
+        const tls = { socket: secured, secureContext, resumedDataConnections: 0 };
         onReady(secured, { addresses: known, proxyHeader: 'none', tls });
       });
     };

@@ -6,12 +6,21 @@ import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { CausedError } from '../../observability/cause.ts';
 import type { DataResumption } from '../../tls/context.ts';
+import { endTickets, ticketsOfControlConnection } from '../../tls/session-tickets.ts';
 import { DataConnectionError } from './data-connection-source.ts';
 
 /** The data connection is not protected as required. The client gets 522 with `message`. */
 export class DataProtectionError extends CausedError {
   override readonly name = 'DataProtectionError';
 }
+
+/** TLS of a control connection, as its data connections need it. */
+export type SessionTls = {
+  /** Belongs to this control connection alone: a ticket of another session is not accepted on its data connections. */
+  readonly secureContext: SecureContext;
+  /** Data connections that have resumed the session of the control connection so far. */
+  resumedDataConnections: number;
+};
 
 export type ProtectionOptions = {
   readonly resumption: DataResumption;
@@ -39,10 +48,11 @@ const clearTextErrors: ReadonlySet<string | undefined> = new Set([
  */
 export function protectDataConnection(
   socket: Socket,
-  secureContext: SecureContext,
+  tls: SessionTls,
   { resumption, handshakeTimeoutMs }: ProtectionOptions,
 ): Promise<TLSSocket> {
-  const secured = new TLSSocket(socket, { isServer: true, secureContext });
+  endTickets(tls.secureContext);
+  const secured = new TLSSocket(socket, { isServer: true, secureContext: tls.secureContext });
   return new Promise((resolve, reject) => {
     let errorCode: string | undefined;
     const stopWaiting = (): void => {
@@ -72,7 +82,8 @@ export function protectDataConnection(
     secured.once('close', onClose);
     secured.once('secure', () => {
       stopWaiting();
-      if (resumption === 'required' && !secured.isSessionReused()) {
+      if (secured.isSessionReused()) tls.resumedDataConnections += 1;
+      else if (mustResume(secured, tls, resumption)) {
         secured.destroy();
         reject(
           new DataProtectionError(
@@ -90,6 +101,17 @@ export function protectDataConnection(
       });
     });
   });
+}
+
+/**
+ * Whether the client could have resumed, and so a connection that does not is another's. A client that has resumed one data
+ * connection can resume all of them, with one exception: in TLS 1.3 a ticket should be used once (RFC 8446 C.4), and Java does so.
+ * Such a client has used up its tickets after as many connections as it got tickets; one that resumes more often uses them again.
+ */
+function mustResume(secured: TLSSocket, tls: SessionTls, resumption: DataResumption): boolean {
+  if (resumption !== 'optional') return resumption === 'required';
+  const usesUpTickets = secured.getProtocol() === 'TLSv1.3';
+  return tls.resumedDataConnections > (usesUpTickets ? ticketsOfControlConnection : 0);
 }
 
 /**

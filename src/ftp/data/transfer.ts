@@ -3,14 +3,14 @@
  * How bytes move is in send.ts and receive.ts; what is moved, and whether an upload is committed, the commands decide.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { CallOptions } from '../../filesystem/filesystem.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
 import { CausedError, causeOf, type SessionEndCause } from '../../observability/cause.ts';
 import type { DataResumption } from '../../tls/context.ts';
 import type { DataConnectionSource } from './data-connection-source.ts';
-import { protectDataConnection } from './data-tls.ts';
+import { protectDataConnection, type SessionTls } from './data-tls.ts';
 import { UploadEvidence, uploadGraceMs } from './upload-evidence.ts';
 
 export type TransferSettings = {
@@ -45,8 +45,8 @@ export type TransferOptions = {
   readonly sessionSignal: AbortSignal;
   /** zlib level for what is sent (1 to 9); undefined in MODE S, where bytes are sent as they are. */
   readonly deflateLevel: number | undefined;
-  /** The control connection's TLS context under PROT P; undefined where the data connection is in clear. */
-  readonly secureContext: SecureContext | undefined;
+  /** The control connection's TLS under PROT P; undefined where the data connection is in clear. */
+  readonly tls: SessionTls | undefined;
 };
 
 /** Why a transfer was aborted from outside, for its reply and its event. */
@@ -67,7 +67,7 @@ export class Transfer {
   readonly evidence: UploadEvidence | undefined;
   readonly #source: DataConnectionSource;
   readonly #sessionSignal: AbortSignal;
-  readonly #secureContext: SecureContext | undefined;
+  readonly #tls: SessionTls | undefined;
   readonly #settings: TransferSettings;
   readonly #controller = new AbortController();
   #socket: Socket | undefined;
@@ -82,7 +82,7 @@ export class Transfer {
   #waitsForClient = false;
 
   constructor(
-    { request, source, sessionSignal, deflateLevel, secureContext }: TransferOptions,
+    { request, source, sessionSignal, deflateLevel, tls }: TransferOptions,
     settings: TransferSettings,
   ) {
     this.verb = request.verb;
@@ -92,7 +92,7 @@ export class Transfer {
     this.deflateLevel = deflateLevel;
     this.#source = source;
     this.#sessionSignal = sessionSignal;
-    this.#secureContext = secureContext;
+    this.#tls = tls;
     this.#settings = settings;
     if (sessionSignal.aborted) this.#onSessionEnd();
     else sessionSignal.addEventListener('abort', this.#onSessionEnd);
@@ -154,9 +154,9 @@ export class Transfer {
     this.evidence?.announced();
     this.#socket = await this.#source.open(this.signal);
     this.throwIfAborted();
-    if (this.#secureContext !== undefined) {
+    if (this.#tls !== undefined) {
       const { tlsDataResumption: resumption, dataConnectionTimeoutMs: handshakeTimeoutMs } = this.#settings;
-      this.#socket = await protectDataConnection(this.#socket, this.#secureContext, {
+      this.#socket = await protectDataConnection(this.#socket, this.#tls, {
         resumption,
         handshakeTimeoutMs,
       });

@@ -57,7 +57,7 @@ async function controlConnection(
   client.resume();
   const [bytes] = await session;
   server.close();
-  return { tls: { socket, secureContext }, session: bytes };
+  return { tls: { socket, secureContext, resumedDataConnections: 0 }, session: bytes };
 }
 
 const rawSockets = new WeakMap<TLSSocket, Socket>();
@@ -145,6 +145,27 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       void readAll(client);
       assert.equal(await reply, '226 Transfer complete.\r\n');
       assert.equal(client.isSessionReused(), false);
+    });
+
+    it(`A data connection under ${version} must resume where resumption is optional and the session has shown that it can`, async () => {
+      const session = await start(version);
+      // Under TLS 1.3 a client may use each of its two tickets once, and then has none left.
+      const mayStartAnew = version === 'TLSv1.3' ? 2 : 0;
+      const retrieve = async (offered: Buffer | undefined): Promise<string> => {
+        const { connected } = await clientAfter150(version, offered);
+        const reply = side.command('RETR', 'f');
+        void readAll(await connected);
+        return await reply;
+      };
+      assert.match(await retrieve(undefined), /^226 /, 'a client that cannot resume');
+      for (let resumed = 1; resumed <= mayStartAnew; resumed++) {
+        assert.match(await retrieve(session), /^226 /);
+        assert.match(await retrieve(undefined), /^226 /, `after ${resumed} resumed`);
+      }
+      assert.match(await retrieve(session), /^226 /);
+      assert.match(await retrieve(undefined), /^522 .* \[TLS-NOT-RESUMED\]/);
+      assert.match(await retrieve((await controlConnection(version)).session), /^522 /, 'a foreign session');
+      assert.match(await retrieve(session), /^226 /);
     });
 
     it(`An upload under ${version} is aborted when the client sends a reset and no close_notify`, async () => {

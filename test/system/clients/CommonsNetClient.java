@@ -22,6 +22,7 @@ import org.apache.commons.net.ftp.FTPSClient;
  * One deed with Apache Commons Net: java -cp commons-net.jar:CLASSES CommonsNetClient SECURITY HOST PORT USER PASSWORD
  * CA_FILE DEED ARGUMENTS... Its strict check, that the address in 227 is the control connection's, is left on.
  * COMMONS_NET_TIMES repeats it, each time in a session of its own: starting a JVM takes longer than all of that.
+ * COMMONS_NET_TRANSFERS repeats it within one session.
  */
 public final class CommonsNetClient {
   public static void main(String[] args) throws Exception {
@@ -44,7 +45,8 @@ public final class CommonsNetClient {
     ftp.setUseEPSVwithIPv4("EPSV".equals(System.getenv("FTP_PASSIVE")));
     ftp.enterLocalPassiveMode();
     ftp.setFileType(FTP.BINARY_FILE_TYPE);
-    perform(ftp, args);
+    String transfers = System.getenv("COMMONS_NET_TRANSFERS");
+    for (int left = transfers == null ? 1 : Integer.parseInt(transfers); left > 0; left--) perform(ftp, args);
     ftp.logout();
     ftp.disconnect();
   }

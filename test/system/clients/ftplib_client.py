@@ -1,7 +1,8 @@
 """One deed with Python's ftplib: python3 ftplib_client.py SECURITY HOST PORT USER PASSWORD CA_FILE DEED ARGUMENTS...
 
 FTPLIB_REUSE=1 resumes the control connection's TLS session on data connections, as strict servers demand.
-Python 3.11's ftplib does not do so of its own accord. FTP_PASSIVE is PASV or EPSV.
+Python 3.11's ftplib does not do so of its own accord. FTP_PASSIVE is PASV or EPSV. FTPLIB_TRANSFERS repeats the deed within one
+session.
 """
 
 import ftplib
@@ -96,7 +97,8 @@ def main():
     security, host, port, user, password, ca_file, deed, *arguments = sys.argv[1:]
     ftp = connect(security, host, int(port), user, password, ca_file)
     choose_passive_mode(ftp, os.environ.get("FTP_PASSIVE"))
-    perform(ftp, deed, arguments)
+    for _ in range(int(os.environ.get("FTPLIB_TRANSFERS", "1"))):
+        perform(ftp, deed, arguments)
     ftp.quit()
 
 
