@@ -6,6 +6,8 @@ export function narrate(event: GatewayEvent): string | undefined {
   switch (event.event) {
     case 'login':
       return `${event.username}: login ${event.outcome} (${[event.clientAddress, ...(event.tls ? ['TLS'] : []), ...(event.cause === undefined ? [] : [event.cause])].join(', ')})`;
+    case 'login-ban':
+      return `${event.source}: banned for ${event.seconds} s after wrong passwords`;
     case 'transfer': {
       const { username, verb, pathname, outcome, cause, sizeBytes, durationMs } = event;
       const end = cause === undefined ? outcome : `${outcome} (${cause})`;

@@ -132,7 +132,7 @@ const deploymentSchema = z.strictObject({
       dataConnectionSeconds: seconds.optional(),
       passivePortWaitSeconds: seconds.optional(),
       stallSeconds: seconds.optional(),
-      loginLockoutSeconds: seconds.optional(),
+      loginBanSeconds: seconds.optional(),
       reloadIntervalSeconds: seconds.optional(),
     })
     .optional(),
@@ -295,7 +295,7 @@ function settings({ limits, timeouts, drain, logLevel, variables }: Deployment) 
       dataConnection: duration(timeouts.dataConnectionSeconds),
       passivePortWait: duration(timeouts.passivePortWaitSeconds),
       stall: duration(timeouts.stallSeconds),
-      loginLockout: duration(timeouts.loginLockoutSeconds),
+      loginBan: duration(timeouts.loginBanSeconds),
       reloadInterval: duration(timeouts.reloadIntervalSeconds),
     },
     drain: drain && {

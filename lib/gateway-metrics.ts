@@ -9,6 +9,7 @@ const statistics = {
   LoginsAccepted: Stats.SUM,
   LoginsRefused: Stats.SUM,
   LoginsFailed: Stats.SUM,
+  LoginBans: Stats.SUM,
   UploadsCompleted: Stats.SUM,
   UploadsNotCompleted: Stats.SUM,
   DownloadsCompleted: Stats.SUM,

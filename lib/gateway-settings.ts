@@ -14,7 +14,7 @@ export type GatewayLimits = {
   readonly sessionsPerUser?: number | undefined;
   /** Wrong passwords after which a connection is closed. */
   readonly loginAttempts?: number | undefined;
-  /** Wrong passwords of one user or address after which logins are refused for `timeouts.loginLockout`. */
+  /** Wrong passwords of one user or address after which logins are refused for `timeouts.loginBan`. */
   readonly loginFailures?: number | undefined;
 };
 
@@ -27,7 +27,7 @@ export type GatewayTimeouts = {
   readonly passivePortWait?: Duration | undefined;
   /** How long a transfer may move no bytes. */
   readonly stall?: Duration | undefined;
-  readonly loginLockout?: Duration | undefined;
+  readonly loginBan?: Duration | undefined;
   /** How often users and certificates are read again. */
   readonly reloadInterval?: Duration | undefined;
 };
@@ -69,7 +69,7 @@ const timeoutVariables = {
   dataConnection: 'DATA_CONNECTION_TIMEOUT_SECONDS',
   passivePortWait: 'PASSIVE_PORT_WAIT_SECONDS',
   stall: 'STALL_TIMEOUT_SECONDS',
-  loginLockout: 'LOGIN_LOCKOUT_SECONDS',
+  loginBan: 'LOGIN_BAN_SECONDS',
   reloadInterval: 'RELOAD_INTERVAL_SECONDS',
 } as const satisfies Record<keyof GatewayTimeouts, string>;
 

@@ -2,6 +2,8 @@
  * Writes docs/rfc-compliance.md: the commands from the command table, the rules from scripts/rfc-rules.ts.
  * `npm run docs`; a test compares the file.
  */
+import { Networks } from '../src/net/networks.ts';
+import { LoginChecks } from '../src/users/login-checks.ts';
 import { writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 import type { Command } from '../src/ftp/commands/command.ts';
@@ -47,8 +49,7 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     tls: 'optional',
     tlsDataResumption: 'optional',
     maxLoginAttempts: 3,
-    maxLoginFailures: 20,
-    loginLockoutMs: timeoutMs,
+    loginBanExempt: Networks.none,
     stallTimeoutMs: timeoutMs,
     uploadGraceMs: timeoutMs,
     dataConnectionTimeoutMs: timeoutMs,
@@ -58,7 +59,12 @@ export async function fullTable(): Promise<ReadonlyMap<string, Command>> {
     filenameEncoding: 'utf-8',
     pathnameBackslash: 'literal',
     fileTimes: 'client',
-    authenticate: () => Promise.resolve('LOGIN-USER'),
+    logins: new LoginChecks({
+      maxLoginFailures: 20,
+      loginBanMs: timeoutMs,
+      authenticate: () => Promise.resolve('LOGIN-USER'),
+      observe: () => undefined,
+    }),
     filesystemFor: () => new MemoryFilesystem(),
   });
 }

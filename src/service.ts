@@ -13,7 +13,7 @@ import { type Gateway, startGateway } from './ftp/gateway.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
 import { startEmbeddedMetrics } from './observability/emf.ts';
-import type { Observe } from './observability/event.ts';
+import { shortened, type Observe } from './observability/event.ts';
 import type { GatewayStatus } from './observability/gateway-status.ts';
 import {
   type OperationsServer,
@@ -265,6 +265,12 @@ function statusOf(
     ready: isReady,
     reversible: drain?.isReversible ?? true,
     sessions: gateway?.sessionCount ?? 0,
+    // The first hundred: the answer must stay short.
+    loginBans: (gateway?.loginBans ?? []).slice(0, 100).map(({ source, username, untilMs }) => ({
+      source,
+      ...(username !== undefined && { username: shortened(username) }),
+      until: new Date(untilMs).toISOString(),
+    })),
     transfers: startedAtMs.length,
     oldestTransferSeconds:
       startedAtMs.length === 0 ? 0 : Math.round((Date.now() - Math.min(...startedAtMs)) / 1000),

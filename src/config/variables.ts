@@ -241,14 +241,20 @@ export const variables = {
   maxLoginFailures: defaulted(
     'MAX_LOGIN_FAILURES',
     '20',
-    anyCount,
-    'Failed logins of one user, or from one client address, after which further logins are refused (lockout).',
+    wholeNumber(2, 1000),
+    'Distinct wrong passwords from one client address (IPv6: one /64 network) within `LOGIN_BAN_SECONDS` after which it is banned; half as many for one user ban that user there.',
   ),
-  loginLockoutMs: defaulted(
-    'LOGIN_LOCKOUT_SECONDS',
+  loginBanMs: defaulted(
+    'LOGIN_BAN_SECONDS',
     '300',
     seconds(1, day),
-    'Duration of the lockout; failed logins older than that do not count.',
+    'How long a ban lasts, and how long a wrong password counts.',
+  ),
+  loginBanExempt: defaulted(
+    'LOGIN_BAN_EXEMPT',
+    '',
+    (value) => Networks.parse(value),
+    'Networks that are never banned, such as `203.0.113.0/24,2001:db8::/32`: those of partners behind one address.',
   ),
   transferMemoryBytes: defaulted(
     'TRANSFER_MEMORY_MIB',

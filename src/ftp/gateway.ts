@@ -18,6 +18,8 @@ import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
 import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
 import type { Observe } from '../observability/event.ts';
+import { LoginChecks } from '../users/login-checks.ts';
+import type { Ban } from '../users/login-throttle.ts';
 import type { Authenticate, User } from '../users/user.ts';
 
 /** The settings that options do not set; also the defaults of the environment variables. */
@@ -45,7 +47,8 @@ export const gatewayDefaults: GatewaySettings = {
   maxSessionsPerUser: 500,
   maxLoginAttempts: 3,
   maxLoginFailures: 20,
-  loginLockoutMs: 300_000,
+  loginBanMs: 300_000,
+  loginBanExempt: Networks.none,
 };
 
 /** Settings with a default. Each has the meaning of the environment variable of that name (docs/configuration.md). */
@@ -74,7 +77,8 @@ export type GatewaySettings = {
   readonly maxSessionsPerUser: number;
   readonly maxLoginAttempts: number;
   readonly maxLoginFailures: number;
-  readonly loginLockoutMs: number;
+  readonly loginBanMs: number;
+  readonly loginBanExempt: Networks;
 };
 
 /** Only the ports have no default. A port 0 takes any free port. */
@@ -115,6 +119,8 @@ export type Gateway = DrainableSessions & {
   readonly passivePorts: readonly number[];
   /** `Date.now()` at the start of each running transfer. */
   readonly transfersStartedAtMs: readonly number[];
+  /** Sources, and users at one source, whose logins are refused for now. */
+  readonly loginBans: readonly Ban[];
   /** Leases of passive ports, and the requests that wait for one. */
   readonly passivePortUsage: { readonly leases: number; readonly waiting: number };
   /**
@@ -145,11 +151,12 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     observe,
   });
   const { activeSourcePort } = options;
+  const logins = new LoginChecks({ ...settings, authenticate, observe });
   const commands = commandTable({
     ...settings,
     ...(activeSourcePort !== undefined && { activeSourcePort }),
     passivePorts,
-    authenticate,
+    logins,
     filesystemFor: (user, sessionId) => services.filesystemFor(user, sessionId),
   });
   const sessions = new Set<ControlSession>();
@@ -187,6 +194,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   return new RunningGateway({
     controlPort,
     implicitTlsPort,
+    logins,
     passivePorts,
     sessions,
     listeners,
@@ -216,6 +224,7 @@ const warnOfUnexpectedErrors: Observe = (event) => {
 type Parts = {
   readonly controlPort: number;
   readonly implicitTlsPort: number | undefined;
+  readonly logins: LoginChecks;
   readonly passivePorts: PassivePorts;
   readonly sessions: Set<ControlSession>;
   readonly listeners: readonly ControlListener[];
@@ -241,6 +250,10 @@ class RunningGateway implements Gateway {
 
   get passivePorts(): readonly number[] {
     return this.#parts.passivePorts.ports;
+  }
+
+  get loginBans(): readonly Ban[] {
+    return this.#parts.logins.bans;
   }
 
   get passivePortUsage(): { readonly leases: number; readonly waiting: number } {

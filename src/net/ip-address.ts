@@ -47,3 +47,17 @@ export function isPrivateAddress(address: string): boolean {
   if (isIPv4(address)) return privateNetworks.check(address, 'ipv4');
   return isIPv6(address) && privateNetworks.check(address, 'ipv6');
 }
+
+/**
+ * The source that limits of a client count for: an IPv4 address, or the /64 network of an IPv6 address, which one subscriber has
+ * all to itself (RFC 6177). `address` is canonical.
+ */
+export function sourceOf(address: string): string {
+  if (isIPv4(address)) return address;
+  const [head = '', tail = ''] = address.split('::', 2);
+  const before = head === '' ? [] : head.split(':');
+  const after = tail === '' ? [] : tail.split(':');
+  const zeros = Math.max(0, 8 - before.length - after.length);
+  const groups = address.includes('::') ? [...before, ...Array<string>(zeros).fill('0'), ...after] : before;
+  return `${canonicalAddress(`${groups.slice(0, 4).join(':')}::`)}/64`;
+}

@@ -110,7 +110,8 @@ export const causes = {
   },
   'LOGIN-THROTTLED': {
     side: 'client',
-    meaning: 'The login was not checked because of earlier failed logins of the address or the user.',
+    meaning:
+      'The login was not checked because wrong passwords have banned its address, or its user at that address.',
   },
   'LOGIN-ATTEMPTS': {
     side: 'client',

@@ -17,6 +17,7 @@ const counts = [
   'LoginsAccepted',
   'LoginsRefused',
   'LoginsFailed',
+  'LoginBans',
   'UploadsCompleted',
   'UploadsNotCompleted',
   'DownloadsCompleted',
@@ -100,6 +101,8 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'login':
       if (event.outcome === 'accepted') return [['LoginsAccepted', 1]];
       return [[event.outcome === 'failed' ? 'LoginsFailed' : 'LoginsRefused', 1]];
+    case 'login-ban':
+      return [['LoginBans', 1]];
     case 'transfer':
       return transferSums(event);
     case 'passive-ports-exhausted':

@@ -35,6 +35,17 @@ export type GatewayEvent =
       readonly cause?: CauseCode;
       readonly tls: boolean;
     }
+  /**
+   * Wrong passwords have banned a source (an IPv4 address, or the /64 network of an IPv6 address) for so long; with `username`,
+   * that user only, from that source.
+   */
+  | {
+      readonly event: 'login-ban';
+      readonly source: string;
+      readonly username?: string;
+      readonly seconds: number;
+      readonly cause: CauseCode;
+    }
   | {
       readonly event: 'transfer';
       readonly sessionId: string;
@@ -185,3 +196,10 @@ export type StorageFault = {
 
 /** Receives an event. It never throws and never blocks. */
 export type Observe = (event: GatewayEvent) => void;
+
+/** A name that a client sent, as events have it: no line of the log can be long because a client wants it to be. */
+export function shortened(name: string): string {
+  return name.length <= maxNameLength ? name : `${name.slice(0, maxNameLength)}…`;
+}
+
+const maxNameLength = 128;

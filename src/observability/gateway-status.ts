@@ -10,8 +10,19 @@ export type GatewayStatus = {
   readonly sessions: number;
   readonly transfers: number;
   readonly oldestTransferSeconds: number;
+  /** Bans because of wrong passwords, those that end first; a hundred at most. */
+  readonly loginBans: readonly LoginBan[];
   /** Each worker process that runs; absent where there is only one process. */
   readonly workers?: readonly WorkerStatus[];
+};
+
+/** With `username`, only that user is refused, and only from that source. */
+export type LoginBan = {
+  /** An IPv4 address, or the /64 network of an IPv6 address. */
+  readonly source: string;
+  readonly username?: string;
+  /** ISO 8601. */
+  readonly until: string;
 };
 
 /** One worker process in `/status`. */

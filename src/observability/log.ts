@@ -79,6 +79,7 @@ function levelOf(event: GatewayEvent): LogLevel {
     case 'storage-retry':
       return 'debug';
     case 'session-refused':
+    case 'login-ban':
     case 'passive-ports-exhausted':
     case 'config-reload-failed':
     case 'descriptors-insufficient':

@@ -139,6 +139,7 @@ function countEvents(registry: Registry): Observe {
   const opened = counter('sessions_opened', 'Sessions opened', ['tls']);
   const refused = counter('sessions_refused', 'Control connections refused', ['cause', 'side']);
   const logins = counter('logins', 'Logins by outcome and cause', ['outcome', 'tls', 'cause', 'side']);
+  const bans = counter('login_bans', 'Bans because of wrong passwords', ['of']);
   const transfers = counter('transfers', 'Transfers by direction, outcome and cause', [
     'direction',
     'outcome',
@@ -203,6 +204,9 @@ function countEvents(registry: Registry): Observe {
         return;
       case 'login':
         logins.inc({ outcome: event.outcome, tls: String(event.tls), ...causeLabels(event.cause) });
+        return;
+      case 'login-ban':
+        bans.inc({ of: event.username === undefined ? 'source' : 'user' });
         return;
       case 'transfer': {
         const direction = transferDirection(event);

@@ -5,7 +5,6 @@
  */
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
-import { Semaphore } from '../util/semaphore.ts';
 
 type Cost = { readonly N: number; readonly r: number; readonly p: number };
 
@@ -16,12 +15,6 @@ const keyBytes = 32;
 /** A higher cost would let one entry of the users document exhaust the memory or CPU of the task at every login. */
 const maxMemoryBytes = 64 * 1024 * 1024;
 const maxWork = 2 ** 22;
-
-/**
- * scrypt runs in libuv's threads, four by default, which DNS and files need too. So a flood of logins uses at most two
- * threads and 128 MiB; further logins wait.
- */
-const hashing = new Semaphore(2);
 
 /** Keys the memory of verified passwords; never leaves the process. */
 const processKey = randomBytes(32);
@@ -70,24 +63,26 @@ export class PasswordHash {
   }
 
   /**
-   * Whether the password matches. FTP clients log in on each connection, so the last correct password is cached and costs
-   * nothing the next time; a wrong one costs a whole scrypt each time. Rejects when the signal aborts.
+   * Whether the password matches. It costs a whole scrypt, so the caller limits how many run at a time (`LoginChecks`). FTP
+   * clients log in on each connection, so the last correct password is remembered.
    */
-  async verify(password: string, signal: AbortSignal): Promise<boolean> {
-    const code = createHmac('sha256', processKey).update(password, 'utf8').digest();
-    if (this.#isCached(code)) return true;
-    return await hashing.run(signal, async () => {
-      // Clients log in on many connections at a time: another login may have verified the password while this one waited.
-      if (this.#isCached(code)) return true;
-      const key = await derive(password, this.#salt, this.#key.length, this.#cost);
-      if (!timingSafeEqual(key, this.#key)) return false;
-      this.#verified = code;
-      return true;
-    });
+  async verify(password: string): Promise<boolean> {
+    const key = await derive(password, this.#salt, this.#key.length, this.#cost);
+    if (!timingSafeEqual(key, this.#key)) return false;
+    this.#verified = fingerprint(password);
+    return true;
   }
 
-  #isCached(code: Buffer): boolean {
-    return this.#verified !== undefined && timingSafeEqual(this.#verified, code);
+  /** Whether the password is the last correct one. Costs next to nothing. */
+  isRemembered(password: string): boolean {
+    return this.#verified !== undefined && timingSafeEqual(this.#verified, fingerprint(password));
+  }
+
+  /** Whether both are the same hash: same cost, salt and key. */
+  equals(other: PasswordHash): boolean {
+    const { N, r, p } = this.#cost;
+    const isSameCost = N === other.#cost.N && r === other.#cost.r && p === other.#cost.p;
+    return isSameCost && this.#salt.equals(other.#salt) && this.#key.equals(other.#key);
   }
 
   toString(): string {
@@ -101,6 +96,10 @@ export class PasswordHash {
   [inspect.custom](): string {
     return '[redacted]';
   }
+}
+
+function fingerprint(password: string): Buffer {
+  return createHmac('sha256', processKey).update(password, 'utf8').digest();
 }
 
 function isWithinLimits({ N, r, p }: Cost): boolean {

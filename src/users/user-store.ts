@@ -1,4 +1,5 @@
 /** The current users, loaded from a file or a secret and reloaded while the gateway runs. */
+import { isDeepStrictEqual } from 'node:util';
 import { type DocumentSource, fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
@@ -46,7 +47,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     intervalMs: source.kind === 'file' ? Math.min(fileIntervalMs, options.refreshMs) : options.refreshMs,
     load(text) {
       const file = parseUsersDocument(text, defaultHome);
-      accounts = file.accounts;
+      accounts = keepUnchanged(file.accounts, accounts);
       invalidNames = file.invalidNames;
       // The cost of the first user's hash stands for all: `npm run hash-password` uses one cost.
       const [first] = accounts.values();
@@ -65,12 +66,39 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
   };
 }
 
+/**
+ * An account whose entry did not change stays the same object, and an unchanged hash as well, because it remembers the verified
+ * password: otherwise each change of the document would make all users be hashed again.
+ */
+function keepUnchanged(
+  loaded: ReadonlyMap<string, Account>,
+  before: ReadonlyMap<string, Account>,
+): ReadonlyMap<string, Account> {
+  const kept = new Map<string, Account>();
+  for (const [name, account] of loaded) {
+    const old = before.get(name);
+    if (old?.passwordHash.equals(account.passwordHash) !== true) kept.set(name, account);
+    else if (isDeepStrictEqual(old.user, account.user)) kept.set(name, old);
+    else kept.set(name, { ...account, passwordHash: old.passwordHash });
+  }
+  return kept;
+}
+
 /** Checks logins against the users document. An unknown name costs as much time as a wrong password, so timing does not reveal which names exist. */
 export function passwordAuthenticator(users: UserStore): Authenticate {
-  return async ({ username, password }, signal) => {
-    const account = users.find(username);
-    const isRight = await (account?.passwordHash ?? users.decoy).verify(password, signal);
-    if (account !== undefined) return isRight ? account.user : 'LOGIN-PASSWORD';
-    return users.isInvalid(username) ? 'LOGIN-ENTRY' : 'LOGIN-USER';
+  const authenticate: Authenticate = async ({ username, password }) => {
+    for (;;) {
+      const account = users.find(username);
+      const isRight = await (account?.passwordHash ?? users.decoy).verify(password);
+      // The document may have changed meanwhile.
+      if (users.find(username) !== account) continue;
+      if (account !== undefined) return isRight ? account.user : 'LOGIN-PASSWORD';
+      return users.isInvalid(username) ? 'LOGIN-ENTRY' : 'LOGIN-USER';
+    }
   };
+  const remembered: Authenticate['remembered'] = ({ username, password }) => {
+    const account = users.find(username);
+    return account?.passwordHash.isRemembered(password) === true ? account.user : undefined;
+  };
+  return Object.assign(authenticate, { remembered });
 }

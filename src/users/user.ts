@@ -93,7 +93,8 @@ export type Credentials = {
  * Checks a login. Resolves to the cause of a refusal, for an unknown name after the same time as for a wrong password. Rejects if
  * it cannot decide.
  */
-export type Authenticate = (
-  credentials: Credentials,
-  signal: AbortSignal,
-) => Promise<User | LoginRefusalCause>;
+export type Authenticate = {
+  (credentials: Credentials, signal: AbortSignal): Promise<User | LoginRefusalCause>;
+  /** The user, where the login is known to be right without the cost of a check. Such logins do not wait for others. */
+  remembered?(credentials: Credentials): User | undefined;
+};

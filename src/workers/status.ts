@@ -29,6 +29,8 @@ export function mergeStatuses(workers: readonly KnownWorker[], state: PrimarySta
     sessions: sum('sessions'),
     transfers: sum('transfers'),
     oldestTransferSeconds: Math.max(0, ...known.map(({ oldestTransferSeconds }) => oldestTransferSeconds)),
+    // The same source may be banned by several workers, each for its own time.
+    loginBans: known.flatMap(({ loginBans }) => loginBans).slice(0, 100),
     workers: workers.map(({ worker, pid, passivePorts, status }) => ({
       worker,
       pid,

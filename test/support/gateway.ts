@@ -103,6 +103,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     get sessionCount() {
       return gateway.sessionCount;
     },
+    get loginBans() {
+      return gateway.loginBans;
+    },
     get passivePortUsage() {
       return gateway.passivePortUsage;
     },

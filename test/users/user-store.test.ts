@@ -91,6 +91,48 @@ describe('users in a file', () => {
     users.close();
   });
 
+  it('A verified password is remembered while its entry does not change, whatever else changes in the document', async () => {
+    await write('alice');
+    const { users, next } = await open();
+    await next();
+    const remembered = () =>
+      passwordAuthenticator(users).remembered?.({
+        username: 'alice',
+        password: 'secret',
+        clientAddress: '192.0.2.1',
+        secure: false,
+      });
+    assert.equal(remembered(), undefined);
+    await login(users, 'alice', 'secret');
+    const account = users.find('alice');
+    assert.equal(remembered()?.name, 'alice');
+    await write('alice', 'bob');
+    await next();
+    assert.equal(users.find('alice'), account);
+    assert.equal(remembered()?.name, 'alice');
+    const changed = {
+      name: 'alice',
+      password: await PasswordHash.create('secret'),
+      permissions: 'read-only',
+    };
+    await writeFile(`${path}.new`, JSON.stringify({ users: [changed] }));
+    await rename(`${path}.new`, path);
+    await next();
+    assert.equal(remembered(), undefined);
+    users.close();
+  });
+
+  it('A login is checked against the users document as it is when the check ends', async () => {
+    await write('alice');
+    const { users, next } = await open();
+    await next();
+    const started = login(users, 'alice', 'secret');
+    await write('bob');
+    await next();
+    assert.equal(await started, 'LOGIN-USER');
+    users.close();
+  });
+
   it('A login of an unknown user takes as long as one with a wrong password', async () => {
     await write('alice');
     const { users } = await open();

@@ -10,10 +10,13 @@ const idle: GatewayStatus = {
   reversible: true,
   sessions: 0,
   transfers: 0,
+  loginBans: [],
   oldestTransferSeconds: 0,
 };
 const serving = { version: '1.2.3', isStarted: true, isReady: true, isDraining: false };
 const draining = { ...serving, isReady: false, isDraining: true };
+
+const ban = { source: '203.0.113.1', until: '2026-01-01T00:00:00.000Z' };
 
 function worker(number: number, status: Partial<GatewayStatus> | undefined) {
   return {
@@ -27,7 +30,7 @@ function worker(number: number, status: Partial<GatewayStatus> | undefined) {
 describe('the status of all workers', () => {
   it('The status adds up sessions and transfers, and shows the oldest transfer and each worker', () => {
     const workers = [
-      worker(1, { sessions: 3, transfers: 1, oldestTransferSeconds: 10 }),
+      worker(1, { sessions: 3, transfers: 1, oldestTransferSeconds: 10, loginBans: [ban] }),
       worker(2, { sessions: 4, transfers: 2, oldestTransferSeconds: 70 }),
     ];
     assert.deepEqual(mergeStatuses(workers, serving), {
@@ -38,6 +41,7 @@ describe('the status of all workers', () => {
       sessions: 7,
       transfers: 3,
       oldestTransferSeconds: 70,
+      loginBans: [ban],
       workers: [
         { worker: 1, pid: 1001, passivePorts: [50_001], sessions: 3, transfers: 1 },
         { worker: 2, pid: 1002, passivePorts: [50_002], sessions: 4, transfers: 2 },

@@ -1,23 +1,28 @@
 /** Who the client is: USER, PASS, ACCT, HOST and REIN. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { LoginThrottle, type LoginThrottleOptions } from '../../users/login-throttle.ts';
+import { sourceOf } from '../../net/ip-address.ts';
+import type { Networks } from '../../net/networks.ts';
+import type { LoginChecks, LoginOutcome } from '../../users/login-checks.ts';
 import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import type { TextEncoding } from './text-encoding.ts';
 import { defaultDeflateLevel } from '../data/mode-z.ts';
 import type { Filesystem } from '../../filesystem/filesystem.ts';
 import { rootPathname } from '../../filesystem/pathname.ts';
-import { causeOf, type CauseCode, type LoginRefusalCause } from '../../observability/cause.ts';
-import type { Authenticate, User } from '../../users/user.ts';
+import { causeOf, type CauseCode } from '../../observability/cause.ts';
+import { shortened } from '../../observability/event.ts';
+import type { User } from '../../users/user.ts';
 import type { Command } from './command.ts';
 
-export type LoginOptions = LoginThrottleOptions & {
+export type LoginOptions = {
   readonly tls: 'off' | 'optional' | 'required';
   /** Failed logins after which a connection is closed. */
   readonly maxLoginAttempts: number;
   /** The encoding of names at the beginning of a session, and after REIN. */
   readonly filenameEncoding: TextEncoding;
-  readonly authenticate: Authenticate;
+  readonly logins: LoginChecks;
+  /** Networks that are never banned. */
+  readonly loginBanExempt: Networks;
   filesystemFor(user: User, sessionId: string): Filesystem;
 };
 
@@ -27,14 +32,19 @@ const userFirst = reply(503, 'Send USER first.');
 const wrongLogin = reply(530, 'Login incorrect.', 'LOGIN-REFUSED');
 const loggedIn = reply(230, 'Logged in.');
 const loginNotChecked = reply(451, 'The login cannot be checked now; try again later.', 'LOGIN-UNCHECKED');
-/** Rounded up to ten seconds, so that the exact lockout is not disclosed. */
-const lockedOut = (ms: number): Reply =>
+const tooManyLogins = reply(421, 'Too many logins are being checked; try again later.', 'LIMIT-LOGINS');
+const nameTooLong = reply(501, 'The user name is too long.');
+/** As in the users document. */
+const maxNameLength = 256;
+/** As long as a wrong password late in a series, so that a banned client has no reason to try faster. */
+const bannedDelayMs = 5_000;
+/** Rounded up to ten seconds, so that the exact end is not disclosed. */
+const banned = (ms: number): Reply =>
   reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`, 'LOGIN-THROTTLED');
 const tooManySessions = reply(421, 'Too many sessions of this user; try again later.', 'LIMIT-USER');
 
-/** The rows of USER, PASS, ACCT, HOST and REIN. They share one login throttle. */
+/** The rows of USER, PASS, ACCT, HOST and REIN. */
 export function loginCommands(options: LoginOptions): Command[] {
-  const throttle = new LoginThrottle(options);
   return [
     {
       verb: 'USER',
@@ -44,6 +54,7 @@ export function loginCommands(options: LoginOptions): Command[] {
       access: 'anyone',
       handle: (session, username) => {
         if (username === '') return reply(501, 'USER needs a name.');
+        if (username.length > maxNameLength) return nameTooLong;
         if (options.tls === 'required' && session.tls === undefined) return tlsFirst;
         // RFC 959 4.1.1: a new USER flushes the login there was.
         if (session.loginState.step === 'logged-in') session.logOut();
@@ -64,7 +75,7 @@ export function loginCommands(options: LoginOptions): Command[] {
           case 'logged-in':
             return reply(202, 'Already logged in.');
           case 'awaiting-password':
-            return logIn(session, session.loginState.username, password, options, throttle);
+            return logIn(session, session.loginState.username, password, options);
         }
       },
     },
@@ -113,64 +124,78 @@ async function logIn(
   username: string,
   password: string,
   options: LoginOptions,
-  throttle: LoginThrottle,
 ): Promise<Reply> {
-  const { clientAddress, signal } = session;
+  const { signal } = session;
   session.loginState = { step: 'greeting' };
-  const refusedForMs = throttle.lockoutLeftMs(clientAddress, username);
-  if (refusedForMs > 0) {
-    observe(session, username, 'throttled', 'LOGIN-THROTTLED');
-    countFailure(session, options);
-    return lockedOut(refusedForMs);
-  }
-  let login: Login | LoginRefusalCause;
+  let outcome: LoginOutcome;
   try {
-    login = await authenticate(session, username, password, options);
+    outcome = await check(session, username, password, options);
+    if (outcome.kind === 'accepted')
+      return accept(session, username, loginOf(outcome.user, session, options));
   } catch (error) {
+    if (signal.aborted) return abandoned(session, username);
     observe(session, username, 'failed', 'LOGIN-UNCHECKED');
-    if (!signal.aborted) session.observe({ event: 'unexpected-error', sessionId: session.id, error });
+    session.observe({ event: 'unexpected-error', sessionId: session.id, error });
     return loginNotChecked;
   }
-  if (typeof login !== 'string' && signal.aborted) {
-    // The client left before it knew the result. Counting that would lock out clients that give up quickly.
-    observe(session, username, 'refused', causeOf(signal.reason));
-    return wrongLogin;
+  switch (outcome.kind) {
+    case 'refused':
+      observe(session, username, 'refused', outcome.cause);
+      countFailure(session, options);
+      await delayReply(outcome.delayMs, signal);
+      return wrongLogin;
+    case 'banned':
+      observe(session, username, 'throttled', 'LOGIN-THROTTLED');
+      countFailure(session, options);
+      await delayReply(bannedDelayMs, signal);
+      return banned(outcome.leftMs);
+    case 'busy':
+      observe(session, username, 'throttled', 'LIMIT-LOGINS');
+      session.endAfterReply('LIMIT-LOGINS');
+      return tooManyLogins;
   }
-  if (typeof login === 'string') {
-    observe(session, username, 'refused', login);
-    countFailure(session, options);
-    // Counted before the delay, so that a client that leaves during it is counted as well.
-    await delay(throttle.recordFailure(clientAddress, username), undefined, { signal }).catch(
-      () => undefined,
-    );
-    return wrongLogin;
-  }
+}
+
+function accept(session: Session, username: string, login: Login): Reply {
+  if (session.signal.aborted) return abandoned(session, username);
   if (session.logIn(login) === 'too-many-sessions') {
     observe(session, username, 'refused', 'LIMIT-USER');
     session.endAfterReply('LIMIT-USER');
     return tooManySessions;
   }
   observe(session, username, 'accepted');
-  throttle.recordSuccess(clientAddress, username);
   return loggedIn;
+}
+
+/** The client left before it knew the result, or its time was over. Nothing is counted here: `LoginChecks` counts what it has checked. */
+function abandoned(session: Session, username: string): Reply {
+  observe(session, username, 'refused', causeOf(session.signal.reason));
+  return wrongLogin;
+}
+
+async function delayReply(delayMs: number, signal: AbortSignal): Promise<void> {
+  await delay(delayMs, undefined, { signal }).catch(() => undefined);
+}
+
+function check(
+  session: Session,
+  username: string,
+  password: string,
+  { logins, loginBanExempt }: LoginOptions,
+): Promise<LoginOutcome> {
+  const { clientAddress, signal } = session;
+  const secure = session.tls !== undefined;
+  const from = { source: sourceOf(clientAddress), isExempt: loginBanExempt.contains(clientAddress) };
+  return logins.check(from, { username, password, clientAddress, secure }, signal);
+}
+
+function loginOf(user: User, { id }: Session, options: LoginOptions): Login {
+  return { user, filesystem: options.filesystemFor(user, id), workingDirectory: rootPathname };
 }
 
 function countFailure(session: Session, { maxLoginAttempts }: LoginOptions): void {
   session.failedLogins += 1;
   if (session.failedLogins >= maxLoginAttempts) session.endAfterReply('LOGIN-ATTEMPTS');
-}
-
-async function authenticate(
-  session: Session,
-  username: string,
-  password: string,
-  options: LoginOptions,
-): Promise<Login | LoginRefusalCause> {
-  const { id, clientAddress, signal } = session;
-  const secure = session.tls !== undefined;
-  const user = await options.authenticate({ username, password, clientAddress, secure }, signal);
-  if (typeof user === 'string') return user;
-  return { user, filesystem: options.filesystemFor(user, id), workingDirectory: rootPathname };
 }
 
 function observe(
@@ -184,7 +209,7 @@ function observe(
     event: 'login',
     sessionId,
     clientAddress,
-    username,
+    username: shortened(username),
     outcome,
     ...(cause !== undefined && { cause }),
     tls: session.tls !== undefined,

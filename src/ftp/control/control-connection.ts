@@ -24,6 +24,8 @@ type Events = {
   proxyHeader: [header: CompleteProxyHeader];
   /** Bytes have arrived: there may be lines. */
   readable: [];
+  /** The client has sent more than is read ahead. While reading is paused, the end of the connection goes unnoticed. */
+  readingPaused: [];
   /** The client has read its replies: commands may be executed again. */
   writable: [];
   /** The handshake that `startTls` began has succeeded. */
@@ -84,6 +86,7 @@ export class ControlConnection extends EventEmitter<Events> {
     if (this.#framing.bufferedBytes > maxUnreadBytes) {
       this.#isReadingPaused = true;
       this.#socket.pause();
+      this.emit('readingPaused');
     } else if (this.#isReadingPaused && this.#state === 'open') {
       this.#isReadingPaused = false;
       this.#socket.resume();

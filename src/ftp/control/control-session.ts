@@ -90,6 +90,7 @@ export class ControlSession extends SessionState implements Session {
     this.#connection = connection;
     this.#addresses = addresses;
     connection.on('proxyHeader', (header) => this.#proxyHeaderArrived(header));
+    connection.on('readingPaused', () => this.#readingPaused());
     connection.on('secured', (secured) => this.#secured(secured));
     connection.on('clientEnded', () => this.#clientEnded());
     connection.on('closed', (cause) => this.#connectionClosed(cause));
@@ -314,9 +315,17 @@ export class ControlSession extends SessionState implements Session {
     this.#ftpSrv.secured(tls.socket);
   }
 
+  /** A login that waits must end with its connection, so a client without a login may not send so much that its end is not seen. */
+  #readingPaused(): void {
+    if (this.isExecuting && this.loginState.step !== 'logged-in') this.destroy('LIMIT-COMMANDS');
+  }
+
   #timedOut(timeout: 'login' | 'idle' | 'drain'): void {
-    if (timeout === 'login') this.end('LOGIN-TIMEOUT');
-    else if (timeout === 'drain') this.end('DRAIN');
+    if (timeout === 'login') {
+      // Also while a password waits for its check, or a wrong one for its reply.
+      this.#end ??= 'LOGIN-TIMEOUT';
+      this.#finish();
+    } else if (timeout === 'drain') this.end('DRAIN');
     else if (this.isExecuting) this.#timers.restartIdle();
     else if (this.#connection.isBackedUp) this.destroy('REPLIES-UNREAD');
     else this.end('IDLE-TIMEOUT');

@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Networks } from '../../../src/net/networks.ts';
+import type { Authenticate } from '../../../src/users/user.ts';
 import { closed, Dialogue, readAll } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
@@ -234,19 +236,85 @@ describe('sessions without a login', () => {
     await gateway.close();
   });
 
-  it('After too many wrong passwords, the correct one is refused for some time', async () => {
-    const gateway = await startTestGateway({ maxLoginFailures: 2, maxLoginAttempts: 10 });
+  it('After too many distinct wrong passwords, even the correct one is refused for some time, and only from that address', async () => {
+    const gateway = await startTestGateway({ maxLoginFailures: 6, maxLoginAttempts: 10 });
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
-    for (let attempt = 0; attempt < 2; attempt++) {
+    for (const password of ['wrong', 'worse', 'wrong', 'third']) {
       await client.says('USER alice', '331 Password required.');
-      await client.says('PASS wrong', '530 Login incorrect. [LOGIN-REFUSED]');
+      await client.says(`PASS ${password}`, '530 Login incorrect. [LOGIN-REFUSED]');
     }
     await client.says('USER alice', '331 Password required.');
+    const startMs = performance.now();
     await client.says(
       'PASS secret',
       /^530 Too many failed logins; try again in \d+0 s\. \[LOGIN-THROTTLED\]$/,
     );
+    assert.ok(performance.now() - startMs > 4_900, 'the refusal is held back');
+    const ban = await gateway.nextEvent('login-ban');
+    assert.deepEqual([ban.source, ban.username], ['127.0.0.1', 'alice']);
+    assert.equal(gateway.loginBans.length, 1);
+    await (await Dialogue.logIn({ port: gateway.controlPort, localAddress: '127.0.0.2' })).quit();
+    client.destroy();
+    await gateway.close();
+  });
+
+  it('A source that is exempt from bans logs in however many passwords were wrong', async () => {
+    const loginBanExempt = Networks.parse('127.0.0.0/24');
+    const gateway = await startTestGateway({ maxLoginFailures: 2, maxLoginAttempts: 10, loginBanExempt });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    for (const password of ['a', 'b', 'c']) {
+      await client.says('USER alice', '331 Password required.');
+      await client.says(`PASS ${password}`, '530 Login incorrect. [LOGIN-REFUSED]');
+    }
+    await client.says('USER alice', '331 Password required.');
+    await client.says('PASS secret', '230 Logged in.');
+    await client.quit();
+    await gateway.close();
+  });
+
+  it('USER with a name of more than 256 characters is refused, and no event has a long name', async () => {
+    const gateway = await startTestGateway();
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says(`USER ${'x'.repeat(257)}`, '501 The user name is too long.');
+    await client.says(`USER ${'x'.repeat(256)}`, '331 Password required.');
+    await client.says('PASS wrong', '530 Login incorrect. [LOGIN-REFUSED]');
+    assert.equal((await gateway.nextEvent('login')).username.length, 129);
+    client.destroy();
+    await gateway.close();
+  });
+
+  /** Checks that end only with their signal. */
+  const neverChecked: Authenticate = (_credentials, signal) =>
+    new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+    );
+
+  it('A login that waits for its check ends with the login timeout', async () => {
+    const gateway = await startTestGateway({ loginTimeoutMs: 200, authenticate: neverChecked });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('USER alice', '331 Password required.');
+    await client.send('PASS secret\r\n');
+    await client.expect('421 The login took too long; closing the control connection. [LOGIN-TIMEOUT]');
+    await client.expectClosed();
+    await gateway.nextEvent('session-closed');
+    await nextTurn();
+    assert.equal(gateway.sessionCount, 0);
+    await gateway.close();
+  });
+
+  it('A client that sends more than 16 KiB behind a password is disconnected, so that its end is noticed', async () => {
+    const gateway = await startTestGateway({ authenticate: neverChecked });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    await client.says('USER alice', '331 Password required.');
+    await client.send(`PASS secret\r\n${'NOOP\r\n'.repeat(40_000)}`).catch(() => undefined);
+    assert.equal((await gateway.nextEvent('session-closed')).cause, 'LIMIT-COMMANDS');
+    await nextTurn();
+    assert.equal(gateway.sessionCount, 0);
     client.destroy();
     await gateway.close();
   });

@@ -1,0 +1,223 @@
+/**
+ * Checks logins: at most two at a time, fairly between sources, and within the limits of the throttle. A login that waits ends
+ * with its signal.
+ */
+import { createHmac, randomBytes } from 'node:crypto';
+import type { LoginRefusalCause } from '../observability/cause.ts';
+import { shortened, type Observe } from '../observability/event.ts';
+import { FairQueue } from '../util/fair-queue.ts';
+import { untilAborted } from '../util/until-aborted.ts';
+import { FailureBudget } from './failure-budget.ts';
+import { type Ban, LoginThrottle, type LoginSource, type LoginThrottleOptions } from './login-throttle.ts';
+import type { Authenticate, Credentials, User } from './user.ts';
+
+export type LoginChecksOptions = LoginThrottleOptions & {
+  readonly authenticate: Authenticate;
+  readonly observe: Observe;
+};
+
+export type LoginOutcome =
+  | { readonly kind: 'accepted'; readonly user: User }
+  /** Wrong name or password; the reply is to be held back for the delay. */
+  | { readonly kind: 'refused'; readonly cause: LoginRefusalCause; readonly delayMs: number }
+  /** Not checked. */
+  | { readonly kind: 'banned'; readonly leftMs: number }
+  /** Not checked: too many logins wait already. */
+  | { readonly kind: 'busy' };
+
+/** scrypt runs in libuv's threads, four by default, which DNS and files need too. */
+const maxRunning = 2;
+/** The queue; connections that have not logged in are limited besides (`MAX_UNAUTHENTICATED`). */
+const maxWaiting = 400;
+const maxWaitingPerSource = 200;
+/** A tenth of one core, after some twenty wrong passwords at once. */
+const failureBudget = { burstMs: 2_000, share: 0.1 };
+const ranks = { known: 0, clean: 1, suspect: 2 } as const;
+
+/** Keys the fingerprints of wrong passwords; never leaves the process. */
+const processKey = randomBytes(32);
+
+/** One check, for all logins of one source that sent the same name and password and wait at the same time. */
+type Check = {
+  readonly key: string;
+  readonly from: LoginSource;
+  readonly credentials: Credentials;
+  readonly fingerprint: string;
+  readonly outcome: PromiseWithResolvers<LoginOutcome>;
+  /** Aborts when the last login has left. */
+  readonly controller: AbortController;
+  logins: number;
+};
+
+export class LoginChecks {
+  readonly #options: LoginChecksOptions;
+  readonly #throttle: LoginThrottle;
+  readonly #budget = new FailureBudget(failureBudget, performance.now());
+  readonly #waiting = new FairQueue<Check>();
+  /** Waiting and running, by key. */
+  readonly #checks = new Map<string, Check>();
+  #running = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: LoginChecksOptions) {
+    this.#options = options;
+    this.#throttle = new LoginThrottle(options);
+  }
+
+  /** Those in force, the first to end first. */
+  get bans(): readonly Ban[] {
+    return this.#throttle.bans;
+  }
+
+  /** Whether the user has logged in from that source before. */
+  isKnown(source: string, username: string): boolean {
+    return this.#throttle.standing(source, username) === 'known';
+  }
+
+  /** Rejects with the signal's reason when it aborts, and where `authenticate` rejects. */
+  async check(from: LoginSource, credentials: Credentials, signal: AbortSignal): Promise<LoginOutcome> {
+    const { username, password } = credentials;
+    const leftMs = this.#throttle.bannedForMs(from, username);
+    if (leftMs > 0) return { kind: 'banned', leftMs };
+    const remembered = this.#remembered(from, credentials);
+    if (remembered !== undefined) return remembered;
+    const fingerprint = createHmac('sha256', processKey).update(password, 'utf8').digest('base64');
+    const key = JSON.stringify([from.source, username, fingerprint]);
+    const check = this.#checks.get(key) ?? this.#enqueue({ key, from, credentials, fingerprint });
+    if (check === undefined) return { kind: 'busy' };
+    check.logins += 1;
+    try {
+      return await untilAborted(check.outcome.promise, signal);
+    } finally {
+      check.logins -= 1;
+      if (check.logins === 0) this.#abandon(check);
+    }
+  }
+
+  #remembered(from: LoginSource, credentials: Credentials): LoginOutcome | undefined {
+    const user = this.#options.authenticate.remembered?.(credentials);
+    if (user === undefined) return undefined;
+    this.#throttle.recordSuccess(from, credentials.username);
+    return { kind: 'accepted', user };
+  }
+
+  #enqueue(login: Pick<Check, 'key' | 'from' | 'credentials' | 'fingerprint'>): Check | undefined {
+    const { source } = login.from;
+    if (this.#waiting.sizeOf(source) >= maxWaitingPerSource) return undefined;
+    if (this.#waiting.size >= maxWaiting) {
+      const last = this.#waiting.last;
+      if (last !== undefined) this.#settle(last, { kind: 'busy' });
+    }
+    const outcome = Promise.withResolvers<LoginOutcome>();
+    // All logins may have left when it rejects.
+    outcome.promise.catch(() => undefined);
+    const check: Check = { ...login, outcome, controller: new AbortController(), logins: 0 };
+    this.#checks.set(check.key, check);
+    this.#waiting.add(source, check);
+    // While the budget is empty only a known login can be next, and the queue need not be searched for each newcomer.
+    if (this.#timer === undefined || this.isKnown(source, check.credentials.username)) this.#dispatch();
+    return check;
+  }
+
+  /** All logins have left. A check that runs goes on, and a wrong password counts. */
+  #abandon(check: Check): void {
+    check.controller.abort();
+    this.#remove(check);
+  }
+
+  #settle(check: Check, outcome: LoginOutcome): void {
+    this.#remove(check);
+    check.outcome.resolve(outcome);
+  }
+
+  #remove(check: Check): void {
+    this.#waiting.delete(check.from.source, check);
+    if (this.#checks.get(check.key) === check) this.#checks.delete(check.key);
+    if (this.#waiting.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #dispatch(): void {
+    while (this.#running < maxRunning) {
+      const emptyForMs = this.#budget.emptyForMs(performance.now());
+      const check = this.#waiting.take((candidate) => this.#rank(candidate, emptyForMs === 0));
+      if (check === undefined) {
+        if (emptyForMs > 0 && this.#waiting.size > 0) this.#dispatchIn(emptyForMs);
+        return;
+      }
+      this.#throttle.reserve(check.from, check.credentials.username);
+      void this.#run(check);
+    }
+  }
+
+  /** Undefined while the check cannot be made. */
+  #rank({ from, credentials }: Check, isInBudget: boolean): number | undefined {
+    const { username } = credentials;
+    if (!this.#throttle.canReserve(from, username)) return undefined;
+    const standing = this.#throttle.standing(from.source, username);
+    return standing === 'known' || isInBudget ? ranks[standing] : undefined;
+  }
+
+  #dispatchIn(delayMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#dispatch();
+    }, delayMs);
+  }
+
+  async #run(check: Check): Promise<void> {
+    this.#running += 1;
+    const startedAtMs = performance.now();
+    try {
+      const result = await this.#options.authenticate(check.credentials, check.controller.signal);
+      this.#settle(check, this.#result(check, result, performance.now() - startedAtMs));
+      this.#settleDecided();
+    } catch (error) {
+      this.#remove(check);
+      check.outcome.reject(error);
+    } finally {
+      this.#running -= 1;
+      this.#throttle.recordEnd(check.from, check.credentials.username);
+      this.#dispatch();
+    }
+  }
+
+  #result(
+    { from, credentials, fingerprint }: Check,
+    result: User | LoginRefusalCause,
+    tookMs: number,
+  ): LoginOutcome {
+    const { username } = credentials;
+    if (typeof result !== 'string') {
+      this.#throttle.recordSuccess(from, username);
+      return { kind: 'accepted', user: result };
+    }
+    this.#budget.spend(tookMs, performance.now());
+    const { delayMs, ban } = this.#throttle.recordFailure(from, username, fingerprint);
+    if (ban !== undefined) this.#observe(ban);
+    return { kind: 'refused', cause: result, delayMs };
+  }
+
+  /** A ban, or a password that is remembered from now on, decides logins that wait. */
+  #settleDecided(): void {
+    for (const check of this.#waiting) {
+      const { from, credentials } = check;
+      const leftMs = this.#throttle.bannedForMs(from, credentials.username);
+      const decided =
+        leftMs > 0 ? ({ kind: 'banned', leftMs } as const) : this.#remembered(from, credentials);
+      if (decided !== undefined) this.#settle(check, decided);
+    }
+  }
+
+  #observe({ source, username, untilMs }: Ban): void {
+    const seconds = Math.round((untilMs - Date.now()) / 1000);
+    this.#options.observe({
+      event: 'login-ban',
+      cause: 'BANNED',
+      source,
+      seconds,
+      ...(username !== undefined && { username: shortened(username) }),
+    });
+  }
+}
