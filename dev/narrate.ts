@@ -15,6 +15,10 @@ export function narrate(event: GatewayEvent): string | undefined {
     }
     case 'session-refused':
       return `${event.clientAddress}: refused (${event.cause})`;
+    case 'command':
+      return `${event.username ?? event.clientAddress}: ${event.verb} ${event.pathname ?? event.argument ?? ''} ${event.outcome}${event.cause === undefined ? '' : ` (${event.cause})`}`;
+    case 'tls-failed':
+      return `${event.clientAddress}: TLS failed on the ${event.connection} connection (${event.cause})`;
     case 'users-loaded':
       return event.problems.length === 0 ? undefined : event.problems.join('\n');
     case 'config-reload-failed':

@@ -19,7 +19,7 @@ import { runWorker } from './worker.ts';
 const couldNotStart = 2;
 
 async function serve(config: Config): Promise<void> {
-  const log = openLog(config.logLevel);
+  const log = openLog({ level: config.logLevel, commands: config.logCommands });
   const exit = (code: number) => void log.close().finally(() => process.exit(code));
   startWatchdog();
   let gateway: Launched | undefined = undefined;

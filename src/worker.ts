@@ -75,7 +75,7 @@ async function start(
   surroundings: ServiceSurroundings,
 ): Promise<{ readonly ports: StartedPorts; readonly shutdown: Shutdown }> {
   const { worker, passivePorts, transferMemoryBytes } = request;
-  const log = openLog(config.logLevel, worker);
+  const log = openLog({ level: config.logLevel, commands: config.logCommands, worker });
   const share: Config = { ...config, passivePorts, transferMemoryBytes, reloadIntervalMs: secretIntervalMs };
   const observe = reportingOf(worker, log.observe);
   const service = await startService(

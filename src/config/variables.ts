@@ -333,6 +333,12 @@ export const variables = {
     oneOf(['debug', 'info', 'warn', 'error']),
     'Minimum level of log lines: `debug`, `info`, `warn` or `error`.',
   ),
+  logCommands: defaulted(
+    'LOG_COMMANDS',
+    'debug',
+    oneOf(['debug', 'info']),
+    'Level of commands that are refused in normal operation, such as SIZE of a missing file: `debug` or `info`. Changes and denials are always at `info`.',
+  ),
 } as const satisfies Readonly<Record<string, Variable<unknown>>>;
 
 type Variables = typeof variables;

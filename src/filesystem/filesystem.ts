@@ -72,6 +72,8 @@ export type ByteSink = {
 export type Upload = ByteSink & {
   /** Bytes stored in front of the first written one: of the file, or of the abandoned upload that this one resumes. */
   readonly keptBytes?: number;
+  /** Set by `commit`, where the storage tells. */
+  readonly stored?: StoredObject | undefined;
   /** Aborts, with the reason, as soon as the upload cannot be completed any more: its client need not be waited for. */
   readonly failed?: AbortSignal;
   /**
@@ -106,7 +108,20 @@ export type ListOptions = CallOptions & {
   readonly withTimes?: boolean;
 };
 
+/** Where a storage keeps a file or directory, for the log. */
+export type StorageLocation = { readonly bucket: string; readonly key: string };
+
+/** What the storage confirmed of a committed file, for the log. */
+export type StoredObject = {
+  /** In a bucket with versioning. */
+  readonly versionId?: string | undefined;
+  /** Algorithm and value, such as `CRC32 y+28ZQ==`. */
+  readonly checksum?: string | undefined;
+};
+
 export type Filesystem = {
+  /** Where the pathname is stored, whether there is something or not. Absent where the storage has no buckets. */
+  locate?(pathname: Pathname): StorageLocation;
   /** Rejects with `not-found` if the pathname names nothing. The root always exists. */
   stat(pathname: Pathname, options: CallOptions): Promise<Entry>;
   /**

@@ -176,6 +176,10 @@ export const causes = {
     side: 'client',
     meaning: 'The connection reached the passive port after the gateway had stopped waiting for it.',
   },
+  'PASV-STRAY': {
+    side: 'network',
+    meaning: 'A connection reached a passive port that no session was waiting on.',
+  },
   'PASV-RESET': {
     side: 'network',
     meaning: 'The connection to the passive port was reset before the gateway could accept it.',

@@ -118,6 +118,8 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'session-while-draining':
       return [['SessionsWhileDraining', 1]];
     case 'session-closed':
+    case 'command':
+    case 'tls-failed':
     case 'stray-data-connection':
     case 'unlisted-object':
     case 'storage-slow':

@@ -15,8 +15,12 @@ export type GatewayEvent =
   | {
       readonly event: 'session-closed';
       readonly sessionId: string;
+      readonly clientAddress: string;
+      readonly username?: string;
       readonly cause: SessionEndCause;
       readonly durationMs: number;
+      /** Since the last byte from the client on the control connection. */
+      readonly idleMs: number;
     }
   /** A control connection that never became a session: full, too many from one address, bad PROXY header, draining. */
   | {
@@ -49,10 +53,18 @@ export type GatewayEvent =
   | {
       readonly event: 'transfer';
       readonly sessionId: string;
+      readonly clientAddress: string;
       readonly username: string;
       readonly verb: string;
       readonly pathname: string;
       readonly sizeBytes: number;
+      /** Where the file or directory is stored. */
+      readonly bucket?: string;
+      readonly key?: string;
+      /** Of the stored object, in a bucket with versioning. */
+      readonly versionId?: string;
+      /** Of the stored object as S3 names it, Base64: `CRC32 …`. */
+      readonly checksum?: string;
       /** For uploads after REST and for APPE: the number of bytes before those of this transfer. */
       readonly offsetBytes?: number;
       readonly resumed?: true;
@@ -63,10 +75,67 @@ export type GatewayEvent =
       readonly cause?: CauseCode;
       /** What the error says beyond its cause. */
       readonly detail?: string;
+      /** `passive`: the client connects to `dataPort`; `active`: the gateway connects to the client's `dataPort`. */
+      readonly dataMode: 'passive' | 'active';
+      readonly dataPort: number;
+      /** From the 150 to the data connection, or to the end of the transfer without one. */
+      readonly waitedMs?: number;
+      /** Since the last byte on the control connection, for a transfer that ended with the session. */
+      readonly controlIdleMs?: number;
+      /** Something that may damage the file, although the transfer was completed. */
+      readonly warning?: 'ASCII-BINARY';
+      /** Whether the data connection was to be protected. */
       readonly tls: boolean;
+      /** Of the data connection, once its handshake was done. */
+      readonly tlsVersion?: string;
     }
-  /** A connection to a passive port without a lease. */
-  | { readonly event: 'stray-data-connection'; readonly port: number; readonly clientAddress: string }
+  /** A command that changes or would change something besides transfers, or that was refused (4xx, 5xx). */
+  | {
+      readonly event: 'command';
+      readonly sessionId: string;
+      readonly clientAddress: string;
+      /** Undefined before the login. */
+      readonly username?: string;
+      /** `unknown` for a verb that the gateway does not know: a client may have sent a password in its place. */
+      readonly verb: string;
+      /** The file or directory that the command is about, and the new pathname of RNTO. */
+      readonly pathname?: string;
+      readonly to?: string;
+      readonly bucket?: string;
+      readonly key?: string;
+      readonly toKey?: string;
+      /** The argument of a command that is about no file. Never that of USER, PASS or ACCT. */
+      readonly argument?: string;
+      readonly replyCode: number;
+      /** `refused`: nothing was done, because of the command or its user; `failed`: by the gateway or the storage. */
+      readonly outcome: 'completed' | 'refused' | 'failed';
+      readonly cause?: CauseCode;
+    }
+  /** A TLS handshake that failed, or clear text where it was to be. */
+  | {
+      readonly event: 'tls-failed';
+      /** Absent on an implicit-TLS port, where the handshake comes before the session. */
+      readonly sessionId?: string;
+      readonly clientAddress: string;
+      readonly connection: 'control' | 'data';
+      readonly cause: CauseCode;
+      /** The client's alert (RFC 8446 6), such as `unknown_ca`. */
+      readonly alert?: string;
+      /** The error of OpenSSL or of the socket. */
+      readonly errorCode?: string;
+    }
+  /** A connection to a passive port without a lease, which was reset. */
+  | {
+      readonly event: 'stray-data-connection';
+      readonly port: number;
+      /** `unknown` where the connection was reset before it was accepted. */
+      readonly clientAddress: string;
+      /** The client address of the one session that waited for a connection to this port. */
+      readonly expectedAddress?: string;
+      /** Since the gateway stopped waiting for a connection from this address to this port. */
+      readonly lateMs?: number;
+      readonly cause: CauseCode;
+    }
   /** A PASV or EPSV that got no lease within its timeout. */
   | {
       readonly event: 'passive-ports-exhausted';

@@ -6,10 +6,9 @@ import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
 import { sideOf } from './cause.ts';
+import { RateLimiter } from '../util/rate-limiter.ts';
 import type { GatewayEvent, Observe } from './event.ts';
-
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof logLevels)[number];
+import { levelOf, type CommandLogLevel, type LogLevel } from './log-level.ts';
 
 /** While standard output blocks, lines beyond this many bytes are dropped: the log must not exhaust the memory. */
 const maxBufferedBytes = 8 * 1024 * 1024;
@@ -23,11 +22,16 @@ export type Log = {
   close(): Promise<void>;
 };
 
-/**
- * Opens the log on standard output. Writing never blocks. Where several processes write it together, each line of a worker
- * process has its number.
- */
-export function openLog(level: LogLevel, worker?: number): Log {
+export type LogOptions = {
+  readonly level: LogLevel;
+  /** Of commands that are refused in normal operation; `debug` by default. */
+  readonly commands?: CommandLogLevel;
+  /** The number of this worker process, where several processes write the log together; it is in each line. */
+  readonly worker?: number;
+};
+
+/** Opens the log on standard output. Writing never blocks. */
+export function openLog(options: LogOptions): Log {
   const destination = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
   // A closed standard output must not end the gateway.
   destination.on('error', () => undefined);
@@ -38,7 +42,7 @@ export function openLog(level: LogLevel, worker?: number): Log {
     },
   };
   return {
-    observe: observeWithLog(level, writable, worker),
+    observe: observeWithLog(options, writable),
     writeLine: (line) => writable.write(`${line}\n`),
     async close() {
       isClosed = true;
@@ -49,7 +53,27 @@ export function openLog(level: LogLevel, worker?: number): Log {
   };
 }
 
-export function observeWithLog(level: LogLevel, destination: DestinationStream, worker?: number): Observe {
+/** Lines of one address and one event in a minute: anyone can cause these events, as fast as they can connect. */
+const maxLinesPerMinute = 30;
+const limitedEvents: ReadonlySet<GatewayEvent['event']> = new Set([
+  'session-refused',
+  'tls-failed',
+  'stray-data-connection',
+  'command',
+]);
+
+/** Limits lines of a client address. The first line after others were left out has their number in `suppressed`. */
+export function observeWithLog(
+  { level, commands = 'debug', worker }: LogOptions,
+  destination: DestinationStream,
+): Observe {
+  const limiter = new RateLimiter({ maxPerWindow: maxLinesPerMinute, windowMs: 60_000 });
+  const suppressedBefore = (event: GatewayEvent): number | undefined => {
+    const isLimited = limitedEvents.has(event.event) && 'clientAddress' in event;
+    // What was changed is always logged.
+    if (!isLimited || (event.event === 'command' && event.outcome !== 'refused')) return 0;
+    return limiter.admit(`${event.event} ${event.clientAddress}`);
+  };
   const logger = pino(
     {
       level,
@@ -61,51 +85,44 @@ export function observeWithLog(level: LogLevel, destination: DestinationStream, 
     },
     destination,
   );
-  return (event) => logger[levelOf(event)](withSide(event));
+  return (event) => {
+    const eventLevel = levelOf(event, commands);
+    if (!logger.isLevelEnabled(eventLevel)) return;
+    const suppressed = suppressedBefore(event);
+    if (suppressed !== undefined) logger[eventLevel](lineOf(event, suppressed));
+  };
 }
 
-/** The event, with the side of its cause where it has one. */
-function withSide(event: GatewayEvent): object {
-  return 'cause' in event ? { ...event, side: sideOf(event.cause) } : event;
+/** The event, with the side of its cause where it has one, and with names of limited length. */
+function lineOf(event: GatewayEvent, suppressed: number): object {
+  return {
+    ...event,
+    ...('cause' in event && { side: sideOf(event.cause) }),
+    ...(suppressed > 0 && { suppressed }),
+    ...shortenedNames(event),
+  };
 }
 
-/** The level of an event's log line. */
-function levelOf(event: GatewayEvent): LogLevel {
-  switch (event.event) {
-    case 'session-opened':
-    case 'session-closed':
-    case 'stray-data-connection':
-    case 'session-while-draining':
-    case 'storage-retry':
-      return 'debug';
-    case 'session-refused':
-    case 'login-ban':
-    case 'passive-ports-exhausted':
-    case 'config-reload-failed':
-    case 'descriptors-insufficient':
-    case 'storage-error':
-    case 'storage-slow':
-    case 'unlisted-object':
-      return 'warn';
-    case 'login':
-      return event.outcome === 'failed' ? 'warn' : 'info';
-    case 'transfer':
-      return event.outcome === 'failed' ? 'warn' : 'info';
-    case 'users-loaded':
-      return event.problems.length > 0 || event.users === 0 ? 'warn' : 'info';
-    case 'gateway-started':
-    case 'worker-started':
-    case 'storage-recovered':
-    case 'certificate-loaded':
-    case 'abandoned-uploads-aborted':
-    case 'drain-started':
-    case 'drain-requested':
-    case 'drain-cancelled':
-    case 'gateway-stopped':
-      return 'info';
-    case 'unexpected-error':
-    case 'worker-ended':
-    case 'readiness-timeout':
-      return 'error';
+/** Characters of a name that a line shows. `bucket` and `key` are complete: S3 limits them to 1,024 bytes. */
+const maxNameCharacters = 128;
+const names = ['username', 'pathname', 'to', 'argument'] as const;
+
+/**
+ * The names that clients chose, where they are too long or contain characters that a terminal would obey: control characters,
+ * and those that change the direction of text (JSON escapes only the former, and only below U+0020).
+ */
+function shortenedNames(event: GatewayEvent): Partial<Record<(typeof names)[number], string>> {
+  const shortened: Partial<Record<(typeof names)[number], string>> = {};
+  for (const name of names) {
+    const value = (event as Partial<Record<(typeof names)[number], string>>)[name];
+    if (value === undefined || (value.length <= maxNameCharacters && !unsafeCharacters.test(value))) continue;
+    const start = value.length <= maxNameCharacters ? value : `${value.slice(0, maxNameCharacters - 1)}…`;
+    shortened[name] = start.replaceAll(
+      /[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
   }
+  return shortened;
 }
+
+const unsafeCharacters = /[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/;

@@ -157,7 +157,16 @@ function countEvents(registry: Registry): Observe {
     buckets: durationSeconds,
     registers: [registry],
   });
-  const strays = counter('stray_data_connections', 'Connections to passive ports without a lease', []);
+  const commands = counter(
+    'commands',
+    'Commands that change something or are refused, by outcome and cause',
+    ['verb', 'outcome', 'cause', 'side'],
+  );
+  const tlsFailures = counter('tls_failures', 'Failed TLS handshakes', ['connection', 'cause', 'side']);
+  const strays = counter('stray_data_connections', 'Connections to passive ports without a lease, by cause', [
+    'cause',
+    'side',
+  ]);
   const exhausted = counter(
     'passive_ports_exhausted',
     'PASV and EPSV commands refused because no passive port became free (425)',
@@ -220,8 +229,14 @@ function countEvents(registry: Registry): Observe {
         if (event.outcome === 'completed') durations.observe({ direction }, event.durationMs / 1000);
         return;
       }
+      case 'command':
+        commands.inc({ verb: event.verb, outcome: event.outcome, ...causeLabels(event.cause) });
+        return;
+      case 'tls-failed':
+        tlsFailures.inc({ connection: event.connection, ...causeLabels(event.cause) });
+        return;
       case 'stray-data-connection':
-        strays.inc();
+        strays.inc(causeLabels(event.cause));
         return;
       case 'passive-ports-exhausted':
         exhausted.inc();

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { GatewayEvent } from '../../src/observability/event.ts';
-import { type LogLevel, observeWithLog } from '../../src/observability/log.ts';
+import { observeWithLog } from '../../src/observability/log.ts';
+import type { LogLevel } from '../../src/observability/log-level.ts';
 
 function lines(level: LogLevel, ...events: readonly GatewayEvent[]): Record<string, unknown>[] {
   const written: string[] = [];
-  const observe = observeWithLog(level, { write: (line) => void written.push(line) });
+  const observe = observeWithLog({ level }, { write: (line) => void written.push(line) });
   for (const event of events) observe(event);
   return written.map((line) => JSON.parse(line) as Record<string, unknown>);
 }

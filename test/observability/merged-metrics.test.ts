@@ -8,6 +8,9 @@ function transferOf(sizeBytes: number, durationMs: number): GatewayEvent {
   return {
     event: 'transfer',
     sessionId: 's',
+    clientAddress: '192.0.2.1',
+    dataMode: 'passive',
+    dataPort: 50000,
     username: 'alice',
     verb: 'STOR',
     pathname: '/a',

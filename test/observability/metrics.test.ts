@@ -17,7 +17,16 @@ function transfer(
   outcome: 'completed' | 'aborted' | 'failed',
   sizeBytes: number,
 ): GatewayEvent {
-  const common = { sessionId: 's1', username: 'alice', pathname: '/a', durationMs: 1500, tls: true };
+  const common = {
+    sessionId: 's1',
+    clientAddress: '192.0.2.1',
+    username: 'alice',
+    pathname: '/a',
+    durationMs: 1500,
+    dataMode: 'passive',
+    dataPort: 50000,
+    tls: true,
+  } as const;
   return { event: 'transfer', verb, outcome, sizeBytes, ...common };
 }
 

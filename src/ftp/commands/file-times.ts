@@ -106,7 +106,7 @@ async function showTimeIfThere(session: Session, login: Login, argument: string)
 }
 
 async function setTime(
-  { signal }: Session,
+  session: Session,
   { user, filesystem, workingDirectory }: Login,
   time: string,
   name: string,
@@ -117,6 +117,7 @@ async function setTime(
   const modifiedAt = parseTime(time);
   if (modifiedAt === undefined) return timeNotUnderstood;
   const pathname: Pathname = resolvePathname(workingDirectory, name);
-  await filesystem.setModifiedAt(pathname, modifiedAt, { signal });
+  session.audited = { pathname };
+  await filesystem.setModifiedAt(pathname, modifiedAt, { signal: session.signal });
   return reply(code, code === 213 ? `Modify=${formatTimeValue(modifiedAt)}; ${name}` : 'The time is set.');
 }

@@ -110,7 +110,7 @@ function retrieve(
     session.sendPreliminary(openingReply(session, pathname, size));
     const socket = await transfer.connect();
     await (isAscii
-      ? send(transfer, socket, encodeAscii(content))
+      ? send(transfer, socket, encodeAscii(warnOfBinary(transfer, content)))
       : send(transfer, socket, content, { announcedBytes: remainingBytes, recycle }));
     return complete;
   });
@@ -154,6 +154,7 @@ function store(
       // In ASCII, ALLO may count line ends either way. In image it is exact, with or without the kept bytes.
       if (!isAscii) requireAnnouncedSize(transfer.movedBytes, offset, announcedBytes);
       await upload.commit();
+      transfer.stored = upload.stored;
     } catch (error) {
       await upload.abort(error);
       throw error;
@@ -177,6 +178,7 @@ async function receiveAscii(
   const decoder = new AsciiDecoder();
   const sink: ByteSink = {
     write: (bytes) => {
+      if (transfer.movedBytes <= bytes.length) noteBinary(transfer, bytes);
       const decoded = decoder.decode(bytes);
       return decoded.length === 0 ? undefined : upload.write(decoded);
     },
@@ -184,6 +186,26 @@ async function receiveAscii(
   await receive(transfer, socket, sink);
   const held = decoder.end();
   if (held.length > 0) await upload.write(held);
+}
+
+/** As Git tells binary files from text: by a NUL among the first bytes. */
+const sampleBytes = 8_000;
+
+/** Notes that ASCII mode converts line ends in what is no text. */
+function noteBinary(transfer: Transfer, first: Uint8Array): void {
+  if (first.subarray(0, sampleBytes).includes(0)) transfer.warning = 'ASCII-BINARY';
+}
+
+async function* warnOfBinary(
+  transfer: Transfer,
+  content: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let isFirst = true;
+  for await (const bytes of content) {
+    if (isFirst) noteBinary(transfer, bytes);
+    isFirst = false;
+    yield bytes;
+  }
 }
 
 /**

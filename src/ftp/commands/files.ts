@@ -43,8 +43,9 @@ export function fileCommands(): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       permission: 'make-directory',
-      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
-        await filesystem.makeDirectory(pathname, { signal });
+      handle: withPathname(async (session, { filesystem }, pathname) => {
+        session.audited = { pathname };
+        await filesystem.makeDirectory(pathname, { signal: session.signal });
         return reply(257, `${quote(pathname)} created.`);
       }),
     }),
@@ -54,8 +55,9 @@ export function fileCommands(): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       permission: 'delete',
-      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
-        await filesystem.removeDirectory(pathname, { signal });
+      handle: withPathname(async (session, { filesystem }, pathname) => {
+        session.audited = { pathname };
+        await filesystem.removeDirectory(pathname, { signal: session.signal });
         return reply(250, 'Directory removed.');
       }),
     }),
@@ -66,8 +68,9 @@ export function fileCommands(): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       permission: 'delete',
-      handle: withPathname(async ({ signal }, { filesystem }, pathname) => {
-        await filesystem.removeFile(pathname, { signal });
+      handle: withPathname(async (session, { filesystem }, pathname) => {
+        session.audited = { pathname };
+        await filesystem.removeFile(pathname, { signal: session.signal });
         return reply(250, 'File deleted.');
       }),
     },
@@ -92,14 +95,17 @@ export function fileCommands(): Command[] {
       source: 'RFC 959 4.1.3',
       access: 'logged-in',
       permission: 'rename',
-      handle: async ({ signal }, { filesystem, renameFrom, workingDirectory }, argument) => {
+      handle: async (session, { filesystem, renameFrom, workingDirectory }, argument) => {
         if (argument === '') return missingPathname;
         if (renameFrom === undefined) return reply(503, 'Send RNFR first.');
+        const to = resolvePathname(workingDirectory, argument);
+        const { signal } = session;
+        session.audited = { pathname: renameFrom, to };
         if (namesDirectory(argument)) {
           const { type } = await filesystem.stat(renameFrom, { signal });
           if (type === 'file') throw new FilesystemError('name-not-allowed', `RNTO of a file to ${argument}`);
         }
-        await filesystem.rename(renameFrom, resolvePathname(workingDirectory, argument), { signal });
+        await filesystem.rename(renameFrom, to, { signal });
         return reply(250, 'Renamed.');
       },
     },

@@ -1,6 +1,4 @@
 /** One transfer command: from its data connection to the final reply and the event. */
-import { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import { CausedError, causeOf, type CauseCode } from '../../observability/cause.ts';
 import { DataConnectionError } from '../data/data-connection-source.ts';
 import { DataProtectionError } from '../data/data-tls.ts';
 import {
@@ -12,6 +10,7 @@ import {
 } from '../data/transfer.ts';
 import { causedReply, reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
+import { isUnconfirmed, observeTransfer } from './transfer-event.ts';
 
 /**
  * Runs one transfer command from its first step to its final reply. `move` opens the file, sends the 150, calls
@@ -39,6 +38,7 @@ export async function runTransfer(
     settings,
   );
   session.transfer = transfer;
+  session.audited = 'transfer';
   let failure: unknown;
   try {
     return await move(transfer);
@@ -52,7 +52,7 @@ export async function runTransfer(
   } finally {
     transfer.end();
     session.transfer = undefined;
-    observeEnd(session, login, transfer, failure);
+    observeTransfer(session, login, transfer, failure);
   }
 }
 
@@ -71,51 +71,4 @@ function abortReply(cause: TransferAbortCause, { stallTimeoutMs }: TransferSetti
   if (cause === 'DRAIN') return reply(426, 'The gateway is stopping; transfer aborted.', cause);
   if (cause !== 'DATA-STALLED') return reply(426, 'The session has ended; transfer aborted.', cause);
   return reply(426, `No data moved for ${Math.ceil(stallTimeoutMs / 1000)} s; transfer aborted.`, cause);
-}
-
-function observeEnd(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
-  const isOfClient = isClientFailure(transfer, failure);
-  // A client that gives up while the storage fails, or does not respond, is not the cause.
-  const storageFailure = isOfClient ? transfer.storageFailure : undefined;
-  const outcome = failure === undefined ? 'completed' : isOfClient && !storageFailure ? 'aborted' : 'failed';
-  session.observe({
-    event: 'transfer',
-    sessionId: session.id,
-    username: login.user.name,
-    verb: transfer.verb,
-    pathname: transfer.pathname,
-    sizeBytes: transfer.movedBytes,
-    ...(transfer.keptBytes > 0 && { offsetBytes: transfer.keptBytes, resumed: true }),
-    durationMs: Date.now() - transfer.startedAtMs,
-    outcome,
-    ...(storageFailure && { cause: storageFailure.causeCode, detail: storageFailure.message }),
-    ...(failure !== undefined && !storageFailure && failureFields(transfer, failure)),
-    tls: session.protectionLevel === 'P' && session.tls !== undefined,
-  });
-}
-
-/** Messages of the two known classes are written to be read; those of other errors may contain anything. */
-function failureFields(
-  transfer: Transfer,
-  failure: unknown,
-): { readonly cause: CauseCode; readonly detail?: string } {
-  if (transfer.abortCause !== undefined && !isUnconfirmed(failure)) return { cause: transfer.abortCause };
-  const isReadable = failure instanceof FilesystemError || failure instanceof CausedError;
-  return { cause: causeOf(failure), ...(isReadable && { detail: failure.message }) };
-}
-
-function isClientFailure(transfer: Transfer, failure: unknown): boolean {
-  if (isUnconfirmed(failure)) return false;
-  return (
-    transfer.abortCause !== undefined ||
-    failure instanceof DataConnectionError ||
-    failure instanceof DataProtectionError ||
-    failure instanceof DataConnectionLost ||
-    (failure instanceof FilesystemError && failure.kind === 'client-silent')
-  );
-}
-
-/** Whether an upload failed that may have been committed nevertheless. */
-function isUnconfirmed(failure: unknown): boolean {
-  return failure instanceof FilesystemError && failure.kind === 'unconfirmed';
 }

@@ -24,6 +24,9 @@ export type Login = {
   renameFrom?: Pathname | undefined;
 };
 
+/** The file or directory that a command changes, and its new pathname. */
+export type AuditedChange = { readonly pathname: Pathname; readonly to?: Pathname };
+
 /** How far the login has come. */
 export type LoginState =
   | { readonly step: 'greeting' }
@@ -49,6 +52,8 @@ export type Session = {
   readonly commandSignal: AbortSignal;
   /** Whether a command is running, whose final reply is pending. */
   readonly isExecuting: boolean;
+  /** Milliseconds since the client's last byte on the control connection. */
+  readonly controlIdleMs: number;
 
   loginState: LoginState;
   /** Undefined while the control connection is in clear text. */
@@ -78,6 +83,11 @@ export type Session = {
   dataConnectionSource: DataConnectionSource | undefined;
   /** The transfer that runs now; at most one a session (RFC 959 allows no more). */
   transfer: Transfer | undefined;
+  /**
+   * Set by a handler that is about to change something: what its `command` event is about. `transfer`: the event is that of the
+   * transfer.
+   */
+  audited: AuditedChange | 'transfer' | undefined;
 
   /** Sends a 1xx reply immediately; the reply that the command returns follows. */
   sendPreliminary(reply: Reply): void;

@@ -8,6 +8,7 @@ import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { can } from '../../users/user.ts';
 import { filesystemReply } from '../commands/filesystem-reply.ts';
 import { loginFirst, reply, type Reply } from '../commands/reply.ts';
+import { observeCommand } from './command-event.ts';
 import type { ControlConnection } from './control-connection.ts';
 import type { ControlSession, ReceivedLine } from './control-session.ts';
 
@@ -161,27 +162,30 @@ export class CommandLoop {
       return;
     }
     if (command.isAbortable === true) this.#session.commandAbort = new AbortController();
-    const outcome = this.#call(command, argumentOf(line.text));
+    const argument = argumentOf(line.text);
+    const outcome = this.#call(command, argument);
     if (!(outcome instanceof Promise)) {
-      this.#finish(command, outcome);
+      this.#finish(command, argument, outcome);
       return;
     }
     this.#session.runningCommand = command;
     outcome.then(
-      (final) => this.#finish(command, final),
-      (error: unknown) => this.#finish(command, this.#failure(error)),
+      (final) => this.#finish(command, argument, final),
+      (error: unknown) => this.#finish(command, argument, this.#failure(error)),
     );
   }
 
-  #finish(command: Command, final: Reply): void {
+  #finish(command: Command, argument: string, final: Reply): void {
     this.#session.runningCommand = undefined;
     this.#session.commandAbort = undefined;
-    this.#answer(final, command);
+    this.#answer(final, command, argument);
     this.#pump();
   }
 
-  #answer(final: Reply, command?: Command): void {
+  #answer(final: Reply, command?: Command, argument = ''): void {
     this.#connection.send(final);
+    // Otherwise it is the reply to STAT during a transfer, whose own event is still to come.
+    if (this.#session.transfer === undefined) observeCommand(this.#session, command, argument, final);
     this.#session.replySent(command);
   }
 

@@ -47,6 +47,7 @@ export class ControlConnection extends EventEmitter<Events> {
   readonly #framing = new LineFraming();
   #state: 'open' | 'closing' | 'closed' = 'open';
   #isReadingPaused = false;
+  #receivedAtMs = performance.now();
   #proxyHeader: ProxyHeaderReader | undefined;
   #closingTimer: NodeJS.Timeout | undefined;
 
@@ -69,6 +70,11 @@ export class ControlConnection extends EventEmitter<Events> {
   /** Whether the client does not read its replies. */
   get isBackedUp(): boolean {
     return this.#socket.writableLength > maxUnsentBytes;
+  }
+
+  /** Milliseconds since the last byte from the client, or since the connection. */
+  get idleMs(): number {
+    return performance.now() - this.#receivedAtMs;
   }
 
   /** Whether bytes that arrived in clear text are still unread. */
@@ -153,6 +159,7 @@ export class ControlConnection extends EventEmitter<Events> {
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#state !== 'open') return;
+    this.#receivedAtMs = performance.now();
     const bytes = this.#proxyHeader === undefined ? chunk : this.#readProxyHeader(this.#proxyHeader, chunk);
     if (bytes === undefined) return;
     this.#framing.push(bytes);

@@ -71,6 +71,8 @@ export class ControlSession extends SessionState implements Session {
   #overlongLines = 0;
   /** The user whose limit counts this session. */
   #countedUser: string | undefined;
+  /** The user of the last login. */
+  #lastUser: string | undefined;
   #secureContext: SecureContext | undefined;
 
   constructor(
@@ -135,6 +137,10 @@ export class ControlSession extends SessionState implements Session {
     return this.commandAbort === undefined ? signal : AbortSignal.any([signal, this.commandAbort.signal]);
   }
 
+  get controlIdleMs(): number {
+    return this.#connection.idleMs;
+  }
+
   get isExecuting(): boolean {
     return this.runningCommand !== undefined;
   }
@@ -148,6 +154,7 @@ export class ControlSession extends SessionState implements Session {
     const { name } = login.user;
     if (!this.#options.limiter.users.acquire(name)) return 'too-many-sessions';
     this.#countedUser = name;
+    this.#lastUser = name;
     this.#timers.stopLogin();
     this.loginState = { step: 'logged-in', login };
     this.#ftpSrv.loggedIn(name, login.filesystem);
@@ -388,8 +395,11 @@ export class ControlSession extends SessionState implements Session {
     this.observe({
       event: 'session-closed',
       sessionId: this.id,
+      clientAddress: this.clientAddress,
+      ...(this.#lastUser !== undefined && { username: this.#lastUser }),
       cause: this.#end ?? 'CONTROL-LOST',
       durationMs: Date.now() - this.#startedAtMs,
+      idleMs: Math.round(this.controlIdleMs),
     });
   }
 }

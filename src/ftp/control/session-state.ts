@@ -20,6 +20,7 @@ export abstract class SessionState {
   epsvAll = false;
   dataConnectionSource: DataConnectionSource | undefined;
   transfer: Session['transfer'];
+  audited: Session['audited'];
 
   /** REST, ALLO and RNFR apply to the next command alone (RFC 959 4.1.3, RFC 3659 5). */
   forgetPending(): void {

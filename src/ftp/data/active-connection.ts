@@ -28,17 +28,22 @@ export function targetRefusal(target: ActiveTarget, clientAddress: string): Caus
   if (foldIpv4Mapped(target.address) !== clientAddress) {
     return new CausedError(
       isPrivateAddress(target.address) ? 'ACTIVE-PRIVATE' : 'ACTIVE-ADDRESS',
-      'Data connections are made to your own address only.',
+      `Data connections are made to your own address ${clientAddress} only, not to ${target.address}. Use PASV or EPSV.`,
     );
   }
   if (target.port < minPort) {
-    return new CausedError('ACTIVE-PORT', `Data connections are made to ports from ${minPort} only.`);
+    return new CausedError(
+      'ACTIVE-PORT',
+      `Data connections are made to ports from ${minPort} only. Use PASV or EPSV.`,
+    );
   }
   return undefined;
 }
 
 /** A connection to the target, made when a transfer opens it. */
 export class ActiveConnection implements DataConnectionSource {
+  readonly mode = 'active';
+  readonly missingCause = 'ACTIVE-TIMEOUT';
   readonly #target: ActiveTarget;
   readonly #options: ActiveConnectionOptions;
   #used = false;
@@ -47,6 +52,10 @@ export class ActiveConnection implements DataConnectionSource {
   constructor(target: ActiveTarget, options: ActiveConnectionOptions) {
     this.#target = target;
     this.#options = options;
+  }
+
+  get port(): number {
+    return this.#target.port;
   }
 
   open(signal: AbortSignal): Promise<Socket> {
@@ -83,15 +92,21 @@ export class ActiveConnection implements DataConnectionSource {
         reject(new DataConnectionError(cause, message));
       };
       const timer = setTimeout(() => {
-        fail('ACTIVE-TIMEOUT', `Your data port did not answer within ${Math.ceil(timeoutMs / 1000)} s.`);
+        fail(
+          'ACTIVE-TIMEOUT',
+          `${address} port ${port} did not answer within ${Math.ceil(timeoutMs / 1000)} s; a firewall may block it. Use PASV or EPSV.`,
+        );
       }, timeoutMs);
       this.#cancel = fail;
       const abortListener = addAbortListener(signal, () => {
         fail(causeOf(signal.reason), 'The transfer was aborted before its data connection was made.');
       });
-      socket.on('error', () =>
-        fail('ACTIVE-REFUSED', 'The connection to your data port failed; use PASV or EPSV.'),
-      );
+      socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+        fail(
+          code === 'ETIMEDOUT' ? 'ACTIVE-TIMEOUT' : 'ACTIVE-REFUSED',
+          `The connection to ${address} port ${port} failed (${code ?? 'unknown'}). Use PASV or EPSV.`,
+        );
+      });
       socket.once('connect', () => {
         settle();
         // The transfer starts reading when it is ready, as with a passive connection.

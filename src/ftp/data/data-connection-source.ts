@@ -1,11 +1,17 @@
 import type { Socket } from 'node:net';
-import { CausedError } from '../../observability/cause.ts';
+import { CausedError, type CauseCode } from '../../observability/cause.ts';
 
 /**
  * The origin of a session's next data connection: the port lease of its last PASV or EPSV, or the target of its last PORT or
  * EPRT. It serves one transfer.
  */
 export type DataConnectionSource = {
+  /** Who connects: the client to a passive port, or the gateway to the client. */
+  readonly mode: 'passive' | 'active';
+  /** The passive port, or the client's. */
+  readonly port: number;
+  /** Why there is no connection if the client gives up now. */
+  readonly missingCause: CauseCode;
   /**
    * Resolves to the raw TCP socket, paused and unread. For a lease the client may have connected before this call.
    * Rejects with `DataConnectionError` on a timeout, and when the signal aborts.

@@ -14,8 +14,9 @@ import {
   ignoreSocketError,
   type DataConnectionSource,
 } from './data-connection-source.ts';
-import { causeOf } from '../../observability/cause.ts';
-import { foldIpv4Mapped } from '../../net/ip-address.ts';
+import { causeOf, type CauseCode } from '../../observability/cause.ts';
+import { BoundedMap } from '../../util/bounded-map.ts';
+import { foldIpv4Mapped, isPrivateAddress } from '../../net/ip-address.ts';
 import { listen } from '../../net/listen.ts';
 import { PortLease, type LeaseHolder } from './port-lease.ts';
 
@@ -47,6 +48,9 @@ type Waiter = { readonly holder: LeaseHolder; grant(lease: PortLease): void; rea
 /** The leases and waiting requests of one client address; removed when both are empty. */
 type Claims = { readonly leases: Map<number, PortLease>; readonly waiting: Set<Waiter> };
 
+/** Remembered ends of leases, so that a connection that comes too late is recognized. */
+const maxExpired = 1_000;
+
 /** All passive ports of one gateway, and the leases on them. */
 export class PassivePorts {
   readonly #options: PassivePortsOptions;
@@ -54,6 +58,8 @@ export class PassivePorts {
   readonly #claims = new Map<string, Claims>();
   readonly #leaseOfSession = new Map<string, PortLease>();
   #lastLeaseNumber = 0;
+  /** When leases ended without a connection (`performance.now()`), by address and port. */
+  readonly #expired = new BoundedMap<string, number>(maxExpired);
 
   private constructor(options: PassivePortsOptions) {
     this.#options = options;
@@ -130,14 +136,7 @@ export class PassivePorts {
     const address = socket.remoteAddress === undefined ? undefined : foldIpv4Mapped(socket.remoteAddress);
     const lease = address === undefined ? undefined : this.#claims.get(address)?.leases.get(port.number);
     if (lease === undefined) {
-      // With several leases it is unknown which one the connection was meant for.
-      const [onlyLease] = port.leases;
-      if (address === undefined && port.leases.size === 1) onlyLease?.reportReset();
-      this.#options.observe({
-        event: 'stray-data-connection',
-        port: port.number,
-        clientAddress: address ?? 'unknown',
-      });
+      this.#observeStray(port, address);
       socket.resetAndDestroy();
       return;
     }
@@ -147,6 +146,23 @@ export class PassivePorts {
       return;
     }
     lease.accept(socket);
+  }
+
+  #observeStray(port: PassivePort, address: string | undefined): void {
+    // With several leases it is unknown which one the connection was meant for.
+    const [onlyLease] = port.leases.size === 1 ? port.leases : [];
+    if (address === undefined) onlyLease?.reportReset();
+    else onlyLease?.reportStranger();
+    const expiredAtMs = address === undefined ? undefined : this.#expired.get(`${address} ${port.number}`);
+    const { observe } = this.#options;
+    observe({
+      event: 'stray-data-connection',
+      port: port.number,
+      clientAddress: address ?? 'unknown',
+      ...(onlyLease !== undefined && { expectedAddress: onlyLease.clientAddress }),
+      ...(expiredAtMs !== undefined && { lateMs: Math.round(performance.now() - expiredAtMs) }),
+      cause: strayCause(address, onlyLease?.clientAddress, expiredAtMs !== undefined),
+    });
   }
 
   #claimsOf(address: string): Claims {
@@ -171,15 +187,23 @@ export class PassivePorts {
 
   #grant(claims: Claims, port: PassivePort, holder: LeaseHolder, signal: AbortSignal): PortLease {
     port.lastLeaseNumber = ++this.#lastLeaseNumber;
-    const lease = new PortLease(port.number, holder, this.#options.dataConnectionTimeoutMs, signal, {
-      released: () => {
-        port.leases.delete(lease);
-        this.#release(claims, port, holder.clientAddress);
+    const allPorts = describePorts(this.ports);
+    const lease = new PortLease(
+      { port: port.number, allPorts },
+      holder,
+      this.#options.dataConnectionTimeoutMs,
+      signal,
+      {
+        released: () => {
+          port.leases.delete(lease);
+          this.#release(claims, port, holder.clientAddress);
+        },
+        expired: () => this.#expired.set(`${holder.clientAddress} ${port.number}`, performance.now()),
+        ended: () => {
+          if (this.#leaseOfSession.get(holder.id) === lease) this.#leaseOfSession.delete(holder.id);
+        },
       },
-      ended: () => {
-        if (this.#leaseOfSession.get(holder.id) === lease) this.#leaseOfSession.delete(holder.id);
-      },
-    });
+    );
     port.leases.add(lease);
     claims.leases.set(port.number, lease);
     this.#leaseOfSession.set(holder.id, lease);
@@ -241,4 +265,24 @@ export class PassivePorts {
       claims.waiting.add(waiter);
     });
   }
+}
+
+/** Why a connection to a passive port belongs to no lease. */
+function strayCause(
+  address: string | undefined,
+  expectedAddress: string | undefined,
+  isLate: boolean,
+): CauseCode {
+  if (address === undefined) return 'PASV-RESET';
+  if (isLate) return 'PASV-LATE';
+  if (expectedAddress === undefined) return 'PASV-STRAY';
+  return isPrivateAddress(address) && !isPrivateAddress(expectedAddress) ? 'PASV-PRIVATE' : 'PASV-ADDRESS';
+}
+
+/** As a firewall rule names them: `50000-50007`, or each port where there are gaps. */
+export function describePorts(ports: readonly number[]): string {
+  const [first = 0] = ports;
+  const last = ports.at(-1) ?? first;
+  if (ports.length === 1) return `${first}`;
+  return last - first === ports.length - 1 ? `${first}-${last}` : ports.join(', ');
 }

@@ -26,6 +26,8 @@ export type LeaseHolder = {
 type LeaseEvents = {
   /** The port is free again: its connection was accepted, or the lease ended. Called once. */
   released(): void;
+  /** No connection came in time. Called before `ended`. */
+  expired(): void;
   /** The lease is over: its connection was opened or closed, or none came. Called once. */
   ended(): void;
 };
@@ -45,6 +47,7 @@ const waitAfterResetMs = 1_000;
 
 /** One lease. It ends when its connection is opened, with its session, or after its timeout. */
 export class PortLease implements DataConnectionSource {
+  readonly mode = 'passive';
   readonly port: number;
   readonly #holder: LeaseHolder;
   readonly #timeoutMs: number;
@@ -53,18 +56,21 @@ export class PortLease implements DataConnectionSource {
   #timer: NodeJS.Timeout;
   #state: 'waiting' | 'connected' | 'over' = 'waiting';
   #wasReset = false;
+  #strangerCame = false;
+  readonly #allPorts: string;
   #socket: Socket | undefined;
   #failure: LeaseFailure = usedUp;
   #opening: Opening | undefined;
 
   constructor(
-    port: number,
+    { port, allPorts }: { readonly port: number; readonly allPorts: string },
     holder: LeaseHolder,
     timeoutMs: number,
     sessionSignal: AbortSignal,
     events: LeaseEvents,
   ) {
     this.port = port;
+    this.#allPorts = allPorts;
     this.#holder = holder;
     this.#timeoutMs = timeoutMs;
     this.#sessionSignal = sessionSignal;
@@ -80,6 +86,20 @@ export class PortLease implements DataConnectionSource {
     this.#socket = socket;
     if (this.#opening !== undefined) this.#handOver(this.#opening.resolve);
     this.#events.released();
+  }
+
+  get clientAddress(): string {
+    return this.#holder.clientAddress;
+  }
+
+  get missingCause(): CauseCode {
+    if (this.#wasReset) return 'PASV-RESET';
+    return this.#strangerCame ? 'PASV-ADDRESS' : 'PASV-NONE';
+  }
+
+  /** A connection from another address reached the port while no other lease waited there: presumably the client's. */
+  reportStranger(): void {
+    this.#strangerCame = true;
   }
 
   /** A connection, presumably the client's, was reset before it could be accepted. */
@@ -125,16 +145,24 @@ export class PortLease implements DataConnectionSource {
       return;
     }
     const seconds = Math.ceil(this.#timeoutMs / 1000);
-    this.#end(
-      this.#wasReset
-        ? ['PASV-RESET', 'The data connection was reset before it was accepted; send PASV or EPSV first.']
-        : ['PASV-NONE', `No data connection came within ${seconds} s; send PASV or EPSV first.`],
-    );
+    const from = this.#holder.clientAddress;
+    this.#events.expired();
+    this.#end([this.missingCause, this.#missingText(from, seconds)]);
   };
 
   readonly #endWithSession = (): void => {
     this.#end([causeOf(this.#sessionSignal.reason), 'The session has ended.']);
   };
+
+  #missingText(from: string, seconds: number): string {
+    if (this.#wasReset) {
+      return `The data connection to port ${this.port} was reset before it was accepted; send PASV or EPSV again.`;
+    }
+    if (this.#strangerCame) {
+      return `The data connection to port ${this.port} came from another address than ${from}; use one address for both connections.`;
+    }
+    return `No connection from ${from} reached port ${this.port} within ${seconds} s; a firewall may block it. Allow TCP ${this.#allPorts}.`;
+  }
 
   #handOver(resolve: (socket: Socket) => void): void {
     const socket = this.#socket as Socket;

@@ -5,9 +5,9 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { FilesystemError } from '../../filesystem/filesystem-error.ts';
-import type { CallOptions } from '../../filesystem/filesystem.ts';
+import type { CallOptions, StoredObject } from '../../filesystem/filesystem.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
-import { CausedError, causeOf, type SessionEndCause } from '../../observability/cause.ts';
+import { CausedError, causeOf, type CauseCode, type SessionEndCause } from '../../observability/cause.ts';
 import type { DataResumption } from '../../tls/context.ts';
 import type { DataConnectionSource } from './data-connection-source.ts';
 import { protectDataConnection, type SessionTls } from './data-tls.ts';
@@ -30,6 +30,15 @@ export class DataConnectionLost extends CausedError {
 
 // How long a client may take to close its side after ours; then the connection is destroyed.
 const closeTimeoutMs = 5_000;
+
+/** A client that leaves sooner than this did not leave because no data connection was made. */
+const minWaitMs = 1_000;
+
+export type DataConnectionReport = {
+  readonly mode: 'passive' | 'active';
+  readonly port: number;
+  readonly waitedMs: number | undefined;
+};
 
 export type TransferRequest = {
   readonly verb: string;
@@ -63,6 +72,12 @@ export class Transfer {
   movedBytes = 0;
   /** Bytes of an upload that are stored in front of the received ones (APPE, REST). */
   keptBytes = 0;
+  /** TLS version of the data connection, once its handshake is done. */
+  tlsVersion: string | undefined;
+  /** What the storage confirmed of an upload. */
+  stored: StoredObject | undefined;
+  /** Something that may damage the file. */
+  warning: 'ASCII-BINARY' | undefined;
   /** Undefined for downloads. */
   readonly evidence: UploadEvidence | undefined;
   readonly #source: DataConnectionSource;
@@ -78,6 +93,9 @@ export class Transfer {
   /** When the client's first and last bytes came (`performance.now()`); before that, when receiving began. */
   #firstReceivedAtMs = 0;
   #lastReceivedAtMs = 0;
+  #connectingSinceMs: number | undefined;
+  #waitedMs: number | undefined;
+  #abortedAtMs: number | undefined;
   #stallTimer: NodeJS.Timeout | undefined;
   #waitsForClient = false;
 
@@ -96,6 +114,22 @@ export class Transfer {
     this.#settings = settings;
     if (sessionSignal.aborted) this.#onSessionEnd();
     else sessionSignal.addEventListener('abort', this.#onSessionEnd);
+  }
+
+  /** How the client and the gateway were to be connected, and how long that took or has taken, in milliseconds from the 150. */
+  get dataConnection(): DataConnectionReport {
+    const { mode, port } = this.#source;
+    const sinceMs = this.#connectingSinceMs;
+    const waitedMs = this.#waitedMs ?? (sinceMs === undefined ? undefined : performance.now() - sinceMs);
+    return { mode, port, waitedMs };
+  }
+
+  /** The cause where the client gave up because no data connection was made, whatever ended the transfer. */
+  get missingConnectionCause(): CauseCode | undefined {
+    const sinceMs = this.#connectingSinceMs;
+    if (this.#waitedMs !== undefined || sinceMs === undefined || this.#abortedAtMs === undefined)
+      return undefined;
+    return this.#abortedAtMs - sinceMs >= minWaitMs ? this.#source.missingCause : undefined;
   }
 
   /** Aborted with the transfer. Everything that is opened for the transfer stops with it. */
@@ -130,6 +164,7 @@ export class Transfer {
   abort(cause: TransferAbortCause): void {
     if (this.#isOver || this.#abortCause !== undefined) return;
     this.#abortCause = cause;
+    this.#abortedAtMs = performance.now();
     this.#controller.abort(new DataConnectionLost(cause, 'The transfer was aborted.'));
     this.#drop();
   }
@@ -152,15 +187,19 @@ export class Transfer {
    */
   async connect(): Promise<Socket> {
     this.evidence?.announced();
+    this.#connectingSinceMs = performance.now();
     this.#socket = await this.#source.open(this.signal);
+    this.#waitedMs = performance.now() - this.#connectingSinceMs;
     this.throwIfAborted();
     if (this.#tls !== undefined) {
       const { tlsDataResumption: resumption, dataConnectionTimeoutMs: handshakeTimeoutMs } = this.#settings;
-      this.#socket = await protectDataConnection(this.#socket, this.#tls, {
+      const secured = await protectDataConnection(this.#socket, this.#tls, {
         resumption,
         handshakeTimeoutMs,
       });
+      this.#socket = secured;
       this.throwIfAborted();
+      this.tlsVersion = secured.getProtocol() ?? undefined;
     }
     return this.#socket;
   }

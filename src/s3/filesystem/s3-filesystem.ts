@@ -32,6 +32,7 @@ import type {
   FileTimes,
   Filesystem,
   ListOptions,
+  StorageLocation,
   Upload,
   UploadOptions,
 } from '../../filesystem/filesystem.ts';
@@ -86,6 +87,11 @@ export class S3Filesystem implements Filesystem {
       resumePolicy && resumePolicy.windowMs > 0 ? new ResumeOffers(storage, resumePolicy) : undefined;
     this.#lookup = new Lookup(storage, home);
     this.#markers = new DirectoryMarkers(storage, home);
+  }
+
+  locate(pathname: Pathname): StorageLocation {
+    const { bucket, prefix } = this.#home;
+    return { bucket, key: prefix + pathname.slice(1) };
   }
 
   async stat(pathname: Pathname, options: CallOptions): Promise<Entry> {

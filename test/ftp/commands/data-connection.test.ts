@@ -142,15 +142,27 @@ describe('PORT and EPRT', () => {
   });
 
   for (const [verb, argument, reply] of [
-    ['PORT', '127,0,0,2,8,0', '501 Data connections are made to your own address only. [ACTIVE-PRIVATE]\r\n'],
-    ['PORT', '127,0,0,1,0,22', '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT]\r\n'],
+    [
+      'PORT',
+      '127,0,0,2,8,0',
+      '501 Data connections are made to your own address 127.0.0.1 only, not to 127.0.0.2. Use PASV or EPSV. [ACTIVE-PRIVATE]\r\n',
+    ],
+    [
+      'PORT',
+      '127,0,0,1,0,22',
+      '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT] Use PASV or EPSV. [ACTIVE-PORT]\r\n',
+    ],
     ['PORT', '127,0,0,1,8', '501 PORT needs an address and a port from 1 to 65535.\r\n'],
     [
       'EPRT',
       '|1|127.0.0.2|2048|',
-      '501 Data connections are made to your own address only. [ACTIVE-PRIVATE]\r\n',
+      '501 Data connections are made to your own address 127.0.0.1 only, not to 127.0.0.2. Use PASV or EPSV. [ACTIVE-PRIVATE]\r\n',
     ],
-    ['EPRT', '|2|::1|2048|', '501 Data connections are made to your own address only. [ACTIVE-PRIVATE]\r\n'],
+    [
+      'EPRT',
+      '|2|::1|2048|',
+      '501 Data connections are made to your own address 127.0.0.1 only, not to ::1. Use PASV or EPSV. [ACTIVE-PRIVATE]\r\n',
+    ],
     ['EPRT', '|1|127.0.0.1|99999|', '501 EPRT needs an address and a port from 1 to 65535.\r\n'],
     ['EPRT', '|3|x|2048|', '522 Network protocol not supported, use (1,2).\r\n'],
     ['EPRT', '', '501 EPRT needs an address and a port from 1 to 65535.\r\n'],
@@ -177,7 +189,7 @@ describe('PORT and EPRT', () => {
     await side.command('PORT', portArgument(port));
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 The connection to your data port failed; use PASV or EPSV. [ACTIVE-REFUSED]\r\n',
+      `425 The connection to 127.0.0.1 port ${port} failed (ECONNREFUSED). Use PASV or EPSV. [ACTIVE-REFUSED]\r\n`,
     );
   });
 

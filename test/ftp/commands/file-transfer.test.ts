@@ -87,7 +87,7 @@ describe('RETR', () => {
     await side.command('EPSV');
     assert.equal(
       await side.command('RETR', 'f'),
-      '425 No data connection came within 1 s; send PASV or EPSV first. [PASV-NONE]\r\n',
+      `425 No connection from 127.0.0.1 reached port ${side.ports.ports[0]} within 1 s; a firewall may block it. Allow TCP ${side.ports.ports[0]}. [PASV-NONE]\r\n`,
     );
   });
 

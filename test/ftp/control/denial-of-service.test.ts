@@ -147,7 +147,7 @@ describe('denial of service by hostile clients', () => {
     const before = timers();
     for (let attempt = 0; attempt < 5; attempt++) {
       await client.says('EPSV', /^229 /);
-      await client.says('RETR /f', /^150 /, /^425 No data connection came/);
+      await client.says('RETR /f', /^150 /, /^425 No connection from /);
     }
     await client.says('ABOR', '226 ABOR command successful.');
     for (let turn = 0; turn < 100 && timers() > before - 1; turn++) await nextTurn();

@@ -217,7 +217,8 @@ describe('passive ports', () => {
     const lease = await ports.lease(holder('a'), neverAborted);
     await assert.rejects(lease.open(neverAborted), {
       name: 'DataConnectionError',
-      message: 'No data connection came within 1 s; send PASV or EPSV first.',
+      message: `No connection from 127.0.0.1 reached port ${lease.port} within 1 s; a firewall may block it. Allow TCP ${lease.port}.`,
+      causeCode: 'PASV-NONE',
     });
     assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
   });
@@ -239,7 +240,13 @@ describe('passive ports', () => {
     stranger.write('GET / HTTP/1.0\r\n\r\n');
     await closed(stranger);
     assert.deepEqual(events, [
-      { event: 'stray-data-connection', port: lease.port, clientAddress: '127.0.0.9' },
+      {
+        event: 'stray-data-connection',
+        port: lease.port,
+        clientAddress: '127.0.0.9',
+        expectedAddress: '127.0.0.1',
+        cause: 'PASV-ADDRESS',
+      },
     ]);
     dial(lease.port);
     sockets.push(await lease.open(neverAborted));
@@ -316,7 +323,7 @@ describe('passive ports', () => {
     const lease = await ports.lease({ ...holder('a'), isExecuting: true }, neverAborted);
     await assert.rejects(
       lease.open(neverAborted),
-      /^DataConnectionError: No data connection came within 1 s/,
+      /^DataConnectionError: No connection from 127\.0\.0\.1 reached port \d+ within 1 s/,
     );
   });
 
@@ -331,7 +338,7 @@ describe('passive ports', () => {
       const startedAt = performance.now();
       await assert.rejects(opening, {
         name: 'DataConnectionError',
-        message: 'The data connection was reset before it was accepted; send PASV or EPSV first.',
+        message: `The data connection to port ${lease.port} was reset before it was accepted; send PASV or EPSV again.`,
       });
       assert.ok(performance.now() - startedAt < 5_000);
       assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });
