@@ -16,6 +16,8 @@ const statistics = {
   DownloadsNotCompleted: Stats.SUM,
   PassivePortsExhausted: Stats.SUM,
   StorageErrors: Stats.SUM,
+  StorageRetries: Stats.SUM,
+  StorageFailingSeconds: Stats.MAXIMUM,
   UnexpectedErrors: Stats.SUM,
   ConfigReloadFailures: Stats.SUM,
   UploadBytes: Stats.SUM,

@@ -25,7 +25,8 @@ import { ProbedPorts } from './observability/probed-ports.ts';
 import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
 import { maxPartsInFlight } from './s3/upload/part-uploader.ts';
 import { createS3Client } from './s3/client/s3-client.ts';
-import { S3Storage } from './s3/s3-storage.ts';
+import { checkBuckets } from './s3/bucket-check.ts';
+import { S3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
 import { openUserStore, passwordAuthenticator } from './users/user-store.ts';
 import { type DocumentSource, secretSource } from './util/watched-document.ts';
@@ -118,7 +119,8 @@ async function start(
   let draining: DrainState | undefined = undefined;
   const memory = new TransferMemory(config.transferMemoryBytes);
   let certificates: CertificateHolder | undefined = undefined;
-  const currentGauges = (): Gauges => gauges(gateway, memory, certificates);
+  let storage: S3Storage | undefined = undefined;
+  const currentGauges = (): Gauges => gauges(gateway, memory, certificates, storage);
   const metrics = createMetrics(currentGauges);
   const embedded = startEmbeddedMetrics(config.metricsNamespace, {
     gauges: currentGauges,
@@ -134,9 +136,10 @@ async function start(
     embedded.observe(event);
   };
 
-  const storage = openStorage(config, memory, observe);
-  closers.push(() => storage.client.destroy());
-  const { settling } = storage.client;
+  const openedStorage = openStorage(config, { memory, observe, responded: metrics.storageResponded });
+  storage = openedStorage;
+  closers.push(() => openedStorage.client.destroy());
+  const { settling } = openedStorage.client;
   const users = await openUserStore({
     source: config.users,
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
@@ -160,7 +163,7 @@ async function start(
     proxyProtocol: config.proxyProtocol,
     isReady,
     probed: (port) => probes?.probed(port) ?? false,
-    status: () => statusOf(gateway, draining, isReady()),
+    status: () => statusOf(gateway, draining, openedStorage, isReady()),
     drain: () => draining?.drain(),
     serve: () => draining?.serve() ?? false,
     metrics: metrics.registry,
@@ -170,7 +173,7 @@ async function start(
     authenticate: passwordAuthenticator(users),
     filesystemFor: (user, sessionId) => {
       const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
-      return new S3Filesystem(storage, user.home, resumption, config.fileTimes, sessionId);
+      return new S3Filesystem(openedStorage, user.home, resumption, config.fileTimes, sessionId);
     },
     observe,
     certificates,
@@ -200,12 +203,21 @@ async function start(
   });
   if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
 
-  const { s3Bucket } = config;
+  const { s3Bucket, s3Prefix } = config;
+  if (surroundings.isFirst) {
+    const check = new AbortController();
+    const ownHome = s3Bucket === undefined ? [] : [{ bucket: s3Bucket, prefix: s3Prefix }];
+    const checked = checkBuckets(openedStorage, [...ownHome, ...users.homes], check.signal);
+    closers.push(async () => {
+      check.abort();
+      await checked;
+    });
+  }
   if (surroundings.isFirst && config.abandonedUploadMs > 0 && s3Bucket !== undefined) {
     const sweep = new AbortController();
-    const swept = sweepAtStart(storage, {
+    const swept = sweepAtStart(openedStorage, {
       bucket: s3Bucket,
-      prefix: config.s3Prefix,
+      prefix: s3Prefix,
       // Uploads that can still be resumed are not abandoned.
       silentForMs: Math.max(config.abandonedUploadMs, config.resumeWindowMs),
       signal: sweep.signal,
@@ -256,6 +268,7 @@ async function refuseWhileSent(gateway: Gateway, drainMs: number): Promise<void>
 function statusOf(
   gateway: Gateway | undefined,
   drain: DrainState | undefined,
+  storage: S3Storage,
   isReady: boolean,
 ): GatewayStatus {
   const startedAtMs = gateway?.transfersStartedAtMs ?? [];
@@ -274,6 +287,10 @@ function statusOf(
     transfers: startedAtMs.length,
     oldestTransferSeconds:
       startedAtMs.length === 0 ? 0 : Math.round((Date.now() - Math.min(...startedAtMs)) / 1000),
+    failingStorage: storage.health.failing.map(({ sinceMs, ...failing }) => ({
+      ...failing,
+      since: new Date(sinceMs).toISOString(),
+    })),
   };
 }
 
@@ -290,13 +307,16 @@ function gauges(
   gateway: Gateway | undefined,
   memory: TransferMemory,
   certificates: CertificateHolder | undefined,
+  storage: S3Storage | undefined,
 ): Gauges {
+  const [failing] = storage?.health.failing ?? [];
   return {
     sessions: gateway?.sessionCount ?? 0,
     passivePortLeases: gateway?.passivePortUsage.leases ?? 0,
     passivePortWaiters: gateway?.passivePortUsage.waiting ?? 0,
     transferMemoryBytes: memory.heldBytes,
     waitingUploads: memory.waitingUploads,
+    storageFailingSeconds: failing ? (Date.now() - failing.sinceMs) / 1000 : 0,
     certificateDaysLeft: certificates && daysLeft(certificates.current.chain),
   };
 }
@@ -306,13 +326,13 @@ function daysLeft(chain: string | Buffer): number {
   return Math.floor((endMs - Date.now()) / 86_400_000);
 }
 
-function openStorage(config: Config, memory: TransferMemory, observe: Observe): S3Storage {
+function openStorage(config: Config, shared: Omit<S3StorageOptions, 'client'>): S3Storage {
   const { s3Endpoint, s3ForcePathStyle } = config;
   const client = createS3Client({
     endpoint: s3Endpoint,
     forcePathStyle: s3ForcePathStyle,
   });
-  return new S3Storage({ client, memory, observe });
+  return new S3Storage({ client, ...shared });
 }
 
 async function openCertificates(

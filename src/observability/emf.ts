@@ -67,7 +67,7 @@ export function embeddedMetricLine(
   namespace: string,
   timestampMs: number,
   sums: ReadonlyMap<Sum, number>,
-  { sessions, passivePortWaiters, transferMemoryBytes, certificateDaysLeft }: Gauges,
+  { sessions, passivePortWaiters, transferMemoryBytes, storageFailingSeconds, certificateDaysLeft }: Gauges,
 ): string {
   const values = Object.fromEntries([...counts, ...sizes].map((name) => [name, sums.get(name) ?? 0]));
   const metrics = [
@@ -76,6 +76,7 @@ export function embeddedMetricLine(
     { Name: 'Sessions', Unit: 'Count' },
     { Name: 'PassivePortWaiters', Unit: 'Count' },
     { Name: 'TransferMemoryBytes', Unit: 'Bytes' },
+    { Name: 'StorageFailingSeconds', Unit: 'Seconds' },
     ...(certificateDaysLeft === undefined ? [] : [{ Name: 'CertificateDaysLeft', Unit: 'Count' }]),
   ];
   return JSON.stringify({
@@ -87,6 +88,7 @@ export function embeddedMetricLine(
     Sessions: sessions,
     PassivePortWaiters: passivePortWaiters,
     TransferMemoryBytes: transferMemoryBytes,
+    StorageFailingSeconds: storageFailingSeconds ?? 0,
     ...(certificateDaysLeft !== undefined && { CertificateDaysLeft: certificateDaysLeft }),
   });
 }

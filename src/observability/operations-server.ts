@@ -1,6 +1,6 @@
 /**
  * The HTTP server of the operations port: `/healthz` (the process is alive; `/healthz/50000` for a load balancer's check of a
- * passive port), `/readyz` (it accepts sessions), `/metrics`, `/status`, and POST to `/drain` and `/serve`. A load balancer that
+ * passive port), `/readyz` (it accepts sessions; with `?verbose`, and the status), `/metrics`, `/status`, and POST to `/drain` and `/serve`. A load balancer that
  * sends a PROXY header before control connections sends it before its health checks too.
  */
 import { once } from 'node:events';
@@ -89,7 +89,7 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   response.setHeader('cache-control', 'no-store');
-  const path = (request.url ?? '').replace(/\?.*$/, '');
+  const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(request.url ?? '') ?? [];
   const changes = path === '/drain' || path === '/serve';
   const allowed = changes ? ['POST'] : ['GET', 'HEAD'];
   if (!allowed.includes(request.method ?? '')) {
@@ -108,12 +108,13 @@ async function answer(
       send(response, 200, 'alive');
       return;
     case '/readyz':
-      if (options.isReady()) send(response, 200, 'ready');
-      else send(response, 503, 'not ready: send no new sessions');
+      // The storage does not count: it is the same for all tasks, and without any of them clients would not even get its 451.
+      response.statusCode = options.isReady() ? 200 : 503;
+      if (query === '?verbose') await sendStatus(options, response);
+      else send(response, response.statusCode, readyText(response.statusCode));
       return;
     case '/status':
-      response.setHeader('content-type', 'application/json');
-      response.end(`${JSON.stringify(await options.status())}\n`);
+      await sendStatus(options, response);
       return;
     case '/drain':
       options.drain();
@@ -129,6 +130,16 @@ async function answer(
     default:
       send(response, 404, 'Here are /healthz, /readyz, /metrics and /status.');
   }
+}
+
+function readyText(statusCode: number): string {
+  return statusCode === 200 ? 'ready' : 'not ready: send no new sessions';
+}
+
+async function sendStatus(options: OperationsServerOptions, response: ServerResponse): Promise<void> {
+  const status = JSON.stringify(await options.status());
+  response.setHeader('content-type', 'application/json');
+  response.end(`${status}\n`);
 }
 
 async function sendMetrics({ metrics }: OperationsServerOptions, response: ServerResponse): Promise<void> {

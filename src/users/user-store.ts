@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type DocumentSource, fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
-import type { Authenticate } from './user.ts';
+import type { Authenticate, Home } from './user.ts';
 import { type Account, type DefaultHome, parseUsersDocument } from './users-document.ts';
 
 /** Source of the users document. */
@@ -17,6 +17,8 @@ export type UserStore = {
   isInvalid(name: string): boolean;
   /** The hash to verify the password of an unknown user against. It costs as much as a real one. */
   readonly decoy: PasswordHash;
+  /** The homes of all users, one for each bucket. */
+  readonly homes: readonly Home[];
   close(): void;
 };
 
@@ -61,6 +63,11 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     isInvalid: (name) => invalidNames.has(name),
     get decoy() {
       return decoy;
+    },
+    get homes() {
+      const homes = new Map<string, Home>();
+      for (const { user } of accounts.values()) homes.set(user.home.bucket, user.home);
+      return [...homes.values()];
     },
     close: () => document.close(),
   };

@@ -31,6 +31,7 @@ export function mergeStatuses(workers: readonly KnownWorker[], state: PrimarySta
     oldestTransferSeconds: Math.max(0, ...known.map(({ oldestTransferSeconds }) => oldestTransferSeconds)),
     // The same source may be banned by several workers, each for its own time.
     loginBans: known.flatMap(({ loginBans }) => loginBans).slice(0, 100),
+    failingStorage: known.flatMap(({ failingStorage }) => failingStorage),
     workers: workers.map(({ worker, pid, passivePorts, status }) => ({
       worker,
       pid,

@@ -52,6 +52,19 @@ function get(path: string, method = 'GET'): string {
 }
 
 describe('operations port', () => {
+  it('The operations port shows the status in /readyz?verbose, with the status code of readiness', async () => {
+    for (const [ready, code] of [
+      [true, 200],
+      [false, 503],
+    ] as const) {
+      isReady = ready;
+      const answer = await exchange(get('/readyz?verbose'));
+      assert.match(answer, new RegExp(`^HTTP/1.1 ${code} `));
+      assert.ok(answer.endsWith('\r\n\r\n{"stage":"serving","sessions":7}\n'), answer);
+    }
+    isReady = true;
+  });
+
   it('The operations port answers health checks without a PROXY header', async () => {
     assert.match(await exchange(get('/healthz')), /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nalive\n$/);
   });

@@ -12,7 +12,15 @@ const idle: GatewayStatus = {
   transfers: 0,
   loginBans: [],
   oldestTransferSeconds: 0,
+  failingStorage: [],
 };
+const failing = {
+  operation: 'PutObject',
+  cause: 'STORAGE-THROTTLED',
+  errorName: 'SlowDown',
+  since: '2026-01-01T00:00:00.000Z',
+  failures: 3,
+} as const;
 const serving = { version: '1.2.3', isStarted: true, isReady: true, isDraining: false };
 const draining = { ...serving, isReady: false, isDraining: true };
 
@@ -28,10 +36,10 @@ function worker(number: number, status: Partial<GatewayStatus> | undefined) {
 }
 
 describe('the status of all workers', () => {
-  it('The status adds up sessions and transfers, and shows the oldest transfer and each worker', () => {
+  it('The status adds up sessions and transfers, and shows the oldest transfer, what fails in the storage, and each worker', () => {
     const workers = [
       worker(1, { sessions: 3, transfers: 1, oldestTransferSeconds: 10, loginBans: [ban] }),
-      worker(2, { sessions: 4, transfers: 2, oldestTransferSeconds: 70 }),
+      worker(2, { sessions: 4, transfers: 2, oldestTransferSeconds: 70, failingStorage: [failing] }),
     ];
     assert.deepEqual(mergeStatuses(workers, serving), {
       version: '1.2.3',
@@ -42,6 +50,7 @@ describe('the status of all workers', () => {
       transfers: 3,
       oldestTransferSeconds: 70,
       loginBans: [ban],
+      failingStorage: [failing],
       workers: [
         { worker: 1, pid: 1001, passivePorts: [50_001], sessions: 3, transfers: 1 },
         { worker: 2, pid: 1002, passivePorts: [50_002], sessions: 4, transfers: 2 },

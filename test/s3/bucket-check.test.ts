@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { checkBuckets } from '../../src/s3/bucket-check.ts';
+import { openTestStorage } from '../support/s3-storage.ts';
+
+const { signal } = new AbortController();
+
+describe('the check of buckets at start', () => {
+  it('The check reports a bucket that does not exist, once, and nothing about one that does', async () => {
+    const { server, storage, events, close } = await openTestStorage();
+    const homes = [
+      { bucket: server.bucket, prefix: 'alice/' },
+      { bucket: 'no-such-bucket', prefix: 'bob/' },
+      { bucket: 'no-such-bucket', prefix: 'carol/' },
+    ];
+    await checkBuckets(storage, homes, signal);
+    assert.deepEqual(events, [
+      {
+        event: 'storage-error',
+        retrying: false,
+        operation: 'check-at-start',
+        bucket: 'no-such-bucket',
+        endpoint: server.endpoint,
+        cause: 'STORAGE-BUCKET',
+        errorName: 'NoSuchBucket',
+        httpStatus: 404,
+      },
+    ]);
+    await close();
+  });
+
+  it('The check ends without a report when the gateway stops', async () => {
+    const { storage, events, close } = await openTestStorage();
+    await checkBuckets(storage, [{ bucket: 'no-such-bucket', prefix: '' }], AbortSignal.abort());
+    assert.deepEqual(events, []);
+    await close();
+  });
+});
