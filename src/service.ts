@@ -144,6 +144,7 @@ async function start(
     source: config.users,
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
     refreshMs: config.reloadIntervalMs,
+    revoked: (names) => gateway?.endSessionsOf(names),
     openSecret,
     observe,
   });

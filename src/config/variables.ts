@@ -214,6 +214,12 @@ export const variables = {
     wholeNumber(0, 5000),
     'How long at most an upload that nothing proves complete waits, after its data connection has ended, for the control connection of a killed client to close too; a fifth of its duration where the end follows the last byte at once. 0 trusts the end of the data connection.',
   ),
+  maxSessionMs: defaulted(
+    'MAX_SESSION_HOURS',
+    '24',
+    hours(1, 500),
+    'Longest lifetime of a session; it then ends after its transfer, and the client connects again.',
+  ),
   maxSessions: defaulted(
     'MAX_SESSIONS',
     '2000',

@@ -42,6 +42,7 @@ export const gatewayDefaults: GatewaySettings = {
   passivePortWaitMs: 10_000,
   stallTimeoutMs: 300_000,
   uploadGraceMs: 250,
+  maxSessionMs: 24 * 3_600_000,
   maxSessions: 2_000,
   maxSessionsPerAddress: 500,
   maxSessionsPerUser: 500,
@@ -72,6 +73,7 @@ export type GatewaySettings = {
   readonly passivePortWaitMs: number;
   readonly stallTimeoutMs: number;
   readonly uploadGraceMs: number;
+  readonly maxSessionMs: number;
   readonly maxSessions: number;
   readonly maxSessionsPerAddress: number;
   readonly maxSessionsPerUser: number;
@@ -129,6 +131,8 @@ export type Gateway = DrainableSessions & {
    * aborted; commands whose storage does not respond then are given up a few seconds later (`drainGrace`).
    */
   drain(timeoutMs: number): Promise<void>;
+  /** Ends the sessions of these users with 421, those with a transfer after it. */
+  endSessionsOf(usernames: ReadonlySet<string>): void;
   /** Answers further control connections with 421. */
   refuseSessions(): void;
   /** Drops all sessions immediately; resolves when all are closed. */
@@ -282,6 +286,14 @@ class RunningGateway implements Gateway {
     const left = [...sessions];
     const timer = setTimeout(() => left.forEach((session) => session.abortTransfer()), timeoutMs);
     void Promise.all(left.map((session) => session.closed)).then(() => clearTimeout(timer));
+  }
+
+  endSessionsOf(usernames: ReadonlySet<string>): void {
+    for (const session of this.#parts.sessions) {
+      const { loginState } = session;
+      const isOne = loginState.step === 'logged-in' && usernames.has(loginState.login.user.name);
+      if (isOne) session.end('USER-REVOKED');
+    }
   }
 
   refuseSessions(): void {

@@ -30,6 +30,8 @@ export type UserStoreOptions = {
   /** @default secretSource */
   readonly openSecret?: (arn: string) => DocumentSource;
   readonly observe: Observe;
+  /** Users who were removed, or whose password, home or permissions changed: what their sessions may do is out of date. */
+  readonly revoked?: (names: ReadonlySet<string>) => void;
 };
 
 /** Reading a local file is cheap. */
@@ -49,12 +51,15 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     intervalMs: source.kind === 'file' ? Math.min(fileIntervalMs, options.refreshMs) : options.refreshMs,
     load(text) {
       const file = parseUsersDocument(text, defaultHome);
-      accounts = keepUnchanged(file.accounts, accounts);
+      const before = accounts;
+      accounts = keepUnchanged(file.accounts, before);
       invalidNames = file.invalidNames;
       // The cost of the first user's hash stands for all: `npm run hash-password` uses one cost.
       const [first] = accounts.values();
       decoy = first?.passwordHash.decoy() ?? PasswordHash.decoy();
       observe({ event: 'users-loaded', users: accounts.size, problems: file.problems });
+      const revoked = new Set([...before.keys()].filter((name) => accounts.get(name) !== before.get(name)));
+      if (revoked.size > 0) options.revoked?.(revoked);
     },
     failed: ({ message }) => observe({ event: 'config-reload-failed', config: 'users', reason: message }),
   });

@@ -114,6 +114,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     },
     endIdleSessions: (idleMs) => gateway.endIdleSessions(idleMs),
     endSessions: (timeoutMs) => gateway.endSessions(timeoutMs),
+    endSessionsOf: (usernames) => gateway.endSessionsOf(usernames),
     refuseSessions: () => gateway.refuseSessions(),
     drain: (timeoutMs) => gateway.drain(timeoutMs),
     async close() {

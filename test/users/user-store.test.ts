@@ -32,13 +32,14 @@ async function write(...names: readonly string[]): Promise<void> {
 }
 
 /** The store, and its events one by one as they come. */
-async function open() {
+async function open(revoked?: (names: ReadonlySet<string>) => void) {
   const events: GatewayEvent[] = [];
   let wake: () => void = () => undefined;
   const users = await openUserStore({
     source: { kind: 'file', path },
     defaultHome: { bucket: 'homes', prefix: '' },
     refreshMs: 10,
+    ...(revoked !== undefined && { revoked }),
     observe(event) {
       events.push(event);
       wake();
@@ -119,6 +120,34 @@ describe('users in a file', () => {
     await rename(`${path}.new`, path);
     await next();
     assert.equal(remembered(), undefined);
+    users.close();
+  });
+
+  it('Users are revoked when they are removed, or their password, home or permissions change, and no others', async () => {
+    const entry = (name: string, change: object = {}) => ({
+      name,
+      password,
+      permissions: 'read-write',
+      home: { prefix: `${name}/` },
+      ...change,
+    });
+    const rewrite = async (...users: readonly object[]): Promise<void> => {
+      await writeFile(`${path}.new`, JSON.stringify({ users }));
+      await rename(`${path}.new`, path);
+    };
+    const names = ['same', 'removed', 'password', 'home', 'permissions', 'invalid'];
+    await rewrite(...names.map((name) => entry(name)));
+    const revoked = Promise.withResolvers<ReadonlySet<string>>();
+    const { users } = await open(revoked.resolve);
+    await rewrite(
+      entry('new'),
+      entry('permissions', { permissions: 'read-only' }),
+      entry('home', { home: { prefix: 'elsewhere/' } }),
+      entry('password', { password: await PasswordHash.create('other') }),
+      entry('invalid', { permissions: 'all' }),
+      entry('same'),
+    );
+    assert.deepEqual([...(await revoked.promise)].sort(), names.filter((name) => name !== 'same').sort());
     users.close();
   });
 

@@ -19,7 +19,7 @@ import type { Line } from './line-framing.ts';
 import { endReply } from './session-end.ts';
 import type { SessionLimiter } from './session-limits.ts';
 import { SessionState } from './session-state.ts';
-import { SessionTimers, type TimeoutOptions } from './session-timers.ts';
+import { SessionTimers, type Timeout, type TimeoutOptions } from './session-timers.ts';
 
 export type SessionOptions = TimeoutOptions & {
   readonly limiter: SessionLimiter;
@@ -327,12 +327,13 @@ export class ControlSession extends SessionState implements Session {
     if (this.isExecuting && this.loginState.step !== 'logged-in') this.destroy('LIMIT-COMMANDS');
   }
 
-  #timedOut(timeout: 'login' | 'idle' | 'drain'): void {
+  #timedOut(timeout: Timeout): void {
     if (timeout === 'login') {
       // Also while a password waits for its check, or a wrong one for its reply.
       this.#end ??= 'LOGIN-TIMEOUT';
       this.#finish();
     } else if (timeout === 'drain') this.end('DRAIN');
+    else if (timeout === 'lifetime') this.end('SESSION-LIFETIME');
     else if (this.isExecuting) this.#timers.restartIdle();
     else if (this.#connection.isBackedUp) this.destroy('REPLIES-UNREAD');
     else this.end('IDLE-TIMEOUT');

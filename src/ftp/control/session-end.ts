@@ -11,6 +11,8 @@ const replies: Partial<Record<SessionEndCause, Reply>> = {
     'Too many overlong command lines; closing the control connection.',
     'LIMIT-COMMANDS',
   ),
+  'SESSION-LIFETIME': reply(421, 'The session has lasted too long; connect again.', 'SESSION-LIFETIME'),
+  'USER-REVOKED': reply(421, 'Your account has changed; log in again.', 'USER-REVOKED'),
   DRAIN: reply(421, 'The gateway is stopping; closing the control connection.', 'DRAIN'),
 };
 

@@ -8,21 +8,27 @@ export type TimeoutOptions = {
   readonly loginTimeoutMs: number;
   /** Between two commands. */
   readonly idleTimeoutMs: number;
+  /** From the connection to the end of the session. */
+  readonly maxSessionMs: number;
 };
 
-/** The login, idle and drain timers; each calls `onTimeout` with its name. */
+export type Timeout = 'login' | 'idle' | 'lifetime' | 'drain';
+
+/** The login, idle, lifetime and drain timers; each calls `onTimeout` with its name. */
 export class SessionTimers {
   readonly #options: TimeoutOptions;
-  readonly #onTimeout: (timeout: 'login' | 'idle' | 'drain') => void;
+  readonly #onTimeout: (timeout: Timeout) => void;
   readonly #idle: NodeJS.Timeout;
+  readonly #lifetime: NodeJS.Timeout;
   #login: NodeJS.Timeout | undefined;
   #drain: NodeJS.Timeout | undefined;
 
-  /** Starts the idle timer and the login timer. */
-  constructor(options: TimeoutOptions, onTimeout: (timeout: 'login' | 'idle' | 'drain') => void) {
+  /** Starts all but the drain timer. */
+  constructor(options: TimeoutOptions, onTimeout: (timeout: Timeout) => void) {
     this.#options = options;
     this.#onTimeout = onTimeout;
     this.#idle = setTimeout(() => onTimeout('idle'), options.idleTimeoutMs);
+    this.#lifetime = setTimeout(() => onTimeout('lifetime'), options.maxSessionMs);
     this.startLogin();
   }
 
@@ -50,6 +56,7 @@ export class SessionTimers {
 
   close(): void {
     clearTimeout(this.#idle);
+    clearTimeout(this.#lifetime);
     clearTimeout(this.#login);
     clearTimeout(this.#drain);
   }

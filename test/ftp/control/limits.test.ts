@@ -153,6 +153,62 @@ describe('the idle timeout', () => {
     }));
 });
 
+describe('a user who is removed or changed', () => {
+  it('Sessions of a user whose entry changed end with 421, and one with a transfer after it', () =>
+    withGateway(
+      {
+        users: [
+          { name: 'alice', password: 'secret' },
+          { name: 'bob', password: 'secret' },
+        ],
+      },
+      async (gateway) => {
+        gateway.filesystem.putFile('/big', big);
+        const port = gateway.controlPort;
+        const idle = await Dialogue.logIn({ port });
+        const busy = await Dialogue.logIn({ port });
+        const other = await Dialogue.logIn({ port }, 'bob');
+        const data = await busy.passive();
+        await busy.says('RETR /big', /^150 /);
+        gateway.endSessionsOf(new Set(['alice']));
+        const farewell = '421 Your account has changed; log in again. [USER-REVOKED]';
+        await idle.expect(farewell);
+        await idle.expectClosed();
+        assert.equal((await readAll(data)).length, big.length);
+        await busy.expect(/^226 /, farewell);
+        await busy.expectClosed();
+        assert.equal((await gateway.nextEvent('session-closed')).cause, 'USER-REVOKED');
+        await other.says('NOOP', /^200 /);
+        await other.quit();
+      },
+    ));
+});
+
+describe('the longest lifetime of a session', () => {
+  it('A session that sends NOOP for ever ends with 421 at its longest lifetime', () =>
+    withGateway({ maxSessionMs: 200 }, async (gateway) => {
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      let answer = '200';
+      while (answer.startsWith('200')) answer = await client.ask('NOOP');
+      assert.equal(answer, '421 The session has lasted too long; connect again. [SESSION-LIFETIME]');
+      assert.equal((await gateway.nextEvent('session-closed')).cause, 'SESSION-LIFETIME');
+      client.destroy();
+    }));
+
+  it('A transfer that runs at the longest lifetime is finished', () =>
+    withGateway({ maxSessionMs: 200 }, async (gateway) => {
+      gateway.filesystem.putFile('/big', big);
+      const client = await Dialogue.logIn({ port: gateway.controlPort });
+      const data = await client.passive();
+      await client.says('RETR /big', /^150 /);
+      data.pause();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal((await readAll(data)).length, big.length);
+      await client.expect(/^226 /, '421 The session has lasted too long; connect again. [SESSION-LIFETIME]');
+      await client.expectClosed();
+    }));
+});
+
 describe('a client whose session the gateway ends', () => {
   it('A client that must leave is disconnected after a while, even if it keeps sending', () =>
     withGateway({ idleTimeoutMs: 50 }, async (gateway) => {
