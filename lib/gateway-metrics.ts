@@ -14,6 +14,8 @@ const statistics = {
   UploadsNotCompleted: Stats.SUM,
   DownloadsCompleted: Stats.SUM,
   DownloadsNotCompleted: Stats.SUM,
+  TransfersCompleted: Stats.SUM,
+  TransfersFailed: Stats.SUM,
   PassivePortsExhausted: Stats.SUM,
   StorageErrors: Stats.SUM,
   StorageRetries: Stats.SUM,

@@ -50,7 +50,7 @@ type AlarmWhen = {
   /** Describes the problem and links to the documentation. */
   readonly meaning: string;
   readonly missing?: TreatMissingData;
-  /** The section of docs/operations.md, where it is not the alarm's name. */
+  /** The section of docs/troubleshooting.md, where it is not the alarm's name. */
   readonly section?: string;
 };
 
@@ -132,6 +132,15 @@ export class Monitoring extends Construct {
       meaning:
         'Clients got no passive port in time (425): many start transfers at once from one address. Start another slot, or give each more ports.',
     });
+    const failingShare = this.#failingShare();
+    this.#alarm('FailingTransfers', {
+      metric: failingShare,
+      threshold: 25,
+      comparison: atLeast,
+      periods: 3,
+      meaning:
+        'For 15 minutes a quarter of the transfers, and 5 at least in 5 minutes, have failed or been aborted, ABOR left aside.',
+    });
     const storageErrors = this.#counted('StorageErrors');
     this.#alarm('StorageErrors', {
       metric: storageErrors,
@@ -165,6 +174,20 @@ export class Monitoring extends Construct {
         'Over 60 logins a minute have been refused for 5 minutes: a password guessing attack, or a partner with an old password.',
     });
     return [exhausted, storageErrors, reloadFailures, unexpected];
+  }
+
+  /** In percent. A few failures are no share: with little traffic one partner's mistake would be all of it. */
+  #failingShare(): IMetric {
+    const period = Duration.minutes(5);
+    return new MathExpression({
+      expression: 'IF(failed >= 5, 100 * failed / (failed + completed), 0)',
+      usingMetrics: {
+        failed: this.#counted('TransfersFailed').with({ period }),
+        completed: this.#counted('TransfersCompleted').with({ period }),
+      },
+      period,
+      label: 'Transfers that fail (%)',
+    });
   }
 
   #alarmOnCertificate(): void {
@@ -249,7 +272,7 @@ export class Monitoring extends Construct {
       comparisonOperator: when.comparison,
       evaluationPeriods: when.periods,
       treatMissingData: when.missing ?? TreatMissingData.NOT_BREACHING,
-      alarmDescription: `${when.meaning} See docs/operations.md, "${when.section ?? name}".`,
+      alarmDescription: `${when.meaning} See docs/troubleshooting.md, "${when.section ?? name}".`,
     });
     alarm.addAlarmAction(new SnsAction(this.#topic));
     alarm.addOkAction(new SnsAction(this.#topic));

@@ -22,6 +22,8 @@ const counts = [
   'UploadsNotCompleted',
   'DownloadsCompleted',
   'DownloadsNotCompleted',
+  'TransfersCompleted',
+  'TransfersFailed',
   'PassivePortsExhausted',
   'StorageErrors',
   'StorageRetries',
@@ -142,12 +144,25 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
   }
 }
 
-function transferSums(event: Extract<GatewayEvent, { event: 'transfer' }>) {
+function transferSums(
+  event: Extract<GatewayEvent, { event: 'transfer' }>,
+): readonly (readonly [sum: Sum, amount: number])[] {
   const direction = transferDirection(event);
-  if (direction === 'listing') return [];
+  const all = transferSum(event);
+  if (direction === 'listing') return all;
   const noun = direction === 'upload' ? 'Upload' : 'Download';
   return [
+    ...all,
     [`${noun}s${event.outcome === 'completed' ? 'Completed' : 'NotCompleted'}`, 1],
     [`${noun}Bytes`, event.sizeBytes],
-  ] as const;
+  ];
+}
+
+/** Listings included. A client that aborts a transfer with ABOR has changed its mind; nothing has failed. */
+function transferSum({
+  outcome,
+  cause,
+}: Extract<GatewayEvent, { event: 'transfer' }>): readonly (readonly [sum: Sum, amount: number])[] {
+  if (outcome === 'completed') return [['TransfersCompleted', 1]];
+  return cause === 'ABOR' ? [] : [['TransfersFailed', 1]];
 }

@@ -110,6 +110,28 @@ describe('the alarms', () => {
     }
   });
 
+  it('An alarm fires when a quarter of the transfers fail, by metrics that the gateway writes, and not for a few failures', () => {
+    const { namespace, names } = embeddedMetrics();
+    const { Metrics, Threshold, EvaluationPeriods, TreatMissingData } = named('FailingTransfers');
+    assert.deepEqual([Threshold, EvaluationPeriods, TreatMissingData], [25, 3, 'notBreaching']);
+    const [share, ...inputs] = Metrics as readonly [
+      { readonly Expression: string },
+      ...{ readonly Id: string; readonly MetricStat: Readonly<Record<string, unknown>> }[],
+    ];
+    assert.equal(share.Expression, 'IF(failed >= 5, 100 * failed / (failed + completed), 0)');
+    for (const [id, name] of [
+      ['failed', 'TransfersFailed'],
+      ['completed', 'TransfersCompleted'],
+    ] as const) {
+      assert.ok(names.includes(name), name);
+      assert.deepEqual(inputs.find(({ Id }) => Id === id)?.MetricStat, {
+        Metric: { MetricName: name, Namespace: namespace },
+        Period: 300,
+        Stat: 'Sum',
+      });
+    }
+  });
+
   it('The alarms may publish to the topic, whose policy replaces the default one that allows it', () => {
     const [[topic]] = resourcesOfType(template, 'AWS::SNS::Topic') as [[string, unknown]];
     const policies = resourcesOfType(template, 'AWS::SNS::TopicPolicy').filter(([, { Properties }]) =>
@@ -163,14 +185,18 @@ describe('the alarms', () => {
     );
   });
 
-  it('The alarms notify the topic and name a section of docs/operations.md', () => {
-    const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  it('The alarms notify the topic and name a section of docs/troubleshooting.md, which has no alarm besides', () => {
+    const page = readFileSync(new URL('../../docs/troubleshooting.md', import.meta.url), 'utf8');
+    const [, alarmsOfPage = ''] = /^## Alarms\n([^]*?)(?=^## |(?![^]))/m.exec(page) ?? [];
+    const sections = [...alarmsOfPage.matchAll(/^### (.*)$/gm)].map(([, name = '']) => name);
     const [[topic]] = resourcesOfType(template, 'AWS::SNS::Topic') as [[string, unknown]];
     for (const [id, { AlarmActions, AlarmDescription }] of alarms) {
       assert.deepEqual(AlarmActions, [{ Ref: topic }], id);
-      const section = /See docs\/operations\.md, "(\w+)"\.$/.exec(AlarmDescription)?.[1];
-      assert.ok(section !== undefined && page.includes(`### ${section}\n`), AlarmDescription);
+      const section = /See docs\/troubleshooting\.md, "(\w+)"\.$/.exec(AlarmDescription)?.[1];
+      assert.ok(section !== undefined && sections.includes(section), AlarmDescription);
     }
+    const named = alarms.map(([, { AlarmDescription }]) => /"(\w+)"\.$/.exec(AlarmDescription)?.[1]);
+    assert.deepEqual(sections.sort(), [...named, 'NoUpload'].sort());
   });
 });
 

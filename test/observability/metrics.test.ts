@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { CauseCode } from '../../src/observability/cause.ts';
 import { startEmbeddedMetrics } from '../../src/observability/emf.ts';
 import type { GatewayEvent } from '../../src/observability/event.ts';
 import { createMetrics, type Gauges } from '../../src/observability/metrics.ts';
@@ -16,8 +17,10 @@ function transfer(
   verb: string,
   outcome: 'completed' | 'aborted' | 'failed',
   sizeBytes: number,
+  cause?: CauseCode,
 ): GatewayEvent {
   const common = {
+    ...(cause !== undefined && { cause }),
     sessionId: 's1',
     clientAddress: '192.0.2.1',
     username: 'alice',
@@ -139,6 +142,30 @@ describe('metrics for CloudWatch', () => {
     );
     assert.equal(second!['UploadsCompleted'], 0);
     assert.equal(second!['StorageErrors'], 0);
+  });
+
+  it('The CloudWatch metrics count listings and transfers that failed or broke, but not those that the client aborted with ABOR', () => {
+    const lines: string[] = [];
+    const metrics = startEmbeddedMetrics('Gateway/Test', {
+      gauges: () => gauges,
+      writeLine: (line) => void lines.push(line),
+    });
+    for (const event of [
+      transfer('STOR', 'completed', 1),
+      transfer('LIST', 'completed', 1),
+      transfer('STOR', 'aborted', 1, 'ABOR'),
+      transfer('STOR', 'aborted', 1, 'CONTROL-LOST'),
+      transfer('RETR', 'failed', 1, 'STORAGE-DENIED'),
+      transfer('MLSD', 'failed', 0, 'PASV-NONE'),
+    ]) {
+      metrics.observe(event);
+    }
+    metrics.close();
+    const { TransfersCompleted, TransfersFailed, UploadsNotCompleted } = JSON.parse(lines[0]!) as Record<
+      string,
+      number
+    >;
+    assert.deepEqual([TransfersCompleted, TransfersFailed, UploadsNotCompleted], [2, 3, 2]);
   });
 
   it('The CloudWatch metrics are not written when no namespace is given', () => {
