@@ -18,6 +18,7 @@ import { version } from './version.ts';
 import { readinessTimeoutMs } from './watchdog.ts';
 import type { PrimaryCalls, StartedPorts } from './workers/calls.ts';
 import { SharedSecrets } from './workers/secrets.ts';
+import { SessionCounts } from './workers/session-counts.ts';
 import { divide, type Share } from './workers/shares.ts';
 import { mergeStatuses } from './workers/status.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
@@ -69,6 +70,7 @@ class RunningPrimary implements Primary {
   readonly #log: ServiceLog;
   readonly #metrics = createPrimaryMetrics(() => this.#pool.started.length);
   readonly #secrets = new SharedSecrets();
+  readonly #counts: SessionCounts;
   readonly #pool: WorkerPool;
   readonly #probes: ProbedPorts;
   #operations: OperationsServer | undefined;
@@ -83,13 +85,21 @@ class RunningPrimary implements Primary {
     this.#log = log;
     this.#options = options;
     this.#probes = new ProbedPorts(config.passivePorts);
+    this.#counts = new SessionCounts({
+      all: config.maxSessions,
+      address: config.maxSessionsPerAddress,
+      user: config.maxSessionsPerUser,
+    });
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.failed = promise;
     this.#pool = new WorkerPool({
       shares: divide(config, options.workers),
-      fork: () => this.#fork(),
+      fork: (share) => this.#fork(share),
       start: (process, share, isFirstRun) => this.#startWorker(process, share, isFirstRun),
-      ended: (process) => this.#keepCounters(process),
+      ended: (process, { worker }) => {
+        this.#keepCounters(process);
+        return this.#counts.forget(worker);
+      },
       failed: resolve,
       observe: this.#observe,
     });
@@ -186,8 +196,9 @@ class RunningPrimary implements Primary {
     this.#metrics.observe(event);
   };
 
-  #fork(): WorkerProcess {
+  #fork({ worker }: Share): WorkerProcess {
     const calls: PrimaryCalls = {
+      count: (changes) => this.#counts.apply(worker, changes),
       secret: ({ arn, known }) => this.#secrets.read(arn, known),
     };
     const { program, environment = {} } = this.#options;

@@ -10,6 +10,7 @@ import { openCertificateSecret } from './tls/certificate-secret.ts';
 import type { CertificateHolder } from './tls/context.ts';
 import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
+import type { SharedSessionCounts } from './ftp/control/session-limits.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
 import { startEmbeddedMetrics } from './observability/emf.ts';
@@ -71,6 +72,7 @@ export type ServiceSurroundings = {
   readonly openSecret: (arn: string) => DocumentSource;
   /** Whether this process does what is done once at the start of the gateway. */
   readonly isFirst: boolean;
+  readonly sessionCounts?: SharedSessionCounts;
   /** Processes that have the sessions of `MAX_SESSIONS` together. */
   readonly processes: number;
 };
@@ -178,6 +180,7 @@ async function start(
     },
     observe,
     certificates,
+    sessionCounts: surroundings.sessionCounts,
   });
   gateway = started;
   probes = new ProbedPorts(started.passivePorts);

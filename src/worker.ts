@@ -13,6 +13,7 @@ import { drainOnSignals, type Shutdown } from './shutdown.ts';
 import { maxBlockedMs, startWatchdog } from './watchdog.ts';
 import type { PrimaryCalls, StartedPorts, StartRequest, WorkerCalls } from './workers/calls.ts';
 import { Channel } from './workers/channel.ts';
+import { ClaimedSessions } from './workers/session-counts.ts';
 import { relayedSecret, secretIntervalMs } from './workers/secrets.ts';
 
 const couldNotStart = 2;
@@ -111,6 +112,7 @@ function surroundingsOf(
       return Promise.resolve({ port: operationsPort, close: () => Promise.resolve() });
     },
     openSecret: (arn) => relayedSecret(arn, primary),
+    sessionCounts: new ClaimedSessions((changes) => primary.call('count', changes)),
     isFirst: isFirstRun && worker === 1,
     processes: workers,
   };

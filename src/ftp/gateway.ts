@@ -2,7 +2,7 @@
 import type { SecureVersion, SecureContext } from 'node:tls';
 import type { BackslashMeaning } from './commands/arguments.ts';
 import { commandTable } from './commands/table.ts';
-import { SessionLimiter } from './control/session-limits.ts';
+import { SessionLimiter, type SharedSessionCounts } from './control/session-limits.ts';
 import type { ControlSession } from './control/control-session.ts';
 import { ControlListener, type SessionServices } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
@@ -103,6 +103,8 @@ export type GatewayServices = {
   readonly observe?: Observe | undefined;
   /** Required unless TLS is off. */
   readonly certificates?: CertificateHolder | undefined;
+  /** Session limits over several processes; without it this process has the limits alone. */
+  readonly sessionCounts?: SharedSessionCounts | undefined;
 };
 
 /** The sessions of a gateway, as a drain sees them. */
@@ -168,7 +170,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     ...settings,
     ftpServer,
     commands,
-    limiter: new SessionLimiter(settings),
+    limiter: new SessionLimiter(settings, services.sessionCounts),
     observe,
     createSecureContext,
   };

@@ -218,6 +218,8 @@ export type GatewayEvent =
       readonly pid: number;
       readonly code: number | null;
       readonly signal: string | null;
+      /** Sessions that ended with it. */
+      readonly sessions: number;
       /** Why it could not start. */
       readonly reason?: string;
       /** Until it is started again; absent if it is not, because it ends in a loop. */

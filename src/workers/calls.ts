@@ -1,6 +1,7 @@
 /** What the primary and its worker processes call of each other. Arguments and results survive JSON. */
 import type { MetricSnapshot } from '../observability/merged-metrics.ts';
 import type { GatewayStatus } from '../observability/gateway-status.ts';
+import type { CountChanges } from './session-counts.ts';
 import type { Share } from './shares.ts';
 
 export type StartRequest = Share & {
@@ -37,4 +38,6 @@ export type WorkerCalls = {
 export type PrimaryCalls = {
   /** The newest version of a secret that the primary could use. */
   secret(request: { readonly arn: string; readonly known: number }): SecretVersion;
+  /** Counts sessions; returns the claims that are refused. */
+  count(changes: CountChanges): readonly number[];
 };

@@ -9,8 +9,8 @@ export type WorkerPoolOptions = {
   readonly fork: (share: Share) => WorkerProcess;
   /** Resolves when the worker accepts sessions; rejects with the text for the operator if it cannot. */
   readonly start: (process: WorkerProcess, share: Share, isFirstRun: boolean) => Promise<void>;
-  /** A process that had started is gone. */
-  readonly ended: (process: WorkerProcess) => void;
+  /** A process is gone. Returns how many sessions it had. */
+  readonly ended: (process: WorkerProcess, share: Share) => number;
   /** A worker crashes in a loop. */
   readonly failed: (error: Error) => void;
   readonly observe: Observe;
@@ -106,7 +106,7 @@ export class WorkerPool {
     const { share, startError: reason } = slot;
     slot.process = undefined;
     slot.isStarted = false;
-    this.#options.ended(process);
+    const sessions = this.#options.ended(process, share);
     if (!this.#restarts) return;
     const restartMs = slot.policy.delayAfter(ranMs);
     this.#options.observe({
@@ -115,6 +115,7 @@ export class WorkerPool {
       pid: process.pid,
       code,
       signal,
+      sessions,
       ...(reason !== undefined && { reason }),
       ...(restartMs !== undefined && { restartMs }),
     });

@@ -67,12 +67,15 @@ export class ControlSession extends SessionState implements Session {
   #hasInputEnded = false;
   #isReleased = false;
   #isGivenUp = false;
+  #isRevoked = false;
   #startsTls = false;
   #overlongLines = 0;
-  /** The user whose limit counts this session. */
-  #countedUser: string | undefined;
   /** The user of the last login. */
   #lastUser: string | undefined;
+  /** Ends the counting of this session for its address. */
+  #releaseAddress: (() => void) | undefined;
+  /** The same for its user. */
+  #releaseUser: (() => void) | undefined;
   #secureContext: SecureContext | undefined;
 
   constructor(
@@ -152,8 +155,9 @@ export class ControlSession extends SessionState implements Session {
 
   logIn(login: Login): 'ok' | 'too-many-sessions' {
     const { name } = login.user;
-    if (!this.#options.limiter.users.acquire(name)) return 'too-many-sessions';
-    this.#countedUser = name;
+    const release = this.#options.limiter.users.acquire(name, () => this.revoke('LIMIT-USER'));
+    if (release === undefined) return 'too-many-sessions';
+    this.#releaseUser = release;
     this.#lastUser = name;
     this.#timers.stopLogin();
     this.loginState = { step: 'logged-in', login };
@@ -165,7 +169,7 @@ export class ControlSession extends SessionState implements Session {
     // Only the end of a login restarts the timeout: REIN and AUTH would otherwise extend it without end.
     if (this.loginState.step === 'logged-in') this.#timers.startLogin();
     this.loginState = { step: 'greeting' };
-    this.#releaseUser();
+    this.#leaveUser();
     this.#ftpSrv.loggedOut();
   }
 
@@ -236,6 +240,12 @@ export class ControlSession extends SessionState implements Session {
     if (!this.isExecuting) this.#finish();
   }
 
+  /** Ends the session with 421, because processes have reached a limit together. */
+  revoke(cause: 'LIMIT-SESSIONS' | 'LIMIT-USER'): void {
+    this.#isRevoked = true;
+    this.end(cause);
+  }
+
   /** Ends the session as soon as it moves no data. A transfer that is agreed on is still carried out. */
   drain(): void {
     if (this.isExecuting || !this.expectsTransfer) this.end('DRAIN');
@@ -284,9 +294,13 @@ export class ControlSession extends SessionState implements Session {
   #open(addresses: ClientAddresses): void {
     this.#addresses = addresses;
     const { clientAddress } = addresses;
-    if (!this.#options.limiter.addresses.acquire(clientAddress)) {
+    const refuse = (): void => {
       this.#observeRefusal('LIMIT-ADDRESS');
       this.end('LIMIT-ADDRESS');
+    };
+    this.#releaseAddress = this.#options.limiter.addresses.acquire(clientAddress, refuse);
+    if (this.#releaseAddress === undefined) {
+      refuse();
       return;
     }
     this.#isOpened = true;
@@ -340,7 +354,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   #finish(): void {
-    const farewell = endReply(this.#end);
+    const farewell = endReply(this.#end, this.#isRevoked);
     if (farewell !== undefined) this.#connection.send(farewell);
     this.#abort();
     this.#connection.end();
@@ -375,11 +389,9 @@ export class ControlSession extends SessionState implements Session {
     if (!this.#isReleased) {
       this.#isReleased = true;
       this.#abort();
-      this.#releaseUser();
-      if (this.#isOpened) {
-        this.#options.limiter.addresses.release(this.clientAddress);
-        this.#observeClosed();
-      }
+      this.#leaveUser();
+      this.#releaseAddress?.();
+      if (this.#isOpened) this.#observeClosed();
     }
     if (this.isExecuting && !this.#isGivenUp) return;
     if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
@@ -387,9 +399,9 @@ export class ControlSession extends SessionState implements Session {
     this.#markClosed();
   }
 
-  #releaseUser(): void {
-    if (this.#countedUser !== undefined) this.#options.limiter.users.release(this.#countedUser);
-    this.#countedUser = undefined;
+  #leaveUser(): void {
+    this.#releaseUser?.();
+    this.#releaseUser = undefined;
   }
 
   #observeClosed(): void {

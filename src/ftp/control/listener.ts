@@ -137,14 +137,22 @@ export class ControlListener {
     };
     // A session that outlives its connection still counts.
     let sessionClosed: Promise<unknown> = Promise.resolve();
+    let endSession = (): void => void socket.destroy();
     if (refusal !== undefined) this.#countRefusal(socket, addresses, refusal);
     else {
-      limiter.enter();
-      socket.once('close', () => void sessionClosed.then(() => limiter.leave()));
+      const leave = limiter.enter(() => {
+        this.#observeRefusal(addresses, 'LIMIT-SESSIONS');
+        endSession();
+      });
+      socket.once('close', () => void sessionClosed.then(leave));
     }
     const onReady = (ready: Socket, incoming: IncomingConnection): void => {
       if (refusal !== undefined) this.#refuse(ready, incoming, refusal);
-      else sessionClosed = this.#startSession(ready, incoming);
+      else {
+        const session = this.#startSession(ready, incoming);
+        sessionClosed = session.closed;
+        endSession = () => session.revoke('LIMIT-SESSIONS');
+      }
     };
     const { implicitTls } = this.#options;
     if (implicitTls === undefined) {
@@ -155,8 +163,7 @@ export class ControlListener {
     this.#startImplicitTls(socket, addresses, implicitTls, onReady);
   }
 
-  /** Resolves when the session is closed. */
-  #startSession(socket: Socket, incoming: IncomingConnection): Promise<unknown> {
+  #startSession(socket: Socket, incoming: IncomingConnection): ControlSession {
     const { ftpServer, commands, filenameEncoding } = this.#services;
     // Before the connection adds its `data` listener, because `attach` removes all of them.
     const ftpSrv = ftpServer.attach(socket);
@@ -164,16 +171,21 @@ export class ControlListener {
     const session = new ControlSession(this.#services, ftpSrv, connection, incoming);
     new CommandLoop(commands, session, connection);
     this.#sessions.add(session);
-    return session.closed.then(() => this.#sessions.delete(session));
+    void session.closed.then(() => this.#sessions.delete(session));
+    return session;
   }
 
-  #countRefusal(socket: Socket, { clientAddress }: ClientAddresses, cause: Refusal): void {
+  #countRefusal(socket: Socket, addresses: ClientAddresses, cause: Refusal): void {
     this.#refusals += 1;
     this.#pending.add(socket);
     socket.once('close', () => {
       this.#refusals -= 1;
       this.#pending.delete(socket);
     });
+    this.#observeRefusal(addresses, cause);
+  }
+
+  #observeRefusal({ clientAddress }: ClientAddresses, cause: Refusal): void {
     this.#services.observe({ event: 'session-refused', clientAddress, cause });
   }
 

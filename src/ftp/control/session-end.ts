@@ -16,7 +16,14 @@ const replies: Partial<Record<SessionEndCause, Reply>> = {
   DRAIN: reply(421, 'The gateway is stopping; closing the control connection.', 'DRAIN'),
 };
 
+/** Without a revocation the command or the listener has replied already. */
+const revocations: Partial<Record<SessionEndCause, Reply>> = {
+  'LIMIT-SESSIONS': reply(421, 'Too many sessions; try again later.', 'LIMIT-SESSIONS'),
+  'LIMIT-USER': reply(421, 'Too many sessions of this user; try again later.', 'LIMIT-USER'),
+};
+
 /** Undefined where the client needs none: it quit, its last reply was the reason already, or it is gone. */
-export function endReply(end: SessionEndCause | undefined): Reply | undefined {
-  return end === undefined ? undefined : replies[end];
+export function endReply(end: SessionEndCause | undefined, isRevoked: boolean): Reply | undefined {
+  if (end === undefined) return undefined;
+  return replies[end] ?? (isRevoked ? revocations[end] : undefined);
 }

@@ -277,6 +277,51 @@ describe('two worker processes', () => {
   });
 });
 
+describe('the limits of worker processes', () => {
+  const variables = ['MAX_SESSIONS', 'MAX_SESSIONS_PER_ADDRESS', 'MAX_SESSIONS_PER_USER'] as const;
+  for (const variable of variables) {
+    it(`${variable} holds over all workers, also for sessions that begin at the same moment, and a killed worker gives back its share`, async () => {
+      const limit = 3;
+      const workers = await suite.start({ [variable]: String(limit), DRAIN_SECONDS: '1' });
+      const { gateway, controlPort, status } = workers;
+      const counted = async (): Promise<readonly Dialogue[]> => {
+        const attempts = Array.from({ length: 3 * limit }, async () => {
+          const client = await Dialogue.open({ port: controlPort });
+          return (await isAdmitted(client)) ? [client] : [];
+        });
+        return (await Promise.all(attempts)).flat();
+      };
+      const admitted = await counted();
+      assert.equal(admitted.length, limit);
+      assert.deepEqual(await counted(), [], 'nobody else is admitted');
+      const { workers: statuses } = await status();
+      const { pid, sessions } = statuses.find((worker) => worker.sessions > 0)!;
+      process.kill(pid, 'SIGKILL');
+      const ended = await gateway.event('worker-ended');
+      assert.equal(ended.sessions, sessions);
+      assert.equal((await counted()).length, sessions);
+      await gateway.stop();
+    });
+  }
+
+  /** Whether the session lives on after its login; a revoked one has 421 somewhere on the way, and ends. */
+  async function isAdmitted(client: Dialogue): Promise<boolean> {
+    try {
+      await client.expect(/^220 /);
+      await client.says('USER alice', /^331 /);
+      await client.says('PASS secret', /^230 /);
+      await client.says('NOOP', /^200 /);
+      // Longer than a message to the primary and back takes.
+      await passed(500);
+      await client.says('NOOP', /^200 /);
+      return true;
+    } catch {
+      await client.expectClosed().catch(() => undefined);
+      return false;
+    }
+  }
+});
+
 describe('the start of worker processes', () => {
   it('The gateway does not start with fewer passive ports than workers, and says what to set', async () => {
     const { code, stderr } = await new GatewayProcess({

@@ -1,0 +1,130 @@
+/**
+ * The session limits over all workers. A worker counts a session at once, within its own counts, and tells the primary, which
+ * alone decides: it refuses what is one too many, and the worker ends that session. So a limit holds exactly, except for the
+ * time that a message takes.
+ */
+
+/** A kind of count, and whose it is: `address 203.0.113.9`. */
+export type CountKey = `${'all' | 'address' | 'user'} ${string}`;
+
+/** A worker's changes since its last message. */
+export type CountChanges = {
+  /** Each with a number of the worker's choice. */
+  readonly claims: readonly (readonly [claim: number, key: CountKey])[];
+  readonly releases: readonly CountKey[];
+};
+
+/** The primary's counts. Pure. */
+export class SessionCounts {
+  readonly #limitOf: (key: CountKey) => number;
+  readonly #totals = new Map<CountKey, number>();
+  readonly #byWorker = new Map<number, Map<CountKey, number>>();
+
+  constructor(limits: Readonly<Record<'all' | 'address' | 'user', number>>) {
+    this.#limitOf = (key) => limits[key.slice(0, key.indexOf(' ')) as 'all' | 'address' | 'user'];
+  }
+
+  /** Counts the changes, releases first. Returns the claims that are one too many, which are not counted. */
+  apply(worker: number, { claims, releases }: CountChanges): readonly number[] {
+    for (const key of releases) this.#add(worker, key, -1);
+    return claims.flatMap(([claim, key]) => {
+      if ((this.#totals.get(key) ?? 0) >= this.#limitOf(key)) return [claim];
+      this.#add(worker, key, 1);
+      return [];
+    });
+  }
+
+  /** Forgets what a worker counted that has ended. Returns the number of its sessions. */
+  forget(worker: number): number {
+    const own = this.#byWorker.get(worker) ?? new Map<CountKey, number>();
+    const sessions = own.get('all ') ?? 0;
+    for (const [key, count] of own) this.#add(worker, key, -count);
+    this.#byWorker.delete(worker);
+    return sessions;
+  }
+
+  /** Keys with a count. */
+  get size(): number {
+    return this.#totals.size;
+  }
+
+  #add(worker: number, key: CountKey, change: number): void {
+    const own = this.#byWorker.get(worker) ?? new Map<CountKey, number>();
+    this.#byWorker.set(worker, own);
+    for (const counts of [own, this.#totals]) {
+      const count = (counts.get(key) ?? 0) + change;
+      if (count > 0) counts.set(key, count);
+      else counts.delete(key);
+    }
+  }
+}
+
+type Claim = { readonly key: CountKey; readonly exceeded: () => void };
+
+/**
+ * A worker's claims. One message is under way at a time; what changes meanwhile goes into the next, so that a flood of
+ * connections costs few messages.
+ */
+export class ClaimedSessions {
+  readonly #send: (changes: CountChanges) => Promise<readonly number[]>;
+  /** Those that the primary counts, or will. */
+  readonly #claims = new Map<number, Claim>();
+  #newClaims = new Map<number, CountKey>();
+  /** Those of the message under way. Whether they count is not known yet, so their release waits for the answer. */
+  #sentClaims = new Map<number, CountKey>();
+  #releases: CountKey[] = [];
+  #lastClaim = 0;
+  #isSending = false;
+
+  /** `send` resolves to the claims that are refused. */
+  constructor(send: (changes: CountChanges) => Promise<readonly number[]>) {
+    this.#send = send;
+  }
+
+  claim(count: 'all' | 'address' | 'user', key: string, exceeded: () => void): () => void {
+    const claim = ++this.#lastClaim;
+    const countKey: CountKey = `${count} ${key}`;
+    this.#claims.set(claim, { key: countKey, exceeded });
+    this.#newClaims.set(claim, countKey);
+    this.#sendSoon();
+    return () => {
+      // One that was refused is not counted.
+      if (!this.#claims.delete(claim)) return;
+      if (this.#newClaims.delete(claim) || this.#sentClaims.has(claim)) return;
+      this.#releases.push(countKey);
+      this.#sendSoon();
+    };
+  }
+
+  // In the next turn of the event loop, because an accepted connection makes several claims in one.
+  #sendSoon(): void {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    setImmediate(() => void this.#sendChanges());
+  }
+
+  async #sendChanges(): Promise<void> {
+    while (this.#newClaims.size > 0 || this.#releases.length > 0) {
+      const changes = { claims: [...this.#newClaims], releases: this.#releases };
+      this.#sentClaims = this.#newClaims;
+      this.#newClaims = new Map();
+      this.#releases = [];
+      // Without an answer the primary is gone, and this process with it.
+      this.#answered(await this.#send(changes).catch((): readonly number[] => []));
+    }
+    this.#isSending = false;
+  }
+
+  #answered(refused: readonly number[]): void {
+    const sent = this.#sentClaims;
+    this.#sentClaims = new Map();
+    for (const number of refused) {
+      sent.delete(number);
+      const claim = this.#claims.get(number);
+      this.#claims.delete(number);
+      claim?.exceeded();
+    }
+    // Released meanwhile.
+    for (const [claim, key] of sent) if (!this.#claims.has(claim)) this.#releases.push(key);
+  }
+}
