@@ -150,7 +150,7 @@ describe('PORT and EPRT', () => {
     [
       'PORT',
       '127,0,0,1,0,22',
-      '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT] Use PASV or EPSV. [ACTIVE-PORT]\r\n',
+      '501 Data connections are made to ports from 1024 only. Use PASV or EPSV. [ACTIVE-PORT]\r\n',
     ],
     ['PORT', '127,0,0,1,8', '501 PORT needs an address and a port from 1 to 65535.\r\n'],
     [

@@ -116,11 +116,11 @@ describe('data connections', () => {
   it('Active data connections to ports below 1024 are refused', async () => {
     await client.says(
       'PORT 127,0,0,1,0,22',
-      '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT] Use PASV or EPSV. [ACTIVE-PORT]',
+      '501 Data connections are made to ports from 1024 only. Use PASV or EPSV. [ACTIVE-PORT]',
     );
     await client.says(
       'EPRT |1|127.0.0.1|22|',
-      '501 Data connections are made to ports from 1024 only. [ACTIVE-PORT] Use PASV or EPSV. [ACTIVE-PORT]',
+      '501 Data connections are made to ports from 1024 only. Use PASV or EPSV. [ACTIVE-PORT]',
     );
     await client.quit();
   });
