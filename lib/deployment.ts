@@ -1,5 +1,5 @@
 /** One environment of cdk.json, validated as a whole, and turned into the construct's properties. */
-import { Duration } from 'aws-cdk-lib';
+import { Annotations, Duration } from 'aws-cdk-lib';
 import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import { type IPeer, Peer, Subnet, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { CpuArchitecture } from 'aws-cdk-lib/aws-ecs';
@@ -311,6 +311,11 @@ function settings({ limits, timeouts, drain, logLevel, variables }: Deployment) 
 function existingNetwork(scope: Construct, { network }: Deployment): FtpGatewayProps['network'] {
   if (network === undefined) return undefined;
   const { vpcId, zones, assignPublicIp } = network;
+  // Nothing here adds routes to subnets that exist, which is all that CDK needs their route tables for.
+  Annotations.of(scope).acknowledgeWarning(
+    '@aws-cdk/aws-ec2:noSubnetRouteTableId',
+    'No routes are added to existing subnets.',
+  );
   return {
     vpc: Vpc.fromVpcAttributes(scope, 'ExistingVpc', {
       vpcId,

@@ -33,6 +33,8 @@ const statistics = {
 
 export type GatewayMetricName = keyof typeof statistics;
 
+export const gatewayMetricNames = Object.keys(statistics) as readonly GatewayMetricName[];
+
 /** A metric of the namespace, by the minute unless the options say otherwise. */
 export function gatewayMetric(
   namespace: string,

@@ -141,6 +141,14 @@ export class Monitoring extends Construct {
       meaning:
         'For 15 minutes a quarter of the transfers, and 5 at least in 5 minutes, have failed or been aborted, ABOR left aside.',
     });
+    this.#alarm('StorageFailing', {
+      metric: this.#counted('StorageFailingSeconds'),
+      threshold: 180,
+      comparison: atLeast,
+      periods: 2,
+      meaning:
+        'An operation of the storage has failed for over 3 minutes without a success, on one slot at least.',
+    });
     const storageErrors = this.#counted('StorageErrors');
     this.#alarm('StorageErrors', {
       metric: storageErrors,

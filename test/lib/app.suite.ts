@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { Annotations, Match } from 'aws-cdk-lib/assertions';
 import { deploymentKeys, parseDeployment } from '../../lib/deployment.ts';
 import { resourcesOfType, synthApp } from './synth.ts';
 
@@ -67,7 +68,7 @@ describe('the app', () => {
   });
 
   it('The app uses an existing VPC, bucket, secrets, addresses and zone without a lookup in the account', () => {
-    const { template } = synthApp({
+    const { template, stack } = synthApp({
       network: {
         vpcId: 'vpc-0123456789abcdef0',
         zones: [
@@ -86,6 +87,7 @@ describe('the app', () => {
       domain: { zoneName: 'example.com', hostedZoneId: 'Z1', recordName: 'ftp' },
       alarmEmail: 'ops@example.com',
     });
+    Annotations.fromStack(stack).hasNoWarning('*', Match.anyValue());
     for (const type of ['EC2::VPC', 'EC2::EIP', 'S3::Bucket', 'SecretsManager::Secret']) {
       template.resourceCountIs(`AWS::${type}`, 0);
     }

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import { parseConfig } from '../../src/config/config.ts';
 import { embeddedMetricLine } from '../../src/observability/emf.ts';
+import { gatewayMetricNames } from '../../lib/gateway-metrics.ts';
 import { readTopology } from '../system/topology/topology.ts';
 import { resourcesOfType, synthGateway } from './synth.ts';
 
@@ -69,6 +70,7 @@ describe('the alarms', () => {
       'LoginsRefused',
       'PassivePortsExhausted',
       'StorageErrors',
+      'StorageFailingSeconds',
       'UnexpectedErrors',
     ]);
     for (const [, { Namespace, MetricName, Dimensions }] of own) {
@@ -76,6 +78,10 @@ describe('the alarms', () => {
       assert.ok(names.includes(MetricName ?? ''), MetricName);
       assert.equal(Dimensions, undefined);
     }
+  });
+
+  it('The construct has a metric for each one that the gateway writes, and no other', () => {
+    assert.deepEqual([...gatewayMetricNames].sort(), [...embeddedMetrics().names].sort());
   });
 
   it('No alarm is about a single slot, because a standby slot is down by design', () => {

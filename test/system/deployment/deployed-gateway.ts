@@ -32,7 +32,7 @@ const password = 'secret';
 /** Times of the gateway at the same scale, in the whole seconds that it takes. */
 const scaledTimes = {
   DRAIN_PROPAGATION_SECONDS: String(Math.ceil((180 * secondMs) / 1000)),
-  DRAIN_IDLE_SECONDS: '2',
+  DRAIN_IDLE_SECONDS: String(Math.ceil((300 * secondMs) / 1000)),
   DRAIN_SECONDS: String(Math.ceil((110 * secondMs) / 1000)),
   RELOAD_INTERVAL_SECONDS: '1',
 };

@@ -19,6 +19,7 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { readPlan } from '../../../lib/plan-file.ts';
+import { FtpSession } from '../../../scripts/ftp-session.ts';
 import { missing, run, type Security } from '../clients/client.ts';
 import { clients } from '../clients/clients.ts';
 import { readBalancer, readService } from './api-topology.ts';
@@ -105,17 +106,18 @@ describe('a deployment on the emulator', { skip }, () => {
   });
 
   it('A drain that serve cancels ends no session, and the slot takes new sessions again', async () => {
-    const counts = await underLoad(
-      gateway,
-      async () => {
-        await gateway.cdk.slots('drain', '50000');
-        assert.match(await gateway.cdk.slots(), /^50000 .* draining /m);
-        await gateway.cdk.slots('serve', '50000');
-        await until(async () => /^50000 .* serving /m.test(await gateway.cdk.slots()));
-      },
-      { secondsPerLongTransfer: 10 },
-    );
-    assertNothingLost(counts);
+    const session = await sessionOn(gateway, '50000');
+    // A drain ends when its last session has left; this one stays, and is not idle.
+    const busy = busySession(session);
+    await gateway.cdk.slots('drain', '50000');
+    assert.match(await gateway.cdk.slots(), /^50000 .* draining /m);
+    await gateway.cdk.slots('serve', '50000');
+    await until(async () => /^50000 .* serving /m.test(await gateway.cdk.slots()));
+    await busy.stop();
+    await session.upload('after-serve', Buffer.from('kept'), await session.extendedPassive());
+    await session.quit();
+    await gateway.serving();
+    await (await sessionOn(gateway, '50000')).quit();
   });
 
   it('npm run deploy in a fresh checkout extends the passive range, loses nothing under load, replaces no task and records the slots', async () => {
@@ -315,6 +317,36 @@ async function retire(gateway: DeployedGateway, slot: string): Promise<void> {
   await until(async () => new RegExp(`^${slot} .* drained `, 'm').test(await gateway.cdk.slots()));
   await gateway.cdk.slots('stop', slot);
   await until(() => !names(gateway).includes(`slot-${slot}`));
+}
+
+/** Logs in until the load balancer chooses the slot. */
+async function sessionOn(gateway: DeployedGateway, slot: string): Promise<FtpSession> {
+  const { host, port, username, password } = gateway.server();
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const session = await FtpSession.open({ host, port, username, password, tls: false });
+    const passivePort = await session.extendedPassive();
+    if (passivePort - (passivePort % 2) === Number(slot)) return session;
+    await session.quit();
+  }
+  throw new Error(`No session reached slot ${slot}.`);
+}
+
+/** Sends a command twice a second until it is stopped, which rejects if one was refused. */
+function busySession(session: FtpSession): { stop(): Promise<void> } {
+  let isStopped = false;
+  const loop = (async () => {
+    while (!isStopped) {
+      await session.command('PWD', 257);
+      await sleep(500);
+    }
+  })();
+  loop.catch(() => undefined);
+  return {
+    stop: () => {
+      isStopped = true;
+      return loop;
+    },
+  };
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
