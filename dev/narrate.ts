@@ -20,7 +20,9 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'tls-failed':
       return `${event.clientAddress}: TLS failed on the ${event.connection} connection (${event.cause})`;
     case 'users-loaded':
-      return event.problems.length === 0 ? undefined : event.problems.join('\n');
+      return [usersText(event.users), ...event.problems].join('\n');
+    case 'variable-misspelt':
+      return `${event.name} is set and not known: is ${event.meant} meant?`;
     case 'config-reload-failed':
       return `${event.config}: ${event.reason}`;
     case 'storage-error': {
@@ -61,4 +63,9 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'abandoned-uploads-aborted':
       return undefined;
   }
+}
+
+function usersText(users: number): string {
+  if (users === 0) return 'No user can log in: the list of users has no valid entry.';
+  return users === 1 ? '1 user can log in.' : `${users} users can log in.`;
 }

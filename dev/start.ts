@@ -2,9 +2,13 @@
  * `npm start`: the gateway on this machine alone, with an S3-compatible server on a local folder and a demo user, for
  * a trial. The gateway is the one of production, the environment is not.
  */
+import { parseArgs } from 'node:util';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { type Environment, parseConfig } from '../src/config/config.ts';
+import { helpText } from '../src/config/help.ts';
+import { misspeltVariables } from '../src/config/misspelt.ts';
+import { version } from '../src/version.ts';
 import type { Config } from '../src/config/variables.ts';
 import { drainOnSignals } from '../src/shutdown.ts';
 import type { Observe } from '../src/observability/event.ts';
@@ -30,6 +34,13 @@ const localDefaults = {
   USERS: `file:${usersFile}`,
   DRAIN_SECONDS: '5',
 } as const;
+
+const trialHelp = `npm start runs the gateway with a local S3 server and the user ${demo.name}, with these defaults instead:
+
+${Object.entries(localDefaults)
+  .map(([name, value]) => `  ${name}=${value}`)
+  .join('\n')}
+`;
 
 /** What a trial runs with; without `s3` the gateway uses the server that S3_ENDPOINT names. */
 type LocalSetup = { readonly config: Config; readonly s3: LocalS3 | undefined };
@@ -65,27 +76,44 @@ async function writeUsersFile(): Promise<void> {
 }
 
 function instructions({ config, s3 }: LocalSetup, service: Service): string {
-  const { listenAddress, s3Bucket = 'the homes of the users' } = config;
+  const { listenAddress, s3Bucket = 'the homes of the users', tls } = config;
   const host = listenAddress === '0.0.0.0' || listenAddress === '::' ? '127.0.0.1' : listenAddress;
   const isDemo = config.users.kind === 'file' && config.users.path === usersFile;
   const user = isDemo ? demo : { name: 'USER', password: 'PASSWORD' };
   const port = service.controlPort;
+  // The certificate of a trial is seldom one that curl trusts.
+  const curl = tls === 'off' ? 'curl' : 'curl --ssl-reqd --insecure';
+  const lftpSettings = tls === 'off' ? '' : 'set ssl:verify-certificate no; ';
   const url = `ftp://${user.name}:${user.password}@${host.includes(':') ? `[${host}]` : host}:${port}`;
   const bucketFolder = relative('.', join(s3Folder, s3Bucket));
   return `
 FTP gateway on ${host}, port ${port} (data connections: ${range(service.passivePorts)}).
+${tlsText(tls, service.implicitTlsPort)}
 For a trial only: ${s3 === undefined ? 'a single process that stops within 5 s.' : 'its S3 server is a folder on this machine.'}
 
-  Upload      curl -T README.md ${url}/
-  Download    curl -o copy.md ${url}/README.md
-  List        curl ${url}/
-  A folder    lftp -e 'mirror -R docs; ls docs; quit' ${url}
+  Upload      ${curl} -T README.md ${url}/
+  Download    ${curl} -o copy.md ${url}/README.md
+  List        ${curl} ${url}/
+  A folder    lftp -e '${lftpSettings}mirror -R docs; ls docs; quit' ${url}
 
-  The bucket  ${s3 === undefined ? `${s3Bucket} at ${config.s3Endpoint ?? ''}` : `${bucketFolder}/ (persists; delete .data to start over)`}
+  The bucket  ${s3 === undefined ? `${s3Bucket} at ${config.s3Endpoint ?? ''}` : `${bucketFolder}/ (persists; delete .data to start over)`}${s3 === undefined ? '' : `\n  In S3       ${awsCommand(s3)} s3://${s3Bucket}/`}
   Users       ${isDemo ? `${relative('.', usersFile)} (name ${demo.name}, password ${demo.password}); changes take effect within seconds` : 'the document that USERS names'}
   Health      http://${host}:${service.operationsPort}/healthz, /readyz, /metrics
   Stop        Ctrl-C
 `;
+}
+
+function tlsText(tls: Config['tls'], implicitTlsPort: number | undefined): string {
+  if (tls === 'off')
+    return 'Without TLS; CONTRIBUTING.md shows how to try it with a certificate of your own.';
+  const port = implicitTlsPort === undefined ? '' : `; from the first byte on port ${implicitTlsPort}`;
+  return tls === 'required' ? `TLS is required (AUTH TLS)${port}.` : `TLS is optional (AUTH TLS)${port}.`;
+}
+
+/** The local server checks no signature, but the AWS CLI sends none without credentials. */
+function awsCommand({ credentials: { accessKeyId, secretAccessKey }, endpoint }: LocalS3): string {
+  const key = `AWS_ACCESS_KEY_ID=${accessKeyId} AWS_SECRET_ACCESS_KEY=${secretAccessKey}`;
+  return `${key} AWS_REGION=us-east-1 aws s3 ls --recursive --endpoint-url ${endpoint}`;
 }
 
 function range(ports: readonly number[]): string {
@@ -99,9 +127,9 @@ const observe: Observe = (event) => {
   if (words !== undefined) process.stdout.write(`${words}\n`);
 };
 
-let setup: LocalSetup | undefined = undefined;
-try {
-  const { config, s3 } = (setup = await prepare(process.env));
+async function run(setup: LocalSetup): Promise<void> {
+  for (const misspelt of misspeltVariables(process.env)) observe({ event: 'variable-misspelt', ...misspelt });
+  const { config, s3 } = setup;
   const service = await startService(config, {
     observe,
     writeLine: (line) => void process.stdout.write(`${line}\n`),
@@ -118,6 +146,13 @@ try {
     exit: (code) => process.exit(code),
   });
   process.stdout.write(`${instructions(setup, service)}\n`);
+}
+
+let setup: LocalSetup | undefined = undefined;
+try {
+  const { values } = parseArgs({ options: { help: { type: 'boolean' } } });
+  if (values.help === true) process.stdout.write(`${trialHelp}\n${helpText(version)}`);
+  else await run((setup = await prepare(process.env)));
 } catch (error) {
   process.stderr.write(`${describeStartError(error, setup?.config)}\n`);
   await setup?.s3?.close();

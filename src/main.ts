@@ -6,6 +6,7 @@ import cluster from 'node:cluster';
 import { parseArgs } from 'node:util';
 import { parseConfig } from './config/config.ts';
 import type { Config } from './config/variables.ts';
+import { misspeltVariables } from './config/misspelt.ts';
 import { helpText } from './config/help.ts';
 import { drainOnSignals } from './shutdown.ts';
 import { openLog } from './observability/log.ts';
@@ -21,6 +22,9 @@ const couldNotStart = 2;
 async function serve(config: Config): Promise<void> {
   const log = openLog({ level: config.logLevel, commands: config.logCommands });
   const exit = (code: number) => void log.close().finally(() => process.exit(code));
+  for (const misspelt of misspeltVariables(process.env)) {
+    log.observe({ event: 'variable-misspelt', ...misspelt });
+  }
   startWatchdog();
   let gateway: Launched | undefined = undefined;
   requireReadiness(
@@ -44,7 +48,10 @@ async function main(): Promise<void> {
     else if (values.version === true) process.stdout.write(`${version}\n`);
     else await serve((config = parseConfig(process.env)));
   } catch (error) {
-    const text = error instanceof WorkerStartError ? error.message : describeStartError(error, config);
+    const text =
+      error instanceof WorkerStartError
+        ? error.message
+        : describeStartError(error, config, misspeltVariables(process.env));
     process.stderr.write(`${text}\n`);
     process.exitCode = couldNotStart;
   }

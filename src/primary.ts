@@ -3,7 +3,7 @@
  * and ends them. It has no sessions. Why processes, and what they share: docs/decisions/0027-worker-processes.md.
  */
 import type { Config } from './config/variables.ts';
-import { createPrimaryMetrics } from './observability/metrics.ts';
+import { addBuildInfo, createPrimaryMetrics } from './observability/metrics.ts';
 import {
   countersOf,
   mergeSnapshots,
@@ -90,6 +90,7 @@ class RunningPrimary implements Primary {
       address: config.maxSessionsPerAddress,
       user: config.maxSessionsPerUser,
     });
+    addBuildInfo(this.#metrics, version);
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.failed = promise;
     this.#pool = new WorkerPool({

@@ -21,7 +21,7 @@ import {
   type OperationsServerOptions,
   startOperationsServer,
 } from './observability/operations-server.ts';
-import { createMetrics, type Gauges, type Metrics } from './observability/metrics.ts';
+import { addBuildInfo, createMetrics, type Gauges, type Metrics } from './observability/metrics.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
 import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
 import { maxPartsInFlight } from './s3/upload/part-uploader.ts';
@@ -124,6 +124,7 @@ async function start(
   let storage: S3Storage | undefined = undefined;
   const currentGauges = (): Gauges => gauges(gateway, memory, certificates, storage);
   const metrics = createMetrics(currentGauges);
+  addBuildInfo(metrics, version);
   const embedded = startEmbeddedMetrics(config.metricsNamespace, {
     gauges: currentGauges,
     writeLine: log.writeLine,

@@ -1,12 +1,23 @@
 /** Why the gateway could not start, in sentences for the operator instead of a stack trace. Pure. */
 import { ConfigError } from './config.ts';
+import type { MisspeltVariable } from './misspelt.ts';
 import { type Config, variables } from './variables.ts';
 
 const portFields = ['controlPort', 'implicitTlsPort', 'passivePorts', 'operationsPort'] as const;
 
-/** The message of the error, and what to change if a port is not available. */
-export function describeStartError(error: unknown, config: Config | undefined): string {
-  if (error instanceof ConfigError) return `${error.message}\nRun with --help for all variables.`;
+/**
+ * The message of the error, and what to change if a port is not available.
+ * @param misspelt variables that are not known, for an invalid configuration.
+ */
+export function describeStartError(
+  error: unknown,
+  config: Config | undefined,
+  misspelt: readonly MisspeltVariable[] = [],
+): string {
+  if (error instanceof ConfigError) {
+    const hints = misspelt.map(({ name, meant }) => `${name} is set and not known: is ${meant} meant?`);
+    return [error.message, ...hints, 'Run with --help for all variables.'].join('\n');
+  }
   const message = error instanceof Error ? error.message : String(error);
   const hints = new Set(systemErrors(error).flatMap((systemError) => portHint(systemError, config)));
   return [`The gateway cannot start: ${message}`, ...hints].join('\n');

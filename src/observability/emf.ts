@@ -128,6 +128,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'unlisted-object':
     case 'storage-slow':
     case 'storage-recovered':
+    case 'variable-misspelt':
     case 'gateway-started':
     case 'worker-started':
     case 'worker-ended':

@@ -240,6 +240,8 @@ export type GatewayEvent =
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
   /** A version of the users document was loaded. Each problem names a user who cannot log in. */
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
+  /** A variable that the gateway does not know, and the one that was probably meant. */
+  | { readonly event: 'variable-misspelt'; readonly name: string; readonly meant: string }
   | { readonly event: 'certificate-loaded'; readonly source: string }
   /** A later version could not be loaded: the last valid one stays in use. */
   | {

@@ -35,6 +35,7 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
     case 'descriptors-insufficient':
     case 'storage-error':
     case 'storage-slow':
+    case 'variable-misspelt':
     case 'unlisted-object':
       return 'warn';
     case 'stray-data-connection':

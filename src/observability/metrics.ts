@@ -26,7 +26,7 @@ export type Metrics = {
 
 export type SessionMetrics = Metrics & {
   /** A response of the storage began so many seconds after its request. */
-  storageResponded(operation: string, seconds: number): void;
+  readonly storageResponded: (operation: string, seconds: number) => void;
 };
 
 type Direction = 'upload' | 'download' | 'listing';
@@ -69,6 +69,17 @@ export function createMetrics(gauges: () => Gauges): SessionMetrics {
     observe: countEvents(registry),
     storageResponded: (operation, seconds) => responses.observe({ operation }, seconds),
   };
+}
+
+/** Adds the version of the gateway and of Node.js, as labels of a metric that is always 1. */
+export function addBuildInfo({ registry }: Metrics, version: string): void {
+  new Gauge({
+    name: 'ftp_gateway_build_info',
+    help: 'The version of the gateway and of Node.js; always 1',
+    labelNames: ['version', 'node'],
+    registers: [registry],
+    aggregator: 'max',
+  }).set({ version, node: process.version }, 1);
 }
 
 /** The metrics of a primary, which has no sessions of its own. `runningWorkers` is called at each scrape. */
@@ -273,6 +284,7 @@ function countEvents(registry: Registry): Observe {
         closed.inc(causeLabels(event.cause));
         return;
       case 'storage-recovered':
+      case 'variable-misspelt':
       case 'gateway-started':
       case 'worker-started':
       case 'descriptors-insufficient':

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { type DocumentSource, WatchedDocument } from '../util/watched-document.ts';
+import { jsonErrorPosition } from '../util/json-error.ts';
 import type { Observe } from '../observability/event.ts';
 import { checkCertificate } from './certificate.ts';
 import type { Certificate, CertificateHolder } from './context.ts';
@@ -20,6 +21,7 @@ export async function openCertificateSecret(
   const { refreshMs, observe } = options;
   let current: Certificate | undefined;
   const document = await WatchedDocument.open({
+    variable: 'TLS_CERTIFICATE',
     source,
     intervalMs: refreshMs,
     load(text) {
@@ -45,7 +47,8 @@ function parseCertificateSecret(text: string): Certificate {
   try {
     json = JSON.parse(text);
   } catch {
-    throw new Error(`it is not JSON: ${expected}`);
+    const { line, column } = jsonErrorPosition(text) ?? { line: 1, column: 1 };
+    throw new Error(`it is not JSON (line ${line}, column ${column}): ${expected}`);
   }
   const parsed = schema.safeParse(json);
   if (!parsed.success) throw new Error(`a field is missing: ${expected}`);

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { isOutOfDescriptors } from '../util/descriptors.ts';
+import { readableReason } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
 import type { Certificate, CertificateHolder } from './context.ts';
 
@@ -93,7 +94,7 @@ export class CertificateFromFiles implements CertificateHolder {
     try {
       await this.#load();
     } catch (error) {
-      if (isOutOfDescriptors(error)) {
+      if (isShortage(error)) {
         this.#readIn(shortageMs);
         return;
       }
@@ -107,7 +108,8 @@ export class CertificateFromFiles implements CertificateHolder {
   async #load(): Promise<void> {
     const renewed = await readFiles(this.#files);
     if (this.#isClosed) return;
-    if (!isSame(renewed, this.#current)) {
+    const isRepaired = this.#reportedReason !== undefined;
+    if (isRepaired || !isSame(renewed, this.#current)) {
       checkCertificate(renewed, sourceOf(this.#files));
       this.#current = renewed;
       this.#observe({ event: 'certificate-loaded', source: this.#files.certificatePath });
@@ -119,7 +121,7 @@ export class CertificateFromFiles implements CertificateHolder {
   /** Reports each reason once until the next success: other files in the folder may change all the time. */
   #report(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
-    if (this.#isClosed || isOutOfDescriptors(error) || reason === this.#reportedReason) return;
+    if (this.#isClosed || isShortage(error) || reason === this.#reportedReason) return;
     this.#reportedReason = reason;
     this.#observe({ event: 'config-reload-failed', config: 'certificate', reason });
   }
@@ -133,12 +135,23 @@ export async function readCertificate(files: CertificateFiles): Promise<Certific
 }
 
 async function readFiles({ certificatePath, keyPath }: CertificateFiles): Promise<Certificate> {
-  const [chain, key] = await Promise.all([readFile(certificatePath), readFile(keyPath)]);
+  const [chain, key] = await Promise.all([readNamed(certificatePath), readNamed(keyPath)]);
   return { chain, key };
 }
 
+async function readNamed(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    // The cause tells a lack of descriptors from a missing file.
+    throw new Error(`TLS_CERTIFICATE: the file ${path} cannot be read: ${readableReason(error as Error)}`, {
+      cause: error,
+    });
+  }
+}
+
 function sourceOf({ certificatePath, keyPath }: CertificateFiles): string {
-  return `${certificatePath} and ${keyPath}`;
+  return `TLS_CERTIFICATE (${certificatePath} and ${keyPath})`;
 }
 
 /** Throws an error that names `source` where the certificate cannot be used with the key. */
@@ -157,6 +170,11 @@ export function checkCertificate({ chain, key }: Certificate, source: string): v
       `The certificate and the key of ${source} do not match: the key belongs to another certificate.`,
     );
   }
+}
+
+/** The error itself, or that behind the one that names the file. */
+function isShortage(error: unknown): boolean {
+  return isOutOfDescriptors(error) || (error instanceof Error && isOutOfDescriptors(error.cause));
 }
 
 function isSame(one: Certificate, other: Certificate): boolean {

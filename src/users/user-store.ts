@@ -47,6 +47,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
   let invalidNames: ReadonlySet<string> = new Set();
   let decoy = PasswordHash.decoy();
   const document = await WatchedDocument.open({
+    variable: 'USERS',
     source: source.kind === 'file' ? fileSource(source.path) : openSecret(source.arn),
     intervalMs: source.kind === 'file' ? Math.min(fileIntervalMs, options.refreshMs) : options.refreshMs,
     load(text) {

@@ -3,6 +3,7 @@
  * is reported by user and field. Pure.
  */
 import { z } from 'zod';
+import { jsonErrorPosition } from '../util/json-error.ts';
 import { PasswordHash } from './password.ts';
 import { type Home, permissionSets, prefixProblem, storageClasses, type User } from './user.ts';
 
@@ -112,8 +113,8 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's message quotes the text, which can contain a password hash.
-    throw new Error('it is not JSON');
+    const { line, column } = jsonErrorPosition(text) ?? { line: 1, column: 1 };
+    throw new Error(`it is not JSON: the mistake is in line ${line}, column ${column}`);
   }
 }
 

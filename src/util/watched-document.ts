@@ -3,6 +3,7 @@
  * version cannot be loaded, that is reported, and the last valid version stays in use.
  */
 import { readFile } from 'node:fs/promises';
+import { getSystemErrorMap } from 'node:util';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { isOutOfDescriptors } from './descriptors.ts';
 
@@ -37,9 +38,14 @@ export function secretSource(arn: string): DocumentSource {
 }
 
 export type WatchedDocumentOptions = {
+  /** The variable of the environment that names the source, for messages. */
+  readonly variable: string;
   readonly source: DocumentSource;
   readonly intervalMs: number;
-  /** Applies a version, or throws an Error with the reason. Called for the first version and for every change. */
+  /**
+   * Applies a version, or throws an Error with the reason. Called for the first version, for every change, and for the first version
+   * after a failure, even if it is the last valid one.
+   */
   load(text: string): void;
   /** A later version could not be read or loaded. Called once per distinct reason until the next success. */
   failed(error: Error): void;
@@ -100,14 +106,23 @@ export class WatchedDocument {
   }
 
   async #refresh(): Promise<void> {
-    const { source } = this.#options;
+    const { source, variable } = this.#options;
     try {
       const text = await source.read();
-      if (text === this.#lastText || this.#isClosed) return;
+      const isKnown = text === this.#lastText && this.#lastFailure === undefined;
+      if (isKnown || this.#isClosed) return;
       this.#options.load(text);
       this.#lastText = text;
     } catch (error) {
-      throw new Error(`${source.description} cannot be used: ${(error as Error).message}`, { cause: error });
+      const reason = readableReason(error as Error);
+      throw new Error(`${variable}: ${source.description} cannot be used: ${reason}`, { cause: error });
     }
   }
+}
+
+/** The reason of a failed read or load; of a system error without the name of the call and the path. */
+export function readableReason(error: NodeJS.ErrnoException): string {
+  const { errno, code, message } = error;
+  const meaning = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
+  return meaning === undefined ? message : `${meaning} (${code})`;
 }

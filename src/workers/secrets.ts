@@ -29,6 +29,7 @@ export class SharedSecrets {
   ): Promise<void> {
     const current = { version: 0, text: '' };
     const document = await WatchedDocument.open({
+      variable: config === 'users' ? 'USERS' : 'TLS_CERTIFICATE',
       source: secretSource(arn),
       intervalMs,
       load(text) {

@@ -139,7 +139,7 @@ describe('a certificate in files', () => {
     assert.equal(reports().length, 1);
     assert.match(
       reports()[0]?.reason ?? '',
-      /cert\.pem and \S+key\.pem do not match: the key belongs to another/,
+      /cert\.pem and \S+key\.pem\) do not match: the key belongs to another/,
     );
   });
 
@@ -151,14 +151,20 @@ describe('a certificate in files', () => {
     const event = events.find((each) => each.event === 'config-reload-failed');
     assert.match(
       event?.reason ?? '',
-      /^The certificate and the key of \S+cert\.pem and \S+key\.pem cannot be used/,
+      /^The certificate and the key of TLS_CERTIFICATE \(\S+cert\.pem and \S+key\.pem\) cannot be used/,
     );
   });
 
   it('A certificate that is missing or does not match its key is an error that names the files', async () => {
     await writeFile(files.keyPath, (await createCertificate('other')).key);
-    await assert.rejects(open(), /The certificate and the key of \S+cert\.pem and \S+key\.pem do not match/);
+    await assert.rejects(
+      open(),
+      /The certificate and the key of TLS_CERTIFICATE \(\S+cert\.pem and \S+key\.pem\) do not match/,
+    );
     await rm(files.keyPath);
-    await assert.rejects(open(), /no such file or directory, open '\S+key\.pem'/);
+    await assert.rejects(
+      open(),
+      /^Error: TLS_CERTIFICATE: the file \S+key\.pem cannot be read: no such file or directory \(ENOENT\)/,
+    );
   });
 });

@@ -58,16 +58,20 @@ function login(users: UserStore, username: string, given: string) {
 }
 
 describe('users in a file', () => {
-  it('The user store follows the users file when it is replaced, and keeps the last valid users while it is broken', async () => {
+  it('The user store follows the users file when it is replaced, keeps the last valid users while it is broken, and reports its repair', async () => {
     await write('alice');
     const { users, next } = await open();
     assert.deepEqual(await next(), { event: 'users-loaded', users: 1, problems: [] });
     await write('alice', 'bob');
     assert.deepEqual(await next(), { event: 'users-loaded', users: 2, problems: [] });
     await writeFile(path, '{');
-    const reason = `the file ${path} cannot be used: it is not JSON`;
+    const mistake = 'it is not JSON: the mistake is in line 1, column 2';
+    const reason = `USERS: the file ${path} cannot be used: ${mistake}`;
     assert.deepEqual(await next(), { event: 'config-reload-failed', config: 'users', reason });
     assert.equal(users.find('bob')?.user.name, 'bob');
+    // The last valid version again, as after an edit that is taken back.
+    await write('alice', 'bob');
+    assert.deepEqual(await next(), { event: 'users-loaded', users: 2, problems: [] });
     await write('bob');
     assert.deepEqual(await next(), { event: 'users-loaded', users: 1, problems: [] });
     assert.equal(users.find('alice'), undefined);
@@ -76,7 +80,10 @@ describe('users in a file', () => {
 
   it('The user store refuses to start without the users file', async () => {
     await rm(path, { force: true });
-    await assert.rejects(open(), /^Error: the file .*users\.json cannot be used: ENOENT/);
+    await assert.rejects(
+      open(),
+      /^Error: USERS: the file .*users\.json cannot be used: no such file or directory \(ENOENT\)/,
+    );
   });
 
   it('A user logs in only with the right password, and an unknown user is refused the same way', async () => {

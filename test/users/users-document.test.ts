@@ -94,7 +94,7 @@ describe('users file', () => {
   });
 
   for (const [text, message] of [
-    ['{"users": [}', 'it is not JSON'],
+    ['{"users": [}', 'it is not JSON: the mistake is in line 1, column 12'],
     ['[]', 'it must be an object'],
     ['{}', 'users is missing or not an array'],
     ['{"users": [], "groups": []}', 'unknown field "groups"'],

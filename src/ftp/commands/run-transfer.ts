@@ -25,7 +25,10 @@ export async function runTransfer(
   move: (transfer: Transfer) => Promise<Reply>,
 ): Promise<Reply> {
   const source = session.dataConnectionSource;
-  if (source === undefined) return reply(425, 'Use PASV, EPSV, PORT or EPRT first.', 'DATA-NO-MODE');
+  if (source === undefined) {
+    const verbs = settings.activeMode === 'off' ? 'PASV or EPSV' : 'PASV, EPSV, PORT or EPRT';
+    return reply(425, `Use ${verbs} first.`, 'DATA-NO-MODE');
+  }
   session.dataConnectionSource = undefined;
   const transfer = new Transfer(
     {

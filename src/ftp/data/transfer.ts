@@ -19,6 +19,8 @@ export type TransferSettings = {
   /** How long a client may take to open its data connection, and then for the TLS handshake on it. */
   readonly dataConnectionTimeoutMs: number;
   readonly tlsDataResumption: DataResumption;
+  /** Whether PORT and EPRT can be used, for replies. */
+  readonly activeMode: 'on' | 'off';
   /** How long an upload that nothing proves complete waits at most for the end of the control connection; 0 does not wait. */
   readonly uploadGraceMs: number;
 };

@@ -57,6 +57,7 @@ export class DataSide {
       dataConnectionTimeoutMs: options.dataConnectionTimeoutMs ?? 5_000,
       tlsDataResumption: options.tlsDataResumption ?? 'optional',
       uploadGraceMs: options.uploadGraceMs ?? testUploadGraceMs,
+      activeMode: 'on',
     };
     this.login = {
       user: {

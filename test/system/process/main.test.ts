@@ -46,7 +46,12 @@ describe('process', () => {
     [
       'users that are not there',
       { USERS: 'file:/nowhere/users.json' },
-      /^The gateway cannot start: the file \/nowhere\/users\.json cannot be used: ENOENT.*\n$/,
+      /^The gateway cannot start: USERS: the file \/nowhere\/users\.json cannot be used: no such file or directory \(ENOENT\)\n$/,
+    ],
+    [
+      'a misspelt variable',
+      { USERS: '', LOG_LEVLE: 'debug' },
+      /^The configuration has a problem:\n {2}USERS: .*\nLOG_LEVLE is set and not known: is LOG_LEVEL meant\?\nRun with/,
     ],
   ];
   for (const [what, environment, message] of wrongStarts) {
