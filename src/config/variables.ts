@@ -184,6 +184,12 @@ export const variables = {
     seconds(1, day),
     'Login timeout: from the connection to a successful login.',
   ),
+  handshakeTimeoutMs: defaulted(
+    'HANDSHAKE_TIMEOUT_SECONDS',
+    '10',
+    seconds(1, 3600),
+    'How long a control connection may take for its PROXY header, and for its TLS handshake.',
+  ),
   idleTimeoutMs: defaulted(
     'IDLE_TIMEOUT_SECONDS',
     '900',
@@ -237,6 +243,18 @@ export const variables = {
     '500',
     anyCount,
     'Limit of concurrent sessions of one user.',
+  ),
+  maxUnauthenticated: defaulted(
+    'MAX_UNAUTHENTICATED',
+    '500',
+    anyCount,
+    'Limit of concurrent connections without a login; a new one then replaces an older one of the address that has most. At most half of `MAX_SESSIONS`.',
+  ),
+  maxUnauthenticatedPerAddress: defaulted(
+    'MAX_UNAUTHENTICATED_PER_ADDRESS',
+    '200',
+    anyCount,
+    'The same from one client address (IPv6: one /64 network) from which no user has logged in yet.',
   ),
   maxLoginAttempts: defaulted(
     'MAX_LOGIN_ATTEMPTS',

@@ -4,6 +4,7 @@ import type { BackslashMeaning } from './commands/arguments.ts';
 import { commandTable } from './commands/table.ts';
 import { SessionLimiter, type SharedSessionCounts } from './control/session-limits.ts';
 import type { ControlSession } from './control/control-session.ts';
+import { UnauthenticatedConnections } from './control/unauthenticated.ts';
 import { ControlListener, type SessionServices } from './control/listener.ts';
 import type { TextEncoding } from './commands/text-encoding.ts';
 import {
@@ -42,7 +43,10 @@ export const gatewayDefaults: GatewaySettings = {
   passivePortWaitMs: 10_000,
   stallTimeoutMs: 300_000,
   uploadGraceMs: 250,
+  handshakeTimeoutMs: 10_000,
   maxSessionMs: 24 * 3_600_000,
+  maxUnauthenticated: 500,
+  maxUnauthenticatedPerAddress: 200,
   maxSessions: 2_000,
   maxSessionsPerAddress: 500,
   maxSessionsPerUser: 500,
@@ -73,7 +77,10 @@ export type GatewaySettings = {
   readonly passivePortWaitMs: number;
   readonly stallTimeoutMs: number;
   readonly uploadGraceMs: number;
+  readonly handshakeTimeoutMs: number;
   readonly maxSessionMs: number;
+  readonly maxUnauthenticated: number;
+  readonly maxUnauthenticatedPerAddress: number;
   readonly maxSessions: number;
   readonly maxSessionsPerAddress: number;
   readonly maxSessionsPerUser: number;
@@ -171,6 +178,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     ftpServer,
     commands,
     limiter: new SessionLimiter(settings, services.sessionCounts),
+    unauthenticated: new UnauthenticatedConnections(settings),
     observe,
     createSecureContext,
   };

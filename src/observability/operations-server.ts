@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Socket } from 'node:net';
+import { OperationsConnections } from './operations-connections.ts';
 import { listen } from '../net/listen.ts';
 import { ProxyHeaderReader } from '../net/proxy-protocol.ts';
 
@@ -36,24 +37,38 @@ export type OperationsServer = {
 
 /** How long a caller may take for its header and its request. */
 const requestTimeoutMs = 10_000;
-const maxConnections = 256;
+const limits = { maxConnections: 512, maxConnectionsPerAddress: 128 };
 
 /** Rejects if the port cannot be opened. */
 export async function startOperationsServer(options: OperationsServerOptions): Promise<OperationsServer> {
-  const http = createHttpServer((request, response) => void answer(options, request, response));
+  const connections = new OperationsConnections(limits);
+  const http = createHttpServer((request, response) => {
+    const { socket } = request;
+    const address = socket.remoteAddress ?? '';
+    connections.requested(address, socket);
+    response.once('close', () => connections.answered(address, socket));
+    void answer(options, request, response);
+  });
   http.requestTimeout = requestTimeoutMs;
   http.headersTimeout = requestTimeoutMs;
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => undefined);
+    const address = socket.remoteAddress ?? '';
+    if (!connections.add(address, socket)) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      connections.remove(address, socket);
+    });
     socket.setTimeout(2 * requestTimeoutMs, () => socket.destroy());
     const serve = (): void => void http.emit('connection', socket);
     if (options.proxyProtocol === 'off') serve();
     else skipProxyHeader(socket, serve);
   });
-  server.maxConnections = maxConnections;
   const { listenAddress: host, port: wanted } = options;
   const port = await listen(server, { host, port: wanted }, 'Operations port');
   return {

@@ -63,6 +63,8 @@ const testOptions: GatewayOptions = {
   passivePortWaitMs: 5_000,
   stallTimeoutMs: 10_000,
   uploadGraceMs: testUploadGraceMs,
+  maxUnauthenticated: 20_000,
+  maxUnauthenticatedPerAddress: 20_000,
   maxSessions: 20_000,
   maxSessionsPerAddress: 20_000,
   maxSessionsPerUser: 20_000,

@@ -31,7 +31,7 @@ type Events = {
   /** The handshake that `startTls` began has succeeded. */
   secured: [tls: ControlTls];
   /**
-   * The client has closed its side, and the connection is still open for replies. The session calls `endAfterClient`
+   * The client has closed its side, and the connection is still open for replies. The session calls `endAtOnce`
    * unless commands that arrived before are still to be answered.
    */
   clientEnded: [];
@@ -131,8 +131,8 @@ export class ControlConnection extends EventEmitter<Events> {
     this.#startClosingTimer();
   }
 
-  /** Closes our side after the client has closed its own; `closed` is emitted synchronously. */
-  endAfterClient(): void {
+  /** Sends what is queued and closes, without waiting for the client; `closed` is emitted synchronously. */
+  endAtOnce(): void {
     this.#socket.destroySoon();
     this.#startClosingTimer();
     this.#close('CLIENT-CLOSED');
@@ -184,7 +184,7 @@ export class ControlConnection extends EventEmitter<Events> {
 
   readonly #onEnd = (): void => {
     if (this.#state === 'open') this.emit('clientEnded');
-    else this.endAfterClient();
+    else this.endAtOnce();
   };
 
   // 'close' follows one phase of the event loop later: too late to be seen together with what was read before the error.

@@ -1,5 +1,6 @@
 /** One client's session from greeting to end: what commands, the command loop and the gateway ask of it. */
 import type { SecureContext } from 'node:tls';
+import { sourceOf } from '../../net/ip-address.ts';
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
 import { CausedError, type CauseCode, type SessionEndCause } from '../../observability/cause.ts';
 import type { Observe } from '../../observability/event.ts';
@@ -16,6 +17,7 @@ import {
   type IncomingConnection,
 } from './incoming-connection.ts';
 import type { Line } from './line-framing.ts';
+import type { Place } from './unauthenticated.ts';
 import { endReply } from './session-end.ts';
 import type { SessionLimiter } from './session-limits.ts';
 import { SessionState } from './session-state.ts';
@@ -58,6 +60,9 @@ export class ControlSession extends SessionState implements Session {
   readonly #startedAtMs = Date.now();
   readonly #markClosed: () => void;
   readonly #timers: SessionTimers;
+  readonly #place: Place;
+  /** Whether the listener counts the client's address, and not this session. */
+  readonly #isAddressCounted: boolean;
   #addresses: ClientAddresses;
   /** `performance.now()` at the last reply to a command other than NOOP. */
   #lastActiveAtMs = performance.now();
@@ -82,7 +87,7 @@ export class ControlSession extends SessionState implements Session {
     options: SessionOptions,
     ftpSrv: FtpSrvSession,
     connection: ControlConnection,
-    { addresses, proxyHeader, tls }: IncomingConnection,
+    { addresses, proxyHeader, tls, place, isAddressCounted }: IncomingConnection,
   ) {
     super();
     const { promise, resolve } = Promise.withResolvers<undefined>();
@@ -94,6 +99,8 @@ export class ControlSession extends SessionState implements Session {
     this.#ftpSrv = ftpSrv;
     this.#connection = connection;
     this.#addresses = addresses;
+    this.#place = place;
+    this.#isAddressCounted = isAddressCounted;
     connection.on('proxyHeader', (header) => this.#proxyHeaderArrived(header));
     connection.on('readingPaused', () => this.#readingPaused());
     connection.on('secured', (secured) => this.#secured(secured));
@@ -107,6 +114,7 @@ export class ControlSession extends SessionState implements Session {
       this.protectionLevel = 'P';
     }
     if (proxyHeader === 'none') this.#open(addresses);
+    else this.#timers.startHandshake();
   }
 
   // For commands.
@@ -159,6 +167,7 @@ export class ControlSession extends SessionState implements Session {
     if (release === undefined) return 'too-many-sessions';
     this.#releaseUser = release;
     this.#lastUser = name;
+    this.#place.loggedIn();
     this.#timers.stopLogin();
     this.loginState = { step: 'logged-in', login };
     this.#ftpSrv.loggedIn(name, login.filesystem);
@@ -167,7 +176,10 @@ export class ControlSession extends SessionState implements Session {
 
   logOut(): void {
     // Only the end of a login restarts the timeout: REIN and AUTH would otherwise extend it without end.
-    if (this.loginState.step === 'logged-in') this.#timers.startLogin();
+    if (this.loginState.step === 'logged-in') {
+      this.#timers.startLogin();
+      this.#place.loggedOut();
+    }
     this.loginState = { step: 'greeting' };
     this.#leaveUser();
     this.#ftpSrv.loggedOut();
@@ -241,7 +253,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   /** Ends the session with 421, because processes have reached a limit together. */
-  revoke(cause: 'LIMIT-SESSIONS' | 'LIMIT-USER'): void {
+  revoke(cause: 'LIMIT-SESSIONS' | 'LIMIT-ADDRESS' | 'LIMIT-USER'): void {
     this.#isRevoked = true;
     this.end(cause);
   }
@@ -269,6 +281,15 @@ export class ControlSession extends SessionState implements Session {
     else this.#finish();
   }
 
+  /** Ends a session without a login at once, because another connection needs its place. */
+  giveWay(): void {
+    this.#end ??= 'LIMIT-BEFORE-LOGIN';
+    const farewell = endReply(this.#end, false);
+    if (farewell !== undefined) this.#connection.send(farewell);
+    this.#abort();
+    this.#connection.endAtOnce();
+  }
+
   /** Drops the connection without a reply, and aborts whatever runs, confirmed uploads included. */
   destroy(cause: SessionEndCause): void {
     this.#end ??= cause;
@@ -288,24 +309,34 @@ export class ControlSession extends SessionState implements Session {
       this.destroy('PROXY-HEADER');
       return;
     }
+    this.#timers.stopHandshake();
     this.#open(addressesBehindProxy(header, this.#addresses));
   }
 
   #open(addresses: ClientAddresses): void {
     this.#addresses = addresses;
     const { clientAddress } = addresses;
-    const refuse = (): void => {
-      this.#observeRefusal('LIMIT-ADDRESS');
-      this.end('LIMIT-ADDRESS');
-    };
-    this.#releaseAddress = this.#options.limiter.addresses.acquire(clientAddress, refuse);
-    if (this.#releaseAddress === undefined) {
-      refuse();
+    const refusal = this.#isAddressCounted ? undefined : this.#countAddress();
+    if (refusal !== undefined) {
+      this.#observeRefusal(refusal);
+      this.end(refusal);
       return;
     }
     this.#isOpened = true;
     const tls = this.tls !== undefined;
     this.observe({ event: 'session-opened', sessionId: this.id, clientAddress, tls });
+  }
+
+  #countAddress(): 'LIMIT-ADDRESS' | 'LIMIT-BEFORE-LOGIN' | undefined {
+    const source = sourceOf(this.clientAddress);
+    if (!this.#place.identify(source)) return 'LIMIT-BEFORE-LOGIN';
+    // Other processes may have reached the limit together with this one, which is known a little later.
+    const exceeded = (): void => {
+      this.#observeRefusal('LIMIT-ADDRESS');
+      this.end('LIMIT-ADDRESS');
+    };
+    this.#releaseAddress = this.#options.limiter.addresses.acquire(source, exceeded);
+    return this.#releaseAddress === undefined ? 'LIMIT-ADDRESS' : undefined;
   }
 
   #observeRefusal(cause: CauseCode, detail?: string): void {
@@ -328,10 +359,12 @@ export class ControlSession extends SessionState implements Session {
       return;
     }
     this.#secureContext = createSecureContext();
+    this.#timers.startHandshake();
     this.#connection.startTls(this.#secureContext);
   }
 
   #secured(tls: ControlTls): void {
+    this.#timers.stopHandshake();
     this.tls = tls;
     this.#ftpSrv.secured(tls.socket);
   }
@@ -346,11 +379,21 @@ export class ControlSession extends SessionState implements Session {
       // Also while a password waits for its check, or a wrong one for its reply.
       this.#end ??= 'LOGIN-TIMEOUT';
       this.#finish();
-    } else if (timeout === 'drain') this.end('DRAIN');
+    } else if (timeout === 'handshake') this.#handshakeTimedOut();
+    else if (timeout === 'drain') this.end('DRAIN');
     else if (timeout === 'lifetime') this.end('SESSION-LIFETIME');
     else if (this.isExecuting) this.#timers.restartIdle();
     else if (this.#connection.isBackedUp) this.destroy('REPLIES-UNREAD');
     else this.end('IDLE-TIMEOUT');
+  }
+
+  #handshakeTimedOut(): void {
+    // Nothing can be said in the middle of a handshake.
+    if (this.#isOpened) this.destroy('TLS-TIMEOUT');
+    else {
+      this.#observeRefusal('PROXY-HEADER', 'none came in time');
+      this.destroy('PROXY-HEADER');
+    }
   }
 
   #finish(): void {
@@ -363,7 +406,7 @@ export class ControlSession extends SessionState implements Session {
   /** Commands of a client that has closed its side are executed only behind a confirmed upload. */
   #clientEnded(): void {
     this.#hasInputEnded = this.#outlivesConnection();
-    if (!this.#hasInputEnded) this.#connection.endAfterClient();
+    if (!this.#hasInputEnded) this.#connection.endAtOnce();
   }
 
   #connectionClosed(cause: SessionEndCause): void {
@@ -390,6 +433,7 @@ export class ControlSession extends SessionState implements Session {
       this.#isReleased = true;
       this.#abort();
       this.#leaveUser();
+      this.#place.leave();
       this.#releaseAddress?.();
       if (this.#isOpened) this.#observeClosed();
     }

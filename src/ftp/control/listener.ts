@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
-import { canonicalAddress } from '../../net/ip-address.ts';
+import { canonicalAddress, sourceOf } from '../../net/ip-address.ts';
 import { listen } from '../../net/listen.ts';
 import type { Networks } from '../../net/networks.ts';
 import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
@@ -22,11 +22,12 @@ import {
   type ClientAddresses,
   type IncomingConnection,
 } from './incoming-connection.ts';
-import type { SessionLimiter } from './session-limits.ts';
+import type { Place, UnauthenticatedConnections } from './unauthenticated.ts';
 
 /** What all sessions of a gateway share. */
 export type SessionServices = SessionOptions & {
   readonly ftpServer: FtpSrvServer;
+  readonly unauthenticated: UnauthenticatedConnections;
   readonly commands: ReadonlyMap<string, Command>;
   /** What a session reads and writes until OPTS UTF8 changes it. */
   readonly filenameEncoding: TextEncoding;
@@ -47,12 +48,26 @@ export type ControlListenerOptions = {
 const maxRefusals = 256;
 /** How long a client may take to read the 421. */
 const refusalTimeoutMs = 5_000;
-const stopping = formatReply(reply(421, 'The gateway is stopping; try again.', 'DRAIN'));
-const full = (cause: Refusal): string =>
-  formatReply(reply(421, 'Too many sessions; try again later.', cause));
+/** Why a connection is refused, and what it is told. */
+const refusals = {
+  DRAIN: 'The gateway is stopping; try again.',
+  'LIMIT-SESSIONS': 'Too many sessions; try again later.',
+  'LIMIT-DESCRIPTORS': 'Too many sessions; try again later.',
+  'LIMIT-ADDRESS': 'Too many sessions from your address; try again later.',
+  'LIMIT-BEFORE-LOGIN': 'Too many connections without a login; try again later.',
+} as const;
+type Refusal = keyof typeof refusals;
+/** A connection that the limits admit. */
+type Admitted = {
+  readonly place: Place;
+  readonly isAddressCounted: boolean;
+  /** From now on the connection is ended through its session. */
+  started(session: ControlSession): void;
+  release(): void;
+};
 
-/** Why a connection is refused. */
-type Refusal = 'LIMIT-SESSIONS' | 'LIMIT-DESCRIPTORS' | 'DRAIN';
+type KnownConnection = Omit<IncomingConnection, 'place' | 'isAddressCounted'>;
+type OnReady = (ready: Socket, known: KnownConnection) => void;
 
 /** One listening control port. */
 export class ControlListener {
@@ -124,43 +139,81 @@ export class ControlListener {
       socket.destroy();
       return;
     }
-    const { limiter } = this.#services;
-    const refusal = this.#refusesAll ? 'DRAIN' : refusalOf(socket, limiter);
-    if (refusal !== undefined && (this.#refusals >= maxRefusals || takesOperationsReserve(socket))) {
-      socket.resetAndDestroy();
-      return;
-    }
     const addresses: ClientAddresses = {
       clientAddress: canonicalAddress(remoteAddress),
       reachedAddress: canonicalAddress(localAddress),
       reachedThroughProxy: false,
     };
-    // A session that outlives its connection still counts.
-    let sessionClosed: Promise<unknown> = Promise.resolve();
-    let endSession = (): void => void socket.destroy();
-    if (refusal !== undefined) this.#countRefusal(socket, addresses, refusal);
-    else {
-      const leave = limiter.enter(() => {
-        this.#observeRefusal(addresses, 'LIMIT-SESSIONS');
-        endSession();
-      });
-      socket.once('close', () => void sessionClosed.then(leave));
-    }
-    const onReady = (ready: Socket, incoming: IncomingConnection): void => {
-      if (refusal !== undefined) this.#refuse(ready, incoming, refusal);
-      else {
-        const session = this.#startSession(ready, incoming);
-        sessionClosed = session.closed;
-        endSession = () => session.revoke('LIMIT-SESSIONS');
+    const admitted = this.#refusesAll ? 'DRAIN' : this.#admit(socket, addresses);
+    if (typeof admitted === 'string') {
+      if (this.#refusals >= maxRefusals || takesOperationsReserve(socket)) {
+        socket.resetAndDestroy();
+        return;
       }
-    };
-    const { implicitTls } = this.#options;
-    if (implicitTls === undefined) {
-      const proxyHeader = proxyProtocol === 'off' ? 'none' : 'expected';
-      onReady(socket, { addresses, proxyHeader, tls: undefined });
+      this.#countRefusal(socket, addresses, admitted);
+      this.#prepare(socket, addresses, (ready, known) => this.#refuse(ready, known, admitted));
       return;
     }
-    this.#startImplicitTls(socket, addresses, implicitTls, onReady);
+    // A session that outlives its connection still counts.
+    let sessionClosed: Promise<unknown> = Promise.resolve();
+    socket.once('close', () => void sessionClosed.then(() => admitted.release()));
+    this.#prepare(socket, addresses, (ready, known) => {
+      const { place, isAddressCounted } = admitted;
+      const session = this.#startSession(ready, { ...known, place, isAddressCounted });
+      sessionClosed = session.closed;
+      admitted.started(session);
+    });
+  }
+
+  /** Counts a connection within all limits, or says which one it exceeds. */
+  #admit(socket: Socket, addresses: ClientAddresses): Refusal | Admitted {
+    const { limiter, unauthenticated } = this.#services;
+    if (limiter.isFull) return 'LIMIT-SESSIONS';
+    if (takesSessionReserve(socket)) return 'LIMIT-DESCRIPTORS';
+    const isAddressCounted = this.#options.proxyProtocol === 'off';
+    const source = sourceOf(addresses.clientAddress);
+    let session: ControlSession | undefined;
+    // Other processes may have reached a limit together with this one, which is known a little later.
+    const exceeds = (cause: 'LIMIT-SESSIONS' | 'LIMIT-ADDRESS') => (): void => {
+      this.#observeRefusal(addresses, cause);
+      if (session === undefined) socket.destroy();
+      else session.revoke(cause);
+    };
+    const releaseAddress = isAddressCounted
+      ? limiter.addresses.acquire(source, exceeds('LIMIT-ADDRESS'))
+      : noAddress;
+    if (releaseAddress === undefined) return 'LIMIT-ADDRESS';
+    const drop = (): void => {
+      if (session === undefined) socket.destroy();
+      else session.giveWay();
+    };
+    const place = unauthenticated.enter(source, drop, isAddressCounted);
+    if (place === undefined) {
+      releaseAddress();
+      return 'LIMIT-BEFORE-LOGIN';
+    }
+    const leave = limiter.enter(exceeds('LIMIT-SESSIONS'));
+    return {
+      place,
+      isAddressCounted,
+      started: (itsSession) => (session = itsSession),
+      release: () => {
+        place.leave();
+        leave();
+        releaseAddress();
+      },
+    };
+  }
+
+  /** Calls `onReady` when the session can start: at once, or under implicit TLS after the handshake. */
+  #prepare(socket: Socket, addresses: ClientAddresses, onReady: OnReady): void {
+    const { implicitTls, proxyProtocol } = this.#options;
+    if (implicitTls !== undefined) {
+      this.#startImplicitTls(socket, addresses, implicitTls, onReady);
+      return;
+    }
+    const proxyHeader = proxyProtocol === 'off' ? 'none' : 'expected';
+    onReady(socket, { addresses, proxyHeader, tls: undefined });
   }
 
   #startSession(socket: Socket, incoming: IncomingConnection): ControlSession {
@@ -189,9 +242,9 @@ export class ControlListener {
     this.#services.observe({ event: 'session-refused', clientAddress, cause });
   }
 
-  #refuse(socket: Socket, { tls }: IncomingConnection, cause: Refusal): void {
+  #refuse(socket: Socket, { tls }: KnownConnection, cause: Refusal): void {
     if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
-    socket.end(cause === 'DRAIN' ? stopping : full(cause));
+    socket.end(formatReply(reply(421, refusals[cause], cause)));
     // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), refusalTimeoutMs);
@@ -202,10 +255,11 @@ export class ControlListener {
     socket: Socket,
     addresses: ClientAddresses,
     implicitTls: () => SecureContext,
-    onReady: (ready: Socket, incoming: IncomingConnection) => void,
+    onReady: OnReady,
   ): void {
     this.#pending.add(socket);
-    const timer = setTimeout(() => socket.destroy(), this.#services.loginTimeoutMs);
+    const { handshakeTimeoutMs, loginTimeoutMs } = this.#services;
+    const timer = setTimeout(() => socket.destroy(), Math.min(handshakeTimeoutMs, loginTimeoutMs));
     socket.once('close', () => {
       clearTimeout(timer);
       this.#pending.delete(socket);
@@ -262,9 +316,8 @@ export class ControlListener {
   }
 }
 
-function refusalOf(socket: Socket, limiter: SessionLimiter): Refusal | undefined {
-  if (limiter.isFull) return 'LIMIT-SESSIONS';
-  return takesSessionReserve(socket) ? 'LIMIT-DESCRIPTORS' : undefined;
+function noAddress(): void {
+  // Behind a proxy the session counts the address.
 }
 
 function ignore(): void {

@@ -6,6 +6,11 @@ const replies: Partial<Record<SessionEndCause, Reply>> = {
   'IDLE-TIMEOUT': reply(421, 'Idle for too long; closing the control connection.', 'IDLE-TIMEOUT'),
   'LOGIN-TIMEOUT': reply(421, 'The login took too long; closing the control connection.', 'LOGIN-TIMEOUT'),
   'LIMIT-ADDRESS': reply(421, 'Too many sessions from your address; try again later.', 'LIMIT-ADDRESS'),
+  'LIMIT-BEFORE-LOGIN': reply(
+    421,
+    'Too many connections without a login; try again later.',
+    'LIMIT-BEFORE-LOGIN',
+  ),
   'LIMIT-COMMANDS': reply(
     421,
     'Too many overlong command lines; closing the control connection.',

@@ -6,24 +6,27 @@ const pendingTransferMs = 2_000;
 export type TimeoutOptions = {
   /** From the connection, or the end of a login, to the next login. */
   readonly loginTimeoutMs: number;
+  /** For a PROXY header, and for a TLS handshake. */
+  readonly handshakeTimeoutMs: number;
   /** Between two commands. */
   readonly idleTimeoutMs: number;
   /** From the connection to the end of the session. */
   readonly maxSessionMs: number;
 };
 
-export type Timeout = 'login' | 'idle' | 'lifetime' | 'drain';
+export type Timeout = 'handshake' | 'login' | 'idle' | 'lifetime' | 'drain';
 
-/** The login, idle, lifetime and drain timers; each calls `onTimeout` with its name. */
+/** The timers of one session; each calls `onTimeout` with its name. */
 export class SessionTimers {
   readonly #options: TimeoutOptions;
   readonly #onTimeout: (timeout: Timeout) => void;
   readonly #idle: NodeJS.Timeout;
   readonly #lifetime: NodeJS.Timeout;
+  #handshake: NodeJS.Timeout | undefined;
   #login: NodeJS.Timeout | undefined;
   #drain: NodeJS.Timeout | undefined;
 
-  /** Starts all but the drain timer. */
+  /** Starts the idle, the lifetime and the login timer. */
   constructor(options: TimeoutOptions, onTimeout: (timeout: Timeout) => void) {
     this.#options = options;
     this.#onTimeout = onTimeout;
@@ -45,6 +48,14 @@ export class SessionTimers {
     clearTimeout(this.#login);
   }
 
+  startHandshake(): void {
+    this.#handshake = setTimeout(() => this.#onTimeout('handshake'), this.#options.handshakeTimeoutMs);
+  }
+
+  stopHandshake(): void {
+    clearTimeout(this.#handshake);
+  }
+
   /** Starts the time limit of a drain for the next transfer command, unless it has started. */
   startDrain(): void {
     this.#drain ??= setTimeout(() => this.#onTimeout('drain'), pendingTransferMs);
@@ -57,6 +68,7 @@ export class SessionTimers {
   close(): void {
     clearTimeout(this.#idle);
     clearTimeout(this.#lifetime);
+    clearTimeout(this.#handshake);
     clearTimeout(this.#login);
     clearTimeout(this.#drain);
   }

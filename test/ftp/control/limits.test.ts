@@ -1,6 +1,7 @@
 /** How many sessions there may be, how long they may last, and how the gateway stops. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
 import type { Authenticate, User } from '../../../src/users/user.ts';
 import { closed, Dialogue, readAll } from '../../support/dialogue.ts';
@@ -85,6 +86,88 @@ describe('of sessions there are', () => {
         await one.quit();
       },
     ));
+});
+
+describe('connections without a login', () => {
+  const refused = '421 Too many connections without a login; try again later. [LIMIT-BEFORE-LOGIN]';
+
+  it('One address holds only its share of connections without a login, on the clear and on the implicit-TLS port', () =>
+    withGateway({ maxUnauthenticatedPerAddress: 3, tls: 'optional', implicitTls: true }, async (gateway) => {
+      const localAddress = '127.0.0.9';
+      // Without a byte: the limit applies before the handshake.
+      const silent = Array.from({ length: 2 }, () =>
+        connect({ port: gateway.implicitTlsPort!, host: '127.0.0.1', localAddress }),
+      );
+      await Promise.all(silent.map((socket) => once(socket, 'connect')));
+      const greeted = await Dialogue.open({ port: gateway.controlPort, localAddress });
+      await greeted.expect('220 Ready');
+      for (const options of [
+        { port: gateway.controlPort },
+        { port: gateway.implicitTlsPort!, implicitTls: true },
+      ] as const) {
+        const next = await Dialogue.open({ ...options, localAddress });
+        await next.expect(refused);
+        await next.expectClosed();
+        assert.equal((await gateway.nextEvent('session-refused')).cause, 'LIMIT-BEFORE-LOGIN');
+        await (await Dialogue.logIn(options)).quit();
+      }
+      silent.forEach((socket) => socket.destroy());
+      greeted.destroy();
+    }));
+
+  it('The session limit of an address applies on the implicit-TLS port before the handshake', () =>
+    withGateway({ maxSessionsPerAddress: 2, tls: 'optional', implicitTls: true }, async (gateway) => {
+      const { implicitTlsPort: port = 0 } = gateway;
+      const silent = Array.from({ length: 2 }, () => connect({ port, host: '127.0.0.1' }));
+      await Promise.all(silent.map((socket) => once(socket, 'connect')));
+      const next = await Dialogue.open({ port, implicitTls: true });
+      await next.expect('421 Too many sessions from your address; try again later. [LIMIT-ADDRESS]');
+      await next.expectClosed();
+      await (await Dialogue.logIn({ port, implicitTls: true, localAddress: '127.0.0.2' })).quit();
+      silent.forEach((socket) => socket.destroy());
+    }));
+
+  it('Strangers who hold all connections without a login keep no partner out', () =>
+    withGateway({ maxUnauthenticated: 20 }, async (gateway) => {
+      const { controlPort: port } = gateway;
+      const strangers = await Promise.all(
+        Array.from({ length: 20 }, (_, host) => Dialogue.open({ port, localAddress: `127.0.9.${host + 1}` })),
+      );
+      for (const stranger of strangers) await stranger.expect('220 Ready');
+      const partner = await Dialogue.logIn({ port });
+      await strangers[0]!.expect(refused);
+      await strangers[0]!.expectClosed();
+      assert.equal((await gateway.nextEvent('session-closed')).cause, 'LIMIT-BEFORE-LOGIN');
+      await strangers[1]!.says('NOOP', /^200 /);
+      await partner.quit();
+      strangers.forEach((stranger) => stranger.destroy());
+    }));
+
+  it('A TLS handshake that does not come is closed after the handshake timeout, on both ports', () =>
+    withGateway({ handshakeTimeoutMs: 200, tls: 'optional', implicitTls: true }, async (gateway) => {
+      const implicit = connect({ port: gateway.implicitTlsPort!, host: '127.0.0.1' });
+      await closed(implicit);
+      const explicit = await Dialogue.open({ port: gateway.controlPort });
+      await explicit.expect('220 Ready');
+      await explicit.says('AUTH TLS', '234 Proceed with the TLS handshake.');
+      await explicit.expectClosed();
+      assert.equal((await gateway.nextEvent('session-closed')).cause, 'TLS-TIMEOUT');
+      // A handshake in time stops the timer.
+      const prompt = await Dialogue.open({ port: gateway.controlPort });
+      await prompt.expect('220 Ready');
+      await prompt.startTls();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await prompt.says('NOOP', /^200 /);
+      await prompt.quit();
+    }));
+
+  it('A PROXY header that does not come is closed after the handshake timeout', () =>
+    withGateway({ handshakeTimeoutMs: 200, proxyProtocol: 'v2', activeMode: 'off' }, async (gateway) => {
+      const client = await Dialogue.open({ port: gateway.controlPort });
+      await client.expect('220 Ready');
+      await client.expectClosed();
+      assert.equal((await gateway.nextEvent('session-refused')).cause, 'PROXY-HEADER');
+    }));
 });
 
 describe('the limit of failed logins', () => {
