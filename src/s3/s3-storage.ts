@@ -1,7 +1,7 @@
 /** What all sessions of the process share on their way to S3: one client, one memory budget, and what is known of S3's state. */
 import type { Observe } from '../observability/event.ts';
 import { KeyedSemaphore } from '../util/keyed-semaphore.ts';
-import { ActiveUploads } from './active-uploads.ts';
+import { ActiveUploads, type SilenceLimits } from './active-uploads.ts';
 import { storageFailureOf } from './client/errors.ts';
 import type { GatewayS3Client } from './client/s3-client.ts';
 import { StorageCall } from './client/storage-call.ts';
@@ -27,6 +27,8 @@ export type S3StorageOptions = {
   readonly responded?: ((operation: string, seconds: number) => void) | undefined;
   /** Those of Amazon S3 by default. */
   readonly partBytes?: PartBytes | undefined;
+  /** When an upload that was not ended counts as abandoned; those of `ActiveUploads` by default. */
+  readonly silenceMs?: SilenceLimits | undefined;
 };
 
 /** Where an error happened: the bucket, and the multipart upload that it may leave behind. */
@@ -45,14 +47,15 @@ export class S3Storage {
   readonly directoryCache: DirectoryCache;
   /** What succeeds and what fails. */
   readonly health: StorageHealth;
-  readonly activeUploads = new ActiveUploads();
+  readonly activeUploads: ActiveUploads;
   readonly fileTimeCache = new FileTimeCache();
   /** Digests read whole objects and keep a processor busy, so few are computed at a time. By user. */
   readonly digests = new KeyedSemaphore({ perKey: 1, total: 2 });
   /** Whether the server is known to verify the CRC32 of an object: a response to PutObject contained one. */
   verifiesCrc32 = false;
 
-  constructor({ client, memory, observe, partBytes, responded }: S3StorageOptions) {
+  constructor({ client, memory, observe, partBytes, responded, silenceMs }: S3StorageOptions) {
+    this.activeUploads = new ActiveUploads(silenceMs);
     this.client = client;
     this.memory = memory;
     this.observe = observe;

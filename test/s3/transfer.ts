@@ -4,6 +4,7 @@ import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, type S3Client } 
 import type { Upload } from '../../src/filesystem/filesystem.ts';
 import type { GatewayEvent } from '../../src/observability/event.ts';
 import { createS3Client } from '../../src/s3/client/s3-client.ts';
+import type { SilenceLimits } from '../../src/s3/active-uploads.ts';
 import { S3Storage } from '../../src/s3/s3-storage.ts';
 import { TransferMemory } from '../../src/s3/transfer-memory.ts';
 import { openS3Upload, type S3UploadOptions } from '../../src/s3/upload/upload.ts';
@@ -21,6 +22,8 @@ export function storageOn(
     readonly budgetBytes?: number;
     readonly idleTimeoutMs?: number;
     readonly retryTimeoutMs?: number;
+    /** Short by default, so that tests do not wait for silent clients. */
+    readonly silenceMs?: SilenceLimits;
   } = {},
 ): TestStorage {
   const events: GatewayEvent[] = [];
@@ -35,6 +38,7 @@ export function storageOn(
     }),
     memory: new TransferMemory(options.budgetBytes ?? 128 * mib),
     observe: (event) => events.push(event),
+    silenceMs: options.silenceMs ?? { here: 20, elsewhere: 0 },
   });
   return Object.assign(storage, { events });
 }

@@ -21,6 +21,8 @@ export async function openTestStorage(): Promise<TestStorage> {
     client,
     memory: new TransferMemory(64 * 1024 ** 2),
     observe: (event) => events.push(event),
+    // Tests do not wait for clients that are silent.
+    silenceMs: { here: 20, elsewhere: 0 },
   });
   return {
     server,

@@ -12,7 +12,7 @@ import type { S3Storage } from '../s3-storage.ts';
 import { type CopiedRange, MultipartUpload, type MultipartTarget } from './multipart-upload.ts';
 import { gatewayTagPart, maxDataParts, ownerTagPart, resumableTagPart, type TagPart } from './tag-parts.ts';
 import type { Part } from './part.ts';
-import type { ResumableUpload } from './resumable-upload.ts';
+import { UploadTakenOver, type ResumableUpload } from './resumable-upload.ts';
 import { removeIfSuperseded } from './superseded-uploads.ts';
 
 /** Enough for some 300 MB/s at S3's 85 to 90 MB/s per request (Amazon S3, "Performance design patterns"). */
@@ -171,7 +171,10 @@ export class PartUploader {
   /** Whether the client could resume after this failure: not where S3 has refused the upload. */
   get #isWorthKeeping(): boolean {
     const failure: unknown = this.#failure.signal.reason;
-    const isRefused = failure instanceof FilesystemError && !resumableKinds.has(failure.kind);
+    const isRefused =
+      failure instanceof FilesystemError &&
+      !(failure instanceof UploadTakenOver) &&
+      !resumableKinds.has(failure.kind);
     return this.#mayBeResumed && this.isOpen && !isRefused;
   }
 

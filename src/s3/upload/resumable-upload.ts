@@ -3,11 +3,20 @@
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import type { Part as ListedPart } from '@aws-sdk/client-s3';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { crc32FromBase64 } from '../../util/crc32.ts';
 import type { UploadedPart } from './multipart-upload.ts';
 import { lastActivity, listParts, listUploads } from './list-uploads.ts';
 import { partBytesOf } from './part-size.ts';
-import { gatewayTagPart, hasTagPart, maxDataParts, ownerTagPart, supersededTagPart } from './tag-parts.ts';
+import {
+  gatewayTagPart,
+  hasPart,
+  hasTagPart,
+  maxDataParts,
+  ownerTagPart,
+  resumableTagPart,
+  supersededTagPart,
+} from './tag-parts.ts';
 import type { S3Storage } from '../s3-storage.ts';
 
 /** Who may resume an upload, and for how long after its last part. */
@@ -25,6 +34,13 @@ export type ResumableUpload = {
   readonly initiatedAt: Date;
 };
 
+/** Why an upload ends whose client has reconnected to resume it. */
+export class UploadTakenOver extends FilesystemError {
+  constructor() {
+    super('changed', 'another session of the user resumes the upload');
+  }
+}
+
 type Target = {
   readonly bucket: string;
   readonly key: string;
@@ -36,8 +52,8 @@ type Target = {
 const maxCandidates = 20;
 
 /**
- * The user's resumable upload of this key. Undefined where there is none, and where there are several: every new upload
- * supersedes the older ones, so only a race between tasks leaves two, and then it is unknown which is newer.
+ * The user's resumable upload of this key. Undefined where there is none, where a live session writes it, and where there are
+ * several: every new upload supersedes the older ones, so only a race between tasks leaves two, and then it is unknown which is newer.
  */
 export async function findResumableUpload(
   storage: S3Storage,
@@ -53,6 +69,9 @@ export async function findResumableUpload(
   const owner = ownerTagPart(resumePolicy.owner, bucket, key);
   const found = [];
   for (const upload of open.slice(0, maxCandidates)) {
+    // Before its parts are listed, because the last ones may arrive while this waits.
+    const isHere = storage.activeUploads.has(upload.uploadId);
+    if (!(await storage.activeUploads.isAbandoned(upload.uploadId, signal))) return undefined;
     const listed = await listParts(storage.client, bucket, upload, signal);
     if (
       !hasTagPart(gatewayTagPart, listed) ||
@@ -60,7 +79,11 @@ export async function findResumableUpload(
       hasTagPart(supersededTagPart, listed)
     )
       continue;
-    if (lastActivity(upload, listed).getTime() < Date.now() - resumePolicy.windowMs) continue;
+    const silentMs = Date.now() - lastActivity(upload, listed).getTime();
+    if (silentMs > resumePolicy.windowMs) continue;
+    const hasBroken = isHere || hasPart(resumableTagPart.partNumber, listed);
+    // Another process writes it, or was killed: with the next parts, or their absence, this becomes known.
+    if (!hasBroken && silentMs < storage.activeUploads.silenceMs.elsewhere) return undefined;
     found.push({ upload, listed });
   }
   const [newest, older] = found;

@@ -8,7 +8,7 @@ import { addAbortListener } from 'node:events';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import type { Upload } from '../../filesystem/filesystem.ts';
-import type { UploadClaim } from '../active-uploads.ts';
+import type { ActiveUpload, UploadClaim } from '../active-uploads.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
 import { putObject } from '../client/operations.ts';
 import { inCurrentCall } from '../client/storage-call.ts';
@@ -27,7 +27,7 @@ import {
 import { minPartBytesAt, partBytesOf, partSizeBytes, type PartSizeOptions } from './part-size.ts';
 import { PartUploader } from './part-uploader.ts';
 import { inChunks, maxChunkBytes, Part } from './part.ts';
-import type { ResumableUpload, ResumePolicy } from './resumable-upload.ts';
+import { UploadTakenOver, type ResumableUpload, type ResumePolicy } from './resumable-upload.ts';
 
 export type S3UploadOptions = {
   readonly bucket: string;
@@ -59,7 +59,12 @@ export type S3UploadOptions = {
  */
 export async function openS3Upload(storage: S3Storage, options: S3UploadOptions): Promise<Upload> {
   if (options.resumable) {
-    await storage.activeUploads.takeOver(options.resumable.uploadId);
+    const { uploadId } = options.resumable;
+    // Its client may have sent bytes again since the upload was found.
+    if (!(await storage.activeUploads.isAbandoned(uploadId, options.signal))) {
+      throw new FilesystemError('invalid-offset', 'another session is writing the upload');
+    }
+    await storage.activeUploads.takeOver(uploadId, new UploadTakenOver());
     return new S3Upload(storage, options, undefined);
   }
   const prefix = await findExistingPrefix(storage, options);
@@ -85,6 +90,7 @@ class S3Upload implements Upload {
   #end: Promise<void> | undefined;
   #part = new Part();
   #sizeBytes: number;
+  #lastReceivedAtMs = performance.now();
   /** A write that waits for memory or for parts in flight. */
   #writing: Promise<void> | undefined;
   #unregister: (() => void) | undefined;
@@ -150,6 +156,7 @@ class S3Upload implements Upload {
   }
 
   write(bytes: Uint8Array): Promise<void> | undefined {
+    this.#lastReceivedAtMs = performance.now();
     if (this.#state !== 'open' || this.#uploader.hasFailed) return this.#rejected();
     const chunks = [...inChunks(bytes)];
     const taken = this.#writing
@@ -309,14 +316,13 @@ class S3Upload implements Upload {
 
   #register(uploadId: string): void {
     if (this.#state === 'closed') return;
-    this.#unregister = this.#storage.activeUploads.register(uploadId, (reason) => this.abort(reason));
+    this.#unregister = this.#storage.activeUploads.register(uploadId, this.#active());
   }
 
   /** This upload as the transfer memory sees it, which takes memory back from clients that have fallen silent. */
   #client(): UploadClient {
     const received = (): number => this.#sizeBytes;
-    const isAwaited = (): boolean =>
-      this.#state === 'open' && !this.#writing && !this.#uploader.hasFailed && !this.#uploader.isFull;
+    const isAwaited = (): boolean => this.#isAwaited;
     return {
       get receivedBytes() {
         return received();
@@ -333,6 +339,34 @@ class S3Upload implements Upload {
         this.#uploader.fail(new FilesystemError('client-silent', message));
       },
     };
+  }
+
+  /** This upload as other sessions of its user see it, which may resume it. */
+  #active(): ActiveUpload {
+    const state = (): ActiveUpload['state'] => {
+      if (this.#state === 'discarding' || this.#state === 'closed' || this.#uploader.hasFailed)
+        return 'ending';
+      return this.#isAwaited ? 'receiving' : 'working';
+    };
+    const receivedBytes = (): number => this.#sizeBytes;
+    const lastReceivedAtMs = (): number => this.#lastReceivedAtMs;
+    return {
+      get state() {
+        return state();
+      },
+      get receivedBytes() {
+        return receivedBytes();
+      },
+      get lastReceivedAtMs() {
+        return lastReceivedAtMs();
+      },
+      interrupt: (reason) => this.abort(reason),
+    };
+  }
+
+  /** Whether it waits for its client, and for nothing else. */
+  get #isAwaited(): boolean {
+    return this.#state === 'open' && !this.#writing && !this.#uploader.hasFailed && !this.#uploader.isFull;
   }
 
   /** Neither committed nor aborted yet. */
@@ -376,8 +410,9 @@ class S3Upload implements Upload {
     this.#part = new Part();
     this.#memory.close();
     await this.#uploader.settledAfterFailure();
-    this.#close();
+    this.#release();
     await this.#uploader.leaveOrAbort();
+    this.#unregister?.();
   }
 
   /** For failures after the upload was opened; until then the caller reports them. */
@@ -387,8 +422,12 @@ class S3Upload implements Upload {
   }
 
   #close(): void {
-    this.#state = 'closed';
+    this.#release();
     this.#unregister?.();
+  }
+
+  #release(): void {
+    this.#state = 'closed';
     this.#options.claim?.release();
     this.#memory.close();
     this.#abortListener[Symbol.dispose]();

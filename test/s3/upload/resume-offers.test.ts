@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { statForResume } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
-import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
+import type { Filesystem, Upload } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import {
@@ -66,6 +66,93 @@ describe('resuming interrupted uploads', () => {
       assert.equal(await sizeOf(again, pathname), 20 * mib);
     });
   }
+
+  describe('an upload that another session is writing', () => {
+    const patient = { here: 400, elsewhere: 60_000 };
+    /** A client that sends a little at once, and then every few milliseconds. */
+    class Sending {
+      readonly #timer: NodeJS.Timeout;
+      #sentBytes: number;
+
+      constructor(to: Upload, sentBytes: number) {
+        this.#sentBytes = sentBytes;
+        this.#send(to);
+        this.#timer = setInterval(() => this.#send(to), 20);
+      }
+
+      /** Returns how much it has sent. */
+      stop(): number {
+        clearInterval(this.#timer);
+        return this.#sentBytes;
+      }
+
+      #send(to: Upload): void {
+        void to.write(new Uint8Array(bytes.subarray(this.#sentBytes, (this.#sentBytes += 1000))));
+      }
+    }
+    const begin = async (on: TestStorage, pathname: Pathname) => {
+      const first = await login('alice', 60_000, on).openUpload(pathname, {
+        offset: 0,
+        ifExists: 'replace',
+        signal,
+      });
+      await writeAll(first, bytes.subarray(0, 17 * mib));
+      await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+      return first;
+    };
+
+    it('An upload whose client sends is neither offered, nor cut or published by another session', async (test) => {
+      const here = storageOn(s3.endpoint, { silenceMs: patient });
+      test.after(() => here.client.destroy());
+      const pathname = '/live' as Pathname;
+      const first = await begin(here, pathname);
+      const sending = new Sending(first, 17 * mib);
+      const second = login('alice', 60_000, here);
+      await assert.rejects(sizeOf(second, pathname), { kind: 'not-found' });
+      await assert.rejects(upload(second, pathname, 8 * mib, bytesOf(4), 'commit'), FilesystemError);
+      await writeAll(first, bytes.subarray(sending.stop()));
+      await first.commit();
+      assert.equal(digest(await objectAt(pathname)), digest(bytes));
+    });
+
+    it('An upload whose client falls silent is offered, but not resumed if the client sends again before', async (test) => {
+      const here = storageOn(s3.endpoint, { silenceMs: patient });
+      test.after(() => here.client.destroy());
+      const pathname = '/silent' as Pathname;
+      const first = await begin(here, pathname);
+      const second = login('alice', 60_000, here);
+      assert.equal(await sizeOf(second, pathname), 8 * mib);
+      const sending = new Sending(first, 17 * mib);
+      await assert.rejects(upload(second, pathname, 'end', bytesOf(4), 'commit'), { kind: 'invalid-offset' });
+      await writeAll(first, bytes.subarray(sending.stop()));
+      await first.commit();
+      assert.equal(digest(await objectAt(pathname)), digest(bytes));
+    });
+
+    it('An upload that is taken over ends with a reason of its own, and its bytes stay with the new session', async (test) => {
+      const here = storageOn(s3.endpoint, { silenceMs: patient });
+      test.after(() => here.client.destroy());
+      const pathname = '/taken-over' as Pathname;
+      const first = await begin(here, pathname);
+      const second = login('alice', 60_000, here);
+      assert.equal(await sizeOf(second, pathname), 8 * mib);
+      await upload(second, pathname, 8 * mib, bytes.subarray(8 * mib), 'commit');
+      assert.equal(digest(await objectAt(pathname)), digest(bytes));
+      assert.equal((first.failed?.reason as FilesystemError).kind, 'changed');
+    });
+
+    it('An upload in another task is not offered until its parts have stopped coming, or it has broken', async (test) => {
+      const here = storageOn(s3.endpoint, { silenceMs: patient });
+      const elsewhere = storageOn(s3.endpoint);
+      test.after(() => [here, elsewhere].forEach(({ client }) => client.destroy()));
+      const pathname = '/elsewhere' as Pathname;
+      const first = await begin(elsewhere, pathname);
+      const second = login('alice', 60_000, here);
+      await assert.rejects(sizeOf(second, pathname), { kind: 'not-found' });
+      await first.abort(new Error('the client vanished'));
+      assert.equal(await sizeOf(second, pathname), 8 * mib);
+    });
+  });
 
   it('STOR resumes an upload without SIZE when the offset is unambiguous', async () => {
     const pathname = '/remembered' as Pathname;

@@ -45,7 +45,13 @@ class Task {
   constructor(s3: S3Server, prefix: string, connections: S3Storage) {
     const memory = new TransferMemory(64 * mib);
     const { client, observe } = connections;
-    this.storage = new S3Storage({ client, observe, memory, partBytes });
+    this.storage = new S3Storage({
+      client,
+      observe,
+      memory,
+      partBytes,
+      silenceMs: { here: 0, elsewhere: 0 },
+    });
     const resumption = { owner: 'alice', windowMs: 3_600_000 };
     this.sessions = [0, 1].map(
       () => new S3Filesystem(this.storage, { bucket: s3.bucket, prefix }, resumption),

@@ -19,12 +19,15 @@ const whole = bytesOf(2 * firstPartBytes + 3 * mib, 7);
 let s3: S3Server;
 /** The same server as it will answer two hours later. */
 let s3Later: AgeingProxy;
+/** Half an hour later: the parts of a process that was killed have stopped coming. */
+let s3SoonAfter: AgeingProxy;
 let folder: string;
 let usersPath: string;
 
 before(async () => {
   s3 = await startS3Server();
   s3Later = await startAgeingProxy(s3.endpoint, 2);
+  s3SoonAfter = await startAgeingProxy(s3.endpoint, 0.5);
   folder = await mkdtemp(join(tmpdir(), 'abandoned-uploads-'));
   usersPath = join(folder, 'users.json');
   const password = await PasswordHash.create('secret');
@@ -37,6 +40,7 @@ before(async () => {
 after(async () => {
   await endGatewayProcesses();
   await s3Later.close();
+  await s3SoonAfter.close();
   await s3.close();
   await rm(folder, { recursive: true });
 });
@@ -89,7 +93,7 @@ describe('the uploads that a gateway leaves', () => {
       const first = startGateway(environment);
       await beginUpload(first, key, 2);
       await first.stop(signal);
-      const next = startGateway(environment);
+      const next = startGateway({ ...environment, S3_ENDPOINT: s3SoonAfter.endpoint });
       const { uploads } = await next.event('abandoned-uploads-aborted');
       assert.equal(uploads, 0);
 
