@@ -333,9 +333,9 @@ async function sessionOn(gateway: DeployedGateway, slot: string): Promise<FtpSes
 
 /** Sends a command twice a second until it is stopped, which rejects if one was refused. */
 function busySession(session: FtpSession): { stop(): Promise<void> } {
-  let isStopped = false;
+  const stopped = new AbortController();
   const loop = (async () => {
-    while (!isStopped) {
+    while (!stopped.signal.aborted) {
       await session.command('PWD', 257);
       await sleep(500);
     }
@@ -343,7 +343,7 @@ function busySession(session: FtpSession): { stop(): Promise<void> } {
   loop.catch(() => undefined);
   return {
     stop: () => {
-      isStopped = true;
+      stopped.abort();
       return loop;
     },
   };
