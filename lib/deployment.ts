@@ -10,8 +10,8 @@ import { Bucket, type IBucket } from 'aws-cdk-lib/aws-s3';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { z } from 'zod';
+import { describeProblems } from './deployment-problems.ts';
 import type { FtpGatewayProps } from './ftp-gateway-props.ts';
-import { nearestName } from './nearest-name.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 
 // A command line (-c slots=3) gives text where cdk.json gives numbers and booleans.
@@ -174,28 +174,7 @@ export function parseDeployment(
 ): Deployment {
   const result = deploymentSchema.safeParse({ ...(withoutComments(values) as object), ...commandLine });
   if (result.success) return result.data;
-  const inFile: string[] = [];
-  const onCommandLine: string[] = [];
-  for (const issue of result.error.issues) {
-    const path = issue.path.join('.');
-    if (issue.code === 'unrecognized_keys') {
-      inFile.push(
-        ...issue.keys.map((key) => `  ${[...issue.path, key].join('.')}: ${unknownKey(key, issue.path)}`),
-      );
-    } else if (String(issue.path[0]) in commandLine) onCommandLine.push(`-c ${path}: ${issue.message}`);
-    else inFile.push(`  ${path}: ${issue.message}`);
-  }
-  if (inFile.length > 0) {
-    inFile.unshift(`The environment "${environment}" in cdk.json is invalid:`);
-  }
-  throw new Error([...onCommandLine, ...inFile].join('\n'));
-}
-
-function unknownKey(key: string, path: readonly PropertyKey[]): string {
-  const known = path.length === 0 ? deploymentKeys : [];
-  const nearest = nearestName(key, known);
-  if (nearest !== undefined) return `unknown setting; did you mean ${nearest}?`;
-  return known.length > 0 ? `unknown setting; known settings: ${known.join(', ')}` : 'unknown setting';
+  throw new Error(describeProblems(deploymentSchema, result.error.issues, { environment, commandLine }));
 }
 
 function withoutComments(value: unknown): unknown {

@@ -192,6 +192,43 @@ describe('an environment', () => {
     );
   });
 
+  for (const [what, values, commandLine, problem] of [
+    [
+      'a misspelled name inside a setting',
+      { drain: { idleSecond: 3 } },
+      {},
+      /^ {2}drain\.idleSecond: unknown setting; did you mean idleSeconds\?$/m,
+    ],
+    [
+      'a misspelled name in a list of objects',
+      { elasticIps: [{ allocationId: 'eipalloc-1', address: '203.0.113.10', adress: '' }] },
+      {},
+      /^ {2}elasticIps\.0\.adress: unknown setting; did you mean address\?$/m,
+    ],
+    [
+      'a misspelled name inside a setting of the command line',
+      {},
+      { tls: { mod: 'required' } },
+      /^-c tls\.mod: unknown setting; did you mean mode\?$/,
+    ],
+    [
+      'a wrong value inside a setting that has several forms',
+      { tls: { mode: 'requird' } },
+      {},
+      /^ {2}tls\.mode: Invalid option: expected one of "optional"\|"required"$/m,
+    ],
+  ] as const) {
+    it(`An environment with ${what} is refused with the full name of the setting`, () => {
+      assert.throws(
+        () => parseDeployment('production', values, commandLine),
+        (error: Error) => {
+          assert.match(error.message, problem);
+          return true;
+        },
+      );
+    });
+  }
+
   it('Every setting of an environment is explained in docs/operations.md', async () => {
     const { readFile } = await import('node:fs/promises');
     const text = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
