@@ -19,6 +19,10 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `${event.username ?? event.clientAddress}: ${event.verb} ${event.pathname ?? event.argument ?? ''} ${event.outcome}${event.cause === undefined ? '' : ` (${event.cause})`}`;
     case 'tls-failed':
       return `${event.clientAddress}: TLS failed on the ${event.connection} connection (${event.cause})`;
+    case 'certificate-expiring':
+      return event.daysLeft < 0
+        ? `The certificate of ${event.subject} has expired (${event.notAfter}): clients reject it.`
+        : `The certificate of ${event.subject} expires in ${event.daysLeft} days.`;
     case 'users-loaded':
       return [usersText(event.users), ...event.problems].join('\n');
     case 'variable-misspelt':

@@ -2,11 +2,12 @@
  * Puts the process together from its configuration: users, certificate, S3, FTP, operations port. It starts everything or
  * nothing, and stops in the order that loses no committed upload.
  */
-import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config/variables.ts';
 import { CertificateFromFiles } from './tls/certificate.ts';
 import { openCertificateSecret } from './tls/certificate-secret.ts';
+import { certificateSecondsLeft } from './tls/certificate-facts.ts';
+import { watchExpiry } from './tls/expiry-watch.ts';
 import type { CertificateHolder } from './tls/context.ts';
 import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
@@ -155,6 +156,10 @@ async function start(
   const opened = await openCertificates(config, openSecret, observe);
   if (opened !== undefined) closers.push(() => opened.close());
   certificates = opened;
+  if (opened !== undefined) {
+    const expiry = watchExpiry(opened, observe);
+    closers.push(() => expiry.close());
+  }
 
   const isReady = (): boolean =>
     isListening &&
@@ -322,13 +327,8 @@ function gauges(
     transferMemoryBytes: memory.heldBytes,
     waitingUploads: memory.waitingUploads,
     storageFailingSeconds: failing ? (Date.now() - failing.sinceMs) / 1000 : 0,
-    certificateDaysLeft: certificates && daysLeft(certificates.current.chain),
+    certificateSecondsLeft: certificates && certificateSecondsLeft(certificates.current.chain),
   };
-}
-
-function daysLeft(chain: string | Buffer): number {
-  const endMs = new X509Certificate(chain).validToDate.getTime();
-  return Math.floor((endMs - Date.now()) / 86_400_000);
 }
 
 function openStorage(config: Config, shared: Omit<S3StorageOptions, 'client'>): S3Storage {

@@ -77,15 +77,10 @@ export const causes = {
     side: 'gateway',
     meaning: 'The process had too few file descriptors left for another connection.',
   },
-  'LIMIT-MEMORY': {
-    side: 'gateway',
-    meaning: 'TRANSFER_MEMORY_MIB was in use by other transfers for too long.',
-  },
   'LIMIT-LISTINGS': {
     side: 'gateway',
     meaning: 'Too many listings were running, or this one needed more work than the gateway allows.',
   },
-  'LIMIT-DIGESTS': { side: 'gateway', meaning: 'Too many checksums were being computed.' },
   'LIMIT-COMMANDS': {
     side: 'client',
     meaning: 'The session sent more commands, longer lines or more invalid commands than the gateway allows.',
@@ -101,11 +96,6 @@ export const causes = {
   'LOGIN-ENTRY': {
     side: 'gateway',
     meaning: "The user's entry in the list of users is invalid.",
-    shownAs: 'LOGIN-REFUSED',
-  },
-  'LOGIN-DENIED': {
-    side: 'gateway',
-    meaning: 'The user exists but may not log in now, or not from this address.',
     shownAs: 'LOGIN-REFUSED',
   },
   'LOGIN-THROTTLED': {
@@ -323,7 +313,7 @@ export type SessionEndCause = Extract<
 >;
 
 /** The reasons for which a login is refused although it could be checked; clients learn no more than `LOGIN-REFUSED`. */
-export type LoginRefusalCause = 'LOGIN-PASSWORD' | 'LOGIN-USER' | 'LOGIN-ENTRY' | 'LOGIN-DENIED';
+export type LoginRefusalCause = 'LOGIN-PASSWORD' | 'LOGIN-USER' | 'LOGIN-ENTRY';
 
 /** Where the remedy for a cause is. */
 export function sideOf(code: CauseCode): Side {

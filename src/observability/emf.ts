@@ -69,7 +69,13 @@ export function embeddedMetricLine(
   namespace: string,
   timestampMs: number,
   sums: ReadonlyMap<Sum, number>,
-  { sessions, passivePortWaiters, transferMemoryBytes, storageFailingSeconds, certificateDaysLeft }: Gauges,
+  {
+    sessions,
+    passivePortWaiters,
+    transferMemoryBytes,
+    storageFailingSeconds,
+    certificateSecondsLeft,
+  }: Gauges,
 ): string {
   const values = Object.fromEntries([...counts, ...sizes].map((name) => [name, sums.get(name) ?? 0]));
   const metrics = [
@@ -79,7 +85,7 @@ export function embeddedMetricLine(
     { Name: 'PassivePortWaiters', Unit: 'Count' },
     { Name: 'TransferMemoryBytes', Unit: 'Bytes' },
     { Name: 'StorageFailingSeconds', Unit: 'Seconds' },
-    ...(certificateDaysLeft === undefined ? [] : [{ Name: 'CertificateDaysLeft', Unit: 'Count' }]),
+    ...(certificateSecondsLeft === undefined ? [] : [{ Name: 'CertificateDaysLeft', Unit: 'Count' }]),
   ];
   return JSON.stringify({
     _aws: {
@@ -91,7 +97,9 @@ export function embeddedMetricLine(
     PassivePortWaiters: passivePortWaiters,
     TransferMemoryBytes: transferMemoryBytes,
     StorageFailingSeconds: storageFailingSeconds ?? 0,
-    ...(certificateDaysLeft !== undefined && { CertificateDaysLeft: certificateDaysLeft }),
+    ...(certificateSecondsLeft !== undefined && {
+      CertificateDaysLeft: Math.floor(certificateSecondsLeft / 86_400),
+    }),
   });
 }
 
@@ -140,6 +148,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'gateway-stopped':
     case 'users-loaded':
     case 'certificate-loaded':
+    case 'certificate-expiring':
     case 'abandoned-uploads-aborted':
       return [];
   }

@@ -214,6 +214,7 @@ export type GatewayEvent =
   /** A worker process has ended without being asked to, and its sessions with it. */
   | {
       readonly event: 'worker-ended';
+      readonly cause: CauseCode;
       readonly worker: number;
       readonly pid: number;
       readonly code: number | null;
@@ -242,7 +243,27 @@ export type GatewayEvent =
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
   /** A variable that the gateway does not know, and the one that was probably meant. */
   | { readonly event: 'variable-misspelt'; readonly name: string; readonly meant: string }
-  | { readonly event: 'certificate-loaded'; readonly source: string }
+  | {
+      readonly event: 'certificate-loaded';
+      readonly source: string;
+      readonly subject: string;
+      /** Names that clients may connect by: `DNS:ftp.example.com`. */
+      readonly names: string;
+      readonly issuer: string;
+      readonly notAfter: string;
+      /** `RSA 2048`, `EC prime256v1`. */
+      readonly keyType: string;
+      /** Whole days until `notAfter`; negative after it. */
+      readonly daysLeft: number;
+    }
+  /** At start and once a day, from 21 days before the end of the certificate in use. */
+  | {
+      readonly event: 'certificate-expiring';
+      readonly subject: string;
+      readonly names: string;
+      readonly notAfter: string;
+      readonly daysLeft: number;
+    }
   /** A later version could not be loaded: the last valid one stays in use. */
   | {
       readonly event: 'config-reload-failed';

@@ -20,6 +20,9 @@ const routineRefusals: ReadonlySet<CauseCode | undefined> = new Set<CauseCode>([
   'FILE-CHANGED',
 ]);
 
+/** A certificate that ends in fewer days is a warning. */
+const certificateWarningDays = 21;
+
 /** The level of an event's log line. */
 export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): LogLevel {
   switch (event.event) {
@@ -45,6 +48,10 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
       return event.outcome === 'refused' && routineRefusals.has(event.cause) ? commandLevel : 'info';
     case 'tls-failed':
       return 'info';
+    case 'certificate-loaded':
+    case 'certificate-expiring':
+      if (event.daysLeft < 0) return 'error';
+      return event.daysLeft < certificateWarningDays ? 'warn' : 'info';
     case 'login':
       return event.outcome === 'failed' ? 'warn' : 'info';
     case 'transfer':
@@ -54,7 +61,6 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
     case 'gateway-started':
     case 'worker-started':
     case 'storage-recovered':
-    case 'certificate-loaded':
     case 'abandoned-uploads-aborted':
     case 'drain-started':
     case 'drain-requested':

@@ -15,8 +15,8 @@ export type Gauges = {
   readonly waitingUploads: number;
   /** For how long requests to the storage have been failing; 0 while they succeed. */
   readonly storageFailingSeconds?: number;
-  /** Until the certificate in use expires; undefined without TLS. */
-  readonly certificateDaysLeft?: number | undefined;
+  /** Until the certificate in use expires, negative after that; undefined without TLS. */
+  readonly certificateSecondsLeft?: number | undefined;
 };
 
 export type Metrics = {
@@ -136,9 +136,9 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
     'max',
   );
   register(
-    'certificate_days_left',
-    'Days until the certificate in use expires',
-    'certificateDaysLeft',
+    'certificate_seconds_left',
+    'Seconds until the certificate in use expires',
+    'certificateSecondsLeft',
     'min',
   );
 }
@@ -155,6 +155,10 @@ function countEvents(registry: Registry): Observe {
     'direction',
     'outcome',
     'tls',
+    'cause',
+    'side',
+  ]);
+  const warnings = counter('transfer_warnings', 'Completed transfers that may have damaged their file', [
     'cause',
     'side',
   ]);
@@ -237,6 +241,7 @@ function countEvents(registry: Registry): Observe {
           ...causeLabels(event.cause),
         });
         bytes.inc({ direction }, event.sizeBytes);
+        if (event.warning !== undefined) warnings.inc(causeLabels(event.warning));
         if (event.outcome === 'completed') durations.observe({ direction }, event.durationMs / 1000);
         return;
       }
@@ -295,6 +300,7 @@ function countEvents(registry: Registry): Observe {
       case 'readiness-timeout':
       case 'gateway-stopped':
       case 'certificate-loaded':
+      case 'certificate-expiring':
       case 'abandoned-uploads-aborted':
         return;
     }

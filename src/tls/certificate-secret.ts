@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { type DocumentSource, WatchedDocument } from '../util/watched-document.ts';
 import { jsonErrorPosition } from '../util/json-error.ts';
 import type { Observe } from '../observability/event.ts';
+import { certificateFacts } from './certificate-facts.ts';
 import { checkCertificate } from './certificate.ts';
 import type { Certificate, CertificateHolder } from './context.ts';
 
@@ -26,7 +27,11 @@ export async function openCertificateSecret(
     intervalMs: refreshMs,
     load(text) {
       current = parseCertificateSecret(text);
-      observe({ event: 'certificate-loaded', source: source.description });
+      observe({
+        event: 'certificate-loaded',
+        source: source.description,
+        ...certificateFacts(current.chain),
+      });
     },
     failed: ({ message }) =>
       observe({ event: 'config-reload-failed', config: 'certificate', reason: message }),

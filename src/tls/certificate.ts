@@ -7,6 +7,7 @@ import { createSecureContext } from 'node:tls';
 import { isOutOfDescriptors } from '../util/descriptors.ts';
 import { readableReason } from '../util/watched-document.ts';
 import type { Observe } from '../observability/event.ts';
+import { certificateFacts } from './certificate-facts.ts';
 import type { Certificate, CertificateHolder } from './context.ts';
 
 export type CertificateFiles = { readonly certificatePath: string; readonly keyPath: string };
@@ -51,7 +52,11 @@ export class CertificateFromFiles implements CertificateHolder {
     times = defaultRenewalTimes,
   ): Promise<CertificateFromFiles> {
     const certificate = new CertificateFromFiles(files, await readCertificate(files), observe, times);
-    observe({ event: 'certificate-loaded', source: files.certificatePath });
+    observe({
+      event: 'certificate-loaded',
+      source: files.certificatePath,
+      ...certificateFacts(certificate.current.chain),
+    });
     return certificate;
   }
 
@@ -112,7 +117,8 @@ export class CertificateFromFiles implements CertificateHolder {
     if (isRepaired || !isSame(renewed, this.#current)) {
       checkCertificate(renewed, sourceOf(this.#files));
       this.#current = renewed;
-      this.#observe({ event: 'certificate-loaded', source: this.#files.certificatePath });
+      const { certificatePath: source } = this.#files;
+      this.#observe({ event: 'certificate-loaded', source, ...certificateFacts(renewed.chain) });
     }
     this.#failingSinceMs = undefined;
     this.#reportedReason = undefined;

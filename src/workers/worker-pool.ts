@@ -111,6 +111,7 @@ export class WorkerPool {
     const restartMs = slot.policy.delayAfter(ranMs);
     this.#options.observe({
       event: 'worker-ended',
+      cause: 'WORKER-LOST',
       worker: share.worker,
       pid: process.pid,
       code,

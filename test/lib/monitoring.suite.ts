@@ -49,7 +49,7 @@ function embeddedMetrics(): { readonly namespace: string; readonly names: readon
     passivePortWaiters: 0,
     transferMemoryBytes: 0,
     waitingUploads: 0,
-    certificateDaysLeft: 100,
+    certificateSecondsLeft: 8_640_000,
   };
   const line = JSON.parse(embeddedMetricLine(namespace, 0, new Map(), gauges)) as {
     _aws: { CloudWatchMetrics: readonly { Namespace: string; Metrics: readonly { Name: string }[] }[] };

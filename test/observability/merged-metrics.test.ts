@@ -38,11 +38,11 @@ async function workerSnapshot(gauges: Partial<Gauges>, events: readonly GatewayE
 describe('merged metrics', () => {
   it('Merged metrics add up counters, histograms and gauges, and show the certificate that ends first', async () => {
     const usersLoaded: GatewayEvent = { event: 'users-loaded', users: 12, problems: [] };
-    const first = await workerSnapshot({ sessions: 3, certificateDaysLeft: 80 }, [
+    const first = await workerSnapshot({ sessions: 3, certificateSecondsLeft: 80 }, [
       transferOf(1000, 20),
       usersLoaded,
     ]);
-    const second = await workerSnapshot({ sessions: 4, certificateDaysLeft: 20 }, [
+    const second = await workerSnapshot({ sessions: 4, certificateSecondsLeft: 20 }, [
       transferOf(500, 20),
       transferOf(1, 900),
       usersLoaded,
@@ -53,7 +53,7 @@ describe('merged metrics', () => {
       'ftp_gateway_workers 2',
       'ftp_gateway_workers_ended_total 0',
       'ftp_gateway_sessions 7',
-      'ftp_gateway_certificate_days_left 20',
+      'ftp_gateway_certificate_seconds_left 20',
       'ftp_gateway_users{entry="valid"} 12',
       'ftp_gateway_transfers_total{direction="upload",outcome="completed",tls="true"} 3',
       'ftp_gateway_transfer_bytes_total{direction="upload"} 1501',

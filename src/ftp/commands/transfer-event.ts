@@ -8,6 +8,7 @@ import type { Login, Session } from './session.ts';
 
 /** Observes the end of a transfer. @param failure what ended it; undefined if it was completed. */
 export function observeTransfer(session: Session, login: Login, transfer: Transfer, failure: unknown): void {
+  observeHandshake(session, failure);
   const { mode, port, waitedMs } = transfer.dataConnection;
   const { stored, warning, tlsVersion } = transfer;
   const isOfClient = isClientFailure(transfer, failure);
@@ -37,6 +38,14 @@ export function observeTransfer(session: Session, login: Login, transfer: Transf
     tls: session.protectionLevel === 'P' && session.tls !== undefined,
     ...(tlsVersion !== undefined && { tlsVersion }),
   });
+}
+
+/** A data connection whose handshake failed has an event of its own, as one of a control connection has. */
+function observeHandshake({ id: sessionId, clientAddress, observe }: Session, failure: unknown): void {
+  const common = { event: 'tls-failed', sessionId, clientAddress, connection: 'data' } as const;
+  if (failure instanceof DataProtectionError) observe({ ...common, cause: failure.causeCode });
+  if (!(failure instanceof DataConnectionError) || failure.handshake === undefined) return;
+  observe({ ...common, ...failure.handshake });
 }
 
 type FailureFields = {

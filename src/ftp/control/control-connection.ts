@@ -5,6 +5,7 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type CompleteProxyHeader, ProxyHeaderReader } from '../../net/proxy-protocol.ts';
+import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import { formatReply, type Reply } from '../commands/reply.ts';
 import type { ControlTls } from '../commands/session.ts';
 import { encodeText, type TextEncoding } from '../commands/text-encoding.ts';
@@ -37,6 +38,8 @@ type Events = {
   clientEnded: [];
   /** The connection is closed, by either side. Emitted once. */
   closed: [cause: 'CLIENT-CLOSED' | 'CONTROL-LOST'];
+  /** The handshake that `startTls` began has failed; `closed` follows. */
+  handshakeFailed: [failure: HandshakeFailure];
 };
 
 /** One control connection. Emits `Events`. */
@@ -44,16 +47,21 @@ export class ControlConnection extends EventEmitter<Events> {
   /** How lines are read and replies written; OPTS UTF8 changes it. */
   encoding: TextEncoding;
   #socket: Socket;
+  /** The TCP socket, under TLS too. */
+  readonly #raw: Socket;
   readonly #framing = new LineFraming();
   #state: 'open' | 'closing' | 'closed' = 'open';
   #isReadingPaused = false;
   #receivedAtMs = performance.now();
+  /** `bytesRead` of the socket below when the handshake began; undefined when none is running. */
+  #handshakeStartBytes: number | undefined;
   #proxyHeader: ProxyHeaderReader | undefined;
   #closingTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, encoding: TextEncoding, proxyHeader: 'expected' | 'none') {
     super();
     this.#socket = socket;
+    this.#raw = socket;
     this.encoding = encoding;
     if (proxyHeader === 'expected') this.#proxyHeader = new ProxyHeaderReader();
     // Otherwise each reply after the first of a transfer waits for the client's delayed ACK: 40 ms a file.
@@ -114,11 +122,22 @@ export class ControlConnection extends EventEmitter<Events> {
     raw.removeListener('data', this.#onData);
     raw.removeListener('end', this.#onEnd);
     raw.removeListener('drain', this.#onDrain);
+    this.#handshakeStartBytes = raw.bytesRead;
     const socket = new TLSSocket(raw, { isServer: true, secureContext });
     this.#socket = socket;
     this.#isReadingPaused = false;
     this.#listen(socket);
-    socket.once('secure', () => this.emit('secured', { socket, secureContext, resumedDataConnections: 0 }));
+    socket.once('secure', () => {
+      this.#handshakeStartBytes = undefined;
+      this.emit('secured', { socket, secureContext, resumedDataConnections: 0 });
+    });
+  }
+
+  /** The failure of a handshake that is still running, if one is and has taken too long; it is then not reported again. */
+  giveUpHandshake(): HandshakeFailure | undefined {
+    const startBytes = this.#handshakeStartBytes;
+    this.#handshakeStartBytes = undefined;
+    return startBytes === undefined ? undefined : handshakeTimeout(this.#raw.bytesRead - startBytes);
   }
 
   /** Sends what is queued, closes our side, and destroys the socket if the client does not close its side. */
@@ -183,19 +202,38 @@ export class ControlConnection extends EventEmitter<Events> {
   };
 
   readonly #onEnd = (): void => {
+    this.#reportHandshake(undefined);
     if (this.#state === 'open') this.emit('clientEnded');
     else this.endAtOnce();
   };
 
   // 'close' follows one phase of the event loop later: too late to be seen together with what was read before the error.
-  readonly #onError = (): void => this.#close('CONTROL-LOST');
+  readonly #onError = ({ code }: NodeJS.ErrnoException): void => {
+    this.#reportHandshake(code);
+    this.#close('CONTROL-LOST');
+  };
 
   readonly #onClose = (): void => {
     clearTimeout(this.#closingTimer);
     // Under TLS either of the two sockets may report it.
     this.#socket.destroy();
+    this.#reportHandshake(undefined);
     this.#close('CONTROL-LOST');
   };
+
+  /** A handshake that was running when the connection ended has failed. */
+  #reportHandshake(errorCode: string | undefined): void {
+    const startBytes = this.#handshakeStartBytes;
+    this.#handshakeStartBytes = undefined;
+    if (this.#state === 'closed') return;
+    // With TLS 1.3 the alert of a client that rejects the certificate can follow its Finished (RFC 8446 4.4.2.4).
+    const isLateAlert = /_ALERT_(?!CLOSE_NOTIFY)/.test(errorCode ?? '');
+    if (startBytes === undefined) {
+      if (isLateAlert) this.emit('handshakeFailed', handshakeFailure(errorCode, this.#raw.bytesRead));
+      return;
+    }
+    this.emit('handshakeFailed', handshakeFailure(errorCode, this.#raw.bytesRead - startBytes));
+  }
 
   #close(cause: 'CLIENT-CLOSED' | 'CONTROL-LOST'): void {
     if (this.#state === 'closed') return;

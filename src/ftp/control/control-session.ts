@@ -4,6 +4,7 @@ import { sourceOf } from '../../net/ip-address.ts';
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
 import { CausedError, type CauseCode, type SessionEndCause } from '../../observability/cause.ts';
 import type { Observe } from '../../observability/event.ts';
+import type { HandshakeFailure } from '../../tls/handshake-failure.ts';
 import { releaseContext } from '../../tls/context.ts';
 import type { Command } from '../commands/command.ts';
 import type { Reply } from '../commands/reply.ts';
@@ -104,6 +105,7 @@ export class ControlSession extends SessionState implements Session {
     connection.on('proxyHeader', (header) => this.#proxyHeaderArrived(header));
     connection.on('readingPaused', () => this.#readingPaused());
     connection.on('secured', (secured) => this.#secured(secured));
+    connection.on('handshakeFailed', (failure) => this.#handshakeFailed(failure));
     connection.on('clientEnded', () => this.#clientEnded());
     connection.on('closed', (cause) => this.#connectionClosed(cause));
     this.#timers = new SessionTimers(options, (timeout) => this.#timedOut(timeout));
@@ -355,12 +357,19 @@ export class ControlSession extends SessionState implements Session {
     if (createSecureContext === undefined) throw new Error('TLS is off.');
     // Commands that were sent in clear text behind AUTH would otherwise be executed as if they had come under TLS.
     if (this.waitingLines.length > 0 || this.#connection.hasUnreadBytes) {
+      this.#handshakeFailed({ cause: 'TLS-INJECTION' });
       this.destroy('TLS-INJECTION');
       return;
     }
     this.#secureContext = createSecureContext();
     this.#timers.startHandshake();
     this.#connection.startTls(this.#secureContext);
+  }
+
+  #handshakeFailed(failure: HandshakeFailure): void {
+    const { id: sessionId, clientAddress } = this;
+    this.#end ??= failure.cause as SessionEndCause;
+    this.observe({ event: 'tls-failed', sessionId, clientAddress, connection: 'control', ...failure });
   }
 
   #secured(tls: ControlTls): void {
@@ -376,6 +385,8 @@ export class ControlSession extends SessionState implements Session {
 
   #timedOut(timeout: Timeout): void {
     if (timeout === 'login') {
+      const failure = this.#connection.giveUpHandshake();
+      if (failure !== undefined) this.#handshakeFailed(failure);
       // Also while a password waits for its check, or a wrong one for its reply.
       this.#end ??= 'LOGIN-TIMEOUT';
       this.#finish();

@@ -8,6 +8,7 @@ import { canonicalAddress, sourceOf } from '../../net/ip-address.ts';
 import { listen } from '../../net/listen.ts';
 import type { Networks } from '../../net/networks.ts';
 import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
+import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import { releaseContext } from '../../tls/context.ts';
 import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
 import type { Command } from '../commands/command.ts';
@@ -259,23 +260,44 @@ export class ControlListener {
   ): void {
     this.#pending.add(socket);
     const { handshakeTimeoutMs, loginTimeoutMs } = this.#services;
-    const timer = setTimeout(() => socket.destroy(), Math.min(handshakeTimeoutMs, loginTimeoutMs));
+    let onTimeout = (): void => undefined;
+    const timer = setTimeout(
+      () => {
+        onTimeout();
+        socket.destroy();
+      },
+      Math.min(handshakeTimeoutMs, loginTimeoutMs),
+    );
     socket.once('close', () => {
       clearTimeout(timer);
       this.#pending.delete(socket);
     });
     const handshake = (known: ClientAddresses): void => {
       const secureContext = implicitTls();
-      const release = (): void => releaseContext(secureContext);
-      socket.once('close', release);
+      const startBytes = socket.bytesRead;
+      const received = (): number => socket.bytesRead - startBytes;
+      let errorCode: string | undefined;
+      const fail = (failure: HandshakeFailure): void => {
+        socket.off('close', onClose);
+        const { clientAddress } = known;
+        this.#services.observe({ event: 'tls-failed', clientAddress, connection: 'control', ...failure });
+        releaseContext(secureContext);
+      };
+      const onClose = (): void => {
+        // Load balancers check a port by a connection that sends nothing.
+        if (received() === 0) releaseContext(secureContext);
+        else fail(handshakeFailure(errorCode, received()));
+      };
+      onTimeout = () => fail(handshakeTimeout(received()));
+      socket.once('close', onClose);
       const secured = new TLSSocket(socket, { isServer: true, secureContext });
       // The socket below closes after an error.
-      secured.on('error', ignore);
+      secured.on('error', ({ code }: NodeJS.ErrnoException) => (errorCode ??= code));
       secured.once('secure', () => {
         clearTimeout(timer);
         this.#pending.delete(socket);
         // The session releases it from now on: its data connections may end a little later than the control connection.
-        socket.off('close', release);
+        socket.off('close', onClose);
         secured.pause();
         const tls = { socket: secured, secureContext, resumedDataConnections: 0 };
         onReady(secured, { addresses: known, proxyHeader: 'none', tls });

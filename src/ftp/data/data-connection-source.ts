@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { CausedError, type CauseCode } from '../../observability/cause.ts';
+import type { HandshakeFailure } from '../../tls/handshake-failure.ts';
 
 /**
  * The origin of a session's next data connection: the port lease of its last PASV or EPSV, or the target of its last PORT or
@@ -24,6 +25,13 @@ export type DataConnectionSource = {
 /** No data connection could be established. The client gets 425 with `message`, which contains nothing private. */
 export class DataConnectionError extends CausedError {
   override readonly name = 'DataConnectionError';
+  /** Of a connection that was made, and whose TLS handshake failed. */
+  readonly handshake: HandshakeFailure | undefined;
+
+  constructor(causeCode: CauseCode, message: string, handshake?: HandshakeFailure) {
+    super(causeCode, message);
+    this.handshake = handshake;
+  }
 }
 
 /**

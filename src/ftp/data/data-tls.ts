@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { CausedError } from '../../observability/cause.ts';
+import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import type { DataResumption } from '../../tls/context.ts';
 import { endTickets, ticketsOfControlConnection } from '../../tls/session-tickets.ts';
 import { DataConnectionError } from './data-connection-source.ts';
@@ -27,16 +28,6 @@ export type ProtectionOptions = {
   /** How long the client may take for its handshake, in milliseconds. */
   readonly handshakeTimeoutMs: number;
 };
-
-/** Size of a TLS record header (RFC 8446 5.1). A peer that sent less has not begun a handshake. */
-const recordHeaderBytes = 5;
-
-/** OpenSSL's errors for first bytes that are no TLS record: another protocol, or the beginning of a file. */
-const clearTextErrors: ReadonlySet<string | undefined> = new Set([
-  'ERR_SSL_WRONG_VERSION_NUMBER',
-  'ERR_SSL_HTTP_REQUEST',
-  'ERR_SSL_HTTPS_PROXY_REQUEST',
-]);
 
 /**
  * Takes over the socket and resolves when the handshake is done. Called after the 150 reply, because most clients begin their
@@ -66,15 +57,14 @@ export function protectDataConnection(
       reject(error);
     };
     const onClose = (): void => {
-      const isClearText = socket.bytesRead < recordHeaderBytes || clearTextErrors.has(errorCode);
-      fail(isClearText ? inClear() : handshakeFailed());
+      fail(errorOf(handshakeFailure(errorCode, socket.bytesRead)));
     };
     // The socket allows half-open connections, so the end of the client's side does not close it.
     const onEnd = onClose;
     const timer = setTimeout(() => {
       const seconds = Math.ceil(handshakeTimeoutMs / 1000);
       const tooLong = `The TLS handshake of the data connection took over ${seconds} s.`;
-      fail(socket.bytesRead === 0 ? inClear() : new DataConnectionError('TLS-TIMEOUT', tooLong));
+      fail(errorOf(handshakeTimeout(socket.bytesRead), tooLong));
     }, handshakeTimeoutMs);
     // An error is followed by 'close', here and in a transfer.
     secured.on('error', (error: NodeJS.ErrnoException) => (errorCode ??= error.code));
@@ -96,7 +86,7 @@ export function protectDataConnection(
       // 'secure' is emitted in the middle of OpenSSL's last step. Bytes written there would overtake the session tickets of
       // TLS 1.3, and an end() right after them would send no close_notify.
       setImmediate(() => {
-        if (hidesReset(secured)) fail(handshakeFailed());
+        if (hidesReset(secured)) fail(errorOf({ cause: 'TLS-CUT' }));
         else resolve(secured);
       });
     });
@@ -125,12 +115,13 @@ function hidesReset(secured: TLSSocket): boolean {
   return isServerLast && secured.remoteAddress === undefined;
 }
 
-const handshakeFailed = (): DataConnectionError =>
-  new DataConnectionError('TLS-CUT', 'The TLS handshake of the data connection failed.');
+/** Usually a client that sends in clear uses implicit TLS and never sends PROT. */
+const inClear = 'A data connection came, but in clear; this session protects them with TLS (PROT P).';
 
-/** Usually the client uses implicit TLS and never sends PROT. */
-const inClear = (): DataConnectionError =>
-  new DataConnectionError(
-    'TLS-NOT-STARTED',
-    'A data connection came, but in clear; this session protects them with TLS (PROT P).',
-  );
+function errorOf(
+  failure: HandshakeFailure,
+  text = 'The TLS handshake of the data connection failed.',
+): DataConnectionError {
+  const message = failure.cause === 'TLS-NOT-STARTED' ? inClear : text;
+  return new DataConnectionError(failure.cause, message, failure);
+}

@@ -339,6 +339,7 @@ describe('passive ports', () => {
       await assert.rejects(opening, {
         name: 'DataConnectionError',
         message: `The data connection to port ${lease.port} was reset before it was accepted; send PASV or EPSV again.`,
+        causeCode: 'PASV-RESET',
       });
       assert.ok(performance.now() - startedAt < 5_000);
       assert.deepEqual(ports.usage, { leases: 0, waiting: 0 });

@@ -147,7 +147,8 @@ describe('two worker processes', () => {
     const pid = await pidOf(workers, 1);
     process.kill(pid, 'SIGKILL');
     await lost.expectClosed();
-    const { signal, restartMs } = await gateway.event('worker-ended', ({ worker }) => worker === 1);
+    const { signal, restartMs, cause } = await gateway.event('worker-ended', ({ worker }) => worker === 1);
+    assert.equal(cause, 'WORKER-LOST');
     assert.deepEqual([signal, restartMs], ['SIGKILL', 250]);
     assert.equal((await workers.request('/readyz')).status, 200, 'the other worker accepts sessions');
     assert.equal(await metric(workers, 'ftp_gateway_workers_ended_total'), 1);

@@ -1,0 +1,165 @@
+/**
+ * Every cause, provoked through the running gateway: the code in the reply, the line in the log with its side, and the metric. A
+ * cause is added with a row in `test/ftp/causes/`, or, where that takes a failing storage or a process of its own, with a test
+ * that names it, listed below.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { causes, shownCode, sideOf, type CauseCode } from '../../src/observability/cause.ts';
+import { observeWithLog } from '../../src/observability/log.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
+import { Dialogue } from '../support/dialogue.ts';
+import { startTestGateway } from '../support/gateway.ts';
+import { dataRows } from './causes/data-connections.ts';
+import { fileRows } from './causes/files.ts';
+import type { Row } from './causes/row.ts';
+import { sessionRows } from './causes/sessions.ts';
+import { tlsRows } from './causes/tls.ts';
+
+const rows: readonly Row[] = [...sessionRows, ...fileRows, ...dataRows, ...tlsRows];
+
+/** Tests that provoke causes in another way, by the beginning of the code. */
+const elsewhere: readonly (readonly [prefix: string, file: string])[] = [
+  ['STORAGE-', '../s3/storage-failures.test.ts'],
+  ['STORAGE-UNCONFIRMED', '../system/process/drain-storage.test.ts'],
+  ['SESSION-LIFETIME', './control/limits.test.ts'],
+  ['USER-REVOKED', './control/limits.test.ts'],
+  ['REPLIES-UNREAD', './control/limits.test.ts'],
+  ['LIMIT-DESCRIPTORS', '../system/process/descriptors.test.ts'],
+  ['LIMIT-LISTINGS', '../system/protection/event-loop.test.ts'],
+  ['DATA-SLOW', '../system/protection/transfer-memory.test.ts'],
+  ['PASV-RESET', './data/passive-ports.test.ts'],
+  ['WORKER-LOST', '../system/process/workers.test.ts'],
+  ['LIMIT-BEFORE-LOGIN', './control/limits.test.ts'],
+  ['BANNED', '../users/login-checks.test.ts'],
+  ['LOGIN-REFUSED', './control/control-channel.test.ts'],
+];
+
+const noGauges = {
+  sessions: 0,
+  passivePortLeases: 0,
+  passivePortWaiters: 0,
+  transferMemoryBytes: 0,
+  waitingUploads: 0,
+};
+
+describe('causes of failures', () => {
+  for (const row of rows) {
+    it(`${row.cause} is in the reply, the log and the metrics when ${row.when}`, () => run(row));
+  }
+
+  for (const verb of ['STOR', 'RETR'] as const) {
+    it(`ASCII-BINARY is in the log and the metrics when ${verb} transfers binary content in ASCII mode`, async () => {
+      await checkBinaryWarning(verb);
+    });
+  }
+
+  it('Every cause is provoked by a row or by a test that names it', () => {
+    // The limit that LIMIT-BEFORE-LOGIN is about does not exist yet.
+    const provoked = new Set<string>([
+      ...rows.map(({ cause }) => cause),
+      'ASCII-BINARY',
+      'LIMIT-BEFORE-LOGIN',
+    ]);
+    const missing = Object.keys(causes).filter((code) => !provoked.has(code) && !isProvokedElsewhere(code));
+    assert.deepEqual(missing, []);
+  });
+});
+
+function isProvokedElsewhere(code: string): boolean {
+  return elsewhere.some(
+    ([prefix, file]) =>
+      code.startsWith(prefix) && readFileSync(new URL(file, import.meta.url), 'utf8').includes(code),
+  );
+}
+
+async function checkBinaryWarning(verb: 'STOR' | 'RETR'): Promise<void> {
+  const metrics = createMetrics(() => noGauges);
+  const lines: string[] = [];
+  const log = observeWithLog({ level: 'warn' }, { write: (line) => void lines.push(line) });
+  const gateway = await startTestGateway({
+    observe: (event) => {
+      metrics.observe(event);
+      log(event);
+    },
+  });
+  const binary = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0]);
+  gateway.filesystem.putFile('/image.png', binary);
+  gateway.filesystem.putFile('/text', 'text\n');
+  const client = await Dialogue.logIn({ port: gateway.controlPort });
+  if (verb === 'STOR') await client.upload('STOR image.png', binary);
+  else await client.download('RETR image.png');
+  await client.download('RETR text');
+  const { outcome, warning } = await gateway.nextEvent(
+    'transfer',
+    ({ pathname }) => pathname === '/image.png',
+  );
+  assert.deepEqual([outcome, warning], ['completed', 'ASCII-BINARY']);
+  assert.equal(lines.length, 1, 'text gives no warning');
+  const shown = await metrics.registry.metrics();
+  assert.match(shown, /^ftp_gateway_transfer_warnings_total\{cause="ASCII-BINARY",side="client"\} 1$/m);
+  await client.quit();
+  await gateway.close();
+}
+
+async function run(row: Row): Promise<void> {
+  const lines: string[] = [];
+  const log = observeWithLog(
+    { level: 'debug', commands: 'info' },
+    { write: (line) => void lines.push(line) },
+  );
+  const metrics = createMetrics(() => noGauges);
+  const opened: { destroy(): unknown }[] = [];
+  const gateway = await startTestGateway({
+    ...row.options,
+    observe: (event) => {
+      log(event);
+      metrics.observe(event);
+    },
+  });
+  try {
+    const reply = await row.provoke({
+      gateway,
+      keep(socket) {
+        opened.push(socket);
+        return socket;
+      },
+    });
+    const event = await gateway.nextEvent(
+      row.event,
+      (candidate) => 'cause' in candidate && candidate.cause === row.cause,
+    );
+    checkReply(row, reply);
+    for (const [field, value] of Object.entries(row.fields ?? {})) {
+      assert.deepEqual((event as Readonly<Record<string, unknown>>)[field], value, field);
+    }
+    checkLog(row.cause, row.event, lines);
+    const labels = `cause="${row.cause}",side="${sideOf(row.cause)}"`;
+    const shown = await metrics.registry.metrics();
+    assert.ok(shown.includes(labels) || row.event === 'passive-ports-exhausted', `${labels} in\n${shown}`);
+  } finally {
+    for (const socket of opened) socket.destroy();
+    await gateway.close();
+  }
+}
+
+function checkReply({ cause, reply: expected }: Row, reply: string | undefined): void {
+  if (expected === undefined) {
+    assert.equal(reply, undefined);
+    return;
+  }
+  assert.match(reply ?? '', expected);
+  assert.ok(reply?.endsWith(` [${shownCode(cause)}]`), reply);
+}
+
+function checkLog(cause: CauseCode, event: Row['event'], lines: readonly string[]): void {
+  const parsed = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+  const line = parsed.find((candidate) => candidate['event'] === event && candidate['cause'] === cause);
+  assert.ok(line, lines.join(''));
+  assert.equal(line['side'], sideOf(cause));
+  // Names of classes mean nothing to operators. The stack of a defect has them.
+  const others = parsed.filter((candidate) => candidate['event'] !== 'unexpected-error');
+  assert.doesNotMatch(JSON.stringify(others), /\b[A-Z][a-z]+[A-Za-z]*Error\b|DataConnectionLost/);
+  assert.doesNotMatch(lines.join(''), /"argument":"[^"]*secret/);
+}
