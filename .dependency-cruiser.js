@@ -99,6 +99,8 @@ export const layers = [
   ['bin/', ['lib/', 'src/users/']],
   ['bench/support/', ['src/', 'test/support/', 'dev/']],
   ['bench/peers/', ['bench/support/', 'src/', 'test/support/', 'dev/']],
+  ['bench/comparison/', ['bench/support/', 'bench/peers/']],
+  ['bench/report/', ['bench/comparison/', 'bench/support/']],
   ['bench/workloads/', ['bench/support/', 'bench/peers/', 'src/', 'test/support/']],
   ['bench/*.ts', ['bench/', 'src/', 'test/support/', 'dev/', 'scripts/table.ts']],
   ['scripts/', ['src/', 'lib/', 'dev/', 'test/']],

@@ -16,7 +16,13 @@ const thisCheckout = fileURLToPath(new URL('../..', import.meta.url));
 export async function startGatewayPeer(
   s3: S3Target,
   variables: Readonly<Record<string, string>> = {},
-  { name = 'this gateway', checkout = thisCheckout } = {},
+  {
+    name = 'this gateway',
+    checkout = thisCheckout,
+    /** A program with its arguments that runs Node.js: an instrument. */
+    wrapper = [] as readonly string[],
+    startTimeoutMs = 30_000,
+  } = {},
 ): Promise<Peer> {
   const account = { host: '127.0.0.1', port: await freePort(), username: 'bench', password: 'bench' };
   const passivePorts = await freeRange(4);
@@ -31,11 +37,13 @@ export async function startGatewayPeer(
   const { version } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as {
     version: string;
   };
+  const command = [...wrapper, process.execPath];
   return startPeer({
     name,
     version,
-    program: process.execPath,
-    arguments: ['--max-semi-space-size=8', join(checkout, 'src/main.ts')],
+    program: command[0] ?? process.execPath,
+    arguments: [...command.slice(1), '--max-semi-space-size=8', join(checkout, 'src/main.ts')],
+    startTimeoutMs,
     environment: {
       LISTEN_ADDRESS: account.host,
       CONTROL_PORT: String(account.port),

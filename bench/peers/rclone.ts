@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
+import { freeRange } from './local-peers.ts';
+import { startPeer, type Peer, type S3Target, type TlsFiles } from '../support/peer.ts';
 
 /** `rclone serve ftp`, without its disk cache, as its manual advises for plain uploads and downloads. */
-export async function startRclone(s3: S3Target): Promise<Peer> {
+export async function startRclone(s3: S3Target, tls?: TlsFiles): Promise<Peer> {
+  const passivePorts = await freeRange(64);
   const account = { host: '127.0.0.1', port: await freePort(), username: 'bench', password: 'bench' };
   return startPeer({
     name: 'rclone serve ftp',
@@ -17,7 +19,7 @@ export async function startRclone(s3: S3Target): Promise<Peer> {
       '--addr',
       `${account.host}:${account.port}`,
       '--passive-port',
-      '51000-51049',
+      `${Math.min(...passivePorts)}-${Math.max(...passivePorts)}`,
       '--user',
       account.username,
       '--pass',
@@ -28,6 +30,7 @@ export async function startRclone(s3: S3Target): Promise<Peer> {
       s3.caFile,
       '--config',
       '/dev/null',
+      ...(tls ? ['--cert', tls.certificate, '--key', tls.key] : []),
     ],
     environment: {
       RCLONE_S3_PROVIDER: 'Other',

@@ -3,13 +3,13 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../test/support/loopback-port.ts';
-import { startPeer, type Peer, type S3Target } from '../support/peer.ts';
+import { startPeer, type Peer, type S3Target, type TlsFiles } from '../support/peer.ts';
 
 /**
  * SFTPGo in portable mode: one user on S3, its defaults for part size and concurrency. It has no option for one more
  * certificate to trust, so it trusts any here; that saves it the check and costs it nothing.
  */
-export async function startSftpgo(s3: S3Target): Promise<Peer> {
+export async function startSftpgo(s3: S3Target, tls?: TlsFiles): Promise<Peer> {
   const account = { host: '127.0.0.1', port: await freePort(), username: 'bench', password: 'bench' };
   const folder = await mkdtemp(join(tmpdir(), 'sftpgo-'));
   const version = execFileSync('sftpgo', ['--version'], { encoding: 'utf8' });
@@ -51,8 +51,10 @@ export async function startSftpgo(s3: S3Target): Promise<Peer> {
       s3.accessKeyId,
       '--s3-access-secret',
       s3.secretAccessKey,
+      ...(tls ? ['--ftpd-cert', tls.certificate, '--ftpd-key', tls.key] : []),
     ],
-    environment: {},
+    // By default 20 connections of one address, and clients here have one.
+    environment: { SFTPGO_COMMON__MAX_PER_HOST_CONNECTIONS: '0' },
     account,
   });
 }

@@ -14,6 +14,9 @@ export type S3Target = {
   readonly caFile: string;
 };
 
+/** PEM files for FTPS. */
+export type TlsFiles = { readonly certificate: string; readonly key: string };
+
 export type Peer = {
   readonly name: string;
   readonly version: string;
@@ -30,6 +33,8 @@ export async function startPeer(options: {
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly account: Account;
+  /** 30 s by default. */
+  readonly startTimeoutMs?: number;
 }): Promise<Peer> {
   const child = spawn(options.program, options.arguments, {
     env: { ...process.env, ...options.environment },
@@ -42,7 +47,7 @@ export async function startPeer(options: {
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   try {
-    await portAnswers(options.account.port, child);
+    await portAnswers(options.account.port, child, options.startTimeoutMs);
   } catch (cause) {
     throw new Error(
       `${options.name} did not start:

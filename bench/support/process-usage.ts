@@ -1,5 +1,5 @@
 /** Resource usage of a process, from /proc of Linux. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 
 // Linux reports in clock ticks; USER_HZ is 100 on every architecture that Node runs on (proc(5)).
 const ticksPerSecond = 100;
@@ -9,6 +9,68 @@ export async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/**
+ * CPU seconds of a process and of all its descendants, those that ended included: a server may use a process for each session.
+ */
+export async function cpuSecondsOfTree(pid: number): Promise<number> {
+  let ticks = 0;
+  for (const { own, reaped } of await processTree(pid)) ticks += own + reaped;
+  return ticks / ticksPerSecond;
+}
+
+/** Memory in MiB of a process and of all its descendants; what processes share is counted once (Pss, proc(5)). */
+export async function memoryOfTreeMiB(pid: number): Promise<number> {
+  let kibibytes = 0;
+  for (const { id } of await processTree(pid)) {
+    const rollup = await readFile(`/proc/${id}/smaps_rollup`, 'utf8').catch(() => '');
+    kibibytes += Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0);
+  }
+  return kibibytes / 1024;
+}
+
+/** CPU seconds that the whole machine has worked. */
+export async function machineCpuSeconds(): Promise<number> {
+  const [, user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0] =
+    /^cpu .*$/m
+      .exec(await readFile('/proc/stat', 'utf8'))?.[0]
+      .split(/\s+/)
+      .map(Number) ?? [];
+  return (user + nice + system + irq + softIrq) / ticksPerSecond;
+}
+
+/** Ticks of a process, and those of its children that ended and that it has waited for (cutime and cstime, proc(5)). */
+type ProcessTicks = { readonly id: number; readonly own: number; readonly reaped: number };
+
+async function processTree(root: number): Promise<ProcessTicks[]> {
+  const all = new Map<number, ProcessTicks & { readonly parent: number }>();
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  await Promise.all(
+    ids.map(async (id) => {
+      const stat = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => undefined);
+      if (stat === undefined) return;
+      const fields = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number);
+      const [parent = 0, user = 0, system = 0, reapedUser = 0, reapedSystem = 0] = [
+        fields[1],
+        fields[11],
+        fields[12],
+        fields[13],
+        fields[14],
+      ];
+      all.set(id, { id, parent, own: user + system, reaped: reapedUser + reapedSystem });
+    }),
+  );
+  const tree: ProcessTicks[] = [];
+  const found = all.get(root);
+  if (found) tree.push(found);
+  for (let at = 0; at < tree.length; at++) {
+    for (const each of all.values()) if (each.parent === tree[at]?.id) tree.push(each);
+  }
+  return tree;
 }
 
 /** Largest resident memory so far in MiB since the last `resetPeakMemory`. */

@@ -23,6 +23,8 @@ export type BenchS3 = {
   readonly description: string;
   /** An SDK client without the added round trip, for preparation and cleanup. */
   readonly client: S3Client;
+  /** The server's own process, without the added round trip. */
+  readonly pid: number;
   /** Requests so far, from the server's log; 0 without a log. */
   requestCount(): Promise<number>;
   /** Unfinished uploads, at most the 1,000 of one response. */
@@ -62,6 +64,7 @@ export async function startBenchS3(
       `VersityGW ${moduleVersion(program)} on a local folder, over TLS on loopback` +
       (distance ? `, ${roundTripMs} ms of round trip away` : ''),
     client,
+    pid: versitygw.pid,
     requestCount: async () => (logFile === undefined ? 0 : linesOf(await readFile(logFile))),
     openUploads: () => openUploads(client, near.bucket),
     empty: () => empty(client, near.bucket),

@@ -2,7 +2,6 @@
 import { LoadSession } from './ftp-client.ts';
 import type { Peer } from './peer.ts';
 import { measureUsage, peakMemoryMiB, resetPeakMemory, type Usage } from './process-usage.ts';
-import { quantile } from './statistics.ts';
 
 const kibibyte = 1024;
 const mebibyte = 1024 * kibibyte;
@@ -40,24 +39,6 @@ export function largeFigures(stor: Usage, retr: Usage, sizeBytes: number): Large
   };
 }
 
-export type SmallFigures = {
-  readonly filesPerSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly cpuMsPerFile: number;
-};
-
-export type SmallWorkload = {
-  readonly direction: 'STOR' | 'RETR';
-  /** Of the files' names; RETR reads what STOR wrote under the same. */
-  readonly prefix: string;
-  readonly sessions: number;
-  readonly files: number;
-};
-
-export const smallFileBytes = 4 * kibibyte;
-const smallFile = Buffer.alloc(smallFileBytes, 'small file ');
-
 const mostFilesOfStock = 200;
 
 /** How many small files a server is given: stock ftp-srv takes 44 ms for each and need not take minutes to show it. */
@@ -71,55 +52,6 @@ export function filesOfEach(peers: readonly Peer[], files: number): string {
     .filter((peer) => smallFilesFor(peer, files) < files)
     .map((peer) => `${peer.name} ${smallFilesFor(peer, files)}`);
   return [`${files} of them`, ...fewer].join(', ');
-}
-
-/** Files of 4 KiB in the root, over some sessions at once; each file's time runs from EPSV to 226. */
-export async function moveSmallFiles(peer: Peer, work: SmallWorkload): Promise<SmallFigures> {
-  const { direction, prefix, sessions, files } = work;
-  const open = await Promise.all(Array.from({ length: sessions }, () => LoadSession.open(peer.account)));
-  const figures = await timeFiles(peer.pid, files, open, async (session, index) => {
-    const name = `${prefix}-${index}.bin`;
-    if (direction === 'STOR') await session.store(name, smallFile, 1);
-    else {
-      const receivedBytes = await session.retrieve(name);
-      if (receivedBytes !== smallFileBytes) throw new Error(`${name} came with ${receivedBytes} bytes`);
-    }
-  });
-  await Promise.all(open.map((session) => session.quit()));
-  return figures;
-}
-
-/** Each worker takes the next file when it is done with one. After the first failure no more are begun. */
-export async function timeFiles<Worker>(
-  pid: number,
-  files: number,
-  workers: readonly Worker[],
-  work: (worker: Worker, index: number) => Promise<void>,
-): Promise<SmallFigures> {
-  const timesMs: number[] = [];
-  let next = 0;
-  const runs = async (worker: Worker): Promise<void> => {
-    try {
-      while (next < files) {
-        const index = next++;
-        const startedAt = performance.now();
-        await work(worker, index);
-        timesMs.push(performance.now() - startedAt);
-      }
-    } catch (error) {
-      next = files;
-      throw error;
-    }
-  };
-  const { seconds, cpuSeconds } = await measureUsage(pid, async () => {
-    await Promise.all(workers.map(runs));
-  });
-  return {
-    filesPerSecond: files / seconds,
-    p50Ms: quantile(timesMs, 0.5),
-    p99Ms: quantile(timesMs, 0.99),
-    cpuMsPerFile: (cpuSeconds * 1000) / files,
-  };
 }
 
 export type ManyFigures = {

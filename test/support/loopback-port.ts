@@ -16,11 +16,15 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Waits until the server that `child` runs accepts connections; throws when it ends or takes longer than 30 s. */
-export async function portAnswers(port: number, child: ChildProcess): Promise<void> {
+/** Waits until the server that `child` runs accepts connections; throws when it ends or takes longer. */
+export async function portAnswers(
+  port: number,
+  child: ChildProcess,
+  limitMs = startTimeoutMs,
+): Promise<void> {
   let failure: Error | undefined;
   child.once('error', (error) => (failure = error));
-  const deadline = Date.now() + startTimeoutMs;
+  const deadline = Date.now() + limitMs;
   for (;;) {
     if (failure) throw failure;
     if (child.exitCode !== null)

@@ -1,11 +1,9 @@
 /**
- * `npm run bench`: compares the gateway with other servers and with bare requests, in one run, in front of one S3 server
- * (VersityGW over TLS).
- * `npm run bench -- [workloads] [options]`; workloads are `large`, `small`, `many` and `resume`, by default all. Options for a
- * short trial: `--repetitions N`, `--files N` (small), `--size-mib N` (large, resume), `--uploads N` and `--upload-mib N` (many),
- * `--servers gateway,sftpgo,rclone,stock`. `--round-trip-ms N` adds a round trip to S3 for every server. `--baseline DIRECTORY`
- * adds another checkout of the gateway, with dependencies installed, to compare a change with the version before it in the same
- * run. Servers that are not installed are listed and skipped.
+ * `npm run bench:limits`: what servers do beyond single transfers, in front of one S3 server (VersityGW over TLS).
+ * `npm run bench:limits -- [workloads] [options]`; workloads are `many` and `resume`, by default both. Options for a
+ * short trial: `--size-mib N` (resume), `--uploads N` and `--upload-mib N` (many), `--servers gateway,sftpgo,rclone,stock`.
+ * `--round-trip-ms N` adds a round trip to S3 for every server. `--baseline DIRECTORY` adds another checkout of the gateway, with
+ * dependencies installed. Servers that are not installed are listed and skipped.
  */
 import { cpus, release, totalmem } from 'node:os';
 import { resolve } from 'node:path';
@@ -16,24 +14,20 @@ import { startRclone } from './peers/rclone.ts';
 import { startSftpgo } from './peers/sftpgo.ts';
 import { startStockFtpSrv } from './peers/stock-ftp-srv.ts';
 import { startBenchS3 } from './support/s3-server.ts';
-import { large } from './workloads/large.ts';
 import { many } from './workloads/many.ts';
 import { resume } from './workloads/resume.ts';
-import { small } from './workloads/small.ts';
 
-const workloads = { large, small, many, resume };
+const workloads = { many, resume };
 const starters = {
   gateway: (target: S3Target) => startGatewayPeer(target),
-  sftpgo: startSftpgo,
-  rclone: startRclone,
+  sftpgo: (target: S3Target) => startSftpgo(target),
+  rclone: (target: S3Target) => startRclone(target),
   stock: startStockFtpSrv,
 };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    repetitions: { type: 'string', default: '3' },
-    files: { type: 'string', default: '1000' },
     'size-mib': { type: 'string', default: '1024' },
     uploads: { type: 'string', default: '64' },
     'upload-mib': { type: 'string', default: '256' },
@@ -42,7 +36,6 @@ const { values, positionals } = parseArgs({
     baseline: { type: 'string' },
   },
 });
-const repetitions = Number(values.repetitions);
 const sizeMiB = Number(values['size-mib']);
 const chosenWorkloads = positionals.length === 0 ? Object.keys(workloads) : positionals;
 const chosenServers = values.servers.split(',');
@@ -54,8 +47,6 @@ const peers = await startPeers(s3.target);
 try {
   describeMachine();
   for (const workload of chosenWorkloads) {
-    if (workload === 'large') await large(peers, s3.target, { repetitions, sizeMiB });
-    if (workload === 'small') await small(peers, s3.target, { repetitions, files: Number(values.files) });
     if (workload === 'many') {
       const [uploads, uploadMiB] = [Number(values.uploads), Number(values['upload-mib'])];
       await many(peers, s3, { uploads, uploadMiB });

@@ -1,0 +1,3 @@
+module ftp-load-client
+
+go 1.22
