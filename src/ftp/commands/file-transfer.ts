@@ -11,7 +11,7 @@ import type { ByteSink, Upload } from '../../filesystem/filesystem.ts';
 import { nameOf, namesDirectory, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import { can } from '../../users/user.ts';
-import { withPathname, type Command, type LoginCommand } from './command.ts';
+import { permissionDenied, withPathname, type Command, type LoginCommand } from './command.ts';
 import { runTransfer } from './run-transfer.ts';
 
 export function fileTransferCommands(settings: TransferSettings): Command[] {
@@ -130,6 +130,8 @@ function store(
 ): Reply | Promise<Reply> {
   const isAscii = session.representationType === 'A';
   if (isAscii && offset !== 'end' && offset > 0) return resumeNeedsImage;
+  // The offset would be compared with the length of a file of which such a user must not learn.
+  if (offset !== 'end' && offset > 0 && !can(login.user, 'overwrite')) return permissionDenied;
   const { allocatedBytes: announcedBytes } = session;
   return runTransfer(session, login, { verb, pathname, isUpload: true }, settings, async (transfer) => {
     const upload = await login.filesystem.openUpload(pathname, {

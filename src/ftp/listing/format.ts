@@ -64,9 +64,13 @@ export function formatTimeValue(time: Date): string {
   return time.toISOString().slice(0, 19).replace(/[-:T]/g, '');
 }
 
-/** A name for a listing: control characters, which could end or hide its line, become `?`, as in ls. */
+// C0 and C1 controls, of which U+009B begins a terminal's commands; line and paragraph separators; and the embeddings, overrides and
+// isolates with which a name can be displayed as another (Unicode TR 36, 2.8). Marks (U+200E, U+200F) are part of real names.
+const unprintable = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
+
+/** A name for a listing: characters that could end or hide its line, or act on another user's terminal, become `?`, as in ls. */
 export function printable(name: string): string {
-  return name.replace(/[\x00-\x1f\x7f]/g, '?');
+  return name.replace(unprintable, '?');
 }
 
 function factOf(entry: Entry, user: User, fact: MlstFact): string | undefined {

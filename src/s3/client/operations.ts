@@ -8,7 +8,9 @@ import {
   type ObjectAttributes,
 } from './object-headers.ts';
 import type { GatewayS3Client } from './s3-client.ts';
+import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { isNotFound } from './errors.ts';
+import { statusOf } from './storage-cause.ts';
 import { withRetries } from './retry.ts';
 import { encodePath } from './sigv4.ts';
 import { elementText } from './xml.ts';
@@ -79,8 +81,23 @@ async function sendHead(
   { bucket, key, signal }: ObjectName & { readonly signal?: AbortSignal },
 ): Promise<ObjectHead> {
   const headers = { 'x-amz-checksum-mode': 'ENABLED' };
-  const response = await client.direct.send({ method: 'HEAD', bucket, key, headers, signal });
-  return objectHeadOf(response.headers);
+  try {
+    const response = await client.direct.send({ method: 'HEAD', bucket, key, headers, signal });
+    return objectHeadOf(response.headers);
+  } catch (error) {
+    // The response to a HEAD has no body that could name the reason. Servers that keep objects as files refuse such names so.
+    if (statusOf(error) !== 400 || !hasOverlongSegment(key)) throw error;
+    throw new FilesystemError('name-not-allowed', `HeadObject: a segment of over ${maxSegmentBytes} bytes`, {
+      cause: error,
+    });
+  }
+}
+
+/** The longest name of a file on most file systems (NAME_MAX). */
+const maxSegmentBytes = 255;
+
+function hasOverlongSegment(key: string): boolean {
+  return key.split('/').some((segment) => Buffer.byteLength(segment) > maxSegmentBytes);
 }
 
 /** Checksums that S3 compares with the body before it stores it; at least one is set. */

@@ -375,6 +375,18 @@ describe('STOR', () => {
     assert.equal(await side.command('STOR', 'new'), '226 Transfer complete.\r\n');
     assert.equal(filesystem.readFile('/old')!.toString(), 'old');
   });
+
+  it('REST and STOR tell a write-only user nothing about the name', async () => {
+    const filesystem = await start({ permissions: 'write-only' });
+    filesystem.putFile('/old', 'old');
+    for (const name of ['old', 'missing']) {
+      for (const offset of [1, 3, 5]) {
+        await side.connection();
+        side.session.restartOffsetBytes = offset;
+        assert.equal(await side.command('STOR', name), '550 Permission denied. [FILE-PERMISSION]\r\n');
+      }
+    }
+  });
 });
 
 describe('APPE', () => {

@@ -5,6 +5,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { DirectRequest } from '../../../src/s3/client/direct-client.ts';
+import { classify } from '../../../src/s3/client/errors.ts';
+import { headObject } from '../../../src/s3/client/operations.ts';
 import { createS3Client, type GatewayS3Client } from '../../../src/s3/client/s3-client.ts';
 import { bytesOf, digest, mib } from '../transfer.ts';
 
@@ -51,6 +53,15 @@ describe('The direct client', () => {
   const errorXml = (code: string) =>
     `<?xml version="1.0"?><Error><Code>${code}</Code><Message>a &amp; b</Message></Error>`;
   const ok = answerWith(200, 'whole');
+
+  it('A HEAD that is refused with 400 is a name that is not allowed only where a segment has over 255 bytes', async () => {
+    handlers = [answerWith(400)];
+    const head = (key: string) => headObject(client, { bucket: 'bucket', key });
+    await assert.rejects(head(`home/${'é'.repeat(128)}`), { kind: 'name-not-allowed' });
+    for (const key of ['short', `${'a'.repeat(255)}/${'b'.repeat(255)}`]) {
+      await assert.rejects(head(key), (error) => classify(error) === 'unavailable');
+    }
+  });
 
   it('The direct client encodes the key for the URL and for the signature', async () => {
     handlers = [ok];
