@@ -25,6 +25,8 @@ export function narrate(event: GatewayEvent): string | undefined {
         : `The certificate of ${event.subject} expires in ${event.daysLeft} days.`;
     case 'users-loaded':
       return [usersText(event.users), ...event.problems].join('\n');
+    case 'port-busy':
+      return `${event.name} ${event.port} is the local port of a connection to ${event.remote} (${event.state}); waiting for its end.`;
     case 'variable-misspelt':
       return `${event.name} is set and not known: is ${event.meant} meant?`;
     case 'config-reload-failed':

@@ -30,7 +30,7 @@ import { createS3Client } from './s3/client/s3-client.ts';
 import { checkBuckets } from './s3/bucket-check.ts';
 import { S3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
-import { openUserStore, passwordAuthenticator } from './users/user-store.ts';
+import { openUserStore, passwordAuthenticator, type UserStore } from './users/user-store.ts';
 import { type DocumentSource, secretSource } from './util/watched-document.ts';
 import { version } from './version.ts';
 import { maxRanges } from './s3/download/prefetcher.ts';
@@ -144,28 +144,36 @@ async function start(
   storage = openedStorage;
   closers.push(() => openedStorage.client.destroy());
   const { settling } = openedStorage.client;
-  const users = await openUserStore({
-    source: config.users,
-    defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
-    refreshMs: config.reloadIntervalMs,
-    revoked: (names) => gateway?.endSessionsOf(names),
-    openSecret,
-    observe,
-  });
-  closers.push(() => users.close());
-  const opened = await openCertificates(config, openSecret, observe);
-  if (opened !== undefined) closers.push(() => opened.close());
-  certificates = opened;
-  if (opened !== undefined) {
-    const expiry = watchExpiry(opened, observe);
+  let users: UserStore | undefined = undefined;
+  const openDocuments = async (): Promise<void> => {
+    const opened = await openUserStore({
+      source: config.users,
+      defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
+      refreshMs: config.reloadIntervalMs,
+      revoked: (names) => gateway?.endSessionsOf(names),
+      openSecret,
+      observe,
+    });
+    closers.push(() => opened.close());
+    users = opened;
+    const openedCertificates = await openCertificates(config, openSecret, observe);
+    certificates = openedCertificates;
+    if (openedCertificates === undefined) return;
+    closers.push(() => openedCertificates.close());
+    const expiry = watchExpiry(openedCertificates, observe);
     closers.push(() => expiry.close());
-  }
+  };
+  const openedUsers = (): UserStore => {
+    if (users === undefined) throw new Error('the users are not loaded yet');
+    return users;
+  };
 
   const isReady = (): boolean =>
     isListening &&
     draining?.stage === 'serving' &&
     (config.readyAfterProbes === 'off' || probes?.isComplete === true);
-  // Before the FTP side, so that a port in use is found before a client is greeted.
+  // Before the FTP side, so that a port in use is found before a client is greeted; and like the passive ports before the first
+  // request to AWS, whose connection the kernel could give one of these ports.
   const operations = await surroundings.startOperations({
     listenAddress: config.operationsAddress,
     port: config.operationsPort,
@@ -176,16 +184,20 @@ async function start(
     drain: () => draining?.drain(),
     serve: () => draining?.serve() ?? false,
     metrics: metrics.registry,
+    onBusy: (busy) => observe({ event: 'port-busy', ...busy }),
   });
   closers.push(() => operations.close());
   const started = await startGateway(config, {
-    authenticate: passwordAuthenticator(users),
+    prepare: openDocuments,
+    authenticate: (credentials, signal) => passwordAuthenticator(openedUsers())(credentials, signal),
     filesystemFor: (user, sessionId) => {
       const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
       return new S3Filesystem(openedStorage, user.home, resumption, config.fileTimes, sessionId);
     },
     observe,
-    certificates,
+    get certificates() {
+      return certificates;
+    },
     sessionCounts: surroundings.sessionCounts,
   });
   gateway = started;
@@ -217,7 +229,7 @@ async function start(
   if (surroundings.isFirst) {
     const check = new AbortController();
     const ownHome = s3Bucket === undefined ? [] : [{ bucket: s3Bucket, prefix: s3Prefix }];
-    const checked = checkBuckets(openedStorage, [...ownHome, ...users.homes], check.signal);
+    const checked = checkBuckets(openedStorage, [...ownHome, ...openedUsers().homes], check.signal);
     closers.push(async () => {
       check.abort();
       await checked;

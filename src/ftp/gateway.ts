@@ -106,9 +106,14 @@ export type GatewayServices = {
   readonly authenticate: Authenticate;
   /** The filesystem of one session. @param sessionId of the events of the session. */
   filesystemFor(user: User, sessionId: string): Filesystem;
+  /**
+   * Called when the passive ports are open and before the control ports are: for what makes connections, as the kernel could give
+   * one of them a passive port as its own.
+   */
+  readonly prepare?: (() => Promise<void>) | undefined;
   /** Receives every event. Without it, unexpected errors become warnings of the process. */
   readonly observe?: Observe | undefined;
-  /** Required unless TLS is off. */
+  /** Required unless TLS is off; read after `prepare`. */
   readonly certificates?: CertificateHolder | undefined;
   /** Session limits over several processes; without it this process has the limits alone. */
   readonly sessionCounts?: SharedSessionCounts | undefined;
@@ -153,9 +158,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
   const settings = withDefaults(options);
   requireTrustedProxies(settings);
   const { listenAddress, dataConnectionTimeoutMs } = settings;
-  const { authenticate, certificates, observe = warnOfUnexpectedErrors } = services;
-  const createSecureContext = secureContextFactory(settings, options.implicitTlsPort, certificates);
-  const ftpServer = new FtpSrvServer();
+  const { observe = warnOfUnexpectedErrors } = services;
   const passivePorts = await PassivePorts.open({
     listenAddress,
     ports: options.passivePorts,
@@ -163,6 +166,25 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
     leaseWaitMs: settings.passivePortWaitMs,
     observe,
   });
+  try {
+    await services.prepare?.();
+    return await startControl(options, settings, services, passivePorts);
+  } catch (error) {
+    await passivePorts.close();
+    throw error;
+  }
+}
+
+async function startControl(
+  options: GatewayOptions,
+  settings: GatewaySettings,
+  services: GatewayServices,
+  passivePorts: PassivePorts,
+): Promise<Gateway> {
+  const { authenticate, certificates, observe = warnOfUnexpectedErrors } = services;
+  const createSecureContext = secureContextFactory(settings, options.implicitTlsPort, certificates);
+  const { listenAddress } = settings;
+  const ftpServer = new FtpSrvServer();
   const { activeSourcePort } = options;
   const logins = new LoginChecks({ ...settings, authenticate, observe });
   const commands = commandTable({
@@ -202,7 +224,7 @@ export async function startGateway(options: GatewayOptions, services: GatewaySer
       implicitTlsPort = await open(options.implicitTlsPort, createSecureContext);
     }
   } catch (error) {
-    await Promise.all([stopListening(), passivePorts.close()]);
+    await stopListening();
     throw error;
   }
   return new RunningGateway({

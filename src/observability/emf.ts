@@ -137,6 +137,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'storage-slow':
     case 'storage-recovered':
     case 'variable-misspelt':
+    case 'port-busy':
     case 'gateway-started':
     case 'worker-started':
     case 'worker-ended':

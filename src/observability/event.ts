@@ -1,4 +1,5 @@
 import type { CauseCode, SessionEndCause } from './cause.ts';
+import type { BusyPort } from '../net/listen.ts';
 import type { DescriptorNeed } from '../util/descriptors.ts';
 
 /**
@@ -243,6 +244,8 @@ export type GatewayEvent =
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
   /** A variable that the gateway does not know, and the one that was probably meant. */
   | { readonly event: 'variable-misspelt'; readonly name: string; readonly meant: string }
+  /** A port cannot be opened yet, because an outgoing connection of this machine holds it; the start waits for its end. */
+  | ({ readonly event: 'port-busy' } & BusyPort)
   | {
       readonly event: 'certificate-loaded';
       readonly source: string;

@@ -39,6 +39,7 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
     case 'storage-error':
     case 'storage-slow':
     case 'variable-misspelt':
+    case 'port-busy':
     case 'unlisted-object':
       return 'warn';
     case 'stray-data-connection':

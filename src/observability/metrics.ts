@@ -290,6 +290,7 @@ function countEvents(registry: Registry): Observe {
         return;
       case 'storage-recovered':
       case 'variable-misspelt':
+      case 'port-busy':
       case 'gateway-started':
       case 'worker-started':
       case 'descriptors-insufficient':

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { OperationsConnections } from './operations-connections.ts';
-import { listen } from '../net/listen.ts';
+import { type BusyPort, listen } from '../net/listen.ts';
 import { ProxyHeaderReader } from '../net/proxy-protocol.ts';
 
 export type OperationsServerOptions = {
@@ -26,6 +26,8 @@ export type OperationsServerOptions = {
   drain(): void;
   /** Cancels the drain; returns false if that is no longer possible. */
   serve(): boolean | Promise<boolean>;
+  /** Called where the port has to be waited for. */
+  readonly onBusy?: (busy: BusyPort) => void;
   /** Metrics as text, and their media type. */
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
 };
@@ -70,7 +72,7 @@ export async function startOperationsServer(options: OperationsServerOptions): P
     else skipProxyHeader(socket, serve);
   });
   const { listenAddress: host, port: wanted } = options;
-  const port = await listen(server, { host, port: wanted }, 'Operations port');
+  const port = await listen(server, { host, port: wanted, onBusy: options.onBusy }, 'Operations port');
   return {
     port,
     async close() {

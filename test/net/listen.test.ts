@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { listen } from '../../src/net/listen.ts';
+import { type BusyPort, listen } from '../../src/net/listen.ts';
 
 describe('listen', () => {
   it('The listen function resolves to the port that the system chose', async () => {
@@ -29,6 +29,31 @@ describe('listen', () => {
     assert.equal((error.cause as NodeJS.ErrnoException).code, 'EADDRINUSE');
     first.close();
     await once(first, 'close');
+  });
+
+  it('The listen function waits for a port that an outgoing connection holds, and says what holds it', async () => {
+    const remote = createServer();
+    const remotePort = await listen(remote, { host: '127.0.0.1', port: 0 }, 'Test port');
+    const accepted = once(remote, 'connection') as Promise<[Socket]>;
+    const outgoing = connect({ host: '127.0.0.1', port: remotePort });
+    await once(outgoing, 'connect');
+    const [incoming] = await accepted;
+    const port = outgoing.localPort!;
+
+    const server = createServer();
+    const busy = Promise.withResolvers<BusyPort>();
+    const opened = listen(server, { host: '127.0.0.1', port, onBusy: busy.resolve }, 'Test port');
+    assert.deepEqual(await busy.promise, {
+      name: 'Test port',
+      port,
+      remote: `127.0.0.1:${remotePort}`,
+      state: 'ESTABLISHED',
+    });
+    // The side that ends a connection first keeps its port for a minute.
+    incoming.end();
+    outgoing.resume().end();
+    assert.equal(await opened, port);
+    for (const each of [server, remote]) each.close();
   });
 
   it('The listen function rejects for an address that this machine does not have', async () => {

@@ -5,7 +5,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { canonicalAddress, sourceOf } from '../../net/ip-address.ts';
-import { listen } from '../../net/listen.ts';
+import { type BusyPort, listen } from '../../net/listen.ts';
 import type { Networks } from '../../net/networks.ts';
 import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
 import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
@@ -106,7 +106,8 @@ export class ControlListener {
   ): Promise<ControlListener> {
     const server = createServer({ pauseOnConnect: true, noDelay: true });
     const { listenAddress: host, port } = options;
-    const openedPort = await listen(server, { host, port }, 'Control port');
+    const onBusy = (busy: BusyPort): void => services.observe({ event: 'port-busy', ...busy });
+    const openedPort = await listen(server, { host, port, onBusy }, 'Control port');
     return new ControlListener(server, openedPort, options, services, sessions);
   }
 

@@ -17,7 +17,7 @@ import {
 import { causeOf, type CauseCode } from '../../observability/cause.ts';
 import { BoundedMap } from '../../util/bounded-map.ts';
 import { foldIpv4Mapped, isPrivateAddress } from '../../net/ip-address.ts';
-import { listen } from '../../net/listen.ts';
+import { type BusyPort, listen } from '../../net/listen.ts';
 import { PortLease, type LeaseHolder } from './port-lease.ts';
 
 export type PassivePortsOptions = {
@@ -123,7 +123,8 @@ export class PassivePorts {
     const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
     const { listenAddress: host, observe } = this.#options;
     // Exclusive, because a data connection must reach the process that has the session.
-    const boundPort = await listen(server, { host, port: number, exclusive: true }, 'Passive port');
+    const onBusy = (busy: BusyPort): void => observe({ event: 'port-busy', ...busy });
+    const boundPort = await listen(server, { host, port: number, exclusive: true, onBusy }, 'Passive port');
     const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLeaseNumber: 0 };
     server.on('error', (error) => observe({ event: 'unexpected-error', error }));
     server.on('connection', (socket) => this.#accept(port, socket));

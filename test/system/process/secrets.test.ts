@@ -87,7 +87,10 @@ describe('users and certificate in Secrets Manager', () => {
   it('The gateway keeps the last valid users while the users secret is unusable, and logs the reason', async () => {
     secrets.secrets.set(usersArn, '{"users":');
     const { reason } = await gateway.event('config-reload-failed', ({ config }) => config === 'users');
-    assert.equal(reason, `the secret ${usersArn} cannot be used: it is not JSON`);
+    assert.equal(
+      reason,
+      `USERS: the secret ${usersArn} cannot be used: it is not JSON: the mistake is in line 1, column 10`,
+    );
     assert.match(await login('alice'), /^230 /);
     secrets.secrets.delete(usersArn);
     await gateway.event('config-reload-failed', ({ reason }) => reason.includes('There is no such secret.'));
