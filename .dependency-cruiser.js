@@ -90,7 +90,7 @@ export const layers = [
       'src/observability/event.ts',
     ],
   ],
-  ['src/workers/', ['src/observability/', 'src/util/']],
+  ['src/workers/', ['src/observability/', 'src/users/', 'src/util/']],
   ['src/config/', ['src/users/', 'src/net/', 'src/workers/shares.ts']],
   ['src/*.ts', ['src/']],
   ['dev/', ['src/*.ts', 'src/config/', 'src/users/', 'src/observability/', 'src/util/']],

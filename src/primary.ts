@@ -2,6 +2,7 @@
  * The primary of several worker processes. It owns the operations port and the log, starts the workers and starts them again,
  * and ends them. It has no sessions. Why processes, and what they share: docs/decisions/0027-worker-processes.md.
  */
+import { randomBytes } from 'node:crypto';
 import type { Config } from './config/variables.ts';
 import { addBuildInfo, createPrimaryMetrics } from './observability/metrics.ts';
 import {
@@ -14,6 +15,8 @@ import type { GatewayStatus } from './observability/gateway-status.ts';
 import { type OperationsServer, startOperationsServer } from './observability/operations-server.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
 import type { Service, ServiceLog } from './service.ts';
+import type { LoginResult } from './users/login-checks.ts';
+import { LoginThrottle } from './users/login-throttle.ts';
 import { version } from './version.ts';
 import { readinessTimeoutMs } from './watchdog.ts';
 import type { PrimaryCalls, StartedPorts } from './workers/calls.ts';
@@ -71,6 +74,9 @@ class RunningPrimary implements Primary {
   readonly #metrics = createPrimaryMetrics(() => this.#pool.started.length);
   readonly #secrets = new SharedSecrets();
   readonly #counts: SessionCounts;
+  /** For the bans that a worker begins with; it decides nothing. */
+  readonly #throttle: LoginThrottle;
+  readonly #fingerprintKey = randomBytes(32).toString('base64');
   readonly #pool: WorkerPool;
   readonly #probes: ProbedPorts;
   #operations: OperationsServer | undefined;
@@ -85,6 +91,7 @@ class RunningPrimary implements Primary {
     this.#log = log;
     this.#options = options;
     this.#probes = new ProbedPorts(config.passivePorts);
+    this.#throttle = new LoginThrottle(config);
     this.#counts = new SessionCounts({
       all: config.maxSessions,
       address: config.maxSessionsPerAddress,
@@ -200,6 +207,7 @@ class RunningPrimary implements Primary {
   #fork({ worker }: Share): WorkerProcess {
     const calls: PrimaryCalls = {
       count: (changes) => this.#counts.apply(worker, changes),
+      login: (result) => this.#passOn(worker, result),
       secret: ({ arn, known }) => this.#secrets.read(arn, known),
     };
     const { program, environment = {} } = this.#options;
@@ -210,8 +218,14 @@ class RunningPrimary implements Primary {
     const { workers } = this.#options;
     const timer = setTimeout(() => process.kill('SIGKILL'), readinessTimeoutMs);
     try {
-      const { operationsPort } = this;
-      const ports = await process.channel.call('start', { ...share, workers, operationsPort, isFirstRun });
+      const ports = await process.channel.call('start', {
+        ...share,
+        workers,
+        isFirstRun,
+        operationsPort: this.operationsPort,
+        fingerprintKey: this.#fingerprintKey,
+        bans: this.#throttle.bans,
+      });
       this.#ports ??= ports;
     } catch (error) {
       throw new WorkerStartError((error as Error).message, { cause: error });
@@ -219,6 +233,14 @@ class RunningPrimary implements Primary {
       clearTimeout(timer);
     }
     if (this.#isDraining) await process.channel.call('drain', null);
+  }
+
+  /** Tells the other workers the result of a login. */
+  #passOn(worker: number, result: LoginResult): void {
+    this.#throttle.record(result);
+    for (const { share, process } of this.#pool.started) {
+      if (share.worker !== worker) void process.channel.call('login', result).catch(ignore);
+    }
   }
 
   async #openSecrets(): Promise<void> {

@@ -11,6 +11,7 @@ import { watchExpiry } from './tls/expiry-watch.ts';
 import type { CertificateHolder } from './tls/context.ts';
 import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
 import { type Gateway, startGateway } from './ftp/gateway.ts';
+import type { SharedLogins } from './users/login-checks.ts';
 import type { SharedSessionCounts } from './ftp/control/session-limits.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
 import { DrainState } from './drain-state.ts';
@@ -74,6 +75,7 @@ export type ServiceSurroundings = {
   /** Whether this process does what is done once at the start of the gateway. */
   readonly isFirst: boolean;
   readonly sessionCounts?: SharedSessionCounts;
+  readonly sharedLogins?: SharedLogins;
   /** Processes that have the sessions of `MAX_SESSIONS` together. */
   readonly processes: number;
 };
@@ -199,6 +201,7 @@ async function start(
       return certificates;
     },
     sessionCounts: surroundings.sessionCounts,
+    sharedLogins: surroundings.sharedLogins,
   });
   gateway = started;
   probes = new ProbedPorts(started.passivePorts);

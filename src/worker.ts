@@ -2,6 +2,7 @@
  * A worker process: the service without the operations port and without signals. Both belong to the primary (`primary.ts`), which
  * started this process and ends it.
  */
+import { EventEmitter } from 'node:events';
 import { parseConfig } from './config/config.ts';
 import type { Config } from './config/variables.ts';
 import { describeStartError } from './config/start-error.ts';
@@ -10,6 +11,7 @@ import { openLog } from './observability/log.ts';
 import { snapshotOf } from './observability/merged-metrics.ts';
 import { type ServiceOperations, type ServiceSurroundings, startService } from './service.ts';
 import { drainOnSignals, type Shutdown } from './shutdown.ts';
+import type { LoginResult } from './users/login-checks.ts';
 import { maxBlockedMs, startWatchdog } from './watchdog.ts';
 import type { PrimaryCalls, StartedPorts, StartRequest, WorkerCalls } from './workers/calls.ts';
 import { Channel } from './workers/channel.ts';
@@ -42,6 +44,7 @@ export function runWorker(watchdogMs = maxBlockedMs): void {
   startWatchdog(watchdogMs);
   let operations: ServiceOperations | undefined = undefined;
   let shutdown: Shutdown | undefined = undefined;
+  const otherLogins = new EventEmitter<{ result: [LoginResult] }>();
   const running = (): ServiceOperations => {
     if (operations === undefined) throw new Error('the worker has not started yet');
     return operations;
@@ -51,7 +54,12 @@ export function runWorker(watchdogMs = maxBlockedMs): void {
       let config: Config | undefined = undefined;
       try {
         config = parseConfig(process.env);
-        const surroundings = surroundingsOf(request, primary, (options) => (operations = options));
+        const surroundings = surroundingsOf(
+          request,
+          primary,
+          otherLogins,
+          (options) => (operations = options),
+        );
         const started = await start(config, request, surroundings);
         shutdown = started.shutdown;
         return started.ports;
@@ -65,6 +73,7 @@ export function runWorker(watchdogMs = maxBlockedMs): void {
     metrics: () => snapshotOf(running().metrics),
     drain: () => running().drain(),
     serve: () => running().serve(),
+    login: (result) => void otherLogins.emit('result', result),
     stop: ({ reason, drainMs }) => shutdown?.stop(reason, drainMs),
   };
   const primary = new Channel<PrimaryCalls>(process, calls);
@@ -102,8 +111,9 @@ async function start(
 }
 
 function surroundingsOf(
-  { isFirstRun, worker, workers, operationsPort }: StartRequest,
+  { isFirstRun, worker, workers, operationsPort, fingerprintKey, bans }: StartRequest,
   primary: Channel<PrimaryCalls>,
+  otherLogins: EventEmitter<{ result: [LoginResult] }>,
   setOperations: (operations: ServiceOperations) => void,
 ): ServiceSurroundings {
   return {
@@ -113,6 +123,13 @@ function surroundingsOf(
     },
     openSecret: (arn) => relayedSecret(arn, primary),
     sessionCounts: new ClaimedSessions((changes) => primary.call('count', changes)),
+    sharedLogins: {
+      fingerprintKey: Buffer.from(fingerprintKey, 'base64'),
+      bans,
+      // The others know less until the next result if the channel is full; this process has counted it.
+      report: (result) => void primary.call('login', result).catch(() => undefined),
+      onResult: (listener) => void otherLogins.on('result', listener),
+    },
     isFirst: isFirstRun && worker === 1,
     processes: workers,
   };

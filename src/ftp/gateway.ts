@@ -19,7 +19,7 @@ import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
 import type { FileTimes, Filesystem } from '../filesystem/filesystem.ts';
 import type { Observe } from '../observability/event.ts';
-import { LoginChecks } from '../users/login-checks.ts';
+import { LoginChecks, type SharedLogins } from '../users/login-checks.ts';
 import type { Ban } from '../users/login-throttle.ts';
 import type { Authenticate, User } from '../users/user.ts';
 
@@ -117,6 +117,8 @@ export type GatewayServices = {
   readonly certificates?: CertificateHolder | undefined;
   /** Session limits over several processes; without it this process has the limits alone. */
   readonly sessionCounts?: SharedSessionCounts | undefined;
+  /** Results of logins over several processes; without it this process throttles logins alone. */
+  readonly sharedLogins?: SharedLogins | undefined;
 };
 
 /** The sessions of a gateway, as a drain sees them. */
@@ -186,7 +188,7 @@ async function startControl(
   const { listenAddress } = settings;
   const ftpServer = new FtpSrvServer();
   const { activeSourcePort } = options;
-  const logins = new LoginChecks({ ...settings, authenticate, observe });
+  const logins = new LoginChecks({ ...settings, authenticate, observe, shared: services.sharedLogins });
   const commands = commandTable({
     ...settings,
     ...(activeSourcePort !== undefined && { activeSourcePort }),

@@ -14,6 +14,31 @@ import type { Authenticate, Credentials, User } from './user.ts';
 export type LoginChecksOptions = LoginThrottleOptions & {
   readonly authenticate: Authenticate;
   readonly observe: Observe;
+  /** Without it the throttle is of this process alone. */
+  readonly shared?: SharedLogins | undefined;
+};
+
+/** What a checked login changes in the throttle. Without a fingerprint the password was right. */
+export type LoginResult = {
+  readonly from: LoginSource;
+  readonly username: string;
+  /** The same for the same wrong password only. */
+  readonly fingerprint?: string;
+};
+
+/**
+ * A throttle of several processes. Each decides with what it knows, and reports its results to the others; they differ by what is
+ * checked at the moment.
+ */
+export type SharedLogins = {
+  /** Keys the fingerprints of wrong passwords, which all processes must compute alike. */
+  readonly fingerprintKey: Uint8Array;
+  /** Those in force at the start of this process. */
+  readonly bans: readonly Ban[];
+  /** Tells the other processes. */
+  report(result: LoginResult): void;
+  /** Calls the listener for each result of another process. */
+  onResult(listener: (result: LoginResult) => void): void;
 };
 
 export type LoginOutcome =
@@ -34,9 +59,6 @@ const maxWaitingPerSource = 200;
 const failureBudget = { burstMs: 2_000, share: 0.1 };
 const ranks = { known: 0, clean: 1, suspect: 2 } as const;
 
-/** Keys the fingerprints of wrong passwords; never leaves the process. */
-const processKey = randomBytes(32);
-
 /** One check, for all logins of one source that sent the same name and password and wait at the same time. */
 type Check = {
   readonly key: string;
@@ -56,12 +78,21 @@ export class LoginChecks {
   readonly #waiting = new FairQueue<Check>();
   /** Waiting and running, by key. */
   readonly #checks = new Map<string, Check>();
+  /** Keys the fingerprints of wrong passwords; it is written nowhere. */
+  readonly #fingerprintKey: Uint8Array;
   #running = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LoginChecksOptions) {
     this.#options = options;
     this.#throttle = new LoginThrottle(options);
+    const { shared } = options;
+    this.#fingerprintKey = shared?.fingerprintKey ?? randomBytes(32);
+    for (const ban of shared?.bans ?? []) this.#throttle.restore(ban);
+    shared?.onResult((result) => {
+      this.#throttle.record(result);
+      this.#settleDecided();
+    });
   }
 
   /** Those in force, the first to end first. */
@@ -81,7 +112,7 @@ export class LoginChecks {
     if (leftMs > 0) return { kind: 'banned', leftMs };
     const remembered = this.#remembered(from, credentials);
     if (remembered !== undefined) return remembered;
-    const fingerprint = createHmac('sha256', processKey).update(password, 'utf8').digest('base64');
+    const fingerprint = createHmac('sha256', this.#fingerprintKey).update(password, 'utf8').digest('base64');
     const key = JSON.stringify([from.source, username, fingerprint]);
     const check = this.#checks.get(key) ?? this.#enqueue({ key, from, credentials, fingerprint });
     if (check === undefined) return { kind: 'busy' };
@@ -97,8 +128,14 @@ export class LoginChecks {
   #remembered(from: LoginSource, credentials: Credentials): LoginOutcome | undefined {
     const user = this.#options.authenticate.remembered?.(credentials);
     if (user === undefined) return undefined;
-    this.#throttle.recordSuccess(from, credentials.username);
+    this.#recordSuccess(from, credentials.username);
     return { kind: 'accepted', user };
+  }
+
+  #recordSuccess(from: LoginSource, username: string): void {
+    if (this.isKnown(from.source, username)) return;
+    this.#throttle.recordSuccess(from, username);
+    this.#options.shared?.report({ from, username });
   }
 
   #enqueue(login: Pick<Check, 'key' | 'from' | 'credentials' | 'fingerprint'>): Check | undefined {
@@ -190,11 +227,12 @@ export class LoginChecks {
   ): LoginOutcome {
     const { username } = credentials;
     if (typeof result !== 'string') {
-      this.#throttle.recordSuccess(from, username);
+      this.#recordSuccess(from, username);
       return { kind: 'accepted', user: result };
     }
     this.#budget.spend(tookMs, performance.now());
     const { delayMs, ban } = this.#throttle.recordFailure(from, username, fingerprint);
+    this.#options.shared?.report({ from, username, fingerprint });
     if (ban !== undefined) this.#observe(ban);
     return { kind: 'refused', cause: result, delayMs };
   }

@@ -164,6 +164,23 @@ export class LoginThrottle {
     return { delayMs };
   }
 
+  /** Records a result of another process, by which it has decided already. */
+  record(result: {
+    readonly from: LoginSource;
+    readonly username: string;
+    readonly fingerprint?: string;
+  }): void {
+    const { from, username, fingerprint } = result;
+    if (fingerprint === undefined) this.recordSuccess(from, username);
+    else this.recordFailure(from, username, fingerprint);
+  }
+
+  /** Applies a ban that another process has begun. */
+  restore(ban: Ban): void {
+    const { source, username } = ban;
+    this.#ban(username === undefined ? source : pairKey(source, username), ban);
+  }
+
   get #maxPairFailures(): number {
     return Math.ceil(this.#options.maxLoginFailures / 2);
   }

@@ -1,6 +1,8 @@
 /** What the primary and its worker processes call of each other. Arguments and results survive JSON. */
 import type { MetricSnapshot } from '../observability/merged-metrics.ts';
 import type { GatewayStatus } from '../observability/gateway-status.ts';
+import type { LoginResult } from '../users/login-checks.ts';
+import type { Ban } from '../users/login-throttle.ts';
 import type { CountChanges } from './session-counts.ts';
 import type { Share } from './shares.ts';
 
@@ -10,6 +12,9 @@ export type StartRequest = Share & {
   readonly operationsPort: number;
   /** Whether it is the first run of this worker since the primary started. */
   readonly isFirstRun: boolean;
+  /** Base64. Keys the fingerprints of wrong passwords of all workers. */
+  readonly fingerprintKey: string;
+  readonly bans: readonly Ban[];
 };
 
 /** The ports of one worker; all workers share the control ports. */
@@ -31,6 +36,8 @@ export type WorkerCalls = {
   drain(nothing: null): void;
   /** Cancels a drain; false if it has ended sessions. */
   serve(nothing: null): boolean | Promise<boolean>;
+  /** The result of a login that another worker has checked. */
+  login(result: LoginResult): void;
   stop(request: { readonly reason: string; readonly drainMs: number }): void;
 };
 
@@ -40,4 +47,6 @@ export type PrimaryCalls = {
   secret(request: { readonly arn: string; readonly known: number }): SecretVersion;
   /** Counts sessions; returns the claims that are refused. */
   count(changes: CountChanges): readonly number[];
+  /** The result of a login, for the other workers. */
+  login(result: LoginResult): void;
 };

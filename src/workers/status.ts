@@ -1,5 +1,5 @@
 /** The status of all worker processes as one. Pure. */
-import type { GatewayStatus } from '../observability/gateway-status.ts';
+import type { GatewayStatus, LoginBan } from '../observability/gateway-status.ts';
 
 /** A worker that runs, and its last answer. */
 export type KnownWorker = {
@@ -29,8 +29,7 @@ export function mergeStatuses(workers: readonly KnownWorker[], state: PrimarySta
     sessions: sum('sessions'),
     transfers: sum('transfers'),
     oldestTransferSeconds: Math.max(0, ...known.map(({ oldestTransferSeconds }) => oldestTransferSeconds)),
-    // The same source may be banned by several workers, each for its own time.
-    loginBans: known.flatMap(({ loginBans }) => loginBans).slice(0, 100),
+    loginBans: mergeBans(known.flatMap(({ loginBans }) => loginBans)),
     failingStorage: known.flatMap(({ failingStorage }) => failingStorage),
     workers: workers.map(({ worker, pid, passivePorts, status }) => ({
       worker,
@@ -40,6 +39,17 @@ export function mergeStatuses(workers: readonly KnownWorker[], state: PrimarySta
       transfers: status?.transfers ?? 0,
     })),
   };
+}
+
+/** Workers know the bans of each other: each is shown once, those that end first at the beginning, a hundred at most. */
+function mergeBans(bans: readonly LoginBan[]): readonly LoginBan[] {
+  const latest = new Map<string, LoginBan>();
+  for (const ban of bans) {
+    const key = JSON.stringify([ban.source, ban.username]);
+    const other = latest.get(key);
+    if (other === undefined || other.until < ban.until) latest.set(key, ban);
+  }
+  return [...latest.values()].sort((one, other) => (one.until < other.until ? -1 : 1)).slice(0, 100);
 }
 
 function stageOf(

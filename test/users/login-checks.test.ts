@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { GatewayEvent } from '../../src/observability/event.ts';
-import { LoginChecks, type LoginOutcome } from '../../src/users/login-checks.ts';
+import { LoginChecks, type LoginOutcome, type LoginResult } from '../../src/users/login-checks.ts';
+import type { Ban } from '../../src/users/login-throttle.ts';
 import type { Authenticate, User } from '../../src/users/user.ts';
 
 const user: User = { name: 'alice', home: { bucket: 'test', prefix: '' }, permissions: 'read-write' };
@@ -201,5 +202,70 @@ describe('login checks', () => {
       );
     for (let attempt = 0; attempt < 5; attempt++) await assert.rejects(check(), failure);
     assert.equal((await check()).kind, 'accepted');
+  });
+});
+
+describe('login checks of several processes', () => {
+  /** Two processes that report to each other at once. */
+  function processes(maxLoginFailures: number) {
+    const listeners: ((result: LoginResult) => void)[] = [];
+    const bans: string[] = [];
+    const authenticate: Authenticate = ({ password }) =>
+      Promise.resolve(password.startsWith('right') ? user : 'LOGIN-PASSWORD');
+    const start = (index: number, known: readonly Ban[] = []): LoginChecks =>
+      new LoginChecks({
+        maxLoginFailures,
+        loginBanMs: 60_000,
+        authenticate,
+        observe: (event) => bans.push(`${index} ${event.event}`),
+        shared: {
+          fingerprintKey: Buffer.alloc(32, 7),
+          bans: known,
+          report: (result) => {
+            const received = JSON.parse(JSON.stringify(result)) as LoginResult;
+            listeners.forEach((listener, other) => other !== index && listener(received));
+          },
+          onResult: (listener) => void (listeners[index] = listener),
+        },
+      });
+    const all = [start(0), start(1)] as const;
+    const check = (checks: LoginChecks, username: string, password: string) =>
+      checks.check(
+        { source: '192.0.2.1', isExempt: false },
+        { username, password, clientAddress: '192.0.2.1', secure: false },
+        signal,
+      );
+    return { all, start, check, bans };
+  }
+
+  it('Wrong passwords count over all processes, and the ban holds in each of them', async () => {
+    const { all, check, bans } = processes(4);
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      const outcome = await check(all[attempt % 2 === 0 ? 0 : 1], `name${attempt}`, `wrong${attempt}`);
+      assert.equal(outcome.kind, 'refused');
+    }
+    for (const checks of all) assert.equal((await check(checks, 'alice', 'right')).kind, 'banned');
+    assert.deepEqual(bans, ['1 login-ban'], 'the process that checked the last password reports it');
+  });
+
+  it('The same wrong password counts once, whichever process checks it', async () => {
+    const { all, check } = processes(2);
+    for (let attempt = 0; attempt < 6; attempt += 1) {
+      const outcome = await check(all[attempt % 2 === 0 ? 0 : 1], 'alice', 'an old password');
+      assert.equal(outcome.kind, attempt === 0 ? 'refused' : outcome.kind);
+    }
+    assert.equal((await check(all[1], 'bob', 'right')).kind, 'accepted', 'the source is not banned');
+  });
+
+  it('A user who has logged in through one process is known in all, and a new process begins with the bans', async () => {
+    const { all, start, check } = processes(2);
+    await check(all[0], 'alice', 'right');
+    assert.equal(all[1].isKnown('192.0.2.1', 'alice'), true);
+    await check(all[1], 'bob', 'wrong1');
+    await check(all[1], 'carol', 'wrong2');
+    assert.equal((await check(all[0], 'dave', 'right')).kind, 'banned');
+    assert.equal((await check(all[0], 'alice', 'right')).kind, 'accepted', 'a known user');
+    const restarted = start(0, JSON.parse(JSON.stringify(all[1].bans)) as Ban[]);
+    assert.equal((await check(restarted, 'dave', 'right')).kind, 'banned');
   });
 });

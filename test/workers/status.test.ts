@@ -66,6 +66,14 @@ describe('the status of all workers', () => {
     assert.deepEqual([whole.stage, whole.reversible], ['drained', false]);
   });
 
+  it('A ban that all workers know is shown once, with the time at which the last of them ends it', () => {
+    const early = { source: '192.0.2.1', until: '2026-01-01T00:00:00.000Z' };
+    const late = { ...early, until: '2026-01-01T00:00:01.000Z' };
+    const pair = { ...early, username: 'alice' };
+    const workers = [worker(1, { loginBans: [early, pair] }), worker(2, { loginBans: [late] })];
+    assert.deepEqual(mergeStatuses(workers, serving).loginBans, [pair, late]);
+  });
+
   it('A worker that has not answered yet counts as one without sessions', () => {
     const status = mergeStatuses([worker(1, undefined), worker(2, { sessions: 5 })], serving);
     assert.equal(status.sessions, 5);

@@ -305,6 +305,52 @@ describe('the limits of worker processes', () => {
     });
   }
 
+  it('A source that sends wrong passwords to all workers is banned by all of them, and by one that is started again', async () => {
+    const workers = await suite.start({ MAX_LOGIN_FAILURES: '4', DRAIN_SECONDS: '1' });
+    const { gateway, controlPort, status } = workers;
+    const answers: string[] = [];
+    for (let attempt = 0; attempt < 6; attempt += 1) {
+      const client = await Dialogue.open({ port: controlPort });
+      await client.expect(/^220 /);
+      await client.says(`USER guess${attempt}`, /^331 /);
+      await client.send(`PASS wrong${attempt}\r\n`);
+      answers.push(await client.reply(20_000));
+      client.destroy();
+    }
+    assert.deepEqual(
+      answers.map((answer) => /^530 (Login incorrect|Too many failed logins)/.exec(answer)?.[1]),
+      [...Array<string>(4).fill('Login incorrect'), ...Array<string>(2).fill('Too many failed logins')],
+    );
+    const logins = gateway.lines
+      .map((line) => JSON.parse(line) as { event: string; worker?: number; outcome?: string })
+      .filter(({ event }) => event === 'login');
+    for (const outcome of ['refused', 'throttled']) {
+      const who = logins.filter((login) => login.outcome === outcome).map(({ worker }) => worker);
+      assert.deepEqual(new Set(who), new Set([1, 2]), `${outcome} by both`);
+    }
+    assert.equal((await status()).loginBans.length, 1);
+
+    process.kill(await pidOf(workers, 1), 'SIGKILL');
+    await gateway.event('worker-ended');
+    let starts = 0;
+    await gateway.event('worker-started', ({ worker }) => worker === 1 && ++starts === 2);
+    const before = gateway.lines.length;
+    const attempts = Array.from({ length: 4 }, async () => {
+      const client = await Dialogue.open({ port: controlPort });
+      await client.expect(/^220 /);
+      await client.says('USER another', /^331 /);
+      await client.says('PASS guess', /^530 Too many failed logins/);
+      client.destroy();
+    });
+    await Promise.all(attempts);
+    const after = gateway.lines
+      .slice(before)
+      .map((line) => JSON.parse(line) as { event: string; worker?: number });
+    const answering = after.filter(({ event }) => event === 'login').map(({ worker }) => worker);
+    assert.deepEqual(new Set(answering), new Set([1, 2]));
+    await gateway.stop();
+  });
+
   /** Whether the session lives on after its login; a revoked one has 421 somewhere on the way, and ends. */
   async function isAdmitted(client: Dialogue): Promise<boolean> {
     try {
