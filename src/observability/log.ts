@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { type DestinationStream, pino, stdTimeFunctions } from 'pino';
 import { sideOf } from './cause.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { RateLimiter } from '../util/rate-limiter.ts';
 import type { GatewayEvent, Observe } from './event.ts';
 import { levelOf, type CommandLogLevel, type LogLevel } from './log-level.ts';
@@ -30,20 +31,33 @@ export type LogOptions = {
   readonly worker?: number;
 };
 
+/** Where lines go. `isAudit` marks those that are dropped last. */
+export type LogDestination = {
+  write(line: string, isAudit: boolean): void;
+  /** How many lines were dropped since the last call. */
+  takeDropped?(): number;
+};
+
+/** What an audit asks for: who came, who was refused or banned, and what they transferred. */
+const auditEvents: ReadonlySet<GatewayEvent['event']> = new Set(['login', 'login-ban', 'transfer']);
+
 /** Opens the log on standard output. Writing never blocks. */
 export function openLog(options: LogOptions): Log {
   const destination = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes });
   // A closed standard output must not end the gateway.
   destination.on('error', () => undefined);
+  const buffer = new LineBuffer(maxBufferedBytes);
+  destination.on('write', (bytes: number) => buffer.written(bytes));
   let isClosed = false;
-  const writable: DestinationStream = {
-    write(line) {
-      if (!isClosed) destination.write(line);
+  const writable: LogDestination = {
+    write(line, isAudit) {
+      if (!isClosed && buffer.admit(Buffer.byteLength(line), isAudit)) destination.write(line);
     },
+    takeDropped: () => buffer.takeDropped(),
   };
   return {
     observe: observeWithLog(options, writable),
-    writeLine: (line) => writable.write(`${line}\n`),
+    writeLine: (line) => writable.write(`${line}\n`, false),
     async close() {
       isClosed = true;
       const written = once(destination, 'close');
@@ -62,18 +76,26 @@ const limitedEvents: ReadonlySet<GatewayEvent['event']> = new Set([
   'command',
 ]);
 
-/** Limits lines of a client address. The first line after others were left out has their number in `suppressed`. */
+/**
+ * Limits lines of a client address. The first line after others were left out has their number in `suppressed`, and the first one
+ * after lines were lost because standard output was too slow has theirs in `dropped`.
+ */
 export function observeWithLog(
   { level, commands = 'debug', worker }: LogOptions,
-  destination: DestinationStream,
+  destination: LogDestination,
 ): Observe {
   const limiter = new RateLimiter({ maxPerWindow: maxLinesPerMinute, windowMs: 60_000 });
   const suppressedBefore = (event: GatewayEvent): number | undefined => {
-    const isLimited = limitedEvents.has(event.event) && 'clientAddress' in event;
+    const isLimited =
+      'clientAddress' in event &&
+      (limitedEvents.has(event.event) || (event.event === 'login' && event.outcome === 'throttled'));
     // What was changed is always logged.
     if (!isLimited || (event.event === 'command' && event.outcome !== 'refused')) return 0;
     return limiter.admit(`${event.event} ${event.clientAddress}`);
   };
+  let isAudit = false;
+  // pino writes a line before its call returns.
+  const stream: DestinationStream = { write: (line) => destination.write(line, isAudit) };
   const logger = pino(
     {
       level,
@@ -83,13 +105,16 @@ export function observeWithLog(
       // Errors as values of an event are shown with their causes and stacks.
       serializers: { error: pino.stdSerializers.errWithCause },
     },
-    destination,
+    stream,
   );
   return (event) => {
     const eventLevel = levelOf(event, commands);
     if (!logger.isLevelEnabled(eventLevel)) return;
     const suppressed = suppressedBefore(event);
-    if (suppressed !== undefined) logger[eventLevel](lineOf(event, suppressed));
+    if (suppressed === undefined) return;
+    isAudit = auditEvents.has(event.event);
+    const dropped = destination.takeDropped?.() ?? 0;
+    logger[eventLevel]({ ...lineOf(event, suppressed), ...(dropped > 0 && { dropped }) });
   };
 }
 

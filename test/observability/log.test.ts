@@ -72,4 +72,34 @@ describe('log', () => {
     assert.equal(lines('info', opened).length, 0);
     assert.equal(lines('debug', opened).length, 1);
   });
+
+  it('The log limits refused logins of a banned address and keeps every checked one', () => {
+    const throttled: GatewayEvent = { ...login, outcome: 'throttled', cause: 'LOGIN-THROTTLED' };
+    const refused: GatewayEvent = { ...login, outcome: 'refused', cause: 'LOGIN-PASSWORD' };
+    assert.equal(lines('info', ...Array<GatewayEvent>(1_000).fill(throttled)).length, 30);
+    assert.equal(lines('info', ...Array<GatewayEvent>(1_000).fill(refused)).length, 1_000);
+  });
+
+  it('Logins, transfers and bans are audit lines, and the line after lost ones has their number', () => {
+    const written: [event: unknown, isAudit: boolean, dropped: unknown][] = [];
+    const lost = [0, 7, 0];
+    const observe = observeWithLog(
+      { level: 'info' },
+      {
+        write(line, isAudit) {
+          const { event, dropped } = JSON.parse(line) as { event: unknown; dropped?: unknown };
+          written.push([event, isAudit, dropped]);
+        },
+        takeDropped: () => lost.shift() ?? 0,
+      },
+    );
+    observe(login);
+    observe({ event: 'session-refused', clientAddress: '192.0.2.1', cause: 'LIMIT-SESSIONS' });
+    observe({ event: 'login-ban', source: '192.0.2.1', seconds: 300, cause: 'BANNED' });
+    assert.deepEqual(written, [
+      ['login', true, undefined],
+      ['session-refused', false, 7],
+      ['login-ban', true, undefined],
+    ]);
+  });
 });

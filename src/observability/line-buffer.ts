@@ -1,0 +1,37 @@
+/**
+ * Which lines the log still takes while standard output is slower than the events. Lines that an audit needs have half of the buffer
+ * for themselves, so that no flood of other lines displaces them. Pure.
+ */
+
+export class LineBuffer {
+  readonly #maxBytes: number;
+  #bytes = 0;
+  #dropped = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Counts a line that is written; returns false for one to be dropped. */
+  admit(bytes: number, isAudit: boolean): boolean {
+    const limit = isAudit ? this.#maxBytes : this.#maxBytes / 2;
+    if (this.#bytes + bytes > limit) {
+      this.#dropped += 1;
+      return false;
+    }
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** The system has taken so many bytes. */
+  written(bytes: number): void {
+    this.#bytes = Math.max(0, this.#bytes - bytes);
+  }
+
+  /** How many lines were dropped since the last call. */
+  takeDropped(): number {
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    return dropped;
+  }
+}

@@ -1,0 +1,141 @@
+/** Guessing passwords against a gateway process with real hashes, and what partners notice of it. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { PasswordHash } from '../../../src/users/password.ts';
+import { Dialogue } from '../../support/dialogue.ts';
+import { endGatewayProcesses, GatewayProcess } from '../../support/gateway-process.ts';
+import { passes } from './load.ts';
+
+let folder: string;
+let path: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ftp-gateway-logins-'));
+  path = join(folder, 'users.json');
+});
+
+after(async () => {
+  await endGatewayProcesses();
+  await rm(folder, { recursive: true });
+});
+
+/** Each call makes new hashes, which no login has been verified against. */
+async function writeUsers(...names: readonly string[]): Promise<void> {
+  const users = await Promise.all(
+    names.map(async (name) => ({
+      name,
+      password: await PasswordHash.create('secret'),
+      permissions: 'read-write',
+      home: { bucket: 'homes', prefix: '' },
+    })),
+  );
+  await writeFile(`${path}.new`, JSON.stringify({ users }));
+  await rename(`${path}.new`, path);
+}
+
+/** CPU time of all threads of the process so far, in seconds (proc(5), fields 14 and 15, in ticks of 10 ms). */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const [user = '', system = ''] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / 100;
+}
+
+function logins(gateway: GatewayProcess, outcome: string): number {
+  return gateway.lines.filter((line) => line.includes('"event":"login"') && line.includes(`"${outcome}"`))
+    .length;
+}
+
+let guesses = 0;
+
+/** Sends wrong passwords on one connection until the gateway closes it. */
+async function guess(port: number, localAddress: string, name: string): Promise<void> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress });
+  socket.on('error', () => undefined);
+  socket.resume();
+  for (let attempt = 0; attempt < 3; attempt++) socket.write(`USER ${name}\r\nPASS guess${guesses++}\r\n`);
+  await once(socket, 'close');
+}
+
+/** Keeps so many connections guessing until the signal aborts; they come from 25 addresses. */
+async function keepGuessing(port: number, connections: number, signal: AbortSignal): Promise<void> {
+  const one = async (index: number): Promise<void> => {
+    while (!signal.aborted) await guess(port, `127.0.7.${(index % 25) + 1}`, `victim${index % 40}`);
+  };
+  await Promise.all(Array.from({ length: connections }, (_, index) => one(index)));
+}
+
+async function loginMs(port: number, localAddress: string, name: string): Promise<number> {
+  const startedAtMs = performance.now();
+  await (await Dialogue.logIn({ port, localAddress }, name)).quit();
+  return performance.now() - startedAtMs;
+}
+
+describe('guessing passwords', () => {
+  it('Of 2,000 parallel wrong passwords from one address at most 20 are checked', async (t) => {
+    await writeUsers('alice');
+    const gateway = new GatewayProcess({
+      USERS: `file:${path}`,
+      MAX_UNAUTHENTICATED: '5000',
+      MAX_UNAUTHENTICATED_PER_ADDRESS: '5000',
+      MAX_SESSIONS: '10000',
+      MAX_SESSIONS_PER_ADDRESS: '10000',
+    });
+    const { controlPort: port } = await gateway.event('gateway-started');
+    const sockets = Array.from({ length: 2_000 }, (_, index) => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.7.1' });
+      socket.on('error', () => undefined);
+      socket.resume();
+      socket.write(`USER user${index}\r\nPASS guess${index}\r\n`);
+      return socket;
+    });
+    await gateway.event('login-ban', ({ source }) => source === '127.0.7.1');
+    assert.ok((await loginMs(port, '127.0.0.1', 'alice')) < 5_000);
+    sockets.forEach((socket) => socket.destroy());
+    const checked = logins(gateway, 'LOGIN-USER');
+    assert.ok(checked <= 20, `${checked} were checked`);
+    t.diagnostic(`${checked} were checked`);
+    await gateway.stop();
+  });
+
+  it('While 450 connections guess, a known partner logs in within 1 s, a new one within 5 s, and hashing leaves 85 % of the CPU', async (t) => {
+    await writeUsers('alice', 'bob');
+    const gateway = new GatewayProcess({ USERS: `file:${path}` });
+    const { controlPort: port } = await gateway.event('gateway-started');
+    await loginMs(port, '127.0.0.1', 'alice');
+    const attack = new AbortController();
+    const attacked = keepGuessing(port, 450, attack.signal);
+    // Until the first wrong passwords at once are over.
+    await passes(5_000);
+    // No password is remembered any more.
+    await writeUsers('alice', 'bob');
+    await gateway.event(
+      'users-loaded',
+      () => gateway.lines.filter((line) => line.includes('users-loaded')).length > 1,
+    );
+    const known = await loginMs(port, '127.0.0.1', 'alice');
+    const unknown = await loginMs(port, '127.0.0.2', 'bob');
+    const seconds = 10;
+    const before = cpuSeconds(gateway.child.pid!);
+    await passes(seconds * 1000);
+    const used = cpuSeconds(gateway.child.pid!) - before;
+    attack.abort();
+    gateway.child.kill('SIGKILL');
+    await attacked;
+    t.diagnostic(
+      `known ${Math.round(known)} ms, new ${Math.round(unknown)} ms, ${used.toFixed(2)} s of CPU in ${seconds} s, ${guesses} guesses sent`,
+    );
+    assert.ok(known < 1_000, `the known partner waited ${known} ms`);
+    assert.ok(unknown < 5_000, `the new partner waited ${unknown} ms`);
+    // Of two cores.
+    assert.ok(used < 0.15 * 2 * seconds, `the gateway used ${used} s of CPU`);
+  });
+});
