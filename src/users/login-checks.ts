@@ -82,7 +82,7 @@ export class LoginChecks {
   readonly #fingerprintKey: Uint8Array;
   #running = 0;
   /** Of the last failed checks. */
-  readonly #tookMs: number[] = [];
+  readonly #costsMs: number[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LoginChecksOptions) {
@@ -207,10 +207,10 @@ export class LoginChecks {
 
   async #run(check: Check): Promise<void> {
     this.#running += 1;
-    const startedAtMs = performance.now();
+    const sinceCpuMs = otherThreadsCpuMs();
     try {
       const result = await this.#options.authenticate(check.credentials, check.controller.signal);
-      this.#settle(check, this.#result(check, result, performance.now() - startedAtMs));
+      this.#settle(check, this.#result(check, result, sinceCpuMs));
       this.#settleDecided();
     } catch (error) {
       this.#remove(check);
@@ -225,14 +225,14 @@ export class LoginChecks {
   #result(
     { from, credentials, fingerprint }: Check,
     result: User | LoginRefusalCause,
-    tookMs: number,
+    sinceCpuMs: number,
   ): LoginOutcome {
     const { username } = credentials;
     if (typeof result !== 'string') {
       this.#recordSuccess(from, username);
       return { kind: 'accepted', user: result };
     }
-    this.#budget.spend(this.#costMs(tookMs), performance.now());
+    this.#budget.spend(this.#costMs(sinceCpuMs), performance.now());
     const { delayMs, ban } = this.#throttle.recordFailure(from, username, fingerprint);
     this.#options.shared?.report({ from, username, fingerprint });
     if (ban !== undefined) this.#observe(ban);
@@ -240,13 +240,13 @@ export class LoginChecks {
   }
 
   /**
-   * The CPU time of a check. Node does not tell that of a thread; the shortest of the last checks is near to it, while a single
-   * one may have waited for other work of the machine.
+   * The CPU time of a check: what all threads but the main one have used meanwhile, its share of it where two ran. The shortest of
+   * the last checks, because a single one may have run beside other work of these threads.
    */
-  #costMs(tookMs: number): number {
-    this.#tookMs.push(tookMs);
-    if (this.#tookMs.length > 16) this.#tookMs.shift();
-    return Math.min(...this.#tookMs);
+  #costMs(sinceCpuMs: number): number {
+    this.#costsMs.push((otherThreadsCpuMs() - sinceCpuMs) / this.#running);
+    if (this.#costsMs.length > 16) this.#costsMs.shift();
+    return Math.min(...this.#costsMs);
   }
 
   /** A ban, or a password that is remembered from now on, decides logins that wait. */
@@ -270,4 +270,11 @@ export class LoginChecks {
       ...(username !== undefined && { username: shortened(username) }),
     });
   }
+}
+
+/** scrypt runs in libuv's threads, of which Node tells the CPU time only together. */
+function otherThreadsCpuMs(): number {
+  const all = process.cpuUsage();
+  const main = process.threadCpuUsage();
+  return (all.user + all.system - main.user - main.system) / 1000;
 }

@@ -1,6 +1,5 @@
 /** Guessing passwords against a gateway process with real hashes, and what partners notice of it. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -8,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { PasswordHash } from '../../../src/users/password.ts';
-import { Dialogue } from '../../support/dialogue.ts';
+import { closed, Dialogue } from '../../support/dialogue.ts';
 import { endGatewayProcesses, GatewayProcess } from '../../support/gateway-process.ts';
 import { passes } from './load.ts';
 
@@ -59,10 +58,9 @@ let guesses = 0;
 /** Sends wrong passwords on one connection until the gateway closes it. */
 async function guess(port: number, localAddress: string, name: string): Promise<void> {
   const socket = connect({ port, host: '127.0.0.1', localAddress });
-  socket.on('error', () => undefined);
   socket.resume();
   for (let attempt = 0; attempt < 3; attempt++) socket.write(`USER ${name}\r\nPASS guess${guesses++}\r\n`);
-  await once(socket, 'close');
+  await closed(socket);
 }
 
 /** Keeps so many connections guessing until the signal aborts; they come from 25 addresses. */
