@@ -176,7 +176,7 @@ export function classify(error: unknown): FilesystemErrorKind | undefined {
   if (storageCauseOf(error) === 'STORAGE-KMS') return 'misconfigured';
   const status = statusOf(error);
   // With a name it is a request that the gateway has made wrongly; the response to a HEAD has none.
-  if (status === 400 && name === 'UnknownError') return 'unavailable';
+  if (status === 400 && name === 'HTTP 400') return 'unavailable';
   if (status !== undefined) return kindByStatus.get(status);
   return isConnectionError(error) ? 'unavailable' : undefined;
 }

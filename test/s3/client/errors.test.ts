@@ -26,7 +26,7 @@ describe('An S3 error', () => {
     [s3Error('NoSuchBucket', 404), 'misconfigured', true],
     [s3Error('AccessDenied', 403), 'misconfigured', true],
     [s3Error('UnknownError', 403), 'misconfigured', true],
-    [s3Error('UnknownError', 400), 'unavailable', true],
+    [s3Error('HTTP 400', 400), 'unavailable', true],
     [s3Error('KMS.DisabledException', 400), 'misconfigured', true],
     [s3Error('PermanentRedirect', 301), 'misconfigured', true],
     [s3Error('InvalidObjectState', 403), 'permission-denied', true],
