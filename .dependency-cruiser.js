@@ -36,7 +36,7 @@ export const layers = [
       'src/util/',
     ],
   ],
-  ['src/ftp/listing/', ['src/filesystem/', 'src/users/']],
+  ['src/ftp/listing/', ['src/filesystem/', 'src/users/', 'src/observability/cause.ts']],
   [
     'src/ftp/data/',
     [

@@ -173,6 +173,24 @@ export const variables = {
     oneOf(['off', 'on']),
     "Whether PORT and EPRT are allowed, and only to the client's own address: `off` or `on`.",
   ),
+  modeZ: defaulted(
+    'MODE_Z',
+    'on',
+    oneOf(['off', 'on']),
+    'Whether MODE Z compresses transfers: `off` or `on`. Compressing takes CPU time that other transfers lack.',
+  ),
+  hash: defaulted(
+    'HASH',
+    'on',
+    oneOf(['off', 'on']),
+    'Whether HASH and the X commands compute checksums: `off` or `on`. Each reads the whole object, unless S3 has stored the checksum.',
+  ),
+  listRecursive: defaulted(
+    'LIST_RECURSIVE',
+    'on',
+    oneOf(['off', 'on']),
+    'Whether LIST -R lists all directories below: `off` or `on`, up to 100,000 entries, 10,000 directories and 32 levels. Each directory is a request.',
+  ),
   activeSourcePort: optional(
     'ACTIVE_SOURCE_PORT',
     wholeNumber(1, 65_535),

@@ -36,6 +36,9 @@ export const gatewayDefaults: GatewaySettings = {
   filenameEncoding: 'utf-8',
   pathnameBackslash: 'literal',
   activeMode: 'on',
+  modeZ: 'on',
+  hash: 'on',
+  listRecursive: 'on',
   fileTimes: 'upload',
   loginTimeoutMs: 60_000,
   idleTimeoutMs: 900_000,
@@ -69,6 +72,9 @@ export type GatewaySettings = {
   readonly filenameEncoding: TextEncoding;
   readonly pathnameBackslash: BackslashMeaning;
   readonly activeMode: 'on' | 'off';
+  readonly modeZ: 'on' | 'off';
+  readonly hash: 'on' | 'off';
+  readonly listRecursive: 'on' | 'off';
   /** Whose times files show. The filesystems need the same setting. */
   readonly fileTimes: FileTimes;
   readonly loginTimeoutMs: number;

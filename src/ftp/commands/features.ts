@@ -5,13 +5,22 @@ import { defaultDeflateLevel } from '../data/mode-z.ts';
 import { formatFactNames, selectFacts } from '../listing/format.ts';
 import { checksumAlgorithms } from '../../filesystem/filesystem.ts';
 import type { Command } from './command.ts';
+import { modeZOff } from './transfer-parameters.ts';
 
 const verbsPerLine = 10;
 const utf8IsOn = reply(200, 'Names are in UTF-8 from now on.');
 const utf8IsOff = reply(200, 'Names are in windows-1252 (Latin-1) from now on.');
 
+const noOptions = reply(501, 'There are no options for this command.');
+
+/** Functions that have options and can be switched off. */
+export type OptionSwitches = { readonly modeZ: 'on' | 'off'; readonly hash: 'on' | 'off' };
+
 /** @param table called when a client asks, because the table contains these commands themselves. */
-export function featureCommands(table: () => ReadonlyMap<string, Command>): Command[] {
+export function featureCommands(
+  table: () => ReadonlyMap<string, Command>,
+  switches: OptionSwitches,
+): Command[] {
   return [
     {
       verb: 'FEAT',
@@ -29,7 +38,7 @@ export function featureCommands(table: () => ReadonlyMap<string, Command>): Comm
       source: 'RFC 2389 4',
       access: 'anyone',
       keepsPending: true,
-      handle: setOption,
+      handle: (session, argument) => setOption(session, argument, switches),
     },
     {
       verb: 'HELP',
@@ -80,7 +89,7 @@ export function featuresOf(table: ReadonlyMap<string, Command>, session: Session
   return features.sort();
 }
 
-function setOption(session: Session, argument: string): Reply {
+function setOption(session: Session, argument: string, { modeZ, hash }: OptionSwitches): Reply {
   const [, option = '', value = ''] = /^(\S+)(?: (.*))?$/.exec(argument) ?? [];
   switch (option.toUpperCase()) {
     case 'UTF8':
@@ -90,13 +99,13 @@ function setOption(session: Session, argument: string): Reply {
       session.selectedFacts = selectFacts(value);
       return reply(200, `MLST OPTS ${formatFactNames(session.selectedFacts)}`.trimEnd());
     case 'MODE':
-      return setModeOption(session, value);
+      return modeZ === 'on' ? setModeOption(session, value) : modeZOff;
     case 'HASH':
-      return selectHash(session, value.toUpperCase());
+      return hash === 'on' ? selectHash(session, value.toUpperCase()) : noOptions;
     case '':
       return reply(501, 'OPTS needs the name of a command.');
     default:
-      return reply(501, 'There are no options for this command.');
+      return noOptions;
   }
 }
 

@@ -3,7 +3,15 @@ import { reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { encodeText, type TextEncoding } from './text-encoding.ts';
 import { parseListArgument } from '../listing/list-argument.ts';
-import { openListing, openPages, tapPages, walkBelow, type Listing } from '../listing/entries.ts';
+import {
+  ListingTooLarge,
+  openListing,
+  openPages,
+  recursionLimits,
+  tapPages,
+  walkBelow,
+  type Listing,
+} from '../listing/entries.ts';
 import { formatFactFeature, formatListLine, formatMlstEntry, printable } from '../listing/format.ts';
 import { send } from '../data/send.ts';
 import type { TransferSettings } from '../data/transfer.ts';
@@ -14,8 +22,16 @@ import type { Command } from './command.ts';
 import { statForResume } from './resume-size.ts';
 import { runTransfer } from './run-transfer.ts';
 
+export type ListingSettings = TransferSettings & { readonly listRecursive: 'on' | 'off' };
+
+const recursionOff = reply(
+  504,
+  'LIST -R is switched off here; list the directories one by one.',
+  'LIMIT-LISTINGS',
+);
+
 /** The rows of LIST, NLST, MLSD and MLST. */
-export function listingCommands(settings: TransferSettings): Command[] {
+export function listingCommands(settings: ListingSettings): Command[] {
   return [
     {
       verb: 'LIST',
@@ -88,11 +104,12 @@ export async function statLines(
 function sendListing(
   session: Session,
   login: Login,
-  settings: TransferSettings,
+  settings: ListingSettings,
   verb: 'LIST' | 'NLST',
   argument: string,
-): Promise<Reply> {
+): Reply | Promise<Reply> {
   const { recursive, pathname: written } = parseListArgument(argument);
+  if (recursive && verb === 'LIST' && settings.listRecursive === 'off') return recursionOff;
   const { filesystem, workingDirectory, user } = login;
   const encoding = session.filenameEncoding;
   const pathname = resolvePathname(workingDirectory, written);
@@ -178,6 +195,8 @@ async function* encodeTree(
   const names: string[] = [];
   const pages = tapPages(listing.pages, (entry) => {
     if (entry.type === 'directory') names.push(entry.name);
+    // The names are kept until their turn comes.
+    if (names.length > recursionLimits.directories) throw new ListingTooLarge('directories', recursionLimits);
   });
   yield* encodePages(pages, format, encoding);
   for await (const below of walkBelow(filesystem, listing.directory, names, signal)) {

@@ -8,6 +8,7 @@ import {
   type TransferRequest,
   type TransferSettings,
 } from '../data/transfer.ts';
+import { ListingTooLarge } from '../listing/entries.ts';
 import { causedReply, reply, type Reply } from './reply.ts';
 import type { Login, Session } from './session.ts';
 import { isUnconfirmed, observeTransfer } from './transfer-event.ts';
@@ -66,6 +67,7 @@ function failureReply(transfer: Transfer, error: unknown, settings: TransferSett
   if (error instanceof DataConnectionError) return causedReply(425, error);
   if (error instanceof DataProtectionError) return causedReply(522, error);
   if (error instanceof DataConnectionLost) return causedReply(426, error);
+  if (error instanceof ListingTooLarge) return causedReply(451, error);
   return undefined;
 }
 

@@ -20,7 +20,15 @@ import { siteCommands } from './site.ts';
 import { fileTransferCommands } from './file-transfer.ts';
 import { transferParameterCommands } from './transfer-parameters.ts';
 
+/** Functions of which operators can do without. */
+export type FunctionSwitches = {
+  readonly modeZ: 'on' | 'off';
+  readonly hash: 'on' | 'off';
+  readonly listRecursive: 'on' | 'off';
+};
+
 export type CommandOptions = ArgumentOptions &
+  FunctionSwitches &
   LoginOptions &
   DataConnectionOptions &
   FileTimeOptions &
@@ -33,14 +41,14 @@ export function commandTable(options: CommandOptions): ReadonlyMap<string, Comma
     ...loginCommands(options),
     ...securityCommands(options),
     ...statusCommands(),
-    ...transferParameterCommands(),
+    ...transferParameterCommands(options),
     ...dataConnectionCommands(options),
     ...withRequiredProtection(options, [...fileTransferCommands(options), ...listingCommands(options)]),
     ...fileCommands(),
     ...fileTimeCommands(options),
-    ...checksumCommands(),
+    ...(options.hash === 'on' ? checksumCommands() : []),
     ...siteCommands(options),
-    ...featureCommands(() => table),
+    ...featureCommands(() => table, options),
   ];
   for (const command of commands) {
     if (table.has(command.verb)) throw new Error(`The command table has ${command.verb} twice.`);

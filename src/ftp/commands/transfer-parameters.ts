@@ -11,8 +11,12 @@ const fileStructure = reply(200, 'The requested action has been successfully com
 const structureUnknown = reply(504, 'Command parameter not supported');
 const noted = reply(200, 'Noted.');
 
+/** The reply to MODE Z and its options where it is switched off. */
+export const modeZOff = reply(504, 'MODE Z is switched off here.', 'COMMAND-INVALID');
+
 /** The rows of TYPE, MODE, STRU and ALLO. */
-export function transferParameterCommands(): Command[] {
+export function transferParameterCommands({ modeZ }: { readonly modeZ: 'on' | 'off' }): Command[] {
+  const hasDeflate = modeZ === 'on';
   return [
     {
       verb: 'TYPE',
@@ -25,13 +29,13 @@ export function transferParameterCommands(): Command[] {
     },
     {
       verb: 'MODE',
-      syntax: 'MODE <SP> S|Z',
+      syntax: hasDeflate ? 'MODE <SP> S|Z' : 'MODE <SP> S',
       argument: 'words',
       source: 'RFC 959 3.4, draft-preston-ftpext-deflate',
-      feature: 'MODE Z',
+      feature: hasDeflate ? 'MODE Z' : undefined,
       access: 'logged-in',
       keepsPending: true,
-      handle: (session, _login, argument) => setMode(session, argument.toUpperCase()),
+      handle: (session, _login, argument) => setMode(session, argument.toUpperCase(), hasDeflate),
     },
     {
       verb: 'STRU',
@@ -80,12 +84,13 @@ function setType(session: Session, argument: string): Reply {
   }
 }
 
-function setMode(session: Session, argument: string): Reply {
+function setMode(session: Session, argument: string, hasDeflate: boolean): Reply {
   switch (argument) {
     case 'S':
       session.transmissionMode = 'S';
       return streamMode;
     case 'Z':
+      if (!hasDeflate) return modeZOff;
       session.transmissionMode = 'Z';
       return deflateMode;
     case 'B':

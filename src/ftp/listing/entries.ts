@@ -1,4 +1,5 @@
 /** The entries that LIST, NLST and MLSD show, streamed page by page; a listing is never collected in memory. */
+import { CausedError } from '../../observability/cause.ts';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { CallOptions, Entry, Filesystem } from '../../filesystem/filesystem.ts';
 import { nameOf, parentOf, resolvePathname, type Pathname } from '../../filesystem/pathname.ts';
@@ -57,19 +58,38 @@ export type ListedDirectory = {
   readonly pages: AsyncIterable<readonly Entry[]>;
 };
 
+/** What one recursive listing shows at most. Each directory takes at least one request to the storage. */
+export const recursionLimits = { entries: 100_000, directories: 10_000, levels: 32 } as const;
+
+export type RecursionLimits = Readonly<Record<keyof typeof recursionLimits, number>>;
+
+/** A recursive listing reaches beyond its limits. The message is for the client. */
+export class ListingTooLarge extends CausedError {
+  override readonly name = 'ListingTooLarge';
+
+  constructor(what: keyof RecursionLimits, { [what]: maximum }: RecursionLimits) {
+    super('LIMIT-LISTINGS', `LIST -R shows at most ${maximum} ${what}; list the directories one by one.`);
+  }
+}
+
 /**
  * The directories below a listing, depth first (`LIST -R`). Memory holds only the names of directories not yet shown. A directory
- * that is deleted in the meantime is skipped.
+ * that is deleted in the meantime is skipped. Throws `ListingTooLarge` beyond the limits;
  */
 export async function* walkBelow(
   filesystem: Filesystem,
   directory: Pathname,
   names: readonly string[],
   signal: AbortSignal,
+  limits: RecursionLimits = recursionLimits,
 ): AsyncGenerator<ListedDirectory> {
   const pending = names.map((name) => `./${name}`).reverse();
+  let entries = 0;
+  let directories = 0;
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const relativePathname = next;
+    if (++directories > limits.directories) throw new ListingTooLarge('directories', limits);
+    if (relativePathname.split('/').length > limits.levels) throw new ListingTooLarge('levels', limits);
     const below: string[] = [];
     const pathname = resolvePathname(directory, relativePathname);
     let pages: AsyncIterable<readonly Entry[]>;
@@ -82,6 +102,7 @@ export async function* walkBelow(
     yield {
       relativePathname,
       pages: tapPages(pages, (entry) => {
+        if (++entries > limits.entries) throw new ListingTooLarge('entries', limits);
         if (entry.type === 'directory') below.push(`${relativePathname}/${entry.name}`);
       }),
     };

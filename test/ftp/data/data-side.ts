@@ -101,7 +101,7 @@ export class DataSide {
         dataConnectionTimeoutMs: options.dataConnectionTimeoutMs ?? 5_000,
       }),
       ...fileTransferCommands(settings),
-      ...listingCommands(settings),
+      ...listingCommands({ ...settings, listRecursive: 'on' }),
     ];
     this.#commands = new Map(commands.map((command) => [command.verb, command]));
   }
