@@ -3,7 +3,7 @@
  * in clear and under FTPS. Writes every run to `bench/results/comparison.json`, from which `npm run bench:report` writes
  * docs/benchmarks.md.
  *
- * Options: `--servers gateway,sftpgo,rclone,stock,vsftpd,proftpd`, `--modes clear,FTPS`, `--rows large,small,login,idle`,
+ * Options: `--servers gateway,gateway-2,sftpgo,rclone,stock,vsftpd,proftpd`, `--modes clear,FTPS`, `--rows large,small,login,idle`,
  * `--repetitions N` (5), `--disk-repetitions N` (3), `--large-mib N` (512), `--small-files N` (500), `--logins N` (800),
  * `--idle-sessions N` (400), `--no-cold`, `--baseline DIRECTORY` (another checkout of the gateway), `--output FILE`.
  * `BENCH_PEERS` names a folder with programs that are not on the PATH (`npm run bench:peers -- FOLDER` builds SFTPGo and rclone

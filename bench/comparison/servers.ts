@@ -42,18 +42,18 @@ export function comparedServers({ s3, folder, baseline }: ServerOptions): Compar
     (prefix: string) =>
     (directory: string, name: string): string =>
       join(dirname(s3.caFile), 'objects', s3.bucket, prefix, directory, name);
-  const gateway = (id: string, name: string, checkout?: string): ComparedServer => ({
+  const gateway = (id: string, name: string, workers: number, checkout?: string): ComparedServer => ({
     id,
     name,
     storage: 'S3',
-    settings: 'defaults; one worker',
+    settings: `\`WORKERS=${workers}\``,
     ftps: 'explicit',
     share: 1,
     start: (mode) =>
       startGatewayPeer(
         s3,
         {
-          WORKERS: '1',
+          WORKERS: String(workers),
           ...(mode === 'FTPS' && { TLS: 'required', TLS_CERTIFICATE: `file:${tls.certificate},${tls.key}` }),
         },
         { name, ...(checkout !== undefined && { checkout }) },
@@ -61,8 +61,9 @@ export function comparedServers({ s3, folder, baseline }: ServerOptions): Compar
     storedFile: objectOf(name.replaceAll(' ', '-')),
   });
   return [
-    gateway('gateway', 'this gateway'),
-    ...(baseline === undefined ? [] : [gateway('baseline', 'baseline', baseline)]),
+    gateway('gateway', 'this gateway', 1),
+    gateway('gateway-2', 'with 2 workers', 2),
+    ...(baseline === undefined ? [] : [gateway('baseline', 'baseline', 1, baseline)]),
     {
       id: 'sftpgo',
       name: 'SFTPGo',

@@ -49,7 +49,9 @@ function panelOf(results: Results, row: Row, mode: Mode, figure: 'time' | 'cpu')
   const bars = results.servers.flatMap(({ id, name, storage }) => {
     const figures = figuresOf(results, row, mode, id);
     if (!figures) return [];
-    return [{ label: name, isOwn: id === 'gateway', isLimit: storage === 'disk', spread: figures[figure] }];
+    return [
+      { label: name, isOwn: id.startsWith('gateway'), isLimit: storage === 'disk', spread: figures[figure] },
+    ];
   });
   return { title: `${row.title}, ${mode}`, bars };
 }

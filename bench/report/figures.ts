@@ -96,7 +96,8 @@ export function rowsBehind(results: Results, gateway = 'gateway'): Rival[] {
       const own = figuresOf(results, row, mode, gateway);
       if (!own) continue;
       for (const { id, storage } of results.servers) {
-        const other = id === gateway || storage !== 'S3' ? undefined : figuresOf(results, row, mode, id);
+        const isOther = !id.startsWith(gateway) && storage === 'S3';
+        const other = isOther ? figuresOf(results, row, mode, id) : undefined;
         if (!other) continue;
         for (const figure of ['time', 'cpu'] as const) {
           const ratio = other[figure].median / own[figure].median;
