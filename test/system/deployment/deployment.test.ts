@@ -171,11 +171,11 @@ describe('a deployment on the emulator', { skip }, () => {
           await until(() => !names(gateway).includes(`slot-${slot}`));
         }
       },
-      { secondsPerLongTransfer: 60 },
+      { secondsPerLongTransfer: 240 },
     );
     t.diagnostic(describeCounts(counts));
     assert.throws(() => assertNothingLost(counts));
-    assert.equal(counts.brokenLongTransfers, 2, describeCounts(counts));
+    assert.ok(counts.brokenLongTransfers > 0, describeCounts(counts));
     assert.deepEqual(names(gateway), ['slot-50000', 'slot-50002']);
   });
 
@@ -193,12 +193,12 @@ describe('a deployment on the emulator', { skip }, () => {
           await gateway.cdk.slots('stop', slot, '--force');
         }
       },
-      { secondsPerLongTransfer: 60 },
+      { secondsPerLongTransfer: 240 },
     );
     gateway.gracePeriodSeconds = undefined;
     t.diagnostic(describeCounts(counts));
     assert.throws(() => assertNothingLost(counts));
-    assert.equal(counts.brokenLongTransfers, 2, describeCounts(counts));
+    assert.ok(counts.brokenLongTransfers > 0, describeCounts(counts));
     await until(() => names(gateway).join() === 'slot-50004,slot-50006');
     await gateway.serving();
   });
