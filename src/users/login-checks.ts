@@ -195,7 +195,9 @@ export class LoginChecks {
     const { username } = credentials;
     if (!this.#throttle.canReserve(from, username)) return undefined;
     const standing = this.#throttle.standing(from.source, username);
-    return standing === 'known' || isInBudget ? ranks[standing] : undefined;
+    // Of equal standing, a source with few logins goes first: a partner has one, who guesses has many.
+    const rank = ranks[standing] + this.#waiting.sizeOf(from.source) / (2 * maxWaitingPerSource);
+    return standing === 'known' || isInBudget ? rank : undefined;
   }
 
   #dispatchIn(delayMs: number): void {

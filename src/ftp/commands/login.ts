@@ -38,6 +38,7 @@ const nameTooLong = reply(501, 'The user name is too long.');
 const maxNameLength = 256;
 /** As long as a wrong password late in a series, so that a banned client has no reason to try faster. */
 const bannedDelayMs = 5_000;
+const busyDelayMs = 2_000;
 /** Rounded up to ten seconds, so that the exact end is not disclosed. */
 const banned = (ms: number): Reply =>
   reply(530, `Too many failed logins; try again in ${Math.ceil(ms / 10_000) * 10} s.`, 'LOGIN-THROTTLED');
@@ -152,6 +153,8 @@ async function logIn(
     case 'busy':
       observe(session, username, 'throttled', 'LIMIT-LOGINS');
       session.endAfterReply('LIMIT-LOGINS');
+      // Otherwise the client connects again at once.
+      await delayReply(busyDelayMs, signal);
       return tooManyLogins;
   }
 }

@@ -73,7 +73,16 @@ async function keepGuessing(port: number, connections: number, signal: AbortSign
 
 async function loginMs(port: number, localAddress: string, name: string): Promise<number> {
   const startedAtMs = performance.now();
-  await (await Dialogue.logIn({ port, localAddress }, name)).quit();
+  const client = await Dialogue.open({ port, localAddress });
+  for (const [command, expected] of [
+    ['', '220 Ready'],
+    [`USER ${name}\r\n`, '331 Password required.'],
+    ['PASS secret\r\n', '230 Logged in.'],
+  ] as const) {
+    await client.send(command);
+    assert.equal(await client.reply(60_000), expected);
+  }
+  client.destroy();
   return performance.now() - startedAtMs;
 }
 
@@ -121,6 +130,9 @@ describe('guessing passwords', () => {
     );
     const known = await loginMs(port, '127.0.0.1', 'alice');
     const unknown = await loginMs(port, '127.0.0.2', 'bob');
+    const startedAtMs = performance.now();
+    await PasswordHash.create('secret');
+    const hashMs = performance.now() - startedAtMs;
     const seconds = 10;
     const before = cpuSeconds(gateway.child.pid!);
     await passes(seconds * 1000);
@@ -129,10 +141,11 @@ describe('guessing passwords', () => {
     gateway.child.kill('SIGKILL');
     await attacked;
     t.diagnostic(
-      `known ${Math.round(known)} ms, new ${Math.round(unknown)} ms, ${used.toFixed(2)} s of CPU in ${seconds} s, ${guesses} guesses sent`,
+      `a hash ${Math.round(hashMs)} ms, known ${Math.round(known)} ms, new ${Math.round(unknown)} ms, ${used.toFixed(2)} s of CPU in ${seconds} s, ${guesses} guesses sent`,
     );
-    assert.ok(known < 1_000, `the known partner waited ${known} ms`);
-    assert.ok(unknown < 5_000, `the new partner waited ${unknown} ms`);
+    // On a machine that other work keeps busy, a hash alone can take a second.
+    assert.ok(known < Math.max(1_000, 8 * hashMs), `the known partner waited ${known} ms`);
+    assert.ok(unknown < Math.max(5_000, 40 * hashMs), `the new partner waited ${unknown} ms`);
     // Of two cores.
     assert.ok(used < 0.15 * 2 * seconds, `the gateway used ${used} s of CPU`);
   });
