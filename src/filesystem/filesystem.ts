@@ -59,6 +59,13 @@ export type UploadOptions = CallOptions & {
   readonly announcedBytes?: number | undefined;
 };
 
+/** A buffer of a sink, to be filled from its start. */
+export type ReceiveBuffer = {
+  readonly bytes: Uint8Array;
+  /** Bytes received so far. Whoever fills the buffer keeps this up to date. */
+  usedBytes: number;
+};
+
 /** Takes bytes with backpressure. */
 export type ByteSink = {
   /**
@@ -66,6 +73,14 @@ export type ByteSink = {
    * room again; until then the caller stops reading its socket. The promise rejects with what broke the sink.
    */
   write(bytes: Uint8Array): Promise<void> | undefined;
+  /**
+   * Lends a buffer to receive into, so that none need be allocated for `write`. Undefined where there is none now. At most one is
+   * lent at a time, and while one is, `write` is not called. The sink uses the buffer again later, so nothing may write to it
+   * after `writeBuffer`.
+   */
+  takeBuffer?(): ReceiveBuffer | undefined;
+  /** Returns the lent buffer; its used bytes are written as by `write`. */
+  writeBuffer?(): Promise<void> | undefined;
 };
 
 /** A file being received. It becomes visible when `commit` succeeds, and not before. */

@@ -8,6 +8,7 @@
  */
 import { addAbortListener } from 'node:events';
 import { MemoryPool, type FillingPart } from './memory-pool.ts';
+import { partBufferBytes, PartBuffers } from './part-buffers.ts';
 import { SilenceWatch, type UploadClient } from './silent-uploads.ts';
 
 /** An upload, and its part that is being filled. */
@@ -34,8 +35,13 @@ export type UploadMemory = {
   tryReserve(bytes: number): boolean;
   /** Waits for the memory; the oldest part is served first. Rejects with the signal's reason. */
   reserve(bytes: number, signal: AbortSignal): Promise<void>;
-  /** Ends the filling of a part: its memory is in flight until the returned, idempotent function releases it. */
-  send(nextClaimBytes: number): () => void;
+  /** A buffer, and its memory as by `tryReserve`; undefined if that is not available now. */
+  tryTakeBuffer(): Buffer | undefined;
+  /**
+   * Ends the filling of a part: its memory is in flight until the returned, idempotent function releases it.
+   * @param keptBytes what is not sent with the part, and belongs to the next one.
+   */
+  send(nextClaimBytes: number, keptBytes?: number): () => void;
   /** Releases the memory of the part being filled. Parts in flight are released by their own functions. */
   close(): void;
 };
@@ -55,8 +61,13 @@ export const minBudgetBytes = 16 * 1024 * 1024;
 /** How long a client may send next to nothing while other uploads wait for the memory that its upload holds. */
 export const maxSilenceMs = 30_000;
 
+/** Idle buffers that are kept while nothing is uploaded. */
+const maxIdleBytes = 16 * 1024 * 1024;
+
 export class TransferMemory {
   readonly budgetBytes: number;
+  readonly #buffers = new PartBuffers();
+  #openUploads = 0;
   readonly #total: MemoryPool;
   /** By user, while they have uploads or downloads. */
   readonly #shares = new Map<string, MemoryPool>();
@@ -82,6 +93,17 @@ export class TransferMemory {
     return this.#total.fillingBytes + this.#inFlightBytes + this.#total.readAheadBytes;
   }
 
+  /** Bytes of buffers that no transfer uses at the moment. Together with `heldBytes` at most the budget. */
+  get idleBytes(): number {
+    return this.#buffers.idleBytes;
+  }
+
+  /** Takes back a buffer from `tryTakeBuffer` whose memory is released. Nothing may read from it or write to it any more. */
+  giveBackBuffer(buffer: Buffer): void {
+    this.#buffers.giveBack(buffer);
+    this.#limitIdleBuffers();
+  }
+
   /** Uploads that wait for memory now, their clients slowed by TCP backpressure. */
   get waitingUploads(): number {
     return this.#waiters.length;
@@ -97,7 +119,11 @@ export class TransferMemory {
 
   openUpload({ user, claimBytes, client }: UploadMemoryOptions): UploadMemory {
     const share = this.#openShare(user);
-    const closeShare = once(() => this.#closeShare(user, share));
+    this.#openUploads += 1;
+    const closeShare = once(() => {
+      this.#openUploads -= 1;
+      this.#closeShare(user, share);
+    });
     const account: Account = {
       share,
       client,
@@ -106,21 +132,27 @@ export class TransferMemory {
       order: 0,
       isWaiting: false,
     };
+    const tryReserve = (bytes: number): boolean => {
+      this.#startPart(account);
+      if (this.#mustQueue(account) || this.#limitMetBy(account, bytes)) return false;
+      this.#grant(account, bytes);
+      return true;
+    };
     return {
-      tryReserve: (bytes) => {
-        this.#startPart(account);
-        if (this.#mustQueue(account) || this.#limitMetBy(account, bytes)) return false;
-        this.#grant(account, bytes);
-        return true;
-      },
+      tryReserve,
+      tryTakeBuffer: () => (tryReserve(partBufferBytes) ? this.#buffers.take() : undefined),
       reserve: (bytes, signal) => {
         this.#startPart(account);
         return this.#wait(account, bytes, signal);
       },
-      send: (nextClaimBytes) => {
-        const bytes = this.#emptyPart(account);
+      send: (nextClaimBytes, keptBytes = 0) => {
+        const bytes = this.#emptyPart(account) - keptBytes;
         this.#inFlightBytes += bytes;
         account.claimBytes = this.#checkedClaim(nextClaimBytes);
+        if (keptBytes > 0) {
+          this.#startPart(account);
+          this.#grant(account, keptBytes);
+        }
         // Memory in flight is released without the client, so it counts as free when safety is checked.
         this.#serve();
         return once(() => {
@@ -131,6 +163,7 @@ export class TransferMemory {
       close: () => {
         this.#emptyPart(account);
         closeShare();
+        this.#limitIdleBuffers();
         this.#serve();
       },
     };
@@ -150,6 +183,7 @@ export class TransferMemory {
       return undefined;
     }
     for (const pool of [share, this.#total]) pool.readAheadBytes += bytes;
+    this.#limitIdleBuffers();
     return once(() => {
       for (const pool of [share, this.#total]) pool.readAheadBytes -= bytes;
       this.#closeShare(user, share);
@@ -187,6 +221,13 @@ export class TransferMemory {
     account.fillingBytes += bytes;
     account.share.filled(account, bytes);
     this.#total.filled(account, bytes);
+    this.#limitIdleBuffers();
+  }
+
+  #limitIdleBuffers(): void {
+    if (this.#buffers.idleBytes === 0) return;
+    const freeBytes = this.budgetBytes - this.heldBytes;
+    this.#buffers.limitIdle(this.#openUploads > 0 ? freeBytes : Math.min(freeBytes, maxIdleBytes));
   }
 
   #emptyPart(account: Account): number {

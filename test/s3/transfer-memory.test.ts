@@ -44,6 +44,52 @@ describe('transfer memory', () => {
     assert.equal(memory.heldBytes, 0);
   });
 
+  it('TransferMemory charges a buffer when it is taken, and refuses one that does not fit', () => {
+    const memory = new TransferMemory(16 * mib);
+    const upload = open(memory, 'alice');
+    const buffer = upload.tryTakeBuffer();
+    assert.equal(memory.heldBytes, buffer!.length);
+    occupy(memory, 15 * mib);
+    while (upload.tryTakeBuffer());
+    assert.equal(memory.heldBytes, 16 * mib);
+  });
+
+  it('TransferMemory keeps idle buffers only as far as transfers leave the budget to them', () => {
+    const memory = new TransferMemory(64 * mib);
+    const upload = open(memory, 'alice');
+    const buffers = Array.from({ length: 80 }, () => upload.tryTakeBuffer()!);
+    const release = upload.send(5 * mib);
+    release();
+    for (const buffer of buffers) memory.giveBackBuffer(buffer);
+    assert.equal(memory.idleBytes, 20 * mib);
+    const releaseAll = occupy(memory, 50 * mib);
+    assert.equal(memory.idleBytes, 14 * mib);
+    assert.equal(buffers.filter(({ length }) => length === 0).length, 24, 'the others are freed');
+    releaseAll();
+  });
+
+  it('TransferMemory keeps at most 16 MiB of idle buffers when no upload is open', () => {
+    const memory = new TransferMemory(64 * mib);
+    const upload = open(memory, 'alice');
+    const buffers = Array.from({ length: 80 }, () => upload.tryTakeBuffer()!);
+    upload.send(5 * mib)();
+    for (const buffer of buffers) memory.giveBackBuffer(buffer);
+    upload.close();
+    assert.equal(memory.idleBytes, 16 * mib);
+  });
+
+  it('TransferMemory leaves to the next part what is not sent with this one', () => {
+    const memory = new TransferMemory(16 * mib);
+    const upload = open(memory, 'alice');
+    assert.ok(upload.tryReserve(6 * mib));
+    const release = upload.send(5 * mib, mib);
+    assert.equal(memory.heldBytes, 6 * mib);
+    release();
+    assert.equal(memory.heldBytes, mib);
+    upload.close();
+    assert.equal(memory.heldBytes, 0);
+  });
+
   it('TransferMemory makes an upload wait while a part in flight holds the rest', async () => {
     const memory = new TransferMemory(16 * mib);
     const other = open(memory, 'alice');

@@ -72,6 +72,9 @@ export function protectDataConnection(
     secured.once('close', onClose);
     secured.once('secure', () => {
       stopWaiting();
+      // After the handshake Node reports a record that is no TLS, or forged, with this event alone where no tls.Server holds the
+      // socket, and leaves the socket open.
+      secured.once('_tlsError', () => secured.destroy());
       if (secured.isSessionReused()) tls.resumedDataConnections += 1;
       else if (mustResume(secured, tls, resumption)) {
         secured.destroy();

@@ -3,7 +3,12 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { ByteSink } from '../../filesystem/filesystem.ts';
 import { Inflater } from './mode-z.ts';
+import { readInto } from './read-into.ts';
+import { SinkBuffers } from './sink-buffers.ts';
 import { closeInOrder, type Transfer } from './transfer.ts';
+
+/** An upload that has sent this much is read into buffers of the sink; below, a buffer costs more than it saves. */
+export const minBufferedBytes = 128 * 1024;
 
 /**
  * Receives until the client has closed its side in order, then closes the connection, before the 226 is sent. Rejects with
@@ -38,12 +43,11 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       transfer.startWaitingForClient();
       socket.resume();
     };
-    const onData = (bytes: Uint8Array): void => {
-      transfer.receivedNow();
-      if (isPayload) transfer.movedBytes += bytes.length;
+    /** Hands bytes to the sink, and stops reading until it has room for more. */
+    const hand = (write: () => Promise<void> | undefined): void => {
       let room: Promise<void> | undefined;
       try {
-        room = sink.write(bytes);
+        room = write();
       } catch (error) {
         reject(error instanceof Error ? error : new Error('the sink failed', { cause: error }));
         return;
@@ -57,6 +61,27 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       socket.pause();
       room.then(onRoom, reject);
     };
+    let buffers: SinkBuffers | undefined;
+    const onData = (bytes: Uint8Array): void => {
+      transfer.receivedNow();
+      if (isPayload) transfer.movedBytes += bytes.length;
+      hand(() => sink.write(bytes));
+      // A pause that came before the switch would not stop the reads that follow it.
+      if (transfer.movedBytes >= minBufferedBytes && !socket.isPaused()) switchToBuffers();
+    };
+    const switchToBuffers = (): void => {
+      const offered = isPayload ? SinkBuffers.of(sink, socket instanceof TLSSocket) : undefined;
+      if (!offered) return;
+      const onBytes = (byteCount: number): void => {
+        transfer.receivedNow();
+        transfer.movedBytes += byteCount;
+        hand(() => offered.received(byteCount));
+      };
+      if (readInto(socket, { nextBuffer: () => offered.next(), onBytes })) {
+        buffers = offered;
+        socket.off('data', onData);
+      } else offered.finish()?.catch(() => undefined);
+    };
     let hasEnded = false;
     const onEnd = (): void => {
       hasEnded = true;
@@ -65,6 +90,8 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       // A TLS client waits for our close_notify; a plain one needs only our FIN, which destroy() sends too.
       if (socket instanceof TLSSocket) closeInOrder(socket);
       else socket.destroy();
+      // What the sink cannot take now it takes before the upload is committed, or the commit fails.
+      buffers?.finish()?.catch(() => undefined);
       resolve();
     };
     transfer.startReceiving();

@@ -23,15 +23,20 @@ import { elementText, hasElement } from './xml.ts';
 export type RequestBody = {
   readonly chunks: readonly Uint8Array[];
   readonly sizeBytes: number;
-  /** Updated during each attempt to send several chunks. */
+  /** Updated by each attempt. */
   readonly sending?: BodySending;
 };
 
-/**
- * Whether the kernel, or TLS, has taken every chunk of 64 KiB or more, so that nothing reads from them any longer: that many bytes
- * fill a socket's buffer, and the HTTP client requests the next chunk when the buffer is empty.
- */
-export type BodySending = { isTaken: boolean };
+/** What attempts to send a body have done with its chunks. */
+export type BodySending = {
+  attempts: number;
+  /**
+   * Whether the kernel, or TLS, has taken every chunk of 64 KiB or more in the last attempt, so that nothing reads from them any
+   * longer: that many bytes fill a socket's buffer, and the HTTP client requests the next chunk when the buffer is empty. Always
+   * false for a single chunk.
+   */
+  isTaken: boolean;
+};
 
 export type DirectRequest = {
   readonly method: 'GET' | 'HEAD' | 'PUT';
@@ -318,15 +323,20 @@ function wireBodyOf(
   pending: PendingRequest,
 ): NonNullable<Dispatcher.DispatchOptions['body']> | null {
   if (!body) return null;
-  if (body.chunks.length === 1 && body.chunks[0]) return body.chunks[0];
-  if (body.sizeBytes <= maxJoinedBytes) return Buffer.concat(body.chunks, body.sizeBytes);
+  const { chunks, sizeBytes, sending } = body;
+  const isJoined = chunks.length > 1 && sizeBytes <= maxJoinedBytes;
+  if (sending) {
+    sending.attempts += 1;
+    sending.isTaken = isJoined;
+  }
+  if (isJoined) return Buffer.concat(chunks, sizeBytes);
+  if (chunks.length === 1 && chunks[0]) return chunks[0];
   // Documented for `dispatch` ("Dispatcher", body: Iterable), and missing from its types.
   return chunksOf(body, pending) as Iterable<Uint8Array> as Uint8Array;
 }
 
 // The HTTP client requests the next chunk when the socket has taken the one before.
 function* chunksOf({ chunks, sending }: RequestBody, pending: PendingRequest): Generator<Uint8Array> {
-  if (sending) sending.isTaken = false;
   for (const chunk of chunks) {
     yield chunk;
     pending.waitingSinceMs = performance.now();

@@ -105,14 +105,13 @@ export class MultipartUpload {
     const crc = crc32ToBase64(part.crc32);
     const integrity =
       this.#target.integrity === 'whole' ? { ChecksumCRC32: crc } : { ContentMD5: md5Of(chunks) };
-    const { sizeBytes, crc32 } = part;
-    const sending = { isTaken: false };
+    const { sizeBytes, crc32, sending } = part;
     const ETag = await withRetries(
       () => this.#sendBytes(partNumber, { chunks, sizeBytes, sending }, integrity, signal),
       { signal, operation: 'UploadPart', client: this.#storage.client },
     );
     this.#parts.set(partNumber, { PartNumber: partNumber, ETag, sizeBytes, crc32, ...integrity });
-    if (sending.isTaken) part.free();
+    part.isConfirmed = true;
   }
 
   /** Sends a tag part (`tag-parts.ts`) in a single attempt. */

@@ -4,6 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { emptyCrc32 } from '../../util/crc32.ts';
+import type { BodySending } from '../client/direct-client.ts';
 
 const smallChunkBytes = 8 * 1024;
 const slabBytes = 64 * 1024;
@@ -13,6 +14,11 @@ export const maxChunkBytes = slabBytes;
 /** One part; `finish` ends its collection, `free` its memory. */
 export class Part {
   readonly #chunks: Uint8Array[] = [];
+  /** The buffers that some of the chunks lie in. */
+  readonly #buffers: Buffer[] = [];
+  readonly sending: BodySending = { attempts: 0, isTaken: false };
+  /** Whether S3 has confirmed the part. Set by what sent it. */
+  isConfirmed = false;
   #sizeBytes = 0;
   #crc32 = emptyCrc32;
   #slab: Buffer | undefined;
@@ -50,6 +56,16 @@ export class Part {
     this.#slabUsedBytes += bytes.byteLength;
   }
 
+  /** Takes ownership of a buffer whose first bytes are the next ones of the part. */
+  appendBuffer(buffer: Buffer, usedBytes: number): void {
+    const bytes = buffer.subarray(0, usedBytes);
+    this.#crc32 = crc32(bytes, this.#crc32);
+    this.#sizeBytes += usedBytes;
+    this.#closeSlab();
+    this.#chunks.push(bytes);
+    this.#buffers.push(buffer);
+  }
+
   /** The chunks. Nothing may be appended afterwards. */
   finish(): readonly Uint8Array[] {
     this.#closeSlab();
@@ -57,15 +73,18 @@ export class Part {
   }
 
   /**
-   * Frees the bytes immediately. Left to the garbage collector they would accumulate beside the budget: to V8 a buffer of 64 KiB
-   * is an object of a hundred bytes. Only chunks that own their whole buffer are freed, and no write may still read from them.
+   * Frees the bytes of a confirmed part immediately, as far as no write can still read from them; those of another part are left
+   * to the garbage collector. Left to it always they would accumulate beside the budget: to V8 a buffer of 64 KiB is an object of
+   * a hundred bytes. Chunks that own their whole buffer are freed. Buffers are given back, to be used again, if there was no
+   * earlier attempt, whose connection might still hold them.
    */
-  free(): void {
-    for (const { buffer, byteLength } of this.#chunks) {
-      const isWhole = byteLength === maxChunkBytes && buffer.byteLength === byteLength;
-      if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
+  free(giveBack: (buffer: Buffer) => void): void {
+    const { attempts, isTaken } = this.sending;
+    if (this.isConfirmed && isTaken) {
+      this.#chunks.forEach(freeWhole);
+      if (attempts === 1) this.#buffers.forEach(giveBack);
     }
-    this.#chunks.length = 0;
+    this.#chunks.length = this.#buffers.length = 0;
   }
 
   #fitsSlab(bytes: Uint8Array): boolean {
@@ -88,6 +107,11 @@ export function* inChunks(bytes: Uint8Array): Generator<Uint8Array> {
   for (let start = 0; start < bytes.byteLength; start += maxChunkBytes) {
     yield bytes.subarray(start, start + maxChunkBytes);
   }
+}
+
+function freeWhole({ buffer, byteLength }: Uint8Array): void {
+  const isWhole = byteLength === maxChunkBytes && buffer.byteLength === byteLength;
+  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 // A full-size chunk of a large buffer is charged for itself only, as its neighbours are charged for themselves.

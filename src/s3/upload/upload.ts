@@ -7,11 +7,12 @@ import { randomUUID } from 'node:crypto';
 import { addAbortListener } from 'node:events';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
-import type { Upload } from '../../filesystem/filesystem.ts';
+import type { ReceiveBuffer, Upload } from '../../filesystem/filesystem.ts';
 import type { ActiveUpload, UploadClaim } from '../active-uploads.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
 import { putObject } from '../client/operations.ts';
 import { inCurrentCall } from '../client/storage-call.ts';
+import { partBufferBytes } from '../part-buffers.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { UploadClient } from '../silent-uploads.ts';
 import type { UploadMemory } from '../transfer-memory.ts';
@@ -24,9 +25,15 @@ import {
   prefixRanges,
   type ExistingPrefix,
 } from './existing-prefix.ts';
-import { minPartBytesAt, partBytesOf, partSizeBytes, type PartSizeOptions } from './part-size.ts';
+import {
+  minPartBytes,
+  minPartBytesAt,
+  partBytesOf,
+  partSizeBytes,
+  type PartSizeOptions,
+} from './part-size.ts';
 import { PartUploader } from './part-uploader.ts';
-import { inChunks, maxChunkBytes, Part } from './part.ts';
+import { inChunks, Part } from './part.ts';
 import { UploadTakenOver, type ResumableUpload, type ResumePolicy } from './resumable-upload.ts';
 
 export type S3UploadOptions = {
@@ -73,6 +80,27 @@ export async function openS3Upload(storage: S3Storage, options: S3UploadOptions)
   return upload;
 }
 
+/** A lent buffer, which notes when bytes came. */
+class LentBuffer implements ReceiveBuffer {
+  readonly bytes: Buffer;
+  lastReceivedAtMs: number;
+  #usedBytes = 0;
+
+  constructor(bytes: Buffer, lastReceivedAtMs: number) {
+    this.bytes = bytes;
+    this.lastReceivedAtMs = lastReceivedAtMs;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  set usedBytes(usedBytes: number) {
+    this.#usedBytes = usedBytes;
+    this.lastReceivedAtMs = performance.now();
+  }
+}
+
 class S3Upload implements Upload {
   readonly keptBytes: number;
   readonly #storage: S3Storage;
@@ -89,10 +117,15 @@ class S3Upload implements Upload {
   #preparing: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   #part = new Part();
+  /** The buffer that is lent, and will be the next bytes of the part. Its memory is reserved. */
+  #lent: LentBuffer | undefined;
+  /** Bytes of the upload without those in the lent buffer. */
   #sizeBytes: number;
   #lastReceivedAtMs = performance.now();
   /** A write that waits for memory or for parts in flight. */
   #writing: Promise<void> | undefined;
+  /** Chunks of such writes that are not appended yet. */
+  #queuedChunks = 0;
   #unregister: (() => void) | undefined;
 
   constructor(storage: S3Storage, options: S3UploadOptions, prefix: ExistingPrefix | undefined) {
@@ -163,7 +196,35 @@ class S3Upload implements Upload {
       ? 0
       : chunks.findIndex((chunk) => this.#uploader.isFull || !this.#tryAppend(chunk));
     if (taken === -1 && !this.#uploader.isFull) return undefined;
-    const writing = this.#writeWaiting(taken === -1 ? [] : chunks.slice(taken), this.#writing);
+    return this.#wait(taken === -1 ? [] : chunks.slice(taken));
+  }
+
+  takeBuffer(): ReceiveBuffer | undefined {
+    if (this.#state !== 'open' || this.#uploader.hasFailed || this.#queuedChunks > 0) return undefined;
+    // A buffer must be a small fraction of a part, or the part would become much larger than it should.
+    if (partSizeBytes(this.#partSizeOptions) < minPartBytes) return undefined;
+    const bytes = this.#memory.tryTakeBuffer();
+    this.#lent = bytes && new LentBuffer(bytes, this.#lastReceivedAtMs);
+    return this.#lent;
+  }
+
+  writeBuffer(): Promise<void> | undefined {
+    const lent = this.#lent;
+    this.#lent = undefined;
+    if (lent) this.#lastReceivedAtMs = lent.lastReceivedAtMs;
+    if (this.#state !== 'open' || this.#uploader.hasFailed || !lent) return this.#rejected();
+    if (lent.usedBytes === 0) {
+      this.#storage.memory.giveBackBuffer(lent.bytes);
+      return undefined;
+    }
+    this.#part.appendBuffer(lent.bytes, lent.usedBytes);
+    this.#appended(lent.usedBytes);
+    return this.#uploader.isFull ? this.#wait([]) : undefined;
+  }
+
+  #wait(chunks: readonly Uint8Array[]): Promise<void> {
+    this.#queuedChunks += chunks.length;
+    const writing = this.#writeWaiting(chunks, this.#writing);
     const settled = writing
       .catch(() => undefined)
       .finally(() => {
@@ -244,7 +305,7 @@ class S3Upload implements Upload {
   async #putObject(): Promise<void> {
     const { bucket, key } = this.#options;
     const part = this.#part;
-    const body = { chunks: part.finish(), sizeBytes: part.sizeBytes };
+    const body = { chunks: part.finish(), sizeBytes: part.sizeBytes, sending: part.sending };
     const send = async (conditions: object, signal: AbortSignal): Promise<void> => {
       const response = await putObject(this.#storage.client, {
         bucket,
@@ -255,6 +316,7 @@ class S3Upload implements Upload {
         conditions,
         signal,
       });
+      part.isConfirmed = true;
       if (response.ChecksumCRC32 !== undefined) this.#storage.verifiesCrc32 = true;
     };
     const identity = { id: this.#id };
@@ -279,7 +341,11 @@ class S3Upload implements Upload {
 
   #append(chunk: Uint8Array): void {
     this.#part.append(chunk);
-    this.#sizeBytes += chunk.byteLength;
+    this.#appended(chunk.byteLength);
+  }
+
+  #appended(sizeBytes: number): void {
+    this.#sizeBytes += sizeBytes;
     if (this.#part.sizeBytes >= partSizeBytes(this.#partSizeOptions)) this.#sendPart();
   }
 
@@ -288,11 +354,15 @@ class S3Upload implements Upload {
     for (const chunk of chunks) {
       await this.#uploader.room();
       this.#uploader.throwIfFailed();
-      if (this.#tryAppend(chunk)) continue;
+      if (this.#tryAppend(chunk)) {
+        this.#queuedChunks -= 1;
+        continue;
+      }
       // Memory is short: a part that is large enough is sent now, so that its memory is released sooner.
       if (this.#part.sizeBytes >= minPartBytesAt(this.#partSizeOptions)) this.#sendPart();
       await this.#memory.reserve(this.#part.memoryFor(chunk), this.#uploader.signal);
       this.#append(chunk);
+      this.#queuedChunks -= 1;
     }
     await this.#uploader.room();
     this.#uploader.throwIfFailed();
@@ -302,7 +372,16 @@ class S3Upload implements Upload {
     const part = this.#part;
     this.#part = new Part();
     this.#openMultipart();
-    this.#uploader.send(part, this.#memory.send(this.#claimBytes));
+    const release = this.#memory.send(this.#claimBytes, this.#lent?.bytes.length);
+    this.#uploader.send(part, () => {
+      release();
+      this.#free(part);
+    });
+  }
+
+  /** Call it after the memory of the part was released. */
+  #free(part: Part): void {
+    part.free((buffer) => this.#storage.memory.giveBackBuffer(buffer));
   }
 
   /** With the first part: begins the multipart upload, and registers it as soon as its id is known. */
@@ -321,7 +400,7 @@ class S3Upload implements Upload {
 
   /** This upload as the transfer memory sees it, which takes memory back from clients that have fallen silent. */
   #client(): UploadClient {
-    const received = (): number => this.#sizeBytes;
+    const received = (): number => this.#receivedBytes;
     const isAwaited = (): boolean => this.#isAwaited;
     return {
       get receivedBytes() {
@@ -331,7 +410,11 @@ class S3Upload implements Upload {
         return isAwaited();
       },
       sendEarly: () => {
-        if (this.#part.sizeBytes >= minPartBytesAt(this.#partSizeOptions)) this.#sendPart();
+        const options = this.#partSizeOptions;
+        const next = { ...options, partNumber: options.partNumber + 1 };
+        // A lent buffer keeps its memory. That is safe if the next part needs no more than this one.
+        if (this.#lent && minPartBytesAt(next) > minPartBytesAt(options)) return;
+        if (this.#part.sizeBytes >= minPartBytesAt(options)) this.#sendPart();
       },
       endSilent: (silentMs) => {
         const seconds = Math.round(silentMs / 1000);
@@ -348,8 +431,8 @@ class S3Upload implements Upload {
         return 'ending';
       return this.#isAwaited ? 'receiving' : 'working';
     };
-    const receivedBytes = (): number => this.#sizeBytes;
-    const lastReceivedAtMs = (): number => this.#lastReceivedAtMs;
+    const receivedBytes = (): number => this.#receivedBytes;
+    const lastReceivedAtMs = (): number => this.#lent?.lastReceivedAtMs ?? this.#lastReceivedAtMs;
     return {
       get state() {
         return state();
@@ -365,6 +448,10 @@ class S3Upload implements Upload {
   }
 
   /** Whether it waits for its client, and for nothing else. */
+  get #receivedBytes(): number {
+    return this.#sizeBytes + (this.#lent?.usedBytes ?? 0);
+  }
+
   get #isAwaited(): boolean {
     return this.#state === 'open' && !this.#writing && !this.#uploader.hasFailed && !this.#uploader.isFull;
   }
@@ -388,7 +475,7 @@ class S3Upload implements Upload {
 
   /** What the next part must be able to hold: the minimum it is sent with, and what one write may add to that. */
   get #claimBytes(): number {
-    return minPartBytesAt(this.#partSizeOptions) + 2 * maxChunkBytes;
+    return minPartBytesAt(this.#partSizeOptions) + 2 * partBufferBytes;
   }
 
   async #rejected(): Promise<void> {
@@ -430,6 +517,7 @@ class S3Upload implements Upload {
     this.#state = 'closed';
     this.#options.claim?.release();
     this.#memory.close();
+    this.#free(this.#part);
     this.#abortListener[Symbol.dispose]();
   }
 }

@@ -1,0 +1,143 @@
+/** The buffers that an upload lends, and when they are used again. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Upload } from '../../../src/filesystem/filesystem.ts';
+import { partBufferBytes } from '../../../src/s3/part-buffers.ts';
+import { Part } from '../../../src/s3/upload/part.ts';
+import { startS3Server, type S3Server } from '../../support/s3-server.ts';
+import {
+  bytesOf,
+  digest,
+  getObject,
+  mib,
+  openUpload,
+  storageOn,
+  writeAll,
+  type TestStorage,
+} from '../transfer.ts';
+
+/** Writes through lent buffers, and through `write` where there are none, as a data connection does. */
+async function receiveAll(upload: Upload, bytes: Uint8Array): Promise<number> {
+  let lent = 0;
+  for (let start = 0; start < bytes.length;) {
+    const buffer = upload.takeBuffer!();
+    const end = start + (buffer?.bytes.length ?? 16 * 1024);
+    const next = bytes.slice(start, end);
+    if (buffer) {
+      lent += 1;
+      buffer.bytes.set(next);
+      buffer.usedBytes = next.length;
+      await upload.writeBuffer!();
+    } else await upload.write(next);
+    start = end;
+  }
+  return lent;
+}
+
+describe('the buffers of an upload to S3', () => {
+  let s3: S3Server;
+  let storage: TestStorage;
+
+  before(async () => {
+    s3 = await startS3Server();
+    storage = storageOn(s3.endpoint);
+  });
+  after(async () => {
+    assert.equal(storage.memory.heldBytes, 0);
+    storage.client.destroy();
+    await s3.close();
+  });
+
+  const open = (key: string, on = storage): Promise<Upload> => openUpload(on, s3.bucket, key);
+  const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
+
+  for (const sizeBytes of [100_000, 3 * mib, 8 * mib, 8 * mib + 1, 40 * mib + 5]) {
+    it(`An upload of ${sizeBytes} bytes through lent buffers is stored unchanged, twice in the same buffers`, async () => {
+      for (const seed of [1, 2]) {
+        const bytes = bytesOf(sizeBytes, seed);
+        const upload = await open(`lent/${sizeBytes}`);
+        assert.ok((await receiveAll(upload, bytes)) > 0);
+        await upload.commit();
+        assert.equal(digest(await objectAt(`lent/${sizeBytes}`)), digest(bytes));
+        assert.equal(storage.memory.heldBytes, 0);
+      }
+    });
+  }
+
+  it('An upload gives its buffers back when S3 has confirmed them, to be lent again', async () => {
+    const upload = await open('again');
+    await receiveAll(upload, bytesOf(20 * mib));
+    await upload.commit();
+    const idleBytes = storage.memory.idleBytes;
+    assert.ok(idleBytes > 0 && idleBytes <= 16 * mib, `${idleBytes} bytes are idle`);
+    const next = await open('again');
+    assert.ok(next.takeBuffer!());
+    assert.equal(storage.memory.idleBytes, idleBytes - partBufferBytes);
+    assert.equal(storage.memory.heldBytes, partBufferBytes);
+    await next.abort(new Error('not wanted'));
+    assert.equal(storage.memory.heldBytes, 0);
+  });
+
+  it('An upload that is aborted uses none of its buffers again', async () => {
+    const other = storageOn(s3.endpoint);
+    const upload = await open('aborted', other);
+    await receiveAll(upload, bytesOf(3 * mib));
+    upload.takeBuffer!();
+    await upload.abort(new Error('the client has gone'));
+    assert.deepEqual([other.memory.heldBytes, other.memory.idleBytes], [0, 0]);
+    assert.equal(upload.takeBuffer!(), undefined);
+    other.client.destroy();
+  });
+
+  it('An upload takes an unused buffer back without storing anything of it', async () => {
+    const upload = await open('unused');
+    await writeAll(upload, Buffer.from('short'));
+    upload.takeBuffer!();
+    await upload.writeBuffer!();
+    await upload.commit();
+    assert.equal(String(await objectAt('unused')), 'short');
+  });
+
+  it('Uploads that share too little memory for buffers complete without them', async () => {
+    const small = storageOn(s3.endpoint, { budgetBytes: 16 * mib });
+    const contents = [1, 2, 3, 4].map((seed) => bytesOf(12 * mib, seed));
+    await Promise.all(
+      contents.map(async (bytes, index) => {
+        const upload = await open(`short-${index}`, small);
+        await receiveAll(upload, bytes);
+        await upload.commit();
+        assert.equal(digest(await objectAt(`short-${index}`)), digest(bytes));
+      }),
+    );
+    assert.equal(small.memory.heldBytes, 0);
+    small.client.destroy();
+  });
+});
+
+describe('the buffers of a part', () => {
+  const cases = [
+    { isConfirmed: true, isTaken: true, attempts: 1, given: 1, what: 'was confirmed in its first attempt' },
+    { isConfirmed: true, isTaken: true, attempts: 2, given: 0, what: 'was confirmed in its second attempt' },
+    {
+      isConfirmed: true,
+      isTaken: false,
+      attempts: 1,
+      given: 0,
+      what: 'was confirmed before it was sent completely',
+    },
+    { isConfirmed: false, isTaken: true, attempts: 1, given: 0, what: 'was not confirmed' },
+  ];
+  for (const { what, given, isConfirmed, isTaken, attempts } of cases) {
+    it(`A part that ${what} gives ${given} of 1 buffers back`, () => {
+      const part = new Part();
+      part.appendBuffer(Buffer.alloc(partBufferBytes), 10);
+      part.finish();
+      part.isConfirmed = isConfirmed;
+      Object.assign(part.sending, { isTaken, attempts });
+      const back: Buffer[] = [];
+      part.free((buffer) => back.push(buffer));
+      part.free((buffer) => back.push(buffer));
+      assert.equal(back.length, given);
+    });
+  }
+});
