@@ -20,9 +20,9 @@ export type FailingOperation = {
   readonly failures: number;
 };
 
-type Failing = { -readonly [Name in keyof FailingOperation]: FailingOperation[Name] } & { lastMs: number };
+type Failing = { readonly shown: FailingOperation; readonly lastMs: number };
 
-type Throttle = { lineAtMs: number; count: number };
+type Throttle = { lineAtMs: number; count: number; write: (count: number) => void };
 
 export type StorageHealthOptions = {
   readonly observe: Observe;
@@ -62,7 +62,7 @@ export class StorageHealth implements RequestObserver {
     const nowMs = this.#nowMs();
     return [...this.#failing.values()]
       .filter(({ lastMs }) => nowMs - lastMs < forgottenAfterMs)
-      .map(({ lastMs: _lastMs, ...failing }) => failing)
+      .map(({ shown }) => shown)
       .sort((one, other) => one.sinceMs - other.sinceMs);
   }
 
@@ -70,7 +70,7 @@ export class StorageHealth implements RequestObserver {
     // The way of every request while all is well.
     if (this.#failing.size === 0) return;
     const key = keyOf(operation, bucket);
-    const failing = this.#failing.get(key);
+    const failing = this.#failing.get(key)?.shown;
     if (!failing) return;
     this.#failing.delete(key);
     const failingMs = this.#nowMs() - failing.sinceMs;
@@ -83,9 +83,9 @@ export class StorageHealth implements RequestObserver {
   failed(failure: FailedRequest, isRetried: boolean): void {
     this.#note(failure);
     if (!isRetried) return;
-    const failures = this.#countForLine(failure.cause);
-    if (failures === undefined) return;
-    this.#observe({ event: 'storage-error', retrying: true, ...withoutUndefined(failure), failures });
+    this.#writeLine(failure.cause, failure.sessionId, (failures) =>
+      this.#observe({ event: 'storage-error', retrying: true, ...withoutUndefined(failure), failures }),
+    );
   }
 
   retried(failure: FailedRequest): void {
@@ -96,15 +96,15 @@ export class StorageHealth implements RequestObserver {
     const cause = 'STORAGE-NO-RESPONSE';
     const { waitingMs, ...target } = request;
     this.#note({ ...target, cause, errorName: 'NoResponse' });
-    const requests = this.#countForLine('slow');
-    if (requests === undefined) return;
-    this.#observe({
-      event: 'storage-slow',
-      ...withoutUndefined(target),
-      cause,
-      waitingMs: Math.round(waitingMs),
-      requests,
-    });
+    this.#writeLine('slow', request.sessionId, (requests) =>
+      this.#observe({
+        event: 'storage-slow',
+        ...withoutUndefined(target),
+        cause,
+        waitingMs: Math.round(waitingMs),
+        requests,
+      }),
+    );
   }
 
   #note({ operation, bucket, endpoint, cause, errorName }: FailedRequest): void {
@@ -112,28 +112,42 @@ export class StorageHealth implements RequestObserver {
     const key = keyOf(operation, bucket);
     const known = this.#failing.get(key);
     const isCurrent = known !== undefined && nowMs - known.lastMs < forgottenAfterMs;
-    this.#failing.set(key, {
+    const shown = {
       operation,
       ...(bucket !== undefined && { bucket }),
       ...(endpoint !== undefined && { endpoint }),
       cause,
       errorName,
-      sinceMs: isCurrent ? known.sinceMs : nowMs,
-      failures: (isCurrent ? known.failures : 0) + 1,
-      lastMs: nowMs,
-    });
+      sinceMs: isCurrent ? known.shown.sinceMs : nowMs,
+      failures: (isCurrent ? known.shown.failures : 0) + 1,
+    };
+    this.#failing.set(key, { shown, lastMs: nowMs });
   }
 
-  /** How many a line stands for; undefined where it comes too soon after the last one of its kind. */
-  #countForLine(kind: string): number | undefined {
+  /**
+   * Writes a line at once, or, where the last one of its kind is younger than `lineIntervalMs`, the last of those that came meanwhile
+   * when it is that old. Requests of the gateway itself have lines of their own, so that they do not hide those of sessions.
+   */
+  #writeLine(kind: string, sessionId: string | undefined, write: (count: number) => void): void {
+    const key = sessionId === undefined ? `${kind} of the gateway` : kind;
     const nowMs = this.#nowMs();
-    const throttle = this.#lines.get(kind);
-    if (throttle && nowMs - throttle.lineAtMs < lineIntervalMs) {
-      throttle.count++;
-      return undefined;
+    const throttle = this.#lines.get(key);
+    const leftMs = throttle === undefined ? 0 : throttle.lineAtMs + lineIntervalMs - nowMs;
+    if (!throttle || leftMs <= 0) {
+      this.#lines.set(key, { lineAtMs: nowMs, count: 0, write });
+      write((throttle?.count ?? 0) + 1);
+      return;
     }
-    this.#lines.set(kind, { lineAtMs: nowMs, count: 0 });
-    return (throttle?.count ?? 0) + 1;
+    throttle.count++;
+    throttle.write = write;
+    if (throttle.count === 1) setTimeout(() => this.#writeLast(key, throttle), leftMs).unref();
+  }
+
+  #writeLast(key: string, throttle: Throttle): void {
+    // Another line came first, and has counted these.
+    if (this.#lines.get(key) !== throttle) return;
+    this.#lines.set(key, { ...throttle, lineAtMs: this.#nowMs(), count: 0 });
+    throttle.write(throttle.count);
   }
 }
 

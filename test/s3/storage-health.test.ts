@@ -34,6 +34,25 @@ describe('the state of the storage', () => {
     ]);
   });
 
+  it('Failures between two lines are reported after ten seconds even if none follows', (test) => {
+    test.mock.timers.enable({ apis: ['setTimeout'] });
+    const { events, health, pass } = open();
+    for (const sessionId of ['s1', 's2', 's3']) health.failed({ ...throttled, sessionId }, true);
+    pass(10_000);
+    test.mock.timers.tick(10_000);
+    assert.deepEqual(events, [
+      { event: 'storage-error', retrying: true, ...throttled, failures: 1 },
+      { event: 'storage-error', retrying: true, ...throttled, sessionId: 's3', failures: 2 },
+    ]);
+  });
+
+  it('Requests of the gateway itself do not hide those of sessions', () => {
+    const { events, health } = open();
+    health.failed({ ...throttled, sessionId: undefined }, true);
+    health.failed(throttled, true);
+    assert.equal(events.length, 2);
+  });
+
   it('Another cause is reported at once', () => {
     const { events, health } = open();
     health.failed(throttled, true);

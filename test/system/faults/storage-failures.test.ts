@@ -1,0 +1,125 @@
+/**
+ * Failures of the storage with the real clocks of the process: what is logged within ten seconds of an upload, and that a client
+ * which then gives up is not taken for the cause. test/s3/storage-failures.test.ts has every cause, with scaled clocks.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { PasswordHash } from '../../../src/users/password.ts';
+import { Dialogue } from '../../support/dialogue.ts';
+import { type StorageFault, startFailingStorage } from '../../support/failing-storage.ts';
+import { endGatewayProcesses, GatewayProcess } from '../../support/gateway-process.ts';
+
+type Row = {
+  readonly what: string;
+  readonly fault: StorageFault;
+  readonly cause: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** The client waits for its reply, which comes soon because no retry can help. */
+  readonly isRefused?: true;
+};
+
+const rows: readonly Row[] = [
+  { what: 'a connection that is refused', fault: { kind: 'refused' }, cause: 'STORAGE-UNREACHABLE' },
+  { what: 'a server that does not respond', fault: { kind: 'silent' }, cause: 'STORAGE-NO-RESPONSE' },
+  {
+    what: 'throttling',
+    fault: { kind: 'error', status: 503, code: 'SlowDown' },
+    cause: 'STORAGE-THROTTLED',
+  },
+  {
+    what: 'a secret key that is wrong',
+    fault: { kind: 'error', status: 403, code: 'SignatureDoesNotMatch' },
+    cause: 'STORAGE-SIGNATURE',
+    isRefused: true,
+  },
+  {
+    what: 'no credentials',
+    fault: { kind: 'refused' },
+    cause: 'STORAGE-CREDENTIALS',
+    environment: {
+      AWS_ACCESS_KEY_ID: '',
+      AWS_SECRET_ACCESS_KEY: '',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      AWS_SHARED_CREDENTIALS_FILE: '/nowhere/credentials',
+      AWS_CONFIG_FILE: '/nowhere/config',
+    },
+    isRefused: true,
+  },
+];
+
+/** The promise: an operator sees the cause within this time. */
+const loggedWithinMs = 10_000;
+/** Retries of some seconds, and the time of a busy machine. */
+const repliedWithinMs = 15_000;
+
+let folder: string;
+let usersFile: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'storage-failures-'));
+  usersFile = join(folder, 'users.json');
+  const password = await PasswordHash.create('secret');
+  const home = { bucket: 'bucket', prefix: 'home/' };
+  const users = [{ name: 'alice', password, home, permissions: 'read-write' }];
+  await writeFile(usersFile, JSON.stringify({ users }));
+});
+
+after(async () => {
+  await endGatewayProcesses();
+  await rm(folder, { recursive: true });
+});
+
+describe('failures of the storage, as the process logs them', () => {
+  for (const { what, fault, cause, environment, isRefused } of rows) {
+    it(`The gateway logs ${cause} within ten seconds of an upload into ${what}, and never blames the client`, async () => {
+      const storage = await startFailingStorage(fault);
+      const gateway = new GatewayProcess({
+        USERS: `file:${usersFile}`,
+        S3_ENDPOINT: storage.endpoint,
+        S3_FORCE_PATH_STYLE: 'true',
+        DRAIN_SECONDS: '0',
+        ...environment,
+      });
+      const { controlPort } = await gateway.event('gateway-started');
+      const client = await Dialogue.logIn({ port: controlPort });
+      const data = await client.passive();
+      data.on('error', () => undefined);
+      const startedAtMs = Date.now();
+      await client.says('STOR report.csv', /^150 /);
+      data.end('a file');
+      data.resume();
+
+      type Seen = {
+        readonly event: string;
+        readonly time: string;
+        readonly cause?: string;
+        readonly sessionId?: string;
+      };
+      const seen = await gateway.line((text) => {
+        const line = JSON.parse(text) as Seen;
+        const isOfStorage = line.event === 'storage-error' || line.event === 'storage-slow';
+        return isOfStorage && line.sessionId !== undefined ? line : undefined;
+      });
+      assert.equal(seen.cause, cause, JSON.stringify(seen));
+      assert.ok(
+        Date.parse(seen.time) - startedAtMs < loggedWithinMs,
+        `${seen.time}: ${JSON.stringify(seen)}`,
+      );
+
+      if (isRefused) {
+        const reply = await client.reply(repliedWithinMs);
+        assert.ok(reply.startsWith('451 ') && reply.endsWith(`[${cause}]`), reply);
+      } else client.destroy();
+      const ended = await gateway.event('transfer');
+      const { outcome, level, cause: endCause } = ended;
+      assert.deepEqual({ outcome, level, endCause }, { outcome: 'failed', level: 'warn', endCause: cause });
+      assert.equal((ended as unknown as { side: string }).side, 'storage');
+      client.destroy();
+      await gateway.stop('SIGKILL');
+      await storage.close();
+    });
+  }
+});
