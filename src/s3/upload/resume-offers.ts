@@ -3,6 +3,7 @@
  * that can mean nothing else: an APPE to an existing file never resumes one by accident. Per session.
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
+import { createHash } from 'node:crypto';
 import {
   findResumableUpload,
   truncateTo,
@@ -29,13 +30,16 @@ export type ResumeDecision = {
   readonly claim?: UploadClaim | undefined;
 };
 
+/** An advertised upload. An upload can have 10,000 parts, and a session many offers, so the parts themselves are not kept. */
+type Offer = { readonly uploadId: string; readonly sizeBytes: number; readonly fingerprint: string };
+
 /** Advertised uploads that a session remembers. */
 const maxOffers = 1000;
 
 export class ResumeOffers {
   readonly #storage: S3Storage;
   readonly #resumePolicy: ResumePolicy;
-  readonly #advertised = new BoundedMap<string, ResumableUpload>(maxOffers);
+  readonly #advertised = new BoundedMap<string, Offer>(maxOffers);
 
   constructor(storage: S3Storage, resumePolicy: ResumePolicy) {
     this.#storage = storage;
@@ -48,8 +52,9 @@ export class ResumeOffers {
     const newest = await this.#find(object, signal);
     const found = newest && withoutLastPart(newest);
     if (!found || (await this.#isOutOfDate(object, found, signal))) return undefined;
-    this.#advertised.set(object.key, found);
-    return found.sizeBytes;
+    const { uploadId, sizeBytes } = found;
+    this.#advertised.set(object.key, { uploadId, sizeBytes, fingerprint: fingerprintOf(found) });
+    return sizeBytes;
   }
 
   /**
@@ -105,17 +110,10 @@ export class ResumeOffers {
   }
 
   /** The advertised upload in its current state: it may have been superseded, or resumed by another session. */
-  async #confirmed(
-    object: ObjectName,
-    advertised: ResumableUpload,
-    signal: AbortSignal,
-  ): Promise<ResumableUpload> {
+  async #confirmed(object: ObjectName, advertised: Offer, signal: AbortSignal): Promise<ResumableUpload> {
     const found = await this.#find(object, signal);
     const now = found && truncateTo(found, advertised.sizeBytes);
-    const isSame =
-      now?.uploadId === advertised.uploadId &&
-      now.parts.every(({ ETag }, index) => ETag === advertised.parts[index]?.ETag);
-    if (!isSame) {
+    if (now?.uploadId !== advertised.uploadId || fingerprintOf(now) !== advertised.fingerprint) {
       throw new FilesystemError('invalid-offset', 'the resumable upload has been superseded or resumed');
     }
     return now;
@@ -155,6 +153,13 @@ export class ResumeOffers {
     const head = await findObject(this.#storage.client, { bucket, key, signal });
     return head && (head.LastModified ?? new Date());
   }
+}
+
+/** Differs where a part was replaced. */
+function fingerprintOf({ parts }: ResumableUpload): string {
+  const hash = createHash('sha256');
+  for (const { ETag } of parts) hash.update(`${ETag}\n`);
+  return hash.digest('base64');
 }
 
 function wholeSeconds(time: Date): number {

@@ -10,7 +10,7 @@ import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { openTestStorage, type TestStorage } from '../../support/s3-storage.ts';
 
-const silenceMs = 900;
+const silenceMs = 3_000;
 const password = 'secret';
 const users = ['alice', 'mallory', 'victim'];
 const budgetBytes = 64 * mib;
@@ -63,7 +63,7 @@ describe('uploads whose clients fall silent', () => {
     const tookMs = performance.now() - startedAtMs;
     assert.ok(tookMs < 4 * silenceMs, `the victim's upload of 9 MiB took ${tookMs.toFixed()} ms`);
     const { detail } = await gateway.nextEvent('transfer', ({ cause }) => cause === 'DATA-SLOW');
-    assert.match(detail!, /^next to no bytes for 1 s while other uploads waited/);
+    assert.match(detail!, /^next to no bytes for \d+ s while other uploads waited/);
     const replies = silent.flatMap(({ dialogues }) => dialogues.map((dialogue) => dialogue.reply()));
     assert.equal(
       await Promise.any(replies),
