@@ -3,7 +3,7 @@
  * `scrypt:N=16384,r=8,p=5:SALT:KEY`, salt and key in base64url; the parameters are OWASP's for 16 MiB (Password Storage
  * Cheat Sheet); a document can use others.
  */
-import { createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 
 type Cost = { readonly N: number; readonly r: number; readonly p: number };
@@ -17,7 +17,7 @@ const maxMemoryBytes = 64 * 1024 * 1024;
 const maxWork = 2 ** 22;
 
 /** Keys the memory of verified passwords; never leaves the process. */
-const processKey = randomBytes(32);
+const processKey = createSecretKey(randomBytes(32));
 
 /** A password hash. It prints as `[redacted]`, so it cannot reach a log by accident. */
 export class PasswordHash {
