@@ -23,8 +23,12 @@ const queries = {
     limit: 1000,
   }),
   'transfers of a file': new QueryString({
-    fields: transferFields,
-    filterStatements: ['event = "transfer"', 'pathname like "/in/report.csv"'],
+    fields: [...transferFields, 'clientAddress', 'to'],
+    // Deletions and renames, too.
+    filterStatements: [
+      'event in ["transfer", "command"]',
+      'pathname like "/in/report.csv" or to like "/in/report.csv"',
+    ],
     sort: '@timestamp desc',
     limit: 1000,
   }),
@@ -42,7 +46,8 @@ const queries = {
     ],
     filterStatements: [
       '(event = "transfer" and outcome != "completed") or (event = "login" and outcome != "accepted") ' +
-        'or event in ["session-refused", "passive-ports-exhausted", "storage-error", "config-reload-failed", "unexpected-error"]',
+        'or (event = "command" and outcome != "completed") ' +
+        'or event in ["session-refused", "tls-failed", "passive-ports-exhausted", "storage-error", "storage-slow", "config-reload-failed", "unexpected-error"]',
     ],
     sort: '@timestamp desc',
     limit: 1000,

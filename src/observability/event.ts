@@ -7,12 +7,14 @@ import type { DescriptorNeed } from '../util/descriptors.ts';
  * events, so they agree. Where an event has a `cause`, its log line has the cause's `side` too.
  */
 export type GatewayEvent =
+  /** A control connection was accepted, or, behind a load balancer, its PROXY header was read. */
   | {
       readonly event: 'session-opened';
       readonly sessionId: string;
       readonly clientAddress: string;
       readonly tls: boolean;
     }
+  /** A session ended, for exactly one cause. `QUIT` and `CLIENT-CLOSED` are no failures. */
   | {
       readonly event: 'session-closed';
       readonly sessionId: string;
@@ -30,6 +32,7 @@ export type GatewayEvent =
       readonly cause: CauseCode;
       readonly detail?: string;
     }
+  /** A user name and a password were checked, or were refused without a check. */
   | {
       readonly event: 'login';
       readonly sessionId: string;
@@ -51,6 +54,7 @@ export type GatewayEvent =
       readonly seconds: number;
       readonly cause: CauseCode;
     }
+  /** One RETR, STOR, APPE, STOU, LIST, NLST or MLSD has ended, from its data connection to the final reply. */
   | {
       readonly event: 'transfer';
       readonly sessionId: string;
@@ -239,6 +243,7 @@ export type GatewayEvent =
   | { readonly event: 'session-while-draining' }
   /** The gateway was not ready in time (`READY_AFTER_PROBES` needs a probe of every port); the process exits with 1. */
   | { readonly event: 'readiness-timeout'; readonly seconds: number }
+  /** The process has ended every session, and exits. */
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
   /** A version of the users document was loaded. Each problem names a user who cannot log in. */
   | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
@@ -246,6 +251,7 @@ export type GatewayEvent =
   | { readonly event: 'variable-misspelt'; readonly name: string; readonly meant: string }
   /** A port cannot be opened yet, because an outgoing connection of this machine holds it; the start waits for its end. */
   | ({ readonly event: 'port-busy' } & BusyPort)
+  /** The certificate in use from now on; a warning within 21 days of its end, an error after it. */
   | {
       readonly event: 'certificate-loaded';
       readonly source: string;

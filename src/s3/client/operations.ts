@@ -122,7 +122,7 @@ export const emptyObject = {
 export async function putObject(
   client: GatewayS3Client,
   request: PutObject,
-): Promise<Pick<ObjectHead, 'ChecksumCRC32' | 'ETag'>> {
+): Promise<Pick<ObjectHead, 'ChecksumCRC32' | 'ETag'> & { readonly VersionId: string | undefined }> {
   const { bucket, key, body, attributes, checksum, conditions, signal } = request;
   const headers = {
     ...headersOfAttributes(attributes),
@@ -131,7 +131,11 @@ export async function putObject(
     'if-match': conditions.IfMatch,
   };
   const response = await client.direct.send({ method: 'PUT', bucket, key, headers, body, signal });
-  return { ChecksumCRC32: response.headers['x-amz-checksum-crc32'], ETag: response.headers['etag'] };
+  return {
+    ChecksumCRC32: response.headers['x-amz-checksum-crc32'],
+    ETag: response.headers['etag'],
+    VersionId: response.headers['x-amz-version-id'],
+  };
 }
 
 export type UploadPart = ObjectName & {

@@ -3,6 +3,7 @@
  * out whether the commit succeeded: each upload has an id in the object's metadata. See docs/decisions/0019-commit-without-a-response.md.
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
+import type { StoredObject } from '../../filesystem/filesystem.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { findObject } from '../client/operations.ts';
 import { classify, isNoSuchUpload, isNotFound, isConflict } from '../client/errors.ts';
@@ -43,15 +44,19 @@ export type Commit = {
 export const uploadIdMetadata = 'ftp-upload';
 
 /**
- * Commits, and resolves only when the object is in S3. The signal stops further attempts; a running attempt, and the lookup of its
+ * Commits, and resolves only when the object is in S3, to what S3 told of it. The signal stops further attempts; a running attempt, and the lookup of its
  * outcome, get some more time (`settling.ts`).
  * @throws FilesystemError `exists` or `changed` where the condition is not met, `unconfirmed` where it cannot be found out
  * whether S3 has committed or will commit, or what S3 responded; the signal's reason.
  */
-export async function commitUpload(storage: S3Storage, commit: Commit, signal: AbortSignal): Promise<void> {
+export async function commitUpload(
+  storage: S3Storage,
+  commit: Commit,
+  signal: AbortSignal,
+): Promise<StoredObject> {
   const requests = storage.client.settling.graceSignal(signal);
   try {
-    await commitWithin(storage, commit, signal, requests.signal);
+    return await commitWithin(storage, commit, signal, requests.signal);
   } finally {
     requests.release();
   }
@@ -63,8 +68,9 @@ async function commitWithin(
   commit: Commit,
   signal: AbortSignal,
   settling: AbortSignal,
-): Promise<void> {
+): Promise<StoredObject> {
   const { operation } = commit;
+  let response: unknown;
   const headers = headersOf(commit.condition);
   /** The failure of an attempt that may have committed, as long as the lookup of its outcome has not succeeded. */
   let unresolved: unknown;
@@ -72,7 +78,7 @@ async function commitWithin(
     await withRetries(
       async () => {
         try {
-          await commit.send(headers, settling);
+          response = await commit.send(headers, settling);
         } catch (error) {
           if (!isDecided(error)) {
             unresolved = error;
@@ -87,9 +93,22 @@ async function commitWithin(
     );
   } catch (error) {
     if (unresolved === undefined) throw error;
-    if (await findCommittedFinally(storage, commit, signal, settling, unresolved)) return;
+    if (await findCommittedFinally(storage, commit, signal, settling, unresolved)) return {};
     throw error;
   }
+  return storedOf(response);
+}
+
+/** What the response to the commit tells; nothing where the response was lost. */
+function storedOf(response: unknown): StoredObject {
+  const { VersionId, ChecksumCRC32 } = (response ?? {}) as {
+    readonly VersionId?: string | undefined;
+    readonly ChecksumCRC32?: string | undefined;
+  };
+  return {
+    versionId: VersionId,
+    checksum: ChecksumCRC32 === undefined ? undefined : `CRC32 ${ChecksumCRC32}`,
+  };
 }
 
 function failureOf(error: unknown, { operation, condition }: Commit): unknown {

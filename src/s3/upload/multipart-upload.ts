@@ -15,6 +15,7 @@ import { crc32 } from 'node:zlib';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { combineCrc32, crc32ToBase64, emptyCrc32 } from '../../util/crc32.ts';
 import { md5Of } from './checksum.ts';
+import type { StoredObject } from '../../filesystem/filesystem.ts';
 import type { RequestBody } from '../client/direct-client.ts';
 import { copySourceOf, uploadPart, type BodyChecksum } from '../client/operations.ts';
 import type { Part } from './part.ts';
@@ -167,7 +168,7 @@ export class MultipartUpload {
    * Commits the object that consists of all parts sent (`commit.ts`).
    * @param id of an upload that this session has begun; undefined for a resumed one.
    */
-  async complete(condition: Condition, id: string | undefined, signal: AbortSignal): Promise<void> {
+  async complete(condition: Condition, id: string | undefined, signal: AbortSignal): Promise<StoredObject> {
     const parts = [...this.#parts.values()].sort(
       (one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0),
     );
@@ -199,7 +200,7 @@ export class MultipartUpload {
           { abortSignal: signal },
         ),
     };
-    await commitUpload(this.#storage, commit, signal);
+    return await commitUpload(this.#storage, commit, signal);
   }
 
   /** Aborts the upload. No part may be in flight. Never rejects: an upload that cannot be aborted is reported with its id. */

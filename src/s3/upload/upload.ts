@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { addAbortListener } from 'node:events';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
-import type { ReceiveBuffer, Upload } from '../../filesystem/filesystem.ts';
+import type { ReceiveBuffer, StoredObject, Upload } from '../../filesystem/filesystem.ts';
 import type { ActiveUpload, UploadClaim } from '../active-uploads.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
 import { putObject } from '../client/operations.ts';
@@ -103,6 +103,7 @@ class LentBuffer implements ReceiveBuffer {
 
 class S3Upload implements Upload {
   readonly keptBytes: number;
+  stored: StoredObject | undefined;
   readonly #storage: S3Storage;
   readonly #options: S3UploadOptions;
   readonly #prefix: ExistingPrefix | undefined;
@@ -293,20 +294,20 @@ class S3Upload implements Upload {
     await this.#preparing;
     this.#uploader.throwIfFailed();
     if (!this.#uploader.isOpen) {
-      await this.#putObject();
+      this.stored = await this.#putObject();
       return;
     }
     const multipart = await this.#uploader.open();
     // An upload that an earlier session began has the id of that session.
     const id = this.#options.resumable ? undefined : this.#id;
-    await multipart.complete(this.#condition, id, this.#uploader.signal);
+    this.stored = await multipart.complete(this.#condition, id, this.#uploader.signal);
   }
 
-  async #putObject(): Promise<void> {
+  async #putObject(): Promise<StoredObject> {
     const { bucket, key } = this.#options;
     const part = this.#part;
     const body = { chunks: part.finish(), sizeBytes: part.sizeBytes, sending: part.sending };
-    const send = async (conditions: object, signal: AbortSignal): Promise<void> => {
+    const send = async (conditions: object, signal: AbortSignal): Promise<object> => {
       const response = await putObject(this.#storage.client, {
         bucket,
         key,
@@ -318,6 +319,7 @@ class S3Upload implements Upload {
       });
       part.isConfirmed = true;
       if (response.ChecksumCRC32 !== undefined) this.#storage.verifiesCrc32 = true;
+      return response;
     };
     const identity = { id: this.#id };
     const commit = {
@@ -328,7 +330,7 @@ class S3Upload implements Upload {
       operation: 'PutObject',
       send,
     } as const;
-    await commitUpload(this.#storage, commit, this.#uploader.signal);
+    return await commitUpload(this.#storage, commit, this.#uploader.signal);
   }
 
   /** Appends the chunk if its memory is available now. */
