@@ -184,7 +184,8 @@ export type FtpGatewayProps = GatewaySettings & {
   readonly pathnameBackslash?: PathnameBackslash | undefined;
 
   /**
-   * CPU units of a task; 1024 is one vCPU.
+   * CPU units of a task; 1024 is one vCPU. Each vCPU above the first is used by one more worker process (`WORKERS`), which needs a
+   * passive port of its own: `portsPerSlot` is at least the number of vCPUs.
    * @default 512
    */
   readonly cpu?: number | undefined;

@@ -32,7 +32,8 @@ import { Monitoring } from './monitoring.ts';
 import { Network } from './network.ts';
 import { OperationsRelay } from './operations-relay.ts';
 import { changeProblems } from './passive-port-change.ts';
-import { planPassivePorts } from './passive-port-plan.ts';
+import { maximumPortsPerSlot, planPassivePorts } from './passive-port-plan.ts';
+import { idleCoresWarning } from './slot-workers.ts';
 import { listenerPorts, type PassivePortPlan, slotName } from './slot-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 import { checkedResumeWindow } from './resume-window.ts';
@@ -120,6 +121,7 @@ export class FtpGateway extends Construct implements IConnectable {
     this.metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
     this.cluster = this.#makeCluster(network);
     const memoryMiB = props.memoryMiB ?? 1024;
+    this.#warnOfIdleCores(props.cpu ?? 512, controlPorts);
     this.slots = this.#makeSlots({
       cluster: this.cluster,
       loadBalancer: this.loadBalancer,
@@ -263,6 +265,12 @@ export class FtpGateway extends Construct implements IConnectable {
       logRetention,
     });
     return { secret, ready: exported };
+  }
+
+  #warnOfIdleCores(cpu: number, controlPorts: readonly ControlPort[]): void {
+    const most = maximumPortsPerSlot(controlPorts.map(({ listenerPort }) => listenerPort));
+    const warning = idleCoresWarning(this.plan.portsPerSlot, most, cpu);
+    if (warning !== undefined) Annotations.of(this).addWarningV2('ftp-gateway:idle-cores', warning);
   }
 
   #warnOfClearText(tls: FtpTls | undefined, clients: readonly IPeer[]): void {

@@ -79,6 +79,7 @@ export const ownVariables: Readonly<Record<string, string>> = {
   CONTROL_PORT: 'the container',
   IMPLICIT_TLS_PORT: 'tls.implicit',
   PASSIVE_PORTS: 'passivePorts',
+  WORKERS: 'cpu',
   ADVERTISED_ADDRESS: 'the load balancer',
   PROXY_PROTOCOL: 'the load balancer',
   PROXY_PROTOCOL_FROM: 'the load balancer',

@@ -24,6 +24,8 @@ import { Construct } from 'constructs';
 import { acknowledge } from './acknowledge.ts';
 import type { LoadBalancer } from './load-balancer.ts';
 import { slotName, type SlotPlan } from './slot-plan.ts';
+import { slotWorkers } from './slot-workers.ts';
+import { transferMemoryBytes } from './task-environment.ts';
 
 export const containerName = 'gateway';
 
@@ -51,7 +53,7 @@ export type SlotProps = {
   readonly executionRole: IRole;
   readonly logGroup: ILogGroup;
   readonly stopTimeout: Duration;
-  /** What all slots have in common; the slot adds its own `PASSIVE_PORTS`. */
+  /** What all slots have in common; the slot adds its own `PASSIVE_PORTS` and `WORKERS`. */
   readonly environment: Readonly<Record<string, string>>;
   readonly operationsPort: number;
 };
@@ -114,7 +116,17 @@ export class Slot extends Construct {
     taskDefinition.addContainer('Container', {
       containerName,
       image: props.image,
-      environment: { ...props.environment, PASSIVE_PORTS: plan.passivePorts.toString() },
+      environment: {
+        ...props.environment,
+        PASSIVE_PORTS: plan.passivePorts.toString(),
+        // Not `auto`: a task of half a core sees all cores of its machine.
+        WORKERS: String(
+          slotWorkers(plan.passivePorts.ports, {
+            cpu: props.cpu,
+            transferMemoryBytes: transferMemoryBytes(props.memoryMiB),
+          }),
+        ),
+      },
       // Each port singly: a service cannot register a port that is only inside a containerPortRange.
       portMappings: [
         ...loadBalancer.controlTargetGroups.keys(),

@@ -26,6 +26,11 @@ export type TaskEnvironmentProps = {
   readonly settings: GatewaySettings;
 };
 
+/** The limit of transfer buffers of a task: half of its memory. */
+export function transferMemoryBytes(memoryMiB: number): number {
+  return Math.floor(memoryMiB / 2) * 1024 ** 2;
+}
+
 export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<string, string>> {
   const containerPort = (name: ControlPort['name']) =>
     props.controlPorts.find((port) => port.name === name)?.containerPort;
@@ -60,7 +65,7 @@ export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<st
     ...(props.filenameEncoding !== undefined && { FILENAME_ENCODING: props.filenameEncoding }),
     ...(props.pathnameBackslash !== undefined && { PATHNAME_BACKSLASH: props.pathnameBackslash }),
     // The rest is for V8, TLS and the sockets.
-    TRANSFER_MEMORY_MIB: String(Math.floor(props.memoryMiB / 2)),
+    TRANSFER_MEMORY_MIB: String(transferMemoryBytes(props.memoryMiB) / 1024 ** 2),
     ...(props.resumeWindowMinutes > 0 && { RESUME_WINDOW_MINUTES: String(props.resumeWindowMinutes) }),
     ...(props.fileTimes !== undefined && { FILE_TIMES: props.fileTimes }),
     DRAIN_SECONDS: String(props.drainSeconds),

@@ -35,6 +35,26 @@ const { template } = synthGateway();
 const services = resourcesOfType(template, 'AWS::ECS::Service');
 const tasks = resourcesOfType(template, 'AWS::ECS::TaskDefinition').map(([, task]) => task);
 
+describe('the worker processes in the template', () => {
+  const workersOf = (props: Parameters<typeof synthGateway>[0]) =>
+    readTopology(synthGateway(props).template.toJSON() as Parameters<typeof readTopology>[0], {
+      publicAddresses: ['127.0.0.1', '127.0.0.2'],
+      bucketName: 'bucket',
+    }).services.map(({ environment }) => [environment['PASSIVE_PORTS'], environment['WORKERS']]);
+
+  it('Each slot has a worker process for each core, and the slot with the remaining ports one for each of its ports', () => {
+    const props = { passivePorts: PassivePortRange.of(50_000, 50_002), portsPerSlot: 2, slots: 1 };
+    assert.deepEqual(workersOf({ ...props, cpu: 512 }), [
+      ['50000-50001', '1'],
+      ['50002-50002', '1'],
+    ]);
+    assert.deepEqual(workersOf({ ...props, cpu: 2048, memoryMiB: 4096 }), [
+      ['50000-50001', '2'],
+      ['50002-50002', '1'],
+    ]);
+  });
+});
+
 describe('a slot', () => {
   it('A slot registers in the control group and in the groups of its own ports, never in more than 5', () => {
     const full = synthGateway({
