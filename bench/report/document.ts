@@ -179,8 +179,8 @@ function idleTable(results: Results, row: Row): string {
   );
   return `${markdownTable([['', 'server', 'KiB for each session', 'CPU ms for its login'], ...lines])}
 
-Memory of the server with all its processes (shared memory counted once), after the logins less before them; measured once. The allocators
-of Go and of Node.js take memory in steps, so servers that were warmed up may need less than a fresh process would.`;
+Memory of the server with all its processes (shared memory counted once), after the logins less before them, in a process that was just
+started; measured once. What a process allocates once, at its first login, is divided by the sessions as well.`;
 }
 
 function crossChecksOf(results: Results): string {
