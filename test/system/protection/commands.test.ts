@@ -66,7 +66,6 @@ describe('commands by the thousand', () => {
       const measured = await gateway.measure();
       test.diagnostic(report(measured, { roundTripMs }));
       assert.ok(measured.longestTurnMs < maxTurnMs);
-      assert.ok(roundTripMs < maxNoopMs);
     });
   }
 });
