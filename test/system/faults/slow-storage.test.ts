@@ -64,7 +64,7 @@ describe('transfers while S3 is silent', () => {
         // An upload whose directory was checked before may have sent its PutObject, whose outcome is then unknown.
         const isUnconfirmed = command === 'STOR new' && answer.includes('did not confirm');
         if (!isUnconfirmed)
-          assert.equal(answer, '451 The storage is not available; try again later. [STORAGE-ERROR]');
+          assert.equal(answer, '451 The storage is not available; try again later. [STORAGE-NO-RESPONSE]');
         assert.match(answer, /^451 /);
         data?.destroy();
       });

@@ -89,8 +89,8 @@ describe('The package', () => {
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/(Dockerfile|\.dockerignore))$/.test(path) &&
         !/^dist\/(lib|src)\/.+(\.js|\.d\.ts)$/.test(path) &&
-        !/^dist\/lib\/lambda\/[a-z-]+\/index\.mjs$/.test(path) &&
-        !/^dist\/gateway\/gateway(\.js|\.js\.map|\.cdx\.json)$/.test(path),
+        !/^dist\/lib\/lambda\/[a-z-]+\/(index|x509)\.mjs$/.test(path) &&
+        !/^dist\/gateway\/(gateway|digest-worker)(\.js|\.js\.map|\.cdx\.json)$/.test(path),
     );
     assert.deepEqual(strangers, []);
     assert.deepEqual(
