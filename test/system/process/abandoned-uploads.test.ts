@@ -182,11 +182,9 @@ describe('the uploads that a gateway leaves', () => {
 describe('a sweep that cannot be done', () => {
   it('A sweep that fails is logged, and the gateway serves clients', async () => {
     const gateway = startGateway({ ABANDONED_UPLOAD_HOURS: '1', S3_BUCKET: 'no-such-bucket' });
-    const { operation, bucket, level } = await gateway.event('storage-error');
-    assert.deepEqual(
-      { operation, bucket, level },
-      { operation: 'sweep', bucket: 'no-such-bucket', level: 'warn' },
-    );
+    // The check of the bucket at start fails for the same reason, and its line holds this one back for 10 s.
+    const { bucket, level } = await gateway.event('storage-error', ({ operation }) => operation === 'sweep');
+    assert.deepEqual({ bucket, level }, { bucket: 'no-such-bucket', level: 'warn' });
     const client = await logIn(gateway);
     await client.says('NOOP', /^200 /);
     await client.quit();
