@@ -31,6 +31,7 @@ import { createS3Client } from './s3/client/s3-client.ts';
 import { checkBuckets } from './s3/bucket-check.ts';
 import { S3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
+import type { Authenticate, Credentials } from './users/user.ts';
 import { openUserStore, passwordAuthenticator, type UserStore } from './users/user-store.ts';
 import { type DocumentSource, secretSource } from './util/watched-document.ts';
 import { version } from './version.ts';
@@ -191,7 +192,14 @@ async function start(
   closers.push(() => operations.close());
   const started = await startGateway(config, {
     prepare: openDocuments,
-    authenticate: (credentials, signal) => passwordAuthenticator(openedUsers())(credentials, signal),
+    // The users are opened in `prepare`. Without `remembered`, every login would cost a whole scrypt.
+    authenticate: Object.assign(
+      (...login: Parameters<Authenticate>) => passwordAuthenticator(openedUsers())(...login),
+      {
+        remembered: (credentials: Credentials) =>
+          passwordAuthenticator(openedUsers()).remembered?.(credentials),
+      },
+    ),
     filesystemFor: (user, sessionId) => {
       const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
       return new S3Filesystem(openedStorage, user.home, resumption, config.fileTimes, sessionId);
