@@ -54,6 +54,7 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `The ${event.limit} file descriptors of this process are enough for ${event.sessionsWithinLimit} sessions that all move files, not for ${event.maxSessions}.`;
     case 'worker-ended':
       return `Worker ${event.worker} has ended (${event.signal ?? `exit code ${event.code}`}), and its sessions with it.`;
+    case 'upload-kept':
     case 'storage-retry':
     case 'session-opened':
     case 'session-closed':

@@ -136,6 +136,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'unlisted-object':
     case 'storage-slow':
     case 'storage-recovered':
+    case 'upload-kept':
     case 'variable-misspelt':
     case 'port-busy':
     case 'gateway-started':

@@ -191,6 +191,14 @@ export type GatewayEvent =
       readonly key: string;
       readonly reason: string;
     }
+  /** An interrupted upload was left in the storage, for its user to resume within RESUME_WINDOW_MINUTES. */
+  | {
+      readonly event: 'upload-kept';
+      readonly sessionId?: string;
+      readonly bucket: string;
+      readonly key: string;
+      readonly uploadId: string;
+    }
   /** The number of abandoned uploads below the prefix that were aborted at start. */
   | {
       readonly event: 'abandoned-uploads-aborted';

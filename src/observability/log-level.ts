@@ -62,6 +62,7 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
     case 'gateway-started':
     case 'worker-started':
     case 'storage-recovered':
+    case 'upload-kept':
     case 'abandoned-uploads-aborted':
     case 'drain-started':
     case 'drain-requested':

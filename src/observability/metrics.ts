@@ -198,6 +198,7 @@ function countEvents(registry: Registry): Observe {
   const slowRequests = counter('storage_slow_requests', 'Requests that had no response for 5 s', [
     'operation',
   ]);
+  const kept = counter('uploads_kept', 'Interrupted uploads left in the storage to be resumed', []);
   const unexpected = counter('unexpected_errors', 'Unexpected errors, each a defect of the gateway', []);
   const reloadFailures = counter(
     'config_reload_failures',
@@ -265,6 +266,9 @@ function countEvents(registry: Registry): Observe {
         return;
       case 'storage-retry':
         storageRetries.inc({ cause: event.cause });
+        return;
+      case 'upload-kept':
+        kept.inc();
         return;
       case 'storage-slow':
         slowRequests.inc({ operation: event.operation }, event.requests);

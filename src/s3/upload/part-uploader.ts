@@ -7,7 +7,7 @@ import { FilesystemError, type FilesystemErrorKind } from '../../filesystem/file
 import { forEachConcurrent } from '../../util/for-each-concurrent.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import type { UploadClaim } from '../active-uploads.ts';
-import { inCurrentCall } from '../client/storage-call.ts';
+import { inCurrentCall, StorageCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import { type CopiedRange, MultipartUpload, type MultipartTarget } from './multipart-upload.ts';
 import { gatewayTagPart, maxDataParts, ownerTagPart, resumableTagPart, type TagPart } from './tag-parts.ts';
@@ -160,6 +160,14 @@ export class PartUploader {
     const signal = AbortSignal.timeout(leaveMs);
     const { bucket, key } = this.#options.target;
     await multipart.uploadTagPart(resumableTagPart, signal).catch(() => undefined);
+    const sessionId = StorageCall.current?.sessionId;
+    this.#storage.observe({
+      event: 'upload-kept',
+      ...(sessionId !== undefined && { sessionId }),
+      bucket,
+      key,
+      uploadId: multipart.uploadId,
+    });
     await removeIfSuperseded(this.#storage, bucket, { key, uploadId: multipart.uploadId }, signal);
   }
 
