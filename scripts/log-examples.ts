@@ -132,6 +132,13 @@ export const examples: Examples = {
     failingMs: 61_200,
     failures: 40,
   },
+  'upload-kept': {
+    event: 'upload-kept',
+    sessionId: session.sessionId,
+    bucket,
+    key: 'alice/video.mp4',
+    uploadId: 'VXBsb2FkSWQ',
+  },
   'unlisted-object': {
     event: 'unlisted-object',
     bucket,
