@@ -55,6 +55,7 @@ export function narrate(event: GatewayEvent): string | undefined {
     case 'worker-ended':
       return `Worker ${event.worker} has ended (${event.signal ?? `exit code ${event.code}`}), and its sessions with it.`;
     case 'upload-kept':
+    case 'partner-summary':
     case 'storage-retry':
     case 'session-opened':
     case 'session-closed':

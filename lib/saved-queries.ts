@@ -52,6 +52,15 @@ const queries = {
     sort: '@timestamp desc',
     limit: 1000,
   }),
+  'partners with failures': new QueryString({
+    filterStatements: ['event = "partner-summary"', 'ispresent(username)'],
+    // Each process of each slot writes summaries of its own.
+    statsStatements: [
+      'sum(failures) as failed, sum(uploads) as uploaded, sum(downloads) as downloaded, sortsLast(lastSuccess) as lastSucceeded by username',
+    ],
+    sort: 'failed desc',
+    limit: 1000,
+  }),
   'bytes by partner': new QueryString({
     filterStatements: ['event = "transfer"', 'outcome = "completed"'],
     statsStatements: ['sum(sizeBytes) as bytes, count(*) as transfers by username'],

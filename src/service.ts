@@ -23,6 +23,7 @@ import {
   type OperationsServerOptions,
   startOperationsServer,
 } from './observability/operations-server.ts';
+import { startPartnerSummaries } from './observability/partner-summaries.ts';
 import { addBuildInfo, createMetrics, type Gauges, type Metrics } from './observability/metrics.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
 import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
@@ -134,6 +135,8 @@ async function start(
     writeLine: log.writeLine,
   });
   closers.push(() => embedded.close());
+  const summaries = startPartnerSummaries(log.observe);
+  closers.push(() => summaries.close());
   const observe: Observe = (event) => {
     if (event.event === 'session-opened' && draining?.stage !== 'serving' && isListening) {
       embedded.observe({ event: 'session-while-draining' });
@@ -141,6 +144,7 @@ async function start(
     log.observe(event);
     metrics.observe(event);
     embedded.observe(event);
+    summaries.observe(event);
   };
 
   const openedStorage = openStorage(config, { memory, observe, responded: metrics.storageResponded });
@@ -274,6 +278,7 @@ async function start(
     await started.drain(leftMs);
     await settling.done();
     clearTimeout(deadline);
+    summaries.close();
     observe({ event: 'gateway-stopped', reason, durationMs: Math.round(performance.now() - startedAtMs) });
     await closeAll(closers);
   };

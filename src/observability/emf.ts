@@ -1,9 +1,11 @@
 /**
  * Metrics for CloudWatch, as log lines in embedded metric format: CloudWatch Logs extracts the metrics, and the task calls no
- * API. One line holds the counts of one minute. (Amazon CloudWatch User Guide, "Embedded metric format".)
+ * API. One line holds the counts of one minute; a line for each cause of failed transfers in that minute follows. (Amazon CloudWatch
+ * User Guide, "Embedded metric format".)
  */
+import type { CauseCode } from './cause.ts';
 import type { GatewayEvent, Observe } from './event.ts';
-import { type Gauges, transferDirection } from './metrics.ts';
+import { failureCause, type Gauges, transferDirection } from './metrics.ts';
 
 export type EmbeddedMetrics = {
   readonly observe: Observe;
@@ -48,14 +50,22 @@ export function startEmbeddedMetrics(
 ): EmbeddedMetrics {
   if (namespace === undefined) return { observe: () => undefined, close: () => undefined };
   let sums = new Map<Sum, number>();
+  let failures = new Map<CauseCode, number>();
   const write = (): void => {
-    writeLine(embeddedMetricLine(namespace, Date.now(), sums, gauges()));
+    const timestampMs = Date.now();
+    writeLine(embeddedMetricLine(namespace, timestampMs, sums, gauges()));
+    for (const [cause, count] of failures) {
+      writeLine(causeMetricLine(namespace, timestampMs, cause, count));
+    }
     sums = new Map();
+    failures = new Map();
   };
   const timer = setInterval(write, periodMs);
   return {
     observe(event) {
       for (const [sum, amount] of sumsOf(event)) sums.set(sum, (sums.get(sum) ?? 0) + amount);
+      const cause = event.event === 'transfer' ? failureCause(event) : undefined;
+      if (cause !== undefined) failures.set(cause, (failures.get(cause) ?? 0) + 1);
     },
     close() {
       clearInterval(timer);
@@ -103,6 +113,27 @@ export function embeddedMetricLine(
   });
 }
 
+/**
+ * Failed transfers of one cause. The dimension takes values of the closed list of causes only, and zeros are not written, because
+ * CloudWatch charges each combination of a metric and a dimension value in the hours in which it is written.
+ */
+function causeMetricLine(namespace: string, timestampMs: number, cause: CauseCode, count: number): string {
+  return JSON.stringify({
+    _aws: {
+      Timestamp: timestampMs,
+      CloudWatchMetrics: [
+        {
+          Namespace: namespace,
+          Dimensions: [['Cause']],
+          Metrics: [{ Name: 'TransfersFailed', Unit: 'Count' }],
+        },
+      ],
+    },
+    Cause: cause,
+    TransfersFailed: count,
+  });
+}
+
 /** The sums that an event increments. */
 function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: number])[] {
   switch (event.event) {
@@ -131,6 +162,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
       return [['SessionsWhileDraining', 1]];
     case 'session-closed':
     case 'command':
+    case 'partner-summary':
     case 'tls-failed':
     case 'stray-data-connection':
     case 'unlisted-object':
@@ -156,9 +188,9 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
   }
 }
 
-function transferSums(
-  event: Extract<GatewayEvent, { event: 'transfer' }>,
-): readonly (readonly [sum: Sum, amount: number])[] {
+type Transfer = Extract<GatewayEvent, { event: 'transfer' }>;
+
+function transferSums(event: Transfer): readonly (readonly [sum: Sum, amount: number])[] {
   const direction = transferDirection(event);
   const all = transferSum(event);
   if (direction === 'listing') return all;
@@ -170,11 +202,8 @@ function transferSums(
   ];
 }
 
-/** Listings included. A client that aborts a transfer with ABOR has changed its mind; nothing has failed. */
-function transferSum({
-  outcome,
-  cause,
-}: Extract<GatewayEvent, { event: 'transfer' }>): readonly (readonly [sum: Sum, amount: number])[] {
-  if (outcome === 'completed') return [['TransfersCompleted', 1]];
-  return cause === 'ABOR' ? [] : [['TransfersFailed', 1]];
+/** Listings included. */
+function transferSum(event: Transfer): readonly (readonly [sum: Sum, amount: number])[] {
+  if (event.outcome === 'completed') return [['TransfersCompleted', 1]];
+  return event.cause === 'ABOR' ? [] : [['TransfersFailed', 1]];
 }

@@ -116,6 +116,34 @@ export type GatewayEvent =
       readonly outcome: 'completed' | 'refused' | 'failed';
       readonly cause?: CauseCode;
     }
+  /**
+   * Once an hour and when the gateway stops: what one user has done since the last summary, for users with a transfer or a failure.
+   * Each process writes its own lines, so queries add them up. The first 1,000 users of an hour have a line each; one without
+   * `username` is the sum of all others.
+   */
+  | {
+      readonly event: 'partner-summary';
+      readonly username?: string;
+      /** The time since the last summary, or since the start. */
+      readonly periodMs: number;
+      /** When the last upload or download was completed (ISO 8601), since the start of the process. */
+      readonly lastSuccess?: string;
+      /** Completed STOR, STOU and APPE. */
+      readonly uploads: number;
+      readonly uploadedBytes: number;
+      /** Completed RETR. */
+      readonly downloads: number;
+      readonly downloadedBytes: number;
+      /** Completed LIST, NLST and MLSD. */
+      readonly listings: number;
+      /**
+       * Transfers that were not completed (except by ABOR), logins of this user that were refused, and commands that were refused or
+       * failed for a cause that is not routine.
+       */
+      readonly failures: number;
+      /** How many of the failures had which cause. */
+      readonly failuresByCause: Readonly<Partial<Record<CauseCode, number>>>;
+    }
   /** A TLS handshake that failed, or clear text where it was to be. */
   | {
       readonly event: 'tls-failed';

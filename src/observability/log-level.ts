@@ -9,7 +9,7 @@ export type LogLevel = (typeof logLevels)[number];
 export type CommandLogLevel = 'debug' | 'info';
 
 /** Refusals that are routine: clients ask for files that may not exist, and try commands that servers may not know. */
-const routineRefusals: ReadonlySet<CauseCode | undefined> = new Set<CauseCode>([
+export const routineRefusals: ReadonlySet<CauseCode | undefined> = new Set<CauseCode>([
   'COMMAND-INVALID',
   'FILE-NOT-FOUND',
   'FILE-EXISTS',
@@ -64,6 +64,7 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
     case 'storage-recovered':
     case 'upload-kept':
     case 'abandoned-uploads-aborted':
+    case 'partner-summary':
     case 'drain-started':
     case 'drain-requested':
     case 'drain-cancelled':

@@ -47,6 +47,11 @@ export function transferDirection({ verb }: Pick<Transfer, 'verb'>): Direction {
   return directions[verb] ?? 'listing';
 }
 
+/** The cause of a failed transfer. A client that aborts one with ABOR has changed its mind; nothing has failed. */
+export function failureCause({ outcome, cause }: Pick<Transfer, 'outcome' | 'cause'>): CauseCode | undefined {
+  return outcome === 'completed' || cause === 'ABOR' ? undefined : cause;
+}
+
 /** A success has neither. */
 function causeLabels(cause: CauseCode | undefined): { readonly cause?: string; readonly side?: string } {
   return cause === undefined ? {} : { cause, side: sideOf(cause) };
@@ -185,7 +190,7 @@ function countEvents(registry: Registry): Observe {
   const exhausted = counter(
     'passive_ports_exhausted',
     'PASV and EPSV commands refused because no passive port became free (425)',
-    [],
+    ['cause', 'side'],
   );
   const storageErrors = counter(
     'storage_errors',
@@ -256,7 +261,7 @@ function countEvents(registry: Registry): Observe {
         strays.inc(causeLabels(event.cause));
         return;
       case 'passive-ports-exhausted':
-        exhausted.inc();
+        exhausted.inc(causeLabels(event.cause));
         return;
       case 'storage-error':
         if (!event.retrying) {
@@ -292,6 +297,7 @@ function countEvents(registry: Registry): Observe {
       case 'session-closed':
         closed.inc(causeLabels(event.cause));
         return;
+      case 'partner-summary':
       case 'storage-recovered':
       case 'variable-misspelt':
       case 'port-busy':

@@ -237,6 +237,7 @@ describe('operators', () => {
       ['transfers of a partner', [{ Ref: logGroup }]],
       ['transfers of a file', [{ Ref: logGroup }]],
       ['failures', [{ Ref: logGroup }]],
+      ['partners with failures', [{ Ref: logGroup }]],
       ['bytes by partner', [{ Ref: logGroup }]],
     ]);
   });

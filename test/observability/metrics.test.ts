@@ -75,6 +75,7 @@ describe('metrics for Prometheus', () => {
       'ftp_gateway_transfer_duration_seconds_count{direction="download"} 1',
       'ftp_gateway_sessions_refused_total{cause="PROXY-HEADER",side="network"} 1',
       'ftp_gateway_storage_errors_total{operation="PutObject",http_status="503",cause="STORAGE-THROTTLED",side="storage"} 1',
+      'ftp_gateway_passive_ports_exhausted_total{cause="PASV-EXHAUSTED",side="gateway"} 1',
       'ftp_gateway_unexpected_errors_total 1',
       'ftp_gateway_users{entry="valid"} 5',
       'ftp_gateway_users{entry="invalid"} 1',
@@ -166,6 +167,41 @@ describe('metrics for CloudWatch', () => {
       number
     >;
     assert.deepEqual([TransfersCompleted, TransfersFailed, UploadsNotCompleted], [2, 3, 2]);
+  });
+
+  it('The CloudWatch metrics count failed transfers by cause, in a line for each cause of the minute', (test) => {
+    test.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 1_700_000_000_000 });
+    const lines: string[] = [];
+    const metrics = startEmbeddedMetrics('Gateway/Test', {
+      gauges: () => gauges,
+      writeLine: (line) => void lines.push(line),
+    });
+    for (const event of [
+      transfer('STOR', 'failed', 1, 'STORAGE-DENIED'),
+      transfer('LIST', 'aborted', 0, 'PASV-NONE'),
+      transfer('RETR', 'aborted', 0, 'PASV-NONE'),
+      transfer('RETR', 'aborted', 0, 'ABOR'),
+      transfer('RETR', 'completed', 1),
+    ]) {
+      metrics.observe(event);
+    }
+    test.mock.timers.tick(60_000);
+    test.mock.timers.tick(60_000);
+    metrics.close();
+    const [first, ...rest] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.equal(first!['TransfersFailed'], 3);
+    const byCause = rest.filter((line) => 'Cause' in line);
+    const directive = {
+      Namespace: 'Gateway/Test',
+      Dimensions: [['Cause']],
+      Metrics: [{ Name: 'TransfersFailed', Unit: 'Count' }],
+    };
+    const metadata = { Timestamp: 1_700_000_060_000, CloudWatchMetrics: [directive] };
+    assert.deepEqual(byCause, [
+      { _aws: metadata, Cause: 'STORAGE-DENIED', TransfersFailed: 1 },
+      { _aws: metadata, Cause: 'PASV-NONE', TransfersFailed: 2 },
+    ]);
+    assert.equal(rest.length, byCause.length + 2, 'minutes without failures have no line by cause');
   });
 
   it('The CloudWatch metrics are not written when no namespace is given', () => {
