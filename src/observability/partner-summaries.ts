@@ -74,20 +74,13 @@ export function startPartnerSummaries(report: Observe): PartnerSummaries {
   const timer = setInterval(write, periodMs);
   return {
     observe(event) {
-      switch (event.event) {
-        case 'transfer':
-          if (event.outcome === 'completed') countCompleted(countsOf(event.username), event);
-          else countFailure(countsOf, event.username, failureCause(event));
-          return;
-        case 'login':
-          if (refusalsOfUsers.has(event.cause)) countFailure(countsOf, event.username, event.cause);
-          return;
-        case 'command':
-          if (event.outcome === 'completed' || routineRefusals.has(event.cause)) return;
-          countFailure(countsOf, event.username, event.cause);
-          return;
-        default:
-          return;
+      if (event.event === 'transfer') {
+        if (event.outcome === 'completed') countCompleted(countsOf(event.username), event);
+        else countFailure(countsOf, event.username, failureCause(event));
+      } else if (event.event === 'login') {
+        if (refusalsOfUsers.has(event.cause)) countFailure(countsOf, event.username, event.cause);
+      } else if (event.event === 'command' && event.outcome !== 'completed') {
+        if (!routineRefusals.has(event.cause)) countFailure(countsOf, event.username, event.cause);
       }
     },
     close() {

@@ -47,7 +47,7 @@ function start(test: TestContext) {
   const written: Summary[] = [];
   const summaries = startPartnerSummaries((event) => {
     assert.equal(event.event, 'partner-summary');
-    written.push(event as Summary);
+    written.push(event);
   });
   return {
     written,

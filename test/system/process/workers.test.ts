@@ -193,6 +193,27 @@ describe('two worker processes', () => {
     assert.equal(stops.length, 1, 'the end is logged once');
   });
 
+  it('Each worker writes its own summary of a partner when it ends', async () => {
+    const workers = await suite.start();
+    const { gateway } = workers;
+    for (const worker of [1, 2]) {
+      const client = await workers.logInTo(worker);
+      await client.upload(`STOR summary-${worker}.txt`, 'content');
+      await client.quit();
+    }
+    assert.equal((await gateway.stop()).code, 0);
+    const summaries = gateway.lines
+      .filter((line) => line.includes('"partner-summary"'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .map(({ worker, uploads, uploadedBytes, failures }) => ({ worker, uploads, uploadedBytes, failures }))
+      .sort((one, other) => Number(one.worker) - Number(other.worker));
+    const uploaded = { uploads: 1, uploadedBytes: 7, failures: 0 };
+    assert.deepEqual(summaries, [
+      { worker: 1, ...uploaded },
+      { worker: 2, ...uploaded },
+    ]);
+  });
+
   it('Ctrl-C, which a terminal sends to all processes, drains as SIGTERM does, and a second one ends all of them', async () => {
     const workers = await suite.start({ DRAIN_SECONDS: '60' });
     const { gateway } = workers;
