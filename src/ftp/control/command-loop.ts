@@ -80,6 +80,8 @@ export class CommandLoop {
     setImmediate(() => {
       this.#isYielding = false;
       this.#pump();
+      // Bytes that arrived meanwhile may have paused reading, and what consumed them may have sent no reply.
+      this.#connection.adjustReading();
     });
   }
 

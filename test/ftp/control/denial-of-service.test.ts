@@ -108,6 +108,19 @@ describe('denial of service by hostile clients', () => {
     client.destroy();
   });
 
+  it('A session is read on when the turn of the event loop ends within an overlong line', async (context) => {
+    // Each look at the clock takes longer than a turn may, as on a busy machine.
+    const now = performance.now.bind(performance);
+    let aheadMs = 0;
+    context.mock.method(performance, 'now', () => now() + (aheadMs += 6));
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    for (let sent = 0; sent < 4; sent++) await client.send(Buffer.alloc(mebibyte, 'x'));
+    await client.send('\r\nNOOP\r\n');
+    await client.expect('500 Command line too long.', /^200 /);
+    client.destroy();
+  });
+
   it('A client that keeps sending overlong lines is disconnected', async () => {
     const client = await Dialogue.open({ port: gateway.controlPort });
     await client.expect('220 Ready');
