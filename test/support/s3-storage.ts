@@ -10,7 +10,7 @@ export type TestStorage = {
   readonly storage: S3Storage;
   /** Everything observed so far, in order. */
   readonly events: GatewayEvent[];
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 };
 
 export async function openTestStorage(): Promise<TestStorage> {
