@@ -4,7 +4,7 @@
  * Usage: npm run image. Stands in for the two base images with a debootstrapped Debian 12 and this package's own Node.
  */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -23,8 +23,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startLocalS3 } from '../dev/s3-server.ts';
 import { PasswordHash } from '../src/users/password.ts';
-import { freePort } from '../test/support/loopback-port.ts';
+import { freePort, freeRange } from '../test/support/loopback-port.ts';
 import { startSecretsManager } from '../test/system/topology/secrets-manager.ts';
+import { FtpSession, type SessionOptions } from './ftp-session.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const image = 'ftp-object-gateway:latest';
@@ -168,6 +169,9 @@ function inside(
   const script = [
     'mount --bind "$ROOT" "$ROOT"',
     'mount -t proc proc "$ROOT/proc"',
+    // The devices that every container runtime supplies (OCI runtime specification, "Default Devices").
+    'mount -t tmpfs -o mode=755 tmpfs "$ROOT/dev"',
+    'for device in null zero full random urandom; do touch "$ROOT/dev/$device" && mount --bind "/dev/$device" "$ROOT/dev/$device"; done',
     'mount -o remount,ro,bind "$ROOT"',
     // The only capabilities left are those it takes to become the user; with the user they go.
     'exec setpriv --no-new-privs --bounding-set=-all,+sys_chroot,+setuid,+setgid chroot --groups= --userspec="$RUN_AS" "$ROOT" "$@"',
@@ -188,15 +192,15 @@ async function healthy(mounted: MountedImage, environment: readonly string[]): P
   return code === 0;
 }
 
-/** Milliseconds from the start of the process to its first 200 on /healthz. */
-async function timeToHealthy(port: number, child: ChildProcess): Promise<number> {
+/** Milliseconds from the start of the process to its first 200 on the path. */
+async function timeToAnswer(path: string, port: number, child: ChildProcess): Promise<number> {
   const begun = performance.now();
   for (;;) {
     if (child.exitCode !== null)
-      throw new Error(`The gateway ended with ${child.exitCode} before it was healthy.`);
-    const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
+      throw new Error(`The gateway ended with ${child.exitCode} before ${path} returned 200.`);
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
     if (answer?.ok === true) return performance.now() - begun;
-    if (performance.now() - begun > 20_000) throw new Error('The gateway was not healthy within 20 seconds.');
+    if (performance.now() - begun > 20_000) throw new Error(`${path} did not return 200 within 20 seconds.`);
     await sleep(5);
   }
 }
@@ -219,9 +223,26 @@ async function runCurl(...args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`curl ended with ${code}.`);
 }
 
-async function moveFile(mounted: MountedImage): Promise<void> {
+/** A file of this size is hashed by a thread, whose code is a file of its own beside the bundle. */
+async function compareHash(options: SessionOptions, sent: string): Promise<void> {
+  const session = await FtpSession.open(options);
+  const reply = await session.command('HASH folder/file.bin', 213);
+  await session.quit();
+  const expected = createHash('sha256').update(readFileSync(sent)).digest('hex');
+  if (!reply.toLowerCase().includes(expected))
+    throw new Error(`HASH returned ${reply}, and not ${expected}.`);
+  say('HASH returned its SHA-256 digest');
+}
+
+function workerProcesses({ pid }: ChildProcess): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  return children === '' ? 0 : children.split(' ').length;
+}
+
+/** Starts the image with so many worker processes, moves a file through it, has one hashed, and stops it. */
+async function moveFile(mounted: MountedImage, workers: number): Promise<void> {
   const secretsManager = await startSecretsManager();
-  const s3 = await startLocalS3({ directory: join(work, 's3'), buckets: ['files'], port: 0 });
+  const s3 = await startLocalS3({ directory: join(work, `s3-${workers}`), buckets: ['files'], port: 0 });
   const password = randomBytes(12).toString('hex');
   const user = { name: 'partner', password: await PasswordHash.create(password), permissions: 'read-write' };
   secretsManager.secrets.set(usersArn, JSON.stringify({ users: [user] }));
@@ -239,16 +260,18 @@ async function moveFile(mounted: MountedImage): Promise<void> {
     'OPERATIONS_ADDRESS=127.0.0.1',
     `CONTROL_PORT=${controlPort}`,
     `OPERATIONS_PORT=${operationsPort}`,
-    // Any free one: EPSV tells the client which.
-    'PASSIVE_PORTS=0',
+    `WORKERS=${workers}`,
+    `PASSIVE_PORTS=${String(await freeRange(2 * workers))}`,
   ];
   const gateway = inside(mounted, mounted.config.Cmd, environment);
   const exited = once(gateway, 'exit') as Promise<[number | null, string | null]>;
   try {
-    const milliseconds = await timeToHealthy(operationsPort, gateway);
+    const milliseconds = await timeToAnswer('/healthz', operationsPort, gateway);
     say(
       `healthy after ${milliseconds.toFixed(0)} ms (from the start of the process, Node's own start included)`,
     );
+    // The primary is healthy before its workers accept sessions.
+    await timeToAnswer('/readyz', operationsPort, gateway);
     checkPrivileges(gateway);
     if (!(await healthy(mounted, environment)))
       throw new Error("The image's HEALTHCHECK fails on a healthy gateway.");
@@ -261,6 +284,14 @@ async function moveFile(mounted: MountedImage): Promise<void> {
     await runCurl(...curl, '--output', received, url);
     if (!readFileSync(sent).equals(readFileSync(received))) throw new Error('The file came back changed.');
     say('a file of 20 MiB went up and came back the same');
+    await compareHash(
+      { host: '127.0.0.1', port: controlPort, username: 'partner', password, tls: false },
+      sent,
+    );
+    const running = workerProcesses(gateway);
+    if (running !== (workers === 1 ? 0 : workers)) {
+      throw new Error(`WORKERS is ${workers}, and the gateway runs ${running} worker processes.`);
+    }
     gateway.kill('SIGTERM');
     const [code, signal] = await exited;
     if (code !== 0)
@@ -297,8 +328,10 @@ try {
   build();
   const mounted = mount();
   report(mounted);
-  say('=== Run');
-  await moveFile(mounted);
+  for (const workers of [1, 2]) {
+    say(`=== Run with WORKERS=${workers}`);
+    await moveFile(mounted, workers);
+  }
 } finally {
   spawnSync('buildah', [...storage, 'rm', '--all'], { stdio: 'ignore' });
   rmSync(work, { recursive: true, force: true });
