@@ -1,6 +1,5 @@
 /** The primary's side of one worker process: its end, its log lines, and calls to it. */
 import cluster from 'node:cluster';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkerCalls } from './calls.ts';
@@ -40,9 +39,12 @@ export class WorkerProcess {
     // A message that cannot be sent any more; the end follows.
     worker.on('error', () => undefined);
     if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', writeLine);
-    this.ended = once(child, 'close').then(([code, signal]: unknown[]) => {
-      this.channel.close(new Error('the worker process has ended'));
-      return { code: code as number | null, signal: signal as string | null };
+    // Without `once` of node:events, which rejects at 'error': one that could not be spawned emits 'error', then 'close'.
+    this.ended = new Promise((resolve) => {
+      child.once('close', (code, signal) => {
+        this.channel.close(new Error('the worker process has ended'));
+        resolve({ code, signal });
+      });
     });
   }
 
