@@ -14,6 +14,7 @@ import {
 import { generate } from 'selfsigned';
 import { PasswordHash } from '../../../src/users/password.ts';
 import type { Security, Server } from '../clients/client.ts';
+import { type LoopbackNetwork, takeLoopbackNetwork } from '../topology/loopback-network.ts';
 import { NetworkLoadBalancer } from '../topology/network-load-balancer.ts';
 import { type Apis, type IngressRule, makeApis, readBalancer, readIngress } from './api-topology.ts';
 import { Cdk } from './cdk.ts';
@@ -29,9 +30,12 @@ const habits = { registrationSeconds: 90, unhealthySeconds: 35, deregistrationSe
 const username = 'partner';
 const password = 'secret';
 
+/** Three health checks and their answers take longer than their scaled times where the processor is busy. */
+const busyProcessorSeconds = 4;
+
 /** Times of the gateway at the same scale, in the whole seconds that it takes. */
 const scaledTimes = {
-  DRAIN_PROPAGATION_SECONDS: String(Math.ceil((180 * secondMs) / 1000)),
+  DRAIN_PROPAGATION_SECONDS: String(Math.ceil((180 * secondMs) / 1000) + busyProcessorSeconds),
   DRAIN_IDLE_SECONDS: String(Math.ceil((300 * secondMs) / 1000)),
   DRAIN_SECONDS: String(Math.ceil((110 * secondMs) / 1000)),
   RELOAD_INTERVAL_SECONDS: '1',
@@ -44,11 +48,11 @@ export class DeployedGateway {
   readonly s3: S3Client;
   readonly balancer: NetworkLoadBalancer;
   readonly #secrets = new SecretsManagerClient();
-  readonly #network: string;
+  readonly #network: LoopbackNetwork;
   readonly #ecs: Ecs;
   #ingress: readonly IngressRule[] = [];
 
-  private constructor(emulator: Emulator, cdk: Cdk, network: string) {
+  private constructor(emulator: Emulator, cdk: Cdk, network: LoopbackNetwork) {
     this.emulator = emulator;
     this.cdk = cdk;
     this.#network = network;
@@ -68,8 +72,8 @@ export class DeployedGateway {
 
   /** Starts the emulator and bootstraps it; nothing is deployed yet. */
   static async start(python: string): Promise<DeployedGateway> {
-    const network = `127.${16 + (process.pid % 224)}`;
-    const emulator = await startEmulator(python, network);
+    const network = await takeLoopbackNetwork();
+    const emulator = await startEmulator(python, network.prefix);
     Object.assign(process.env, emulator.environment, { HOME: process.env['HOME'] });
     const cdk = await Cdk.prepare(emulator);
     await cdk.run(['bootstrap']);
@@ -204,6 +208,7 @@ export class DeployedGateway {
     await this.#ecs.close();
     this.balancer.close();
     await this.emulator.close();
+    this.#network.release();
   }
 
   #makeEcs(): Ecs {
@@ -211,7 +216,7 @@ export class DeployedGateway {
       apis: this.apis,
       balancer: this.balancer,
       secondMs,
-      network: this.#network,
+      network: this.#network.prefix,
       environment: {
         ...scaledTimes,
         S3_ENDPOINT: this.emulator.endpoint,

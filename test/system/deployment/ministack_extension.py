@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 
 from ministack.core.responses import new_uuid
@@ -301,9 +302,11 @@ def notify(operation, resource_type, physical_id):
         return
     body = json.dumps({"operation": operation, "type": resource_type, "physicalId": physical_id}).encode()
     request = urllib.request.Request(HOOK_URL, data=body, headers={"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=600) as response:
-        if response.status != 200:
-            raise ValueError(response.read().decode())
+    try:
+        urllib.request.urlopen(request, timeout=600).close()
+    except urllib.error.HTTPError as error:
+        # The body is the reason; without it the events of the stack would only say "Internal Server Error".
+        raise ValueError(f"{resource_type} {physical_id}: {error.read().decode()}") from error
 
 
 HOOKED = (
