@@ -156,6 +156,7 @@ const commonFields: Readonly<Record<string, string>> = {
 
 /** The type of a field as readers of JSON know it, with the unit that its name ends in. */
 function unitOf({ name, type }: Field): string {
+  if (name === 'failuresByCause') return 'object: number by cause';
   if (/(?:CauseCode|SessionEndCause)$/.test(type)) return '[cause](troubleshooting.md)';
   if (name.endsWith('Ms')) return 'milliseconds';
   if (name.endsWith('Bytes')) return 'bytes';

@@ -8,7 +8,7 @@ const session = {
   clientAddress: '198.51.100.7',
 } as const;
 const bucket = 'partner-files';
-const endpoint = 's3.eu-central-1.amazonaws.com';
+const endpoint = 'https://s3.eu-central-1.amazonaws.com';
 const certificate = {
   subject: 'CN=ftp.example.com',
   names: 'DNS:ftp.example.com',

@@ -128,6 +128,7 @@ export const causes = {
   },
   'TLS-CIPHER': { side: 'client', meaning: 'Client and gateway have no cipher or key exchange in common.' },
   'TLS-CERTIFICATE': { side: 'client', meaning: "The client rejected the gateway's certificate." },
+  'TLS-EXPIRED': { side: 'gateway', meaning: "The client rejected the gateway's certificate as expired." },
   'TLS-ALERT': { side: 'client', meaning: 'The client ended the TLS handshake with another alert.' },
   'TLS-CUT': { side: 'network', meaning: 'The connection ended during the TLS handshake.' },
   'TLS-TIMEOUT': { side: 'network', meaning: 'The TLS handshake took too long.' },
@@ -305,6 +306,7 @@ export type SessionEndCause = Extract<
   | 'TLS-VERSION'
   | 'TLS-CIPHER'
   | 'TLS-CERTIFICATE'
+  | 'TLS-EXPIRED'
   | 'TLS-ALERT'
   | 'TLS-CUT'
   | 'TLS-TIMEOUT'

@@ -117,7 +117,9 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
       registers: [registry],
       collect() {
         const value = gauges()[field];
-        if (value !== undefined) this.set(value);
+        // A gauge that was never set is exported as 0, and an alert would read 0 as an expired certificate.
+        if (value === undefined) this.remove();
+        else this.set(value);
       },
     });
   };
@@ -142,7 +144,7 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
   );
   register(
     'certificate_seconds_left',
-    'Seconds until the certificate in use expires',
+    'Seconds until the certificate in use expires; absent without a certificate',
     'certificateSecondsLeft',
     'min',
   );

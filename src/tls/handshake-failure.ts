@@ -41,7 +41,7 @@ const causesByAlert: Readonly<Record<string, HandshakeFailure['cause']>> = {
   bad_certificate: 'TLS-CERTIFICATE',
   unsupported_certificate: 'TLS-CERTIFICATE',
   certificate_revoked: 'TLS-CERTIFICATE',
-  certificate_expired: 'TLS-CERTIFICATE',
+  certificate_expired: 'TLS-EXPIRED',
   certificate_unknown: 'TLS-CERTIFICATE',
   unknown_ca: 'TLS-CERTIFICATE',
   access_denied: 'TLS-CERTIFICATE',

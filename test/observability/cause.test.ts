@@ -18,6 +18,15 @@ const sections = new Map(
 
 const all: readonly (readonly [string, Cause])[] = Object.entries(causes);
 
+/** The events of docs/log.md that a section refers to. */
+function eventsWith(code: string): readonly string[] {
+  if (code.startsWith('TLS-'))
+    return ['tls-failed', 'certificate-loaded', 'certificate-expiring', 'session-closed'];
+  if (code.startsWith('STORAGE-')) return ['storage-error', 'storage-slow'];
+  if (/^PASV-(ADDRESS|PRIVATE|LATE|STRAY|RESET)$/.test(code)) return ['stray-data-connection'];
+  return ['transfer', 'command', 'login', 'session-closed', 'session-refused'];
+}
+
 describe('causes', () => {
   it('docs/troubleshooting.md has a section for each cause, with its side, meaning, remedy and a sentence for the partner', () => {
     for (const [code, { side, meaning }] of all) {
@@ -26,6 +35,22 @@ describe('causes', () => {
       assert.ok(section.startsWith(`_Side: ${side}._ ${meaning} `), `${code}: ${section}`);
       assert.match(section, /\*\*What to do:\*\* \S.*\*\*Tell the partner:\*\* \S/, code);
     }
+  });
+
+  it('The log fields that a section of docs/troubleshooting.md names are fields of the events that have its cause', () => {
+    const log = readFileSync(new URL('../../docs/log.md', import.meta.url), 'utf8').split(/^### /m);
+    const isField = (event: string, field: string) =>
+      log.some((section) => section.startsWith(`${event}\n`) && section.includes(`\n| \`${field}\` `));
+    const named = all.flatMap(([code]) =>
+      [...sections.get(code)!.matchAll(/`([a-z]+[A-Z]\w*|detail|alert|endpoint|operation|port)`/g)].map(
+        (match) => [code, match[1]!] as const,
+      ),
+    );
+    assert.ok(named.length > 10, 'the sections name fields');
+    assert.deepEqual(
+      named.filter(([code, field]) => !eventsWith(code).some((event) => isField(event, field))),
+      [],
+    );
   });
 
   it('docs/troubleshooting.md has no section for a cause that does not exist', () => {

@@ -204,6 +204,13 @@ describe('metrics for CloudWatch', () => {
     assert.equal(rest.length, byCause.length + 2, 'minutes without failures have no line by cause');
   });
 
+  it('The seconds that a certificate has left are exported only with a certificate', async () => {
+    const without = await createMetrics(() => gauges).registry.metrics();
+    assert.doesNotMatch(without, /^ftp_gateway_certificate_seconds_left /m);
+    const withCertificate = createMetrics(() => ({ ...gauges, certificateSecondsLeft: 86_400 }));
+    assert.match(await withCertificate.registry.metrics(), /^ftp_gateway_certificate_seconds_left 86400$/m);
+  });
+
   it('The CloudWatch metrics are not written when no namespace is given', () => {
     const metrics = startEmbeddedMetrics(undefined, {
       gauges: () => gauges,

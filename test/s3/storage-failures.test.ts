@@ -27,7 +27,8 @@ type Row = {
   readonly takesSeconds?: true;
 };
 
-const refusesGateway = /^451 The storage refuses the gateway; its operator has to correct that\./;
+const refusesGateway =
+  /^451 The storage rejected the gateway's request; the operator of the gateway must correct this\./;
 const isNotAvailable = /^451 The storage is not available; try again later\./;
 const error = (status: number, code: string, message?: string): StorageFault => ({
   kind: 'error',

@@ -15,7 +15,7 @@ describe('the failure of a TLS handshake', () => {
     ['ERR_SSL_NO_SHARED_CIPHER', 300, 'TLS-CIPHER', undefined],
     ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 300, 'TLS-CERTIFICATE', 'unknown_ca'],
     ['ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE', 300, 'TLS-CERTIFICATE', 'bad_certificate'],
-    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', 300, 'TLS-CERTIFICATE', 'certificate_expired'],
+    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', 300, 'TLS-EXPIRED', 'certificate_expired'],
     ['ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR', 300, 'TLS-ALERT', 'internal_error'],
     ['ERR_SSL_LENGTH_MISMATCH', 300, 'TLS-PROTOCOL', undefined],
   ] as const) {

@@ -23,7 +23,10 @@ const replies: Readonly<Record<FilesystemErrorKind, readonly [code: number, text
     'The client sent too little while other uploads waited for memory; transfer aborted.',
   ],
   // Not 550: the name is fine, and clients that believe otherwise give up or delete their copy.
-  misconfigured: [451, 'The storage refuses the gateway; its operator has to correct that.'],
+  misconfigured: [
+    451,
+    "The storage rejected the gateway's request; the operator of the gateway must correct this.",
+  ],
   unavailable: [451, 'The storage is not available; try again later.'],
 };
 

@@ -160,6 +160,17 @@ export const tlsRows: readonly Row[] = [
     fields: { alert: 'unknown_ca' },
   },
   {
+    cause: 'TLS-EXPIRED',
+    when: 'a client finds the certificate expired',
+    options: { tls: 'optional' },
+    event: 'tls-failed',
+    async provoke(scene) {
+      await sendAlert(scene, 45);
+      return undefined;
+    },
+    fields: { alert: 'certificate_expired' },
+  },
+  {
     cause: 'TLS-ALERT',
     when: 'a client ends the handshake for another reason',
     options: { tls: 'optional' },
