@@ -67,13 +67,28 @@ export function taskReplacements(
     const old = before.Resources[id]?.Properties;
     if (Type !== 'AWS::ECS::Service' || Properties === undefined || old === undefined) return [];
     const name = String(Properties['ServiceName']);
-    // Desired counts follow what operators have started and stopped: for a slot that runs, 1 is no change.
+    // Desired counts follow what operators have started and stopped: for a slot that runs, 1 changes only the template. But
+    // CloudFormation then sends the whole service, and its family means the new revision (ECS UpdateService, "taskDefinition").
+    const isUpdated = old['DesiredCount'] !== Properties['DesiredCount'];
     const changed = [...new Set([...Object.keys(old), ...Object.keys(Properties)])].filter(
       (property) =>
         property !== 'DesiredCount' && JSON.stringify(old[property]) !== JSON.stringify(Properties[property]),
     );
+    if (isUpdated && taskDefinitionDiffers(before, after, Properties['TaskDefinition'])) {
+      changed.push('DesiredCount and the task definition');
+    }
     return changed.length > 0 && running.includes(name) ? [`${name}: ${changed.join(', ')} changed`] : [];
   });
+}
+
+function taskDefinitionDiffers(before: Template, after: Template, family: unknown): boolean {
+  const [old, current] = [before, after].map(({ Resources }) =>
+    Object.values(Resources).find(
+      ({ Type, Properties }) =>
+        Type === 'AWS::ECS::TaskDefinition' && family !== undefined && Properties?.['Family'] === family,
+    ),
+  );
+  return JSON.stringify(old?.Properties) !== JSON.stringify(current?.Properties);
 }
 
 function rangeOf({ firstPort, ports }: DeployedSlot): string {

@@ -87,4 +87,22 @@ describe('the description of a change', () => {
       'slot-50000: LoadBalancers, Tags changed',
     ]);
   });
+
+  it('A slot that was started by hand is replaced where its new desired count is deployed together with a new task definition', () => {
+    const template = (DesiredCount: number, image: string): Template => ({
+      Resources: {
+        Slot: {
+          Type: 'AWS::ECS::Service',
+          Properties: { ServiceName: 'slot-50000', TaskDefinition: 'family', DesiredCount },
+        },
+        Definition: { Type: 'AWS::ECS::TaskDefinition', Properties: { Family: 'family', Image: image } },
+      },
+    });
+    const deployed = deployedPlanOf(plan('50000-50007'));
+    assert.deepEqual(taskReplacements(template(0, 'old'), template(1, 'new'), deployed), [
+      'slot-50000: DesiredCount and the task definition changed',
+    ]);
+    assert.deepEqual(taskReplacements(template(0, 'old'), template(1, 'old'), deployed), []);
+    assert.deepEqual(taskReplacements(template(1, 'old'), template(1, 'new'), deployed), []);
+  });
 });
