@@ -313,15 +313,19 @@ describe('the limits of worker processes', () => {
         });
         return (await Promise.all(attempts)).flat();
       };
-      const admitted = await counted();
+      // Fewer than the limit may be admitted at first: of connections without a login, a new one can replace an older one.
+      const admitted = [...(await counted())];
+      while (admitted.length < limit) admitted.push(...(await counted()));
       assert.equal(admitted.length, limit);
-      assert.deepEqual(await counted(), [], 'nobody else is admitted');
+      assert.deepEqual(await counted(), [], 'no further session is admitted');
       const { workers: statuses } = await status();
       const { pid, sessions } = statuses.find((worker) => worker.sessions > 0)!;
       process.kill(pid, 'SIGKILL');
       const ended = await gateway.event('worker-ended');
       assert.equal(ended.sessions, sessions);
-      assert.equal((await counted()).length, sessions);
+      const again = [...(await counted())];
+      while (again.length < sessions) again.push(...(await counted()));
+      assert.equal(again.length, sessions);
       await gateway.stop();
     });
   }
