@@ -30,7 +30,9 @@ it('64 downloads whose clients pause keep the process within its budget and 200 
     S3_FORCE_PATH_STYLE: 'true',
     S3_BUCKET: s3.bucket,
     TRANSFER_MEMORY_MIB: String(budgetMiB),
+    // As in the image.
     MALLOC_ARENA_MAX: '1',
+    NODE_OPTIONS: '--max-semi-space-size=8',
   });
   test.after(() => gateway.stop());
   const { controlPort: port } = await gateway.event('gateway-started');
