@@ -94,15 +94,12 @@ describe('an interrupted upload', () => {
     const deed = { deed: 'resume-put', local, remote, offsetBytes: offeredBytes } as const;
     const ended = gateway.nextEvent('transfer', ({ pathname }) => pathname === remote);
     await run(client.invocation(gateway.server(security), deed)!);
-    const { sizeBytes, outcome, resumed, offsetBytes } = await ended;
+    const { sizeBytes, outcome, resumed, offsetBytes = 0 } = await ended;
+    // A part that was under way when the client was killed can arrive, too.
+    assert.ok(offsetBytes >= offeredBytes, `${offsetBytes} bytes of at least ${offeredBytes} were kept`);
     assert.deepEqual(
-      { sizeBytes, outcome, resumed, offsetBytes },
-      {
-        sizeBytes: wholeFile.byteLength - offeredBytes,
-        outcome: 'completed',
-        resumed: true,
-        offsetBytes: offeredBytes,
-      },
+      { sizeBytes, outcome, resumed },
+      { sizeBytes: wholeFile.byteLength - offsetBytes, outcome: 'completed', resumed: true },
     );
     assert.equal(digest(await gateway.getObject(remote)), digest(wholeFile));
     assert.ok(!(await gateway.unfinishedUploads()).includes(remote), 'nothing unfinished is left');
