@@ -8,17 +8,13 @@ import {
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { type DeployedPlan, type DeployedSlot, parseDeployedPlan } from '../lib/deployed-plan.ts';
 import { stackNameOf } from '../lib/plan-file.ts';
+import type { GatewayStatus } from '../src/observability/gateway-status.ts';
 
 /** What a task says about itself on its operations port (`GET /status`). */
-export type TaskStatus = {
-  readonly version: string;
-  readonly stage: 'starting' | 'serving' | 'draining' | 'drained';
-  readonly ready: boolean;
-  readonly reversible: boolean;
-  readonly sessions: number;
-  readonly transfers: number;
-  readonly oldestTransferSeconds: number;
-};
+export type TaskStatus = Pick<
+  GatewayStatus,
+  'version' | 'stage' | 'ready' | 'reversible' | 'sessions' | 'transfers' | 'oldestTransferSeconds'
+>;
 
 export type DeployedSlotState = {
   readonly slot: DeployedSlot;

@@ -194,7 +194,7 @@ async function checksumOf(file: string): Promise<number> {
   return value;
 }
 
-/** The large file once more with curl, which nobody wrote for this comparison. */
+/** The large file once more with curl, which was not written for this comparison. */
 async function crossCheck(context: Context, { server, peer }: Subject): Promise<CrossCheck[]> {
   const row = context.rows.find(({ id }) => id === 'large-stor-1');
   const { mode } = context;

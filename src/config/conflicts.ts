@@ -77,7 +77,7 @@ function proxyConflicts({ proxyProtocol, proxyProtocolFrom, activeMode }: Partia
       'PROXY_PROTOCOL=v2 needs PROXY_PROTOCOL_FROM, the networks of the load balancer: anybody else could name any client address.',
     );
   }
-  // Whoever sends the header chooses the address that PORT connects to.
+  // The sender of the header chooses the address that PORT connects to.
   if (activeMode === 'on') {
     problems.push(
       'PROXY_PROTOCOL=v2 excludes active mode, which connects to the address in the header: set ACTIVE_MODE=off.',

@@ -62,7 +62,7 @@ export type UploadOptions = CallOptions & {
 /** A buffer of a sink, to be filled from its start. */
 export type ReceiveBuffer = {
   readonly bytes: Uint8Array;
-  /** Bytes received so far. Whoever fills the buffer keeps this up to date. */
+  /** Bytes received so far. The code that fills the buffer keeps this up to date. */
   usedBytes: number;
 };
 

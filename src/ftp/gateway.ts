@@ -256,7 +256,7 @@ function requireTrustedProxies({ proxyProtocol, proxyProtocolFrom, activeMode }:
   if (proxyProtocol === 'off') return;
   if (proxyProtocolFrom.text === '')
     throw new Error('PROXY headers need the networks of their load balancer.');
-  // Whoever sends the header chooses the address that PORT connects to.
+  // The sender of the header chooses the address that PORT connects to.
   if (activeMode === 'on') throw new Error('PROXY headers exclude active mode.');
 }
 

@@ -1,5 +1,5 @@
 /**
- * The connections of the operations port. Whoever reaches the port may open any number, so a new one replaces the oldest that waits
+ * The connections of the operations port. Any client that reaches the port may open any number, so a new one replaces the oldest that waits
  * for its next request: health checks, which ask at once, are always answered. Pure.
  */
 

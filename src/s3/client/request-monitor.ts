@@ -64,7 +64,7 @@ export class RequestMonitor {
   observer: RequestObserver = {};
   readonly #slowAfterMs: number;
   readonly #pending = new Set<PendingRequest>();
-  /** By error, so that whoever reports it in the end can say where it happened. */
+  /** By error, so that the code that reports it in the end can say where it happened. */
   readonly #failures = new WeakMap<object, FailedRequest>();
   /** Errors of which the observer knows that the request may follow again. */
   readonly #announced = new WeakSet();

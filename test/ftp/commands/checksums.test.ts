@@ -4,7 +4,7 @@ import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 
-/** Reads for as long as nobody stops it. */
+/** Reads until it is stopped. */
 class SlowFilesystem extends MemoryFilesystem {
   started = Promise.withResolvers<AbortSignal>();
 
