@@ -59,6 +59,9 @@ const maxWaitingPerSource = 200;
 const failureBudget = { burstMs: 2_000, share: 0.1 };
 const ranks = { known: 0, clean: 1, suspect: 2 } as const;
 
+// Preallocated: an abort without a reason captures a stack trace for each login.
+const loginsHaveLeft = new Error('all logins have left');
+
 /** One check, for all logins of one source that sent the same name and password and wait at the same time. */
 type Check = {
   readonly key: string;
@@ -160,7 +163,7 @@ export class LoginChecks {
 
   /** All logins have left. A check that runs goes on, and a wrong password counts. */
   #abandon(check: Check): void {
-    check.controller.abort();
+    check.controller.abort(loginsHaveLeft);
     this.#remove(check);
   }
 

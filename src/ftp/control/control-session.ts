@@ -2,7 +2,7 @@
 import type { SecureContext } from 'node:tls';
 import { sourceOf } from '../../net/ip-address.ts';
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
-import { CausedError, type CauseCode, type SessionEndCause } from '../../observability/cause.ts';
+import type { CauseCode, SessionEndCause } from '../../observability/cause.ts';
 import type { Observe } from '../../observability/event.ts';
 import type { HandshakeFailure } from '../../tls/handshake-failure.ts';
 import { releaseContext } from '../../tls/context.ts';
@@ -19,7 +19,7 @@ import {
 } from './incoming-connection.ts';
 import type { Line } from './line-framing.ts';
 import type { Place } from './unauthenticated.ts';
-import { endReply } from './session-end.ts';
+import { abortReason, endReply } from './session-end.ts';
 import type { SessionLimiter } from './session-limits.ts';
 import { SessionState } from './session-state.ts';
 import { SessionTimers, type Timeout, type TimeoutOptions } from './session-timers.ts';
@@ -434,7 +434,7 @@ export class ControlSession extends SessionState implements Session {
 
   /** Aborts what commands have started. */
   #abort(): void {
-    this.#controller.abort(new CausedError(this.#end ?? 'CONTROL-LOST', 'The session has ended.'));
+    this.#controller.abort(abortReason(this.#end ?? 'CONTROL-LOST'));
     this.closeDataConnectionSource();
   }
 

@@ -1,6 +1,6 @@
-/** The 421 that a client receives when its session ends without its request. */
+/** The end of a session: the 421 that a client receives, and the reason with which the session's work is aborted. */
 import { reply, type Reply } from '../commands/reply.ts';
-import type { SessionEndCause } from '../../observability/cause.ts';
+import { CausedError, type SessionEndCause } from '../../observability/cause.ts';
 
 const replies: Partial<Record<SessionEndCause, Reply>> = {
   'IDLE-TIMEOUT': reply(421, 'Idle for too long; closing the control connection.', 'IDLE-TIMEOUT'),
@@ -31,4 +31,17 @@ const revocations: Partial<Record<SessionEndCause, Reply>> = {
 export function endReply(end: SessionEndCause | undefined, isRevoked: boolean): Reply | undefined {
   if (end === undefined) return undefined;
   return replies[end] ?? (isRevoked ? revocations[end] : undefined);
+}
+
+// One for each cause, because capturing a stack trace costs more than closing a session.
+const reasons = new Map<SessionEndCause, CausedError>();
+
+/** Why whatever a session has started is aborted, for `AbortController.abort`. All sessions with the same cause share it. */
+export function abortReason(end: SessionEndCause): CausedError {
+  let reason = reasons.get(end);
+  if (reason === undefined) {
+    reason = new CausedError(end, 'The session has ended.');
+    reasons.set(end, reason);
+  }
+  return reason;
 }
