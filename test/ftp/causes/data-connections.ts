@@ -4,12 +4,7 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { Networks } from '../../../src/net/networks.ts';
 import { closed, Dialogue } from '../../support/dialogue.ts';
 import { proxyHeader } from '../../support/proxy-header.ts';
-import type { Row, Scene } from './row.ts';
-
-async function logIn({ gateway, keep }: Scene): Promise<Dialogue> {
-  gateway.filesystem.putFile('/file', 'content');
-  return keep(await Dialogue.logIn({ port: gateway.controlPort }));
-}
+import { loggedIn, type Row, type Scene } from './row.ts';
 
 /** EPSV, and a client's connection to its port from the given address. */
 async function connectFrom(scene: Scene, client: Dialogue, localAddress: string): Promise<void> {
@@ -50,9 +45,10 @@ export const dataRows: readonly Row[] = [
     cause: 'PASV-NONE',
     when: 'no data connection comes',
     options: { dataConnectionTimeoutMs: 30 },
+    afterSeconds: 0.03,
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('PASV', /^227 /);
       await client.says('RETR file', /^150 /);
       return client.reply();
@@ -64,15 +60,15 @@ export const dataRows: readonly Row[] = [
   {
     cause: 'PASV-NONE',
     when: 'a client gives up because no data connection could be made',
+    afterSeconds: 1,
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('PASV', /^227 /);
       await client.says('RETR file', /^150 /);
       // The gateway compares times, and a client that leaves sooner may have other reasons.
       await new Promise((resolve) => setTimeout(resolve, 1_050));
       client.destroy();
-      return undefined;
     },
     fields: { detail: 'the client gave up (CLIENT-CLOSED) before a data connection was made' },
   },
@@ -82,13 +78,12 @@ export const dataRows: readonly Row[] = [
     event: 'transfer',
     async provoke(scene) {
       scene.gateway.filesystem.putFile('/large', Buffer.alloc(32 * 1024 * 1024));
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('TYPE I', /^200 /);
       const data = scene.keep(await client.passive());
       await client.says('RETR large', /^150 /);
       client.destroy();
       data.on('error', () => undefined);
-      return undefined;
     },
     fields: { outcome: 'aborted' },
   },
@@ -96,9 +91,10 @@ export const dataRows: readonly Row[] = [
     cause: 'PASV-ADDRESS',
     when: 'the data connection comes from another address',
     options: { dataConnectionTimeoutMs: 500 },
+    afterSeconds: 0.5,
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await connectFrom(scene, client, '127.0.0.9');
       await client.says('RETR file', /^150 /);
       return client.reply();
@@ -110,8 +106,7 @@ export const dataRows: readonly Row[] = [
     when: 'a connection from another address reaches a port that waits',
     event: 'stray-data-connection',
     async provoke(scene) {
-      await connectFrom(scene, await logIn(scene), '127.0.0.9');
-      return undefined;
+      await connectFrom(scene, await loggedIn(scene), '127.0.0.9');
     },
     fields: { clientAddress: '127.0.0.9', expectedAddress: '127.0.0.1' },
   },
@@ -124,7 +119,6 @@ export const dataRows: readonly Row[] = [
       const preamble = proxyHeader(['203.0.113.5', 4711], ['203.0.113.80', 21]);
       const client = scene.keep(await Dialogue.logIn({ port: scene.gateway.controlPort, preamble }));
       await connectFrom(scene, client, '127.0.0.1');
-      return undefined;
     },
     fields: { clientAddress: '127.0.0.1', expectedAddress: '203.0.113.5' },
   },
@@ -132,15 +126,15 @@ export const dataRows: readonly Row[] = [
     cause: 'PASV-LATE',
     when: 'the data connection comes after its time',
     options: { dataConnectionTimeoutMs: 30, passivePorts: [0] },
+    afterSeconds: 0.03,
     event: 'stray-data-connection',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('PASV', /^227 /);
       await client.says('RETR file', /^150 /, /^425 /);
       const port = scene.gateway.passivePorts[0]!;
       const socket = scene.keep(connect({ host: '127.0.0.1', port, localAddress: '127.0.0.1' }));
       await closed(socket);
-      return undefined;
     },
     fields: { clientAddress: '127.0.0.1' },
   },
@@ -148,10 +142,11 @@ export const dataRows: readonly Row[] = [
     cause: 'PASV-EXHAUSTED',
     when: 'every passive port waits for a connection of the address',
     options: { passivePorts: [0], passivePortWaitMs: 30 },
+    afterSeconds: 0.03,
     event: 'passive-ports-exhausted',
     async provoke(scene) {
-      await (await logIn(scene)).says('PASV', /^227 /);
-      return (await logIn(scene)).ask('PASV');
+      await (await loggedIn(scene)).says('PASV', /^227 /);
+      return (await loggedIn(scene)).ask('PASV');
     },
     reply: /^425 All passive ports wait/,
   },
@@ -164,7 +159,7 @@ export const dataRows: readonly Row[] = [
       await once(server, 'listening');
       const { port } = server.address() as AddressInfo;
       server.close();
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says(`PORT 127,0,0,1,${port >> 8},${port & 255}`, /^200 /);
       await client.says('RETR file', /^150 /);
       return client.reply();
@@ -176,10 +171,11 @@ export const dataRows: readonly Row[] = [
     cause: 'ACTIVE-TIMEOUT',
     when: 'the data port of the client does not answer',
     options: { dataConnectionTimeoutMs: 100 },
+    afterSeconds: 0.1,
     event: 'transfer',
     async provoke(scene) {
       const port = await silentPort(scene);
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says(`PORT 127,0,0,1,${port >> 8},${port & 255}`, /^200 /);
       await client.says('RETR file', /^150 /);
       return client.reply();
@@ -191,7 +187,7 @@ export const dataRows: readonly Row[] = [
     when: 'a client aborts its upload',
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       const data = scene.keep(await client.passive());
       data.on('error', () => undefined);
       await client.says('STOR new', /^150 /);
@@ -205,7 +201,7 @@ export const dataRows: readonly Row[] = [
     when: 'a data connection is reset',
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       const data = scene.keep(await client.passive());
       await client.says('STOR new', /^150 /);
       data.resetAndDestroy();
@@ -217,9 +213,10 @@ export const dataRows: readonly Row[] = [
     cause: 'DATA-STALLED',
     when: 'no byte comes for the stall timeout',
     options: { stallTimeoutMs: 50 },
+    afterSeconds: 0.05,
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       const data = scene.keep(await client.passive());
       data.on('error', () => undefined);
       await client.says('STOR new', /^150 /);
@@ -232,7 +229,7 @@ export const dataRows: readonly Row[] = [
     when: 'what comes in MODE Z is no deflate stream',
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('MODE Z', /^200 /);
       return stores(scene, client, 'not deflated');
     },
@@ -243,7 +240,7 @@ export const dataRows: readonly Row[] = [
     when: 'fewer bytes come than ALLO announced',
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('TYPE I', /^200 /);
       await client.says('ALLO 5', /^200 /);
       return stores(scene, client, 'abc');
@@ -256,7 +253,7 @@ export const dataRows: readonly Row[] = [
     when: 'a download begins behind the end of the file',
     event: 'transfer',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       await client.says('TYPE I', /^200 /);
       await client.says('REST 100', /^350 /);
       await client.says('PASV', /^227 /);

@@ -1,8 +1,7 @@
 import { FilesystemError, type FilesystemErrorKind } from '../../../src/filesystem/filesystem-error.ts';
 import type { Filesystem } from '../../../src/filesystem/filesystem.ts';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
-import { Dialogue } from '../../support/dialogue.ts';
-import type { Row } from './row.ts';
+import { loggedIn, type Row } from './row.ts';
 
 /** A filesystem whose deletions fail. */
 function failing(kind: FilesystemErrorKind): Filesystem {
@@ -16,10 +15,9 @@ function commandRow(row: Omit<Row, 'provoke' | 'event'> & { readonly commands: r
   return {
     ...rest,
     event: 'command',
-    async provoke({ gateway, keep }) {
-      gateway.filesystem.putFile('/file', 'content');
-      gateway.filesystem.putFile('/dir/file', 'content');
-      const client = keep(await Dialogue.logIn({ port: gateway.controlPort }));
+    async provoke(scene) {
+      scene.gateway.filesystem.putFile('/dir/file', 'content');
+      const client = await loggedIn(scene);
       let reply = '';
       for (const command of commands) reply = await client.ask(command);
       return reply;

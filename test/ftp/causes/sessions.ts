@@ -1,17 +1,7 @@
 import { connect } from 'node:net';
 import { Networks } from '../../../src/net/networks.ts';
 import { closed, Dialogue } from '../../support/dialogue.ts';
-import type { Row, Scene } from './row.ts';
-
-/** A connection that has read its greeting. */
-async function greeted({ gateway, keep }: Scene): Promise<Dialogue> {
-  const client = keep(await Dialogue.open({ port: gateway.controlPort }));
-  await client.expect('220 Ready');
-  return client;
-}
-
-const logIn = async ({ gateway, keep }: Scene): Promise<Dialogue> =>
-  keep(await Dialogue.logIn({ port: gateway.controlPort }));
+import { greeted, loggedIn, type Row, type Scene } from './row.ts';
 
 const loginReply = async (scene: Scene, username: string, password: string): Promise<string> => {
   const client = await greeted(scene);
@@ -25,8 +15,7 @@ export const sessionRows: readonly Row[] = [
     when: 'a client sends QUIT',
     event: 'session-closed',
     async provoke(scene) {
-      await (await logIn(scene)).quit();
-      return undefined;
+      await (await loggedIn(scene)).quit();
     },
     fields: { username: 'alice', clientAddress: '127.0.0.1' },
   },
@@ -35,8 +24,7 @@ export const sessionRows: readonly Row[] = [
     when: 'a client closes its control connection without QUIT',
     event: 'session-closed',
     async provoke(scene) {
-      (await logIn(scene)).socket.end();
-      return undefined;
+      (await loggedIn(scene)).socket.end();
     },
   },
   {
@@ -44,22 +32,23 @@ export const sessionRows: readonly Row[] = [
     when: 'a control connection is reset',
     event: 'session-closed',
     async provoke(scene) {
-      (await logIn(scene)).socket.resetAndDestroy();
-      return undefined;
+      (await loggedIn(scene)).socket.resetAndDestroy();
     },
   },
   {
     cause: 'IDLE-TIMEOUT',
     when: 'a session sends nothing',
     options: { idleTimeoutMs: 50 },
+    afterSeconds: 0.05,
     event: 'session-closed',
-    provoke: async (scene) => (await logIn(scene)).reply(),
+    provoke: async (scene) => (await loggedIn(scene)).reply(),
     reply: /^421 Idle for too long/,
   },
   {
     cause: 'LOGIN-TIMEOUT',
     when: 'a client does not log in',
     options: { loginTimeoutMs: 50 },
+    afterSeconds: 0.05,
     event: 'session-closed',
     provoke: async (scene) => (await greeted(scene)).reply(),
     reply: /^421 The login took too long/,
@@ -69,7 +58,7 @@ export const sessionRows: readonly Row[] = [
     when: 'the gateway stops',
     event: 'session-closed',
     async provoke(scene) {
-      const client = await logIn(scene);
+      const client = await loggedIn(scene);
       const drained = scene.gateway.drain(0);
       const reply = await client.reply();
       client.destroy();
@@ -87,7 +76,6 @@ export const sessionRows: readonly Row[] = [
       const client = await greeted(scene);
       await client.send('USER alice\r\n');
       await client.expectClosed();
-      return undefined;
     },
   },
   {
@@ -98,7 +86,6 @@ export const sessionRows: readonly Row[] = [
     async provoke({ gateway, keep }) {
       const client = keep(await Dialogue.open({ port: gateway.controlPort }));
       await client.expectClosed();
-      return undefined;
     },
   },
   {
@@ -129,7 +116,7 @@ export const sessionRows: readonly Row[] = [
     options: { maxSessionsPerUser: 1 },
     event: 'login',
     async provoke(scene) {
-      await logIn(scene);
+      await loggedIn(scene);
       return loginReply(scene, 'alice', 'secret');
     },
     reply: /^421 Too many sessions of this user/,
@@ -149,6 +136,7 @@ export const sessionRows: readonly Row[] = [
   {
     cause: 'LOGIN-PASSWORD',
     when: 'the password is wrong',
+    afterSeconds: 0.25,
     event: 'login',
     provoke: (scene) => loginReply(scene, 'alice', 'wrong'),
     fields: { username: 'alice', outcome: 'refused' },
@@ -157,6 +145,7 @@ export const sessionRows: readonly Row[] = [
   {
     cause: 'LOGIN-USER',
     when: 'no user has the name',
+    afterSeconds: 0.25,
     event: 'login',
     provoke: (scene) => loginReply(scene, 'mallory', 'secret'),
     reply: /^530 Login incorrect/,
@@ -164,6 +153,7 @@ export const sessionRows: readonly Row[] = [
   {
     cause: 'LOGIN-ENTRY',
     when: 'the entry of the user is invalid',
+    afterSeconds: 0.25,
     options: { authenticate: () => Promise.resolve('LOGIN-ENTRY') },
     event: 'login',
     provoke: (scene) => loginReply(scene, 'alice', 'secret'),
@@ -172,6 +162,7 @@ export const sessionRows: readonly Row[] = [
   {
     cause: 'LOGIN-ATTEMPTS',
     when: 'a connection has had all the failed logins it may have',
+    afterSeconds: 0.25,
     options: { maxLoginAttempts: 1 },
     event: 'session-closed',
     async provoke(scene) {
@@ -179,12 +170,12 @@ export const sessionRows: readonly Row[] = [
       await client.says('USER alice', /^331 /);
       await client.says('PASS wrong', /^530 /);
       await client.expectClosed();
-      return undefined;
     },
   },
   {
     cause: 'LOGIN-THROTTLED',
     when: 'an address has had too many failed logins',
+    afterSeconds: 5.25,
     options: { maxLoginFailures: 1, maxLoginAttempts: 10 },
     event: 'login',
     async provoke(scene) {
@@ -197,6 +188,7 @@ export const sessionRows: readonly Row[] = [
   {
     cause: 'LIMIT-LOGINS',
     when: 'too many logins wait to be checked',
+    afterSeconds: 2,
     options: { authenticate: () => new Promise(() => undefined) },
     event: 'login',
     async provoke(scene) {
@@ -225,7 +217,7 @@ export const sessionRows: readonly Row[] = [
       filesystemFor: () => ({ removeFile: () => Promise.reject(new Error('a defect')) }) as never,
     },
     event: 'command',
-    provoke: async (scene) => (await logIn(scene)).ask('DELE f'),
+    provoke: async (scene) => (await loggedIn(scene)).ask('DELE f'),
     fields: { verb: 'DELE', pathname: '/f', outcome: 'failed' },
     reply: /^451 Requested action aborted: local error/,
   },
@@ -236,7 +228,6 @@ export const sessionRows: readonly Row[] = [
     async provoke(scene) {
       const client = await greeted(scene);
       await client.says('my-secret-password', '500 Command not understood.');
-      return undefined;
     },
     fields: { verb: 'unknown', outcome: 'refused', argument: undefined },
   },
@@ -247,7 +238,6 @@ export const sessionRows: readonly Row[] = [
     async provoke({ gateway, keep }) {
       const socket = keep(connect({ port: gateway.passivePorts[0]!, host: '127.0.0.1' }));
       await closed(socket);
-      return undefined;
     },
   },
 ];

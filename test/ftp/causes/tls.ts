@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { closed, Dialogue } from '../../support/dialogue.ts';
-import type { Row, Scene } from './row.ts';
+import { closed, type Dialogue } from '../../support/dialogue.ts';
+import { greeted, type Row, type Scene } from './row.ts';
 
 /** A connection whose client has sent AUTH TLS, and reads no more replies. */
-async function beforeHandshake({ gateway, keep }: Scene): Promise<Dialogue> {
-  const client = keep(await Dialogue.open({ port: gateway.controlPort }));
-  await client.expect('220 Ready');
+async function beforeHandshake(scene: Scene): Promise<Dialogue> {
+  const client = await greeted(scene);
   await client.says('AUTH TLS', /^234 /);
   return client;
 }
@@ -44,8 +43,7 @@ async function clientHello(): Promise<Buffer> {
 /** A session under TLS with PROT P, and its data connection, in clear as yet. */
 async function protectedData(scene: Scene) {
   scene.gateway.filesystem.putFile('/file', 'content');
-  const client = scene.keep(await Dialogue.open({ port: scene.gateway.controlPort }));
-  await client.expect('220 Ready');
+  const client = await greeted(scene);
   await client.startTls();
   await client.says('USER alice', /^331 /);
   await client.says('PASS secret', /^230 /);
@@ -62,11 +60,7 @@ export const tlsRows: readonly Row[] = [
     when: 'a client logs in without TLS where TLS is required',
     options: { tls: 'required' },
     event: 'command',
-    async provoke({ gateway, keep }) {
-      const client = keep(await Dialogue.open({ port: gateway.controlPort }));
-      await client.expect('220 Ready');
-      return client.ask('USER alice');
-    },
+    provoke: async (scene) => (await greeted(scene)).ask('USER alice'),
     fields: { verb: 'USER', argument: undefined },
     reply: /^530 TLS is required/,
   },
@@ -75,9 +69,8 @@ export const tlsRows: readonly Row[] = [
     when: 'a client asks for a listing without PROT P where TLS is required',
     options: { tls: 'required' },
     event: 'command',
-    async provoke({ gateway, keep }) {
-      const client = keep(await Dialogue.open({ port: gateway.controlPort }));
-      await client.expect('220 Ready');
+    async provoke(scene) {
+      const client = await greeted(scene);
       await client.startTls();
       await client.says('USER alice', /^331 /);
       await client.says('PASS secret', /^230 /);
@@ -95,7 +88,6 @@ export const tlsRows: readonly Row[] = [
       const client = await beforeHandshake(scene);
       await client.send('USER alice\r\nPASS secret\r\n');
       await client.expectClosed().catch(() => undefined);
-      return undefined;
     },
     fields: { connection: 'control', clientAddress: '127.0.0.1' },
   },
@@ -109,7 +101,6 @@ export const tlsRows: readonly Row[] = [
       socket.write('USER alice\r\n');
       socket.resume();
       await closed(socket);
-      return undefined;
     },
     fields: { connection: 'control' },
   },
@@ -134,7 +125,6 @@ export const tlsRows: readonly Row[] = [
     async provoke(scene) {
       const client = await beforeHandshake(scene);
       await client.handshake({ maxVersion: 'TLSv1.2' }).catch(() => undefined);
-      return undefined;
     },
   },
   {
@@ -145,7 +135,6 @@ export const tlsRows: readonly Row[] = [
     async provoke(scene) {
       const client = await beforeHandshake(scene);
       await client.handshake({ maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' }).catch(() => undefined);
-      return undefined;
     },
   },
   {
@@ -155,7 +144,6 @@ export const tlsRows: readonly Row[] = [
     event: 'tls-failed',
     async provoke(scene) {
       await sendAlert(scene, 48);
-      return undefined;
     },
     fields: { alert: 'unknown_ca' },
   },
@@ -166,7 +154,6 @@ export const tlsRows: readonly Row[] = [
     event: 'tls-failed',
     async provoke(scene) {
       await sendAlert(scene, 45);
-      return undefined;
     },
     fields: { alert: 'certificate_expired' },
   },
@@ -177,7 +164,6 @@ export const tlsRows: readonly Row[] = [
     event: 'tls-failed',
     async provoke(scene) {
       await sendAlert(scene, 80);
-      return undefined;
     },
     fields: { alert: 'internal_error' },
   },
@@ -190,7 +176,6 @@ export const tlsRows: readonly Row[] = [
       const client = await beforeHandshake(scene);
       await client.send(await clientHello());
       client.socket.end();
-      return undefined;
     },
   },
   {
@@ -206,18 +191,17 @@ export const tlsRows: readonly Row[] = [
       hello.writeUInt16BE(1, 7);
       await client.send(hello);
       await client.expectClosed().catch(() => undefined);
-      return undefined;
     },
   },
   {
     cause: 'TLS-TIMEOUT',
     when: 'a handshake takes longer than a login may',
     options: { tls: 'optional', loginTimeoutMs: 100 },
+    afterSeconds: 0.1,
     event: 'tls-failed',
     async provoke(scene) {
       const client = await beforeHandshake(scene);
       await client.send(await clientHello());
-      return undefined;
     },
   },
   {
@@ -239,13 +223,11 @@ export const tlsRows: readonly Row[] = [
     when: 'commands in clear follow AUTH TLS in one packet',
     options: { tls: 'optional' },
     event: 'tls-failed',
-    async provoke({ gateway, keep }) {
-      const client = keep(await Dialogue.open({ port: gateway.controlPort }));
-      await client.expect('220 Ready');
+    async provoke(scene) {
+      const client = await greeted(scene);
       await client.send('AUTH TLS\r\nUSER alice\r\n');
       await client.expect(/^234 /);
       await client.expectClosed();
-      return undefined;
     },
   },
 ];
