@@ -94,7 +94,10 @@ export type GatewayEvent =
       /** Of the data connection, once its handshake was done. */
       readonly tlsVersion?: string;
     }
-  /** A command that changes or would change something besides transfers, or that was refused (4xx, 5xx). */
+  /**
+   * A command that changes or would change something besides transfers, or that was refused (4xx, 5xx). RNFR alone changes nothing: it
+   * has a line where it is refused; the line of RNTO has both names of the rename.
+   */
   | {
       readonly event: 'command';
       readonly sessionId: string;
@@ -103,11 +106,13 @@ export type GatewayEvent =
       readonly username?: string;
       /** `unknown` for a verb that the gateway does not know: a client may have sent a password in its place. */
       readonly verb: string;
-      /** The file or directory that the command is about, and the new pathname of RNTO. */
+      /** The file or directory that the command is about; of RNTO, its name before the rename. */
       readonly pathname?: string;
+      /** Of RNTO: the new name. */
       readonly to?: string;
       readonly bucket?: string;
       readonly key?: string;
+      /** Of RNTO: the S3 object after the rename. */
       readonly toKey?: string;
       /** The argument of a command that is about no file. Never that of USER, PASS or ACCT. */
       readonly argument?: string;

@@ -61,4 +61,24 @@ describe('audit of what is stored', () => {
     );
     await client.quit();
   });
+
+  it('A refused RNFR has an event with the cause, the name and the key, and no RNTO is needed for it', async () => {
+    const client = await logIn();
+    const reply = await client.ask('RNFR missing.txt');
+    assert.match(reply, /^550 .*\[FILE-NOT-FOUND\]$/);
+    const refused = await gateway.nextEvent('command', ({ verb }) => verb === 'RNFR');
+    const { pathname, key, outcome, cause, replyCode, username } = refused;
+    assert.deepEqual(
+      { pathname, key, outcome, cause, replyCode, username },
+      {
+        pathname: '/missing.txt',
+        key: 'home/missing.txt',
+        outcome: 'refused',
+        cause: 'FILE-NOT-FOUND',
+        replyCode: 550,
+        username: 'demo',
+      },
+    );
+    await client.quit();
+  });
 });

@@ -82,8 +82,11 @@ export function fileCommands(): Command[] {
       access: 'logged-in',
       permission: 'rename',
       keepsPending: true,
-      handle: withPathname(async ({ signal }, login, pathname) => {
-        await login.filesystem.stat(pathname, { signal });
+      handle: withPathname(async (session, login, pathname) => {
+        // Changes nothing, so that only a refusal has an event; that of the rename is RNTO's.
+        session.audited = { pathname };
+        await login.filesystem.stat(pathname, { signal: session.signal });
+        session.audited = undefined;
         login.renameFrom = pathname;
         return reply(350, 'Send RNTO with the new name.');
       }),
