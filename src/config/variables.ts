@@ -153,7 +153,7 @@ export const variables = {
     'TLS_DATA_RESUMPTION',
     'optional',
     oneOf(['off', 'optional', 'required']),
-    "Whether data connections can (`optional`), must (`required`) or cannot (`off`) resume the control connection's TLS session. With `optional`, a client that does so must go on doing so.",
+    "Whether data connections can (`optional`), must (`required`) or cannot (`off`) resume the control connection's TLS session. With `optional`, a client that shows that it always can must go on doing so.",
   ),
   filenameEncoding: defaulted(
     'FILENAME_ENCODING',

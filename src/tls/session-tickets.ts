@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 
 /** Tickets that OpenSSL sends at the end of a full handshake (SSL_CTX_set_num_tickets(3): two by default). */
-export const ticketsOfControlConnection = 2;
+const ticketsOfControlConnection = 2;
 
 /** Node's ticket callback (`onticketkeycallback` of its native TLS context). */
 type TicketKeyCallback = (
@@ -25,8 +25,28 @@ type NativeContext = {
   onticketkeycallback?: TicketKeyCallback;
 };
 
-/** Tickets that each limited context may still issue. */
-const allowances = new WeakMap<SecureContext, { tickets: number }>();
+type IssuedTickets = {
+  /** How many the context may still issue. */
+  allowance: number;
+  /** The last one that a client presented, by its initialization vector, which is random. */
+  presented?: string;
+  readonly used: Set<string>;
+};
+
+/** Of each limited context. */
+const issuedTickets = new WeakMap<SecureContext, IssuedTickets>();
+
+/**
+ * Records that a handshake has resumed with the ticket that was presented last, and returns whether an earlier one has resumed with
+ * the same ticket. To be called once after each resumed handshake, before the next one of this context.
+ */
+export function isTicketUsedAgain(context: SecureContext): boolean {
+  const tickets = issuedTickets.get(context);
+  if (tickets?.presented === undefined) return false;
+  const isUsedAgain = tickets.used.has(tickets.presented);
+  tickets.used.add(tickets.presented);
+  return isUsedAgain;
+}
 
 /**
  * Issues no more tickets: to be called before the first data connection. TLS 1.2 has one ticket for each handshake, so the control
@@ -34,8 +54,8 @@ const allowances = new WeakMap<SecureContext, { tickets: number }>();
  * whenever it reaches the same port again.
  */
 export function endTickets(context: SecureContext): void {
-  const allowance = allowances.get(context);
-  if (allowance) allowance.tickets = 0;
+  const tickets = issuedTickets.get(context);
+  if (tickets) tickets.allowance = 0;
 }
 
 /**
@@ -48,12 +68,19 @@ export function limitTickets(context: SecureContext, tickets: 'control-connectio
   const keyName = randomBytes(16);
   const hmacKey = randomBytes(16);
   const aesKey = randomBytes(16);
-  const allowance = { tickets: tickets === 'none' ? 0 : ticketsOfControlConnection };
-  allowances.set(context, allowance);
-  native.onticketkeycallback = (name, _vector, isIssuing) => {
+  const issued: IssuedTickets = {
+    allowance: tickets === 'none' ? 0 : ticketsOfControlConnection,
+    used: new Set(),
+  };
+  issuedTickets.set(context, issued);
+  native.onticketkeycallback = (name, vector, isIssuing) => {
     // 0: send no ticket, or reject this one and do a full handshake (SSL_CTX_set_tlsext_ticket_key_cb(3)).
-    if (!isIssuing) return [keyName.equals(name) ? 1 : 0, hmacKey, aesKey];
-    return [allowance.tickets-- > 0 ? 1 : 0, hmacKey, aesKey, keyName, randomBytes(16)];
+    if (!isIssuing) {
+      const isOurs = keyName.equals(name);
+      if (isOurs) issued.presented = Buffer.from(vector).toString('base64');
+      return [isOurs ? 1 : 0, hmacKey, aesKey];
+    }
+    return [issued.allowance-- > 0 ? 1 : 0, hmacKey, aesKey, keyName, randomBytes(16)];
   };
   native.enableTicketKeyCallback();
   return true;

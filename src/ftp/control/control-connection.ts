@@ -129,7 +129,7 @@ export class ControlConnection extends EventEmitter<Events> {
     this.#listen(socket);
     socket.once('secure', () => {
       this.#handshakeStartBytes = undefined;
-      this.emit('secured', { socket, secureContext, resumedDataConnections: 0 });
+      this.emit('secured', { socket, secureContext, canAlwaysResume: false });
     });
   }
 

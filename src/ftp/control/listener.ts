@@ -300,7 +300,7 @@ export class ControlListener {
         // The session releases it from now on: its data connections may end a little later than the control connection.
         socket.off('close', onClose);
         secured.pause();
-        const tls = { socket: secured, secureContext, resumedDataConnections: 0 };
+        const tls = { socket: secured, secureContext, canAlwaysResume: false };
         onReady(secured, { addresses: known, proxyHeader: 'none', tls });
       });
     };

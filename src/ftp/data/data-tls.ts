@@ -7,7 +7,7 @@ import { TLSSocket, type SecureContext } from 'node:tls';
 import { CausedError } from '../../observability/cause.ts';
 import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import type { DataResumption } from '../../tls/context.ts';
-import { endTickets, ticketsOfControlConnection } from '../../tls/session-tickets.ts';
+import { endTickets, isTicketUsedAgain } from '../../tls/session-tickets.ts';
 import { DataConnectionError } from './data-connection-source.ts';
 
 /** The data connection is not protected as required. The client gets 522 with `message`. */
@@ -19,8 +19,8 @@ export class DataProtectionError extends CausedError {
 export type SessionTls = {
   /** Belongs to this control connection alone: a ticket of another session is not accepted on its data connections. */
   readonly secureContext: SecureContext;
-  /** Data connections that have resumed the session of the control connection so far. */
-  resumedDataConnections: number;
+  /** Whether the client has shown that all of its data connections can resume the session of the control connection. */
+  canAlwaysResume: boolean;
 };
 
 export type ProtectionOptions = {
@@ -75,8 +75,12 @@ export function protectDataConnection(
       // After the handshake Node reports a record that is no TLS, or forged, with this event alone where no tls.Server holds the
       // socket, and leaves the socket open.
       secured.once('_tlsError', () => secured.destroy());
-      if (secured.isSessionReused()) tls.resumedDataConnections += 1;
-      else if (mustResume(secured, tls, resumption)) {
+      if (secured.isSessionReused()) {
+        // In TLS 1.3 a ticket should be used once (RFC 8446 C.4). A client that does so has none left after its first data
+        // connection or its second: Debian 12's curl keeps one of the two tickets, Java and newer curls keep both.
+        if (secured.getProtocol() !== 'TLSv1.3' || isTicketUsedAgain(tls.secureContext))
+          tls.canAlwaysResume = true;
+      } else if (resumption === 'required' || (resumption === 'optional' && tls.canAlwaysResume)) {
         secured.destroy();
         reject(
           new DataProtectionError(
@@ -94,17 +98,6 @@ export function protectDataConnection(
       });
     });
   });
-}
-
-/**
- * Whether the client could have resumed, and so a connection that does not is another's. A client that has resumed one data
- * connection can resume all of them, with one exception: in TLS 1.3 a ticket should be used once (RFC 8446 C.4), and Java does so.
- * Such a client has used up its tickets after as many connections as it got tickets; one that resumes more often uses them again.
- */
-function mustResume(secured: TLSSocket, tls: SessionTls, resumption: DataResumption): boolean {
-  if (resumption !== 'optional') return resumption === 'required';
-  const usesUpTickets = secured.getProtocol() === 'TLSv1.3';
-  return tls.resumedDataConnections > (usesUpTickets ? ticketsOfControlConnection : 0);
 }
 
 /**

@@ -2,21 +2,23 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { connect as connectTls, createSecureContext, TLSSocket, type SecureVersion } from 'node:tls';
-import { generate } from 'selfsigned';
+import { connect as connectTls, TLSSocket, type SecureVersion } from 'node:tls';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
+import { createSessionContext, defaultCiphers } from '../../../src/tls/context.ts';
+import { testCertificate, type TestCertificate } from '../../support/certificate.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
 import { DataSide, readAll, type DataSideOptions } from './data-side.ts';
 
 const leaks = new LeakCheck();
-let certificate: { key: string; cert: string };
+let certificate: TestCertificate;
 let side: DataSide;
 let filesystem: MemoryFilesystem;
 const sockets: Socket[] = [];
+/** Those of the session's control connection, in the order of their arrival: one under TLS 1.2, two under TLS 1.3. */
+let tickets: readonly Buffer[];
 
 before(async () => {
-  const made = await generate([{ name: 'commonName', value: 'localhost' }]);
-  certificate = { key: made.private, cert: made.cert };
+  certificate = await testCertificate();
 });
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
@@ -29,16 +31,21 @@ async function start(version: SecureVersion, options: DataSideOptions = {}): Pro
   filesystem = new MemoryFilesystem();
   filesystem.putFile('/f', 'abc');
   side = await DataSide.start({ filesystem, ...options });
-  const { tls, session } = await controlConnection(version);
+  const { tls, tickets: all } = await controlConnection(version);
   side.session.tls = tls;
   side.session.protectionLevel = 'P';
-  return session;
+  tickets = all;
+  return all.at(-1)!;
 }
 
 async function controlConnection(
   version: SecureVersion,
-): Promise<{ tls: NonNullable<DataSide['session']['tls']>; session: Buffer }> {
-  const secureContext = createSecureContext(certificate);
+): Promise<{ tls: NonNullable<DataSide['session']['tls']>; tickets: Buffer[] }> {
+  const secureContext = createSessionContext(certificate, {
+    tlsMinVersion: 'TLSv1.2',
+    tlsCiphers: defaultCiphers,
+    tlsDataResumption: 'optional',
+  });
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const accepted = once(server, 'connection') as Promise<[Socket]>;
@@ -49,15 +56,21 @@ async function controlConnection(
     minVersion: version,
     maxVersion: version,
   });
-  const session = once(client, 'session') as Promise<[Buffer]>;
+  const all: Buffer[] = [];
+  const complete = new Promise<void>((resolve) => {
+    client.on('session', (ticket) => {
+      all.push(ticket);
+      if (all.length === (version === 'TLSv1.3' ? 2 : 1)) resolve();
+    });
+  });
   const [raw] = await accepted;
   const socket = new TLSSocket(raw, { isServer: true, secureContext });
   sockets.push(client, socket, raw);
   for (const each of sockets) each.on('error', () => undefined);
   client.resume();
-  const [bytes] = await session;
+  await complete;
   server.close();
-  return { tls: { socket, secureContext, resumedDataConnections: 0 }, session: bytes };
+  return { tls: { socket, secureContext, canAlwaysResume: false }, tickets: all };
 }
 
 const rawSockets = new WeakMap<TLSSocket, Socket>();
@@ -91,6 +104,50 @@ async function clientAfter150(
   return { connected };
 }
 
+type Handshakes = readonly (number | 'full')[];
+
+/** What clients do where resumption is optional, and whether the last handshake, a full one, is accepted. */
+const optionalResumption: Readonly<
+  Record<
+    'TLSv1.2' | 'TLSv1.3',
+    readonly (readonly [client: string, handshakes: Handshakes, isLastAccepted: boolean])[]
+  >
+> = {
+  'TLSv1.2': [
+    ['never resumes', ['full', 'full'], true],
+    ['has resumed once', ['full', -1, 'full'], false],
+  ],
+  'TLSv1.3': [
+    ['never resumes', ['full', 'full'], true],
+    // Debian 12's curl keeps the last ticket, and uses it once; Java and newer curls use each ticket once.
+    ['keeps one ticket and has used it', [-1, 'full', 'full'], true],
+    ['has used each of its tickets once', [-1, 0, 'full', 'full'], true],
+    // lftp, FileZilla and Python use the last ticket for all data connections.
+    ['has used one ticket twice', ['full', -1, 'full', -1, 'full'], false],
+    ['has used its other ticket between two uses of one', [-1, 0, -1, 'full'], false],
+  ],
+};
+
+/** Downloads once with each handshake, and resolves to the last reply. All before it must be accepted. */
+async function retrieve(version: SecureVersion, handshakes: Handshakes): Promise<string> {
+  let reply = '226 ';
+  for (const handshake of handshakes) {
+    assert.match(reply, /^226 /);
+    reply = await retrieveWith(version, handshake === 'full' ? undefined : tickets.at(handshake));
+  }
+  return reply;
+}
+
+async function retrieveWith(version: SecureVersion, session: Buffer | undefined): Promise<string> {
+  const { connected } = await clientAfter150(version, session);
+  const reply = side.command('RETR', 'f');
+  const client = await connected;
+  void readAll(client);
+  const text = await reply;
+  assert.equal(client.isSessionReused(), session !== undefined && text.startsWith('226'));
+  return text;
+}
+
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   describe(`a data connection under ${version}`, () => {
     it(`A data connection under ${version} shakes hands after the 150, downloads, and ends with close_notify before the 226`, async () => {
@@ -116,7 +173,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
 
     it(`A data connection under ${version} must resume the TLS session of its own control connection`, async () => {
       const session = await start(version, { tlsDataResumption: 'required' });
-      const { session: foreign } = await controlConnection(version);
+      const foreign = (await controlConnection(version)).tickets.at(-1);
       for (const [offered, isAccepted] of [
         [session, true],
         [foreign, false],
@@ -147,25 +204,21 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       assert.equal(client.isSessionReused(), false);
     });
 
-    it(`A data connection under ${version} must resume where resumption is optional and the session has shown that it can`, async () => {
-      const session = await start(version);
-      // Under TLS 1.3 a client may use each of its two tickets once, and then has none left.
-      const mayStartAnew = version === 'TLSv1.3' ? 2 : 0;
-      const retrieve = async (offered: Buffer | undefined): Promise<string> => {
-        const { connected } = await clientAfter150(version, offered);
-        const reply = side.command('RETR', 'f');
-        void readAll(await connected);
-        return await reply;
-      };
-      assert.match(await retrieve(undefined), /^226 /, 'a client that cannot resume');
-      for (let resumed = 1; resumed <= mayStartAnew; resumed++) {
-        assert.match(await retrieve(session), /^226 /);
-        assert.match(await retrieve(undefined), /^226 /, `after ${resumed} resumed`);
-      }
-      assert.match(await retrieve(session), /^226 /);
-      assert.match(await retrieve(undefined), /^522 .* \[TLS-NOT-RESUMED\]/);
-      assert.match(await retrieve((await controlConnection(version)).session), /^522 /, 'a foreign session');
-      assert.match(await retrieve(session), /^226 /);
+    // 'full' does not resume; a number is the index of the ticket to resume with, -1 the last one.
+    for (const [client, handshakes, isLastAccepted] of optionalResumption[version]) {
+      it(`A full handshake under ${version} is ${isLastAccepted ? 'accepted' : 'refused'} where resumption is optional and the client ${client}`, async () => {
+        await start(version);
+        const reply = await retrieve(version, handshakes);
+        assert.match(reply, isLastAccepted ? /^226 / : /^522 .* \[TLS-NOT-RESUMED\]/);
+      });
+    }
+
+    it(`A data connection under ${version} that resumes a foreign session is refused where resumption is optional and the session always resumes`, async () => {
+      await start(version);
+      await retrieve(version, [-1, -1]);
+      const foreign = (await controlConnection(version)).tickets[0]!;
+      assert.match(await retrieveWith(version, foreign), /^522 .* \[TLS-NOT-RESUMED\]/);
+      assert.match(await retrieve(version, [-1]), /^226 /, 'and the client goes on');
     });
 
     it(`An upload under ${version} is aborted when the client sends a reset and no close_notify`, async () => {
