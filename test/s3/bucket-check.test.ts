@@ -7,7 +7,7 @@ const { signal } = new AbortController();
 
 describe('the check of buckets at start', () => {
   it('The check reports a bucket that does not exist, once, and nothing about one that does', async () => {
-    const { server, storage, events, close } = await openTestStorage();
+    const { server, storage, close } = await openTestStorage();
     const homes = [
       { bucket: server.bucket, prefix: 'alice/' },
       { bucket: 'no-such-bucket', prefix: 'bob/' },
@@ -15,7 +15,7 @@ describe('the check of buckets at start', () => {
     ];
     await checkBuckets(storage, homes, signal);
     // Not every server has request ids.
-    const reported = events.map((event) => ({ ...event, requestId: undefined }));
+    const reported = storage.events.map((event) => ({ ...event, requestId: undefined }));
     assert.deepEqual(reported, [
       {
         event: 'storage-error',
@@ -33,9 +33,9 @@ describe('the check of buckets at start', () => {
   });
 
   it('The check ends without a report when the gateway stops', async () => {
-    const { storage, events, close } = await openTestStorage();
+    const { storage, close } = await openTestStorage();
     await checkBuckets(storage, [{ bucket: 'no-such-bucket', prefix: '' }], AbortSignal.abort());
-    assert.deepEqual(events, []);
+    assert.deepEqual(storage.events, []);
     await close();
   });
 });

@@ -1,48 +1,40 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { FilesystemError, type FilesystemErrorKind } from '../../../src/filesystem/filesystem-error.ts';
 import { openS3Download } from '../../../src/s3/download/download.ts';
 import { interceptRequests } from '../../support/s3-requests.ts';
-import { startS3Server, type S3Server } from '../../support/s3-server.ts';
-import { bytesOf, digest, mib, putObject, readAll, storageOn, type TestStorage } from '../transfer.ts';
+import { bytesOf, digest, mib, readAll } from '../transfer.ts';
+import { useS3 } from '../s3-suite.ts';
 import { rangeBytes } from '../../../src/s3/download/prefetcher.ts';
 
 describe('downloads from S3', () => {
-  let s3: S3Server;
-  let storage: TestStorage;
+  const s3 = useS3();
   let requests = 0;
   const large = bytesOf(45 * mib + 7, 9);
 
   before(async () => {
-    s3 = await startS3Server();
-    storage = storageOn(s3.endpoint);
-    interceptRequests(storage.client, () => {
+    interceptRequests(s3.storage.client, () => {
       requests++;
     });
-    await putObject(s3.client, s3.bucket, 'large', large);
-  });
-  after(async () => {
-    assert.equal(storage.memory.heldBytes, 0, 'transfer memory is given back');
-    storage.client.destroy();
-    await s3.close();
+    await s3.putObject('large', large);
   });
 
   const open = (key: string, offsetBytes = 0, signal = new AbortController().signal) =>
-    openS3Download(storage, { bucket: s3.bucket, key, offsetBytes, signal });
+    openS3Download(s3.storage, { bucket: s3.bucket, key, offsetBytes, signal });
 
   for (const sizeBytes of [0, 1, 5000, rangeBytes - 1, rangeBytes, rangeBytes + 1, 3 * rangeBytes]) {
     it(`A download reads ${sizeBytes} bytes`, async () => {
       const bytes = bytesOf(sizeBytes);
-      await putObject(s3.client, s3.bucket, `sizes/${sizeBytes}`, bytes);
+      await s3.putObject(`sizes/${sizeBytes}`, bytes);
       const download = await open(`sizes/${sizeBytes}`);
       assert.equal(download.sizeBytes, sizeBytes);
       assert.equal(digest(await readAll(download.content)), digest(bytes));
-      assert.equal(storage.memory.heldBytes, 0);
+      assert.equal(s3.storage.memory.heldBytes, 0);
     });
   }
 
   it('A download of up to one range needs only one request', async () => {
-    await putObject(s3.client, s3.bucket, 'one', bytesOf(5000));
+    await s3.putObject('one', bytesOf(5000));
     requests = 0;
     await readAll((await open('one')).content);
     assert.equal(requests, 1);
@@ -57,7 +49,7 @@ describe('downloads from S3', () => {
   }
 
   it('A download with an offset beyond the end is refused', async () => {
-    await putObject(s3.client, s3.bucket, 'short', bytesOf(10));
+    await s3.putObject('short', bytesOf(10));
     await rejectsWith('invalid-offset', () => open('short', 11));
     await rejectsWith('invalid-offset', () => open('short', 2 ** 40));
   });
@@ -68,19 +60,18 @@ describe('downloads from S3', () => {
   });
 
   it('A download never mixes two versions: it fails when the object is replaced meanwhile', async () => {
-    await putObject(s3.client, s3.bucket, 'replaced', large);
+    await s3.putObject('replaced', large);
     const download = await open('replaced');
     const received: Uint8Array[] = [];
     await rejectsWith('changed', async () => {
       for await (const chunk of download.content) {
-        if (received.length === 0)
-          await putObject(s3.client, s3.bucket, 'replaced', bytesOf(large.length, 10));
+        if (received.length === 0) await s3.putObject('replaced', bytesOf(large.length, 10));
         received.push(Buffer.from(chunk));
       }
     });
     const bytes = Buffer.concat(received);
     assert.equal(digest(bytes), digest(large.subarray(0, bytes.byteLength)));
-    assert.equal(storage.memory.heldBytes, 0);
+    assert.equal(s3.storage.memory.heldBytes, 0);
   });
 
   it('A download prefetches within its share of the memory budget and releases everything', async () => {
@@ -88,15 +79,15 @@ describe('downloads from S3', () => {
     let readBytes = 0;
     for await (const chunk of (await open('large')).content) {
       readBytes += chunk.byteLength;
-      mostHeldBytes = Math.max(mostHeldBytes, storage.memory.heldBytes);
+      mostHeldBytes = Math.max(mostHeldBytes, s3.storage.memory.heldBytes);
     }
     assert.equal(readBytes, large.length);
-    assert.ok(mostHeldBytes <= storage.memory.budgetBytes / 2, `${mostHeldBytes} bytes held`);
-    assert.equal(storage.memory.heldBytes, 0);
+    assert.ok(mostHeldBytes <= s3.storage.memory.budgetBytes / 2, `${mostHeldBytes} bytes held`);
+    assert.equal(s3.storage.memory.heldBytes, 0);
   });
 
   it('A download works without any transfer memory', async () => {
-    const narrow = storageOn(s3.endpoint, { budgetBytes: 16 * mib });
+    const narrow = s3.newStorage({ budgetBytes: 16 * mib });
     const upload = narrow.memory.openUpload({ user: 'alice', claimBytes: 5 * mib });
     assert.ok(upload.tryReserve(8 * mib));
     const download = await openS3Download(narrow, {
@@ -108,7 +99,6 @@ describe('downloads from S3', () => {
     assert.equal(digest(await readAll(download.content)), digest(large));
     assert.equal(narrow.memory.heldBytes, 8 * mib);
     upload.close();
-    narrow.client.destroy();
   });
 
   it('A download releases everything when its consumer leaves the loop', async () => {
@@ -118,8 +108,8 @@ describe('downloads from S3', () => {
       readBytes += chunk.byteLength;
       if (readBytes > 10 * mib) break;
     }
-    assert.equal(storage.memory.heldBytes, 0);
-    assert.deepEqual(storage.client.direct.inFlight, 0);
+    assert.equal(s3.storage.memory.heldBytes, 0);
+    assert.deepEqual(s3.storage.client.direct.inFlight, 0);
   });
 
   it('A download stops with the reason of its signal', async () => {
@@ -134,15 +124,15 @@ describe('downloads from S3', () => {
       }
     }, reason);
     assert.ok(readBytes < large.length);
-    assert.equal(storage.memory.heldBytes, 0);
-    assert.deepEqual(storage.client.direct.inFlight, 0);
+    assert.equal(s3.storage.memory.heldBytes, 0);
+    assert.deepEqual(s3.storage.client.direct.inFlight, 0);
   });
 
   it('A download ends its request when its signal aborts before anything is read', async () => {
     const transfer = new AbortController();
     await open('large', 0, transfer.signal);
     transfer.abort(new Error('425'));
-    assert.deepEqual(storage.client.direct.inFlight, 0);
+    assert.deepEqual(s3.storage.client.direct.inFlight, 0);
   });
 });
 

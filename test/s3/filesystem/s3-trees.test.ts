@@ -40,7 +40,7 @@ describe('The S3 filesystem', () => {
       filesystem = newSession();
       requests = [];
       intercept = () => undefined;
-      test.events.length = 0;
+      test.storage.events.length = 0;
       await body();
     });
   };
@@ -260,7 +260,7 @@ describe('The S3 filesystem', () => {
           assert.match(error.message, /d\/file-77/);
           return true;
         });
-        const [event] = test.events;
+        const [event] = test.storage.events;
         assert.ok(event?.event === 'storage-error' && event.operation.includes('d/file-77'));
         await assertUntouched();
       },
@@ -340,7 +340,7 @@ describe('The S3 filesystem', () => {
       assert.equal((await session.stat(at('/both'), { signal })).type, 'file');
       assert.equal((await get(session, '/both')).toString(), 'file');
       assert.equal((await get(session, '/both/below')).toString(), 'below');
-      assert.deepEqual(test.events, [
+      assert.deepEqual(test.storage.events, [
         {
           event: 'unlisted-object',
           bucket: test.server.bucket,
@@ -358,7 +358,7 @@ describe('The S3 filesystem', () => {
     await fails('misconfigured', entriesOf(lost, '/'));
     await fails('misconfigured', lost.stat(at('/file'), { signal }));
     await fails('misconfigured', put(lost, '/file', 'x'));
-    const reported = test.events.filter((event) => event.event === 'storage-error');
+    const reported = test.storage.events.filter((event) => event.event === 'storage-error');
     assert.ok(reported.length >= 3);
     for (const { bucket: named, errorName } of reported) {
       assert.deepEqual([named, errorName], [bucket, 'NoSuchBucket']);

@@ -1,20 +1,11 @@
 /** The buffers that an upload lends, and when they are used again. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import type { Upload } from '../../../src/filesystem/filesystem.ts';
 import { partBufferBytes } from '../../../src/s3/part-buffers.ts';
 import { Part } from '../../../src/s3/upload/part.ts';
-import { startS3Server, type S3Server } from '../../support/s3-server.ts';
-import {
-  bytesOf,
-  digest,
-  getObject,
-  mib,
-  openUpload,
-  storageOn,
-  writeAll,
-  type TestStorage,
-} from '../transfer.ts';
+import { bytesOf, digest, mib, writeAll } from '../transfer.ts';
+import { useS3 } from '../s3-suite.ts';
 
 /** Writes through lent buffers, and through `write` where there are none, as a data connection does. */
 async function receiveAll(upload: Upload, bytes: Uint8Array): Promise<number> {
@@ -35,21 +26,9 @@ async function receiveAll(upload: Upload, bytes: Uint8Array): Promise<number> {
 }
 
 describe('the buffers of an upload to S3', () => {
-  let s3: S3Server;
-  let storage: TestStorage;
+  const s3 = useS3();
 
-  before(async () => {
-    s3 = await startS3Server();
-    storage = storageOn(s3.endpoint);
-  });
-  after(async () => {
-    assert.equal(storage.memory.heldBytes, 0);
-    storage.client.destroy();
-    await s3.close();
-  });
-
-  const open = (key: string, on = storage): Promise<Upload> => openUpload(on, s3.bucket, key);
-  const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
+  const open = (key: string, on = s3.storage): Promise<Upload> => s3.open(key, {}, on);
 
   for (const sizeBytes of [100_000, 3 * mib, 8 * mib, 8 * mib + 1, 40 * mib + 5]) {
     it(`An upload of ${sizeBytes} bytes through lent buffers is stored unchanged, twice in the same buffers`, async () => {
@@ -58,8 +37,8 @@ describe('the buffers of an upload to S3', () => {
         const upload = await open(`lent/${sizeBytes}`);
         assert.ok((await receiveAll(upload, bytes)) > 0);
         await upload.commit();
-        assert.equal(digest(await objectAt(`lent/${sizeBytes}`)), digest(bytes));
-        assert.equal(storage.memory.heldBytes, 0);
+        assert.equal(digest(await s3.getObject(`lent/${sizeBytes}`)), digest(bytes));
+        assert.equal(s3.storage.memory.heldBytes, 0);
       }
     });
   }
@@ -68,25 +47,24 @@ describe('the buffers of an upload to S3', () => {
     const upload = await open('again');
     await receiveAll(upload, bytesOf(20 * mib));
     await upload.commit();
-    const idleBytes = storage.memory.idleBytes;
+    const idleBytes = s3.storage.memory.idleBytes;
     assert.ok(idleBytes > 0 && idleBytes <= 16 * mib, `${idleBytes} bytes are idle`);
     const next = await open('again');
     assert.ok(next.takeBuffer!());
-    assert.equal(storage.memory.idleBytes, idleBytes - partBufferBytes);
-    assert.equal(storage.memory.heldBytes, partBufferBytes);
+    assert.equal(s3.storage.memory.idleBytes, idleBytes - partBufferBytes);
+    assert.equal(s3.storage.memory.heldBytes, partBufferBytes);
     await next.abort(new Error('not wanted'));
-    assert.equal(storage.memory.heldBytes, 0);
+    assert.equal(s3.storage.memory.heldBytes, 0);
   });
 
   it('An upload that is aborted uses none of its buffers again', async () => {
-    const other = storageOn(s3.endpoint);
+    const other = s3.newStorage();
     const upload = await open('aborted', other);
     await receiveAll(upload, bytesOf(3 * mib));
     upload.takeBuffer!();
     await upload.abort(new Error('the client has gone'));
     assert.deepEqual([other.memory.heldBytes, other.memory.idleBytes], [0, 0]);
     assert.equal(upload.takeBuffer!(), undefined);
-    other.client.destroy();
   });
 
   it('An upload takes an unused buffer back without storing anything of it', async () => {
@@ -95,22 +73,21 @@ describe('the buffers of an upload to S3', () => {
     upload.takeBuffer!();
     await upload.writeBuffer!();
     await upload.commit();
-    assert.equal(String(await objectAt('unused')), 'short');
+    assert.equal(String(await s3.getObject('unused')), 'short');
   });
 
   it('Uploads that share too little memory for buffers complete without them', async () => {
-    const small = storageOn(s3.endpoint, { budgetBytes: 16 * mib });
+    const small = s3.newStorage({ budgetBytes: 16 * mib });
     const contents = [1, 2, 3, 4].map((seed) => bytesOf(12 * mib, seed));
     await Promise.all(
       contents.map(async (bytes, index) => {
         const upload = await open(`short-${index}`, small);
         await receiveAll(upload, bytes);
         await upload.commit();
-        assert.equal(digest(await objectAt(`short-${index}`)), digest(bytes));
+        assert.equal(digest(await s3.getObject(`short-${index}`)), digest(bytes));
       }),
     );
     assert.equal(small.memory.heldBytes, 0);
-    small.client.destroy();
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { findResumableUpload, truncateTo } from '../../../src/s3/upload/resumable-upload.ts';
 import { abortAbandonedUploads } from '../../../src/s3/upload/abandoned-uploads.ts';
@@ -7,51 +7,26 @@ import { MultipartUpload } from '../../../src/s3/upload/multipart-upload.ts';
 import { Part } from '../../../src/s3/upload/part.ts';
 import { ownerTagPart } from '../../../src/s3/upload/tag-parts.ts';
 import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
-import { startS3Server, type S3Server } from '../../support/s3-server.ts';
-import {
-  bytesOf,
-  digest,
-  getObject,
-  headObject,
-  mib,
-  neverAborted,
-  openUpload,
-  openUploadIds,
-  putObject,
-  storageOn,
-  writeAll,
-  type TestStorage,
-} from '../transfer.ts';
+import { bytesOf, digest, mib, neverAborted, writeAll } from '../transfer.ts';
+import { useS3 } from '../s3-suite.ts';
 
 const minuteMs = 60_000;
 const vanished = new Error('the client vanished');
 
 describe('resumable uploads', () => {
-  let s3: S3Server;
-  let storage: TestStorage;
+  const s3 = useS3();
   const resumption = { owner: 'alice', windowMs: minuteMs };
 
-  before(async () => {
-    s3 = await startS3Server();
-    storage = storageOn(s3.endpoint);
-  });
-  after(async () => {
-    assert.equal(storage.memory.heldBytes, 0, 'transfer memory is given back');
-    storage.client.destroy();
-    await s3.close();
-  });
-
   const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
-    openUpload(storage, s3.bucket, key, { resumePolicy: resumption, ...options });
+    s3.open(key, { resumePolicy: resumption, ...options });
   const find = (key: string, by: Partial<typeof resumption> = {}) =>
-    findResumableUpload(storage, {
+    findResumableUpload(s3.storage, {
       bucket: s3.bucket,
       key,
       resumePolicy: { ...resumption, ...by },
       signal: neverAborted,
     });
-  const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
-  const openUploads = (key: string) => openUploadIds(s3, key);
+  const openUploads = (key: string) => s3.openUploadIds(key);
   const breakOff = async (key: string, bytes: Uint8Array, options: Partial<S3UploadOptions> = {}) => {
     const upload = await open(key, options);
     await writeAll(upload, bytes);
@@ -61,17 +36,17 @@ describe('resumable uploads', () => {
   it('An interrupted upload can be resumed, and the object stays unchanged until the resumed upload is committed', async () => {
     const bytes = bytesOf(30 * mib + 17, 3);
     const old = bytesOf(100, 4);
-    await putObject(s3.client, s3.bucket, 'continued', old);
+    await s3.putObject('continued', old);
     await breakOff('continued', bytes.subarray(0, 21 * mib));
-    assert.equal(digest(await objectAt('continued')), digest(old));
+    assert.equal(digest(await s3.getObject('continued')), digest(old));
     const interrupted = (await find('continued'))!;
     assert.equal(interrupted.sizeBytes, 16 * mib, 'less than a part is sent again');
     const upload = await open('continued', { resumable: interrupted });
     await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
-    assert.equal(digest(await objectAt('continued')), digest(old));
+    assert.equal(digest(await s3.getObject('continued')), digest(old));
     await upload.commit();
-    assert.equal(digest(await objectAt('continued')), digest(bytes));
-    assert.equal((await headObject(s3.client, s3.bucket, 'continued')).ChecksumType, 'FULL_OBJECT');
+    assert.equal(digest(await s3.getObject('continued')), digest(bytes));
+    assert.equal((await s3.headObject('continued')).ChecksumType, 'FULL_OBJECT');
     assert.equal(await find('continued'), undefined);
     assert.deepEqual(await openUploads('continued'), []);
   });
@@ -88,7 +63,7 @@ describe('resumable uploads', () => {
     const upload = await open('often', { resumable: interrupted });
     await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
     await upload.commit();
-    assert.equal(digest(await objectAt('often')), digest(bytes));
+    assert.equal(digest(await s3.getObject('often')), digest(bytes));
   });
 
   it('An interrupted upload with all of its bytes stored can be committed without another byte', async () => {
@@ -98,7 +73,7 @@ describe('resumable uploads', () => {
     assert.equal(interrupted.sizeBytes, 16 * mib);
     const upload = await open('full', { resumable: interrupted });
     await upload.commit();
-    assert.equal(digest(await objectAt('full')), digest(bytes));
+    assert.equal(digest(await s3.getObject('full')), digest(bytes));
   });
 
   it('An interrupted upload can be resumed at the end of any of its parts', async () => {
@@ -111,7 +86,10 @@ describe('resumable uploads', () => {
     const upload = await open('cut', { resumable: interrupted });
     await writeAll(upload, rest);
     await upload.commit();
-    assert.equal(digest(await objectAt('cut')), digest(Buffer.concat([bytes.subarray(0, 8 * mib), rest])));
+    assert.equal(
+      digest(await s3.getObject('cut')),
+      digest(Buffer.concat([bytes.subarray(0, 8 * mib), rest])),
+    );
   });
 
   it('A resumed upload never combines its parts with later parts of an earlier attempt', async () => {
@@ -127,7 +105,7 @@ describe('resumable uploads', () => {
     await writeAll(upload, later.subarray(16 * mib));
     await upload.commit();
     const whole = Buffer.concat([begin, later.subarray(8 * mib)]);
-    assert.equal(digest(await objectAt('stale')), digest(whole));
+    assert.equal(digest(await s3.getObject('stale')), digest(whole));
   });
 
   it('A resumed upload replaces a last part that is too short to be followed by another', async () => {
@@ -136,14 +114,14 @@ describe('resumable uploads', () => {
     const target = { bucket: s3.bucket, key: 'tail', attributes: {}, integrity: 'whole' } as const;
     const tail = new Part();
     tail.append(bytes.subarray(8 * mib, 8 * mib + 100));
-    const broken = MultipartUpload.adopt(storage, target, (await find('tail'))!);
+    const broken = MultipartUpload.adopt(s3.storage, target, (await find('tail'))!);
     await broken.uploadPart(2, tail, neverAborted);
     const interrupted = (await find('tail'))!;
     assert.equal(interrupted.sizeBytes, 8 * mib);
     const upload = await open('tail', { resumable: interrupted });
     await writeAll(upload, bytes.subarray(8 * mib));
     await upload.commit();
-    assert.equal(digest(await objectAt('tail')), digest(bytes));
+    assert.equal(digest(await s3.getObject('tail')), digest(bytes));
   });
 
   it('An interrupted upload can be found only by the user who started it, and only under its key', async () => {
@@ -165,7 +143,7 @@ describe('resumable uploads', () => {
   it('An upload is not kept for a resume when that is switched off, for a drop box, when it appends, or without a full part', async () => {
     await breakOff('off', bytesOf(9 * mib), { resumePolicy: { owner: 'alice', windowMs: 0 } });
     await breakOff('drop-box', bytesOf(9 * mib), { ifExists: 'refuse' });
-    await putObject(s3.client, s3.bucket, 'appended', bytesOf(6 * mib));
+    await s3.putObject('appended', bytesOf(6 * mib));
     await breakOff('appended', bytesOf(9 * mib), { offset: 'end' });
     await breakOff('small', bytesOf(mib));
     for (const key of ['off', 'drop-box', 'appended', 'small']) assert.deepEqual(await openUploads(key), []);
@@ -173,7 +151,7 @@ describe('resumable uploads', () => {
 
   it('A multipart upload of another program is never resumed', async () => {
     const target = { bucket: s3.bucket, key: 'foreign', attributes: {}, integrity: 'whole' } as const;
-    await MultipartUpload.create(storage, target, neverAborted);
+    await MultipartUpload.create(s3.storage, target, neverAborted);
     assert.equal(await find('foreign'), undefined);
   });
 
@@ -189,7 +167,7 @@ describe('resumable uploads', () => {
     await writeAll(second, bytes.subarray(16 * mib));
     await second.commit();
     await first.abort(vanished);
-    assert.equal(digest(await objectAt('half-alive')), digest(bytes));
+    assert.equal(digest(await s3.getObject('half-alive')), digest(bytes));
   });
 
   it('A commit fails when two sessions in different tasks resume the same upload', async () => {
@@ -198,7 +176,7 @@ describe('resumable uploads', () => {
     const interrupted = (await find('twice'))!;
     const target = { bucket: s3.bucket, key: 'twice', attributes: {}, integrity: 'whole' } as const;
     // The other task, which this process knows nothing of.
-    const other = MultipartUpload.adopt(storage, target, interrupted);
+    const other = MultipartUpload.adopt(s3.storage, target, interrupted);
     const mine = await open('twice', { resumable: interrupted });
     await writeAll(mine, bytesOf(9 * mib, 11));
     while ((await find('twice'))?.sizeBytes !== 16 * mib);
@@ -209,12 +187,12 @@ describe('resumable uploads', () => {
       mine.commit(),
       (error) => error instanceof FilesystemError && error.kind === 'changed',
     );
-    assert.equal(await objectAt('twice'), undefined);
+    assert.equal(await s3.getObject('twice'), undefined);
   });
 
   describe('the sweep', () => {
     const sweep = (silentForMs: number) =>
-      abortAbandonedUploads(storage, {
+      abortAbandonedUploads(s3.storage, {
         bucket: s3.bucket,
         prefix: 'sweep/',
         silentForMs,
@@ -229,7 +207,7 @@ describe('resumable uploads', () => {
         attributes: {},
         integrity: 'whole',
       } as const;
-      await MultipartUpload.create(storage, foreign, neverAborted);
+      await MultipartUpload.create(s3.storage, foreign, neverAborted);
       const running = await open('sweep/running');
       await writeAll(running, bytesOf(9 * mib));
       while ((await find('sweep/running')) === undefined);
@@ -239,12 +217,12 @@ describe('resumable uploads', () => {
       assert.deepEqual(await openUploads('sweep/left'), []);
       assert.equal((await openUploads('sweep/')).length, 2);
       await running.commit();
-      assert.equal((await objectAt('sweep/running'))?.byteLength, 9 * mib);
+      assert.equal((await s3.getObject('sweep/running'))?.byteLength, 9 * mib);
     });
 
     it('abortAbandonedUploads() fails when S3 does not list the uploads', async () => {
       await assert.rejects(
-        abortAbandonedUploads(storage, {
+        abortAbandonedUploads(s3.storage, {
           bucket: 'no-such-bucket',
           prefix: '',
           silentForMs: 0,

@@ -1,43 +1,23 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { statForResume } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Filesystem, Upload } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
-import {
-  bytesOf,
-  digest,
-  getObject,
-  mib,
-  neverAborted as signal,
-  openUploadIds,
-  putObject,
-  storageOn,
-  writeAll,
-  type TestStorage,
-} from '../transfer.ts';
+import { bytesOf, digest, mib, neverAborted as signal, writeAll } from '../transfer.ts';
+import { useS3 } from '../s3-suite.ts';
 import { partsArrived } from '../../support/unfinished-uploads.ts';
 import { interceptRequests } from '../../support/s3-requests.ts';
-import { startS3Server, type S3Server } from '../../support/s3-server.ts';
+import type { ObservedStorage } from '../../support/s3-storage.ts';
 
 describe('resuming interrupted uploads', () => {
-  let s3: S3Server;
-  let storage: TestStorage;
+  const s3 = useS3();
 
-  before(async () => {
-    s3 = await startS3Server();
-    storage = storageOn(s3.endpoint);
-  });
-  after(async () => {
-    storage.client.destroy();
-    await s3.close();
-  });
-
-  const login = (owner = 'alice', windowMs = 60_000, on: TestStorage = storage) =>
+  const login = (owner = 'alice', windowMs = 60_000, on: ObservedStorage = s3.storage) =>
     new S3Filesystem(on, { bucket: s3.bucket, prefix: 'home/' }, { owner, windowMs });
-  const unfinished = async (pathname: string) => await openUploadIds(s3, `home${pathname}`);
-  const objectAt = (pathname: Pathname) => getObject(s3.client, s3.bucket, `home${pathname}`);
+  const unfinished = async (pathname: string) => await s3.openUploadIds(`home${pathname}`);
+  const objectAt = (pathname: Pathname) => s3.getObject(`home${pathname}`);
   const upload = async (
     filesystem: Filesystem,
     pathname: Pathname,
@@ -90,20 +70,19 @@ describe('resuming interrupted uploads', () => {
         void to.write(new Uint8Array(bytes.subarray(this.#sentBytes, (this.#sentBytes += 1000))));
       }
     }
-    const begin = async (on: TestStorage, pathname: Pathname) => {
+    const begin = async (on: ObservedStorage, pathname: Pathname) => {
       const first = await login('alice', 60_000, on).openUpload(pathname, {
         offset: 0,
         ifExists: 'replace',
         signal,
       });
       await writeAll(first, bytes.subarray(0, 17 * mib));
-      await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+      await partsArrived(s3.server, `home${pathname}`, { dataParts: 2, marks: 2 });
       return first;
     };
 
-    it('An upload whose client sends is neither offered, nor cut or published by another session', async (test) => {
-      const here = storageOn(s3.endpoint, { silenceMs: patient });
-      test.after(() => here.client.destroy());
+    it('An upload whose client sends is neither offered, nor cut or published by another session', async () => {
+      const here = s3.newStorage({ silenceMs: patient });
       const pathname = '/live' as Pathname;
       const first = await begin(here, pathname);
       const sending = new Sending(first, 17 * mib);
@@ -115,9 +94,8 @@ describe('resuming interrupted uploads', () => {
       assert.equal(digest(await objectAt(pathname)), digest(bytes));
     });
 
-    it('An upload whose client falls silent is offered, but not resumed if the client sends again before', async (test) => {
-      const here = storageOn(s3.endpoint, { silenceMs: patient });
-      test.after(() => here.client.destroy());
+    it('An upload whose client falls silent is offered, but not resumed if the client sends again before', async () => {
+      const here = s3.newStorage({ silenceMs: patient });
       const pathname = '/silent' as Pathname;
       const first = await begin(here, pathname);
       const second = login('alice', 60_000, here);
@@ -129,9 +107,8 @@ describe('resuming interrupted uploads', () => {
       assert.equal(digest(await objectAt(pathname)), digest(bytes));
     });
 
-    it('An upload that is taken over ends with a reason of its own, and its bytes stay with the new session', async (test) => {
-      const here = storageOn(s3.endpoint, { silenceMs: patient });
-      test.after(() => here.client.destroy());
+    it('An upload that is taken over ends with a reason of its own, and its bytes stay with the new session', async () => {
+      const here = s3.newStorage({ silenceMs: patient });
       const pathname = '/taken-over' as Pathname;
       const first = await begin(here, pathname);
       const second = login('alice', 60_000, here);
@@ -141,10 +118,9 @@ describe('resuming interrupted uploads', () => {
       assert.equal((first.failed?.reason as FilesystemError).kind, 'changed');
     });
 
-    it('An upload in another task is not offered until its parts have stopped coming, or it has broken', async (test) => {
-      const here = storageOn(s3.endpoint, { silenceMs: patient });
-      const elsewhere = storageOn(s3.endpoint);
-      test.after(() => [here, elsewhere].forEach(({ client }) => client.destroy()));
+    it('An upload in another task is not offered until its parts have stopped coming, or it has broken', async () => {
+      const here = s3.newStorage({ silenceMs: patient });
+      const elsewhere = s3.newStorage();
       const pathname = '/elsewhere' as Pathname;
       const first = await begin(elsewhere, pathname);
       const second = login('alice', 60_000, here);
@@ -164,7 +140,7 @@ describe('resuming interrupted uploads', () => {
   it('An APPE or an offset in an existing file never resumes an upload whose SIZE was not requested', async () => {
     const pathname = '/log' as Pathname;
     const published = bytesOf(9 * mib, 4);
-    await putObject(s3.client, s3.bucket, 'home/log', published);
+    await s3.putObject('home/log', published);
     await upload(login(), pathname, 0, bytes.subarray(0, 9 * mib), 'break');
     const line = Buffer.from('one more line\n');
     await upload(login(), pathname, 'end', line, 'commit');
@@ -178,8 +154,8 @@ describe('resuming interrupted uploads', () => {
 
   it('SIZE returns the size of an interrupted upload to its user only, and the size of the file to everyone else', async () => {
     const pathname = '/both' as Pathname;
-    await putObject(s3.client, s3.bucket, 'home/both', bytesOf(10));
-    await s3.nextSecond();
+    await s3.putObject('home/both', bytesOf(10));
+    await s3.server.nextSecond();
     await upload(login(), pathname, 0, bytes.subarray(0, 17 * mib), 'break');
     assert.equal(await sizeOf(login(), pathname), 8 * mib);
     assert.equal(await sizeOf(login('bob'), pathname), 10);
@@ -231,16 +207,15 @@ describe('resuming interrupted uploads', () => {
   });
 
   describe('a resumable upload of an older version', () => {
-    let otherTask: TestStorage;
+    let otherTask: ObservedStorage;
     const [old, next] = [bytesOf(26 * mib, 21), bytesOf(26 * mib, 22)];
 
     before(() => {
-      otherTask = storageOn(s3.endpoint);
+      otherTask = s3.newStorage();
     });
-    after(() => otherTask.client.destroy());
 
     const tasks = [
-      { where: 'in the same task', task: () => storage },
+      { where: 'in the same task', task: () => s3.storage },
       { where: 'in another task', task: () => otherTask },
     ] as const;
     for (const { where, task } of tasks) {
@@ -248,7 +223,7 @@ describe('resuming interrupted uploads', () => {
         const pathname = `/mixed-${where.length}` as Pathname;
         await upload(login(), pathname, 0, old, 'break');
         await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
-        for (const asked of [storage, otherTask]) {
+        for (const asked of [s3.storage, otherTask]) {
           await assert.rejects(sizeOf(login('alice', 60_000, asked), pathname), isNotFound);
         }
         assert.deepEqual(await unfinished(pathname), []);
@@ -277,7 +252,7 @@ describe('resuming interrupted uploads', () => {
         const pathname = `/overlap-${where.length}` as Pathname;
         const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
         await writeAll(first, old.subarray(0, 18 * mib));
-        await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+        await partsArrived(s3.server, `home${pathname}`, { dataParts: 2, marks: 2 });
         await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
         await assert.rejects(sizeOf(login(), pathname), isNotFound);
         await writeAll(first, old.subarray(18 * mib));
@@ -290,7 +265,7 @@ describe('resuming interrupted uploads', () => {
         const pathname = `/late-${where.length}` as Pathname;
         const first = await login().openUpload(pathname, { offset: 0, ifExists: 'replace', signal });
         await writeAll(first, old.subarray(0, 18 * mib));
-        await partsArrived(s3, `home${pathname}`, { dataParts: 2, marks: 2 });
+        await partsArrived(s3.server, `home${pathname}`, { dataParts: 2, marks: 2 });
         await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
         await first.abort(new Error('the client vanished'));
         await assert.rejects(sizeOf(login(), pathname), isNotFound);
@@ -309,7 +284,7 @@ describe('resuming interrupted uploads', () => {
 
     it('DELE removes an interrupted upload together with the file', async () => {
       const pathname = '/deleted-both' as Pathname;
-      await putObject(s3.client, s3.bucket, 'home/deleted-both', bytesOf(10));
+      await s3.putObject('home/deleted-both', bytesOf(10));
       await upload(login(), pathname, 0, old, 'break');
       await login().removeFile(pathname, { signal });
       await assert.rejects(sizeOf(login(), pathname), isNotFound);
@@ -318,8 +293,8 @@ describe('resuming interrupted uploads', () => {
 
     it('RNTO removes an interrupted upload under the new name', async () => {
       const pathname = '/renamed' as Pathname;
-      await putObject(s3.client, s3.bucket, 'home/source', bytesOf(10));
-      await s3.nextSecond();
+      await s3.putObject('home/source', bytesOf(10));
+      await s3.server.nextSecond();
       await upload(login(), pathname, 0, old, 'break');
       await login().rename('/source' as Pathname, pathname, { signal });
       assert.equal(await sizeOf(login(), pathname), 10);
@@ -327,7 +302,7 @@ describe('resuming interrupted uploads', () => {
     });
 
     it('RNTO and RMD remove interrupted uploads below their directory', async () => {
-      await putObject(s3.client, s3.bucket, 'home/from/file', bytesOf(10));
+      await s3.putObject('home/from/file', bytesOf(10));
       await upload(login(), '/to/sub/part' as Pathname, 0, old, 'break');
       await login().rename('/from' as Pathname, '/to' as Pathname, { signal });
       assert.deepEqual(await unfinished('/to/'), []);
@@ -353,7 +328,7 @@ describe('resuming interrupted uploads', () => {
     });
 
     it('A new upload and DELE search for interrupted uploads with one request, and with none when resuming is off', async () => {
-      const counting = storageOn(s3.endpoint);
+      const counting = s3.newStorage();
       const requests: string[] = [];
       interceptRequests(counting.client, ({ command }) => void requests.push(command));
       const listings = () =>
@@ -368,7 +343,6 @@ describe('resuming interrupted uploads', () => {
         await filesystem.removeFile('/small' as Pathname, { signal });
         assert.equal(listings(), expected);
       }
-      counting.client.destroy();
     });
 
     it('Interrupted uploads are not offered when two are candidates', async () => {

@@ -5,7 +5,8 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { openS3Download } from '../../../src/s3/download/download.ts';
 import { type ScriptedServer, startScriptedServer } from '../../s3/client/scripted-server.ts';
-import { bytesOf, digest, mib, readAll, storageOn, type TestStorage } from '../../s3/transfer.ts';
+import { bytesOf, digest, mib, readAll } from '../../s3/transfer.ts';
+import { storageOn, type ObservedStorage } from '../../support/s3-storage.ts';
 
 /** Longer than one range, so that later requests break as well. */
 const object = bytesOf(9 * mib + 11, 8);
@@ -13,7 +14,7 @@ const etag = '"one"';
 
 describe('downloads whose responses break', () => {
   let server: ScriptedServer;
-  let storage: TestStorage;
+  let storage: ObservedStorage;
 
   before(async () => {
     server = await startScriptedServer();

@@ -1,60 +1,28 @@
 /** What becomes of transfers when S3, or the network before it, fails. Seeds are printed; FAULT_SEED repeats one run. */
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { openS3Download } from '../../../src/s3/download/download.ts';
-import type { S3UploadOptions } from '../../../src/s3/upload/upload.ts';
 import { Random } from '../../support/random.ts';
-import { startFaultProxy, type Fault, type FaultProxy, type Operation } from '../../support/fault-proxy.ts';
-import { startS3Server, type S3Server } from '../../support/s3-server.ts';
-import {
-  bytesOf,
-  digest,
-  getObject,
-  mib,
-  openUpload,
-  openUploadIds,
-  putObject,
-  readAll,
-  storageOn,
-  writeAll,
-  type TestStorage,
-} from '../../s3/transfer.ts';
+import type { Fault, Operation } from '../../support/fault-proxy.ts';
+import { bytesOf, digest, mib, readAll, writeAll } from '../../s3/transfer.ts';
+import { useS3 } from '../../s3/s3-suite.ts';
+import type { ObservedStorage } from '../../support/s3-storage.ts';
 
 const idleTimeoutMs = 1_000;
 const old = bytesOf(1000, 99);
 
 describe('transfers while S3 fails', () => {
-  let s3: S3Server;
-  let proxy: FaultProxy;
-  let storage: TestStorage;
+  const s3 = useS3({ throughProxy: true, budgetBytes: 64 * mib, idleTimeoutMs });
 
-  before(async () => {
-    s3 = await startS3Server();
-    proxy = await startFaultProxy(s3.endpoint);
-    storage = storageOn(proxy.endpoint, { budgetBytes: 64 * mib, idleTimeoutMs });
-  });
-  beforeEach(() => {
-    proxy.onRequest = () => undefined;
-  });
-  after(async () => {
-    assert.equal(storage.memory.heldBytes, 0, 'transfer memory is given back');
-    storage.client.destroy();
-    await proxy.close();
-    await s3.close();
-  });
-
-  const open = (key: string, options: Partial<S3UploadOptions> = {}) =>
-    openUpload(storage, s3.bucket, key, options);
-  const objectAt = (key: string) => getObject(s3.client, s3.bucket, key);
   const assertNoUploads = async (key: string): Promise<void> => {
-    assert.deepEqual(await openUploadIds(s3, key), [], 'no multipart upload is left');
+    assert.deepEqual(await s3.openUploadIds(key), [], 'no multipart upload is left');
   };
   /** Injects a fault into the first requests of one operation. */
   const failFirst = (operation: Operation, times: number, fault: Fault): void => {
     let left = times;
-    proxy.onRequest = (requested) => (requested === operation && left-- > 0 ? fault : undefined);
+    s3.proxy.onRequest = (requested) => (requested === operation && left-- > 0 ? fault : undefined);
   };
 
   const passing: readonly { readonly name: string; readonly fault: Fault }[] = [
@@ -77,14 +45,14 @@ describe('transfers while S3 fails', () => {
     for (const { name, fault } of passing) {
       it(`An upload stores the whole file when S3 ${name} in ${operation}`, async () => {
         const key = `passing/${operation}/${name}`;
-        await putObject(s3.client, s3.bucket, key, old);
+        await s3.putObject(key, old);
         failFirst(operation, 2, fault);
         const bytes = bytesOf(sizeBytes);
-        const upload = await open(key);
+        const upload = await s3.open(key);
         await writeAll(upload, bytes);
         await upload.commit();
-        assert.equal(digest(await objectAt(key)), digest(bytes));
-        assert.equal(storage.memory.heldBytes, 0);
+        assert.equal(digest(await s3.getObject(key)), digest(bytes));
+        assert.equal(s3.storage.memory.heldBytes, 0);
         // A CreateMultipartUpload whose answer was lost left an upload that nobody knows; the lifecycle rule ends it.
         if (operation !== 'CreateMultipartUpload') await assertNoUploads(key);
       });
@@ -94,10 +62,10 @@ describe('transfers while S3 fails', () => {
   it('An upload stores the whole file when S3 sends an error with status 200 for CompleteMultipartUpload', async () => {
     failFirst('CompleteMultipartUpload', 2, { kind: 'error-in-200', name: 'InternalError' });
     const bytes = bytesOf(9 * mib);
-    const upload = await open('error-in-200');
+    const upload = await s3.open('error-in-200');
     await writeAll(upload, bytes);
     await upload.commit();
-    assert.equal(digest(await objectAt('error-in-200')), digest(bytes));
+    assert.equal(digest(await s3.getObject('error-in-200')), digest(bytes));
   });
 
   it('An upload sends a part again when S3 noticed that it was changed on its way', async () => {
@@ -107,10 +75,10 @@ describe('transfers while S3 fails', () => {
     ] as const) {
       failFirst(operation, 1, { kind: 'corrupt-request' });
       const bytes = bytesOf(sizeBytes);
-      const upload = await open(`corrupt/${operation}`);
+      const upload = await s3.open(`corrupt/${operation}`);
       await writeAll(upload, bytes);
       await upload.commit();
-      assert.equal(digest(await objectAt(`corrupt/${operation}`)), digest(bytes));
+      assert.equal(digest(await s3.getObject(`corrupt/${operation}`)), digest(bytes));
     }
   });
 
@@ -119,10 +87,10 @@ describe('transfers while S3 fails', () => {
       const operation = sizeBytes > 8 * mib ? 'CompleteMultipartUpload' : 'PutObject';
       failFirst(operation, 1, { kind: 'lose-answer' });
       const bytes = bytesOf(sizeBytes);
-      const upload = await open(`mine/${sizeBytes}`, { ifExists: 'refuse' });
+      const upload = await s3.open(`mine/${sizeBytes}`, { ifExists: 'refuse' });
       await writeAll(upload, bytes);
       await upload.commit();
-      assert.equal(digest(await objectAt(`mine/${sizeBytes}`)), digest(bytes));
+      assert.equal(digest(await s3.getObject(`mine/${sizeBytes}`)), digest(bytes));
     });
   }
 
@@ -135,9 +103,9 @@ describe('transfers while S3 fails', () => {
   for (const { operation, sizeBytes } of refusals) {
     it(`An upload fails without a retry when S3 denies ${operation}, keeps the old object and leaves nothing behind`, async () => {
       const key = `denied/${operation}`;
-      await putObject(s3.client, s3.bucket, key, old);
+      await s3.putObject(key, old);
       failFirst(operation, Infinity, { kind: 'answer', status: 403, name: 'AccessDenied' });
-      const upload = await open(key);
+      const upload = await s3.open(key);
       await assert.rejects(
         async () => {
           await writeAll(upload, bytesOf(sizeBytes));
@@ -146,30 +114,30 @@ describe('transfers while S3 fails', () => {
         (error) => error instanceof FilesystemError && error.kind === 'misconfigured',
       );
       await upload.abort(new Error('over'));
-      assert.equal(digest(await objectAt(key)), digest(old));
-      assert.equal(storage.memory.heldBytes, 0);
+      assert.equal(digest(await s3.getObject(key)), digest(old));
+      assert.equal(s3.storage.memory.heldBytes, 0);
       await assertNoUploads(key);
     });
   }
 
   it('A transfer fails as unavailable when S3 is down for good, and the old object is kept', async () => {
-    const impatient = storageOn(proxy.endpoint, {
+    const impatient = s3.newStorage({
       budgetBytes: 64 * mib,
       idleTimeoutMs,
       retryTimeoutMs: 1_500,
     });
-    await putObject(s3.client, s3.bucket, 'down', old);
-    const upload = await openUpload(impatient, s3.bucket, 'down');
+    await s3.putObject('down', old);
+    const upload = await s3.open('down', {}, impatient);
     // The first part goes out only after S3 has answered that the upload is begun.
     const begun = new Promise<void>((resolve) => {
-      proxy.onRequest = (operation) => {
+      s3.proxy.onRequest = (operation) => {
         if (operation === 'UploadPart') resolve();
         return undefined;
       };
     });
     await writeAll(upload, bytesOf(9 * mib));
     await begun;
-    await proxy.goDown();
+    await s3.proxy.goDown();
     try {
       await assert.rejects(
         upload.commit(),
@@ -185,24 +153,23 @@ describe('transfers while S3 fails', () => {
         (error) => error instanceof FilesystemError && error.kind === 'unavailable',
       );
     } finally {
-      await proxy.comeUp();
+      await s3.proxy.comeUp();
     }
-    assert.equal(digest(await objectAt('down')), digest(old));
+    assert.equal(digest(await s3.getObject('down')), digest(old));
     assert.equal(impatient.memory.heldBytes, 0);
     const leftOver = impatient.events.filter(
       (event) => event.event === 'storage-error' && event.operation === 'AbortMultipartUpload',
     );
     assert.equal(leftOver.length, 1, 'the upload that could not be aborted is reported');
     assert.ok(leftOver.every((event) => 'uploadId' in event && event.uploadId !== ''));
-    impatient.client.destroy();
   });
 
   it('Transfers survive an outage of S3 for several retries in the middle of uploads and downloads', async () => {
     const bytes = bytesOf(20 * mib);
-    await putObject(s3.client, s3.bucket, 'outage/download', bytes);
-    const upload = await open('outage/upload');
+    await s3.putObject('outage/download', bytes);
+    const upload = await s3.open('outage/upload');
     await writeAll(upload, bytes.subarray(0, 10 * mib));
-    const download = await openS3Download(storage, {
+    const download = await openS3Download(s3.storage, {
       bucket: s3.bucket,
       key: 'outage/download',
       offsetBytes: 0,
@@ -210,23 +177,23 @@ describe('transfers while S3 fails', () => {
     });
     const content = download.content[Symbol.asyncIterator]();
     const first = await content.next();
-    await proxy.goDown();
+    await s3.proxy.goDown();
     const received = readAll({ [Symbol.asyncIterator]: () => content });
     const finished = writeAll(upload, bytes.subarray(10 * mib)).then(() => upload.commit());
     // Long enough for several attempts to fail; the outage of 20 s is in gateway-faults.test.ts.
     await delay(4_000);
-    await proxy.comeUp();
+    await s3.proxy.comeUp();
     await finished;
-    assert.equal(digest(await objectAt('outage/upload')), digest(bytes));
+    assert.equal(digest(await s3.getObject('outage/upload')), digest(bytes));
     assert.equal(digest(Buffer.concat([first.value as Uint8Array, await received])), digest(bytes));
   });
 
   for (const afterBytes of [0, 1, 70_000, 5 * mib]) {
     it(`A download interrupted after ${afterBytes} bytes continues at that byte`, async () => {
       const bytes = bytesOf(20 * mib, 4);
-      await putObject(s3.client, s3.bucket, 'broken', bytes);
+      await s3.putObject('broken', bytes);
       failFirst('GetObject', 4, { kind: 'reset-answer', afterBytes });
-      const { content } = await openS3Download(storage, {
+      const { content } = await openS3Download(s3.storage, {
         bucket: s3.bucket,
         key: 'broken',
         offsetBytes: 3,
@@ -239,13 +206,13 @@ describe('transfers while S3 fails', () => {
   it('A transfer stops immediately when it is aborted while S3 does not respond', async () => {
     failFirst('UploadPart', Infinity, { kind: 'stall' });
     const transfer = new AbortController();
-    const upload = await open('stalled', { signal: transfer.signal });
+    const upload = await s3.open('stalled', { signal: transfer.signal });
     await writeAll(upload, bytesOf(9 * mib));
     const reason = new Error('ABOR');
     transfer.abort(reason);
     await upload.abort(reason);
-    assert.equal(storage.memory.heldBytes, 0);
-    assert.equal(await objectAt('stalled'), undefined);
+    assert.equal(s3.storage.memory.heldBytes, 0);
+    assert.equal(await s3.getObject('stalled'), undefined);
     await assertNoUploads('stalled');
   });
 
@@ -254,21 +221,20 @@ describe('transfers while S3 fails', () => {
     const runs = given === undefined ? Number(process.env['FAULT_RUNS'] ?? 40) : 1;
     const firstSeed = given === undefined ? Date.now() % 1_000_000 : Number(given);
     test.diagnostic(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
-    const impatient = storageOn(proxy.endpoint, {
+    const impatient = s3.newStorage({
       budgetBytes: 32 * mib,
       idleTimeoutMs: 300,
       retryTimeoutMs: 3_000,
     });
     for (let seed = firstSeed; seed < firstSeed + runs; seed++) await randomRun(impatient, seed);
     assert.equal(impatient.memory.heldBytes, 0);
-    impatient.client.destroy();
   });
 
   /** One upload among random faults, perhaps aborted: S3 has exactly the new bytes after a commit, else the old ones. */
-  async function randomRun(impatient: TestStorage, seed: number): Promise<void> {
+  async function randomRun(impatient: ObservedStorage, seed: number): Promise<void> {
     const random = new Random(seed);
     const key = `random/${seed}`;
-    await putObject(s3.client, s3.bucket, key, old);
+    await s3.putObject(key, old);
     const faultRate = random.oneOf([0, 0.1, 0.3, 0.6]);
     const faults: readonly (() => Fault)[] = [
       () => ({ kind: 'reset-request', afterBytes: random.below(2 * mib) }),
@@ -280,7 +246,7 @@ describe('transfers while S3 fails', () => {
       () => ({ kind: 'slow-first-byte', delayMs: random.below(100) }),
       () => ({ kind: 'corrupt-request' }),
     ];
-    proxy.onRequest = (operation) => {
+    s3.proxy.onRequest = (operation) => {
       if (!random.isIn(faultRate)) return undefined;
       if (operation === 'CompleteMultipartUpload' && random.isIn(0.3)) {
         return { kind: 'error-in-200', name: 'InternalError' };
@@ -294,7 +260,7 @@ describe('transfers while S3 fails', () => {
     let committed = false;
     let sentBytes = 0;
     try {
-      const upload = await openUpload(impatient, s3.bucket, key, { offset, signal: transfer.signal });
+      const upload = await s3.open(key, { offset, signal: transfer.signal }, impatient);
       try {
         for (let chunk = 0; sentBytes < bytes.byteLength; sentBytes += chunk) {
           chunk = Math.min(1 + random.below(100_000), bytes.byteLength - sentBytes);
@@ -311,9 +277,9 @@ describe('transfers while S3 fails', () => {
       const isExpected = transfer.signal.aborted || error instanceof FilesystemError;
       assert.ok(isExpected, `seed ${seed}: ${String(error)}`);
     }
-    proxy.onRequest = () => undefined;
+    s3.proxy.onRequest = () => undefined;
     const whole = offset === 'end' ? Buffer.concat([old, bytes]) : bytes;
-    const found = digest(await objectAt(key));
+    const found = digest(await s3.getObject(key));
     if (committed) assert.equal(found, digest(whole), `seed ${seed}: what was confirmed is there`);
     else {
       // Where the last answers of S3 were lost for longer than the patience, it may be there unconfirmed, but only whole.

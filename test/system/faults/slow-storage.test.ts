@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
-import { mib, putObject, storageOn, type TestStorage } from '../../s3/transfer.ts';
+import { mib, putObject } from '../../s3/transfer.ts';
+import { storageOn, type ObservedStorage } from '../../support/s3-storage.ts';
 import { Dialogue, readAll } from '../../support/dialogue.ts';
 import { startFaultProxy, type FaultProxy } from '../../support/fault-proxy.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
@@ -16,7 +17,7 @@ const silenceMs = 1_000;
 describe('transfers while S3 is silent', () => {
   let s3: S3Server;
   let proxy: FaultProxy;
-  let storage: TestStorage;
+  let storage: ObservedStorage;
   let gateway: TestGateway;
   let client: Dialogue;
 

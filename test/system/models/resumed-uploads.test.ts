@@ -5,17 +5,18 @@
  * RESUME_MODEL_RUNS is the number of sequences, RESUME_MODEL_SEED the first seed; a failure prints its seed.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { statForResume } from '../../../src/ftp/commands/resume-size.ts';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import type { Upload } from '../../../src/filesystem/filesystem.ts';
 import type { Pathname } from '../../../src/filesystem/pathname.ts';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { S3Storage, type PartBytes } from '../../../src/s3/s3-storage.ts';
-import { bytesOf, mib, neverAborted as signal, storageOn, type TestStorage } from '../../s3/transfer.ts';
+import { bytesOf, mib, neverAborted as signal } from '../../s3/transfer.ts';
+import { useS3 } from '../../s3/s3-suite.ts';
 import { TransferMemory } from '../../../src/s3/transfer-memory.ts';
 import { Random } from '../../support/random.ts';
-import { onEmulator, startS3Server, type S3Server } from '../../support/s3-server.ts';
+import { onEmulator, type S3Server } from '../../support/s3-server.ts';
 
 const runs = Number(process.env['RESUME_MODEL_RUNS'] ?? (onEmulator ? 300 : 20));
 const firstSeed = Number(process.env['RESUME_MODEL_SEED'] ?? Date.now() % 1_000_000_000);
@@ -393,17 +394,7 @@ function isNotFound(error: unknown): boolean {
 }
 
 describe('uploads of two tasks that break, are resumed, and are begun again', () => {
-  let s3: S3Server;
-  let connections: TestStorage;
-
-  before(async () => {
-    s3 = await startS3Server();
-    connections = storageOn(s3.endpoint);
-  });
-  after(async () => {
-    connections.client.destroy();
-    await s3.close();
-  });
+  const s3 = useS3();
 
   it(
     `Uploads of two tasks that break, are resumed and are restarted leave one complete version under every name after ${runs} random sequences`,
@@ -411,7 +402,7 @@ describe('uploads of two tasks that break, are resumed, and are begun again', ()
     async (t) => {
       for (let run = 0; run < runs; run++) {
         const seed = firstSeed + run;
-        const sequence = new Sequence(s3, seed, connections);
+        const sequence = new Sequence(s3.server, seed, s3.storage);
         try {
           await sequence.run();
         } catch (error) {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
-import { storageOn } from '../../s3/transfer.ts';
+import { storageOn } from '../../support/s3-storage.ts';
 import { startTestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
 
 export type Setting = {
