@@ -52,6 +52,8 @@ export function narrate(event: GatewayEvent): string | undefined {
       return `Unexpected error: ${event.error instanceof Error ? (event.error.stack ?? '') : String(event.error)}`;
     case 'descriptors-insufficient':
       return `The ${event.limit} file descriptors of this process are enough for ${event.sessionsWithinLimit} sessions that all move files, not for ${event.maxSessions}.`;
+    case 'workers-limited':
+      return `Worker processes: ${event.workers} of ${event.cores ?? 'unknown'} cores, because of ${event.limit}.`;
     case 'worker-ended':
       return `Worker ${event.worker} has ended (${event.signal ?? `exit code ${event.code}`}), and its sessions with it.`;
     case 'upload-kept':

@@ -119,7 +119,7 @@ export class Slot extends Construct {
       environment: {
         ...props.environment,
         PASSIVE_PORTS: plan.passivePorts.toString(),
-        // Not `auto`: a task of half a core sees all cores of its machine.
+        // Not `auto`: the template says what a slot runs, and a task asks nothing about itself at its start.
         WORKERS: String(
           slotWorkers(plan.passivePorts.ports, {
             cpu: props.cpu,

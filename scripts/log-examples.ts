@@ -185,6 +185,7 @@ export const examples: Examples = {
     sessions: 12,
     restartMs: 1000,
   },
+  'workers-limited': { event: 'workers-limited', workers: 4, cores: 16, limit: 'PASSIVE_PORTS' },
   'descriptors-insufficient': {
     event: 'descriptors-insufficient',
     limit: 4096,

@@ -56,6 +56,8 @@ export async function startGatewayPeer(
       AWS_ACCESS_KEY_ID: s3.accessKeyId,
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
       NODE_EXTRA_CA_CERTS: s3.caFile,
+      // Rows of more workers say so; with `auto` the figures would depend on the cores of the machine.
+      WORKERS: '1',
       LOG_LEVEL: 'warn',
       MALLOC_ARENA_MAX: '1',
       MALLOC_TRIM_THRESHOLD_: '131072',

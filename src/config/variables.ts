@@ -79,9 +79,9 @@ export const variables = {
   ),
   workers: defaulted(
     'WORKERS',
-    '1',
+    'auto',
     workers,
-    'Worker processes that share the control ports, and divide `PASSIVE_PORTS` and `TRANSFER_MEMORY_MIB` among them: a number, or `auto`, one for each core as far as each gets a passive port and 32 MiB. With 1 there is a single process.',
+    'Worker processes that share the control ports, and divide `PASSIVE_PORTS` and `TRANSFER_MEMORY_MIB` among them: a number, or `auto`, one for each available core as far as each gets a passive port, 32 MiB of transfer memory and 200 MiB of other memory. With 1 there is a single process.',
   ),
   advertisedAddress: defaulted(
     'ADVERTISED_ADDRESS',

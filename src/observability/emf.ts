@@ -172,6 +172,7 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'variable-misspelt':
     case 'port-busy':
     case 'gateway-started':
+    case 'workers-limited':
     case 'worker-started':
     case 'worker-ended':
     case 'descriptors-insufficient':

@@ -250,6 +250,20 @@ export type GatewayEvent =
       /** Number of worker processes; absent where there is only one process. */
       readonly workers?: number;
     }
+  /** `WORKERS=auto` starts fewer worker processes than there are cores. */
+  | {
+      readonly event: 'workers-limited';
+      readonly workers: number;
+      /** Cores that the gateway may use; absent where the limit is `task size`. */
+      readonly cores?: number;
+      /**
+       * What is too little for more: the variable `PASSIVE_PORTS` or `TRANSFER_MEMORY_MIB`, or `memory`. `task size`: ECS did not report
+       * the size of the task, so one core is assumed.
+       */
+      readonly limit: 'PASSIVE_PORTS' | 'TRANSFER_MEMORY_MIB' | 'memory' | 'task size';
+      /** Why the size of the task is unknown. */
+      readonly reason?: string;
+    }
   /** A worker process accepts sessions. */
   | {
       readonly event: 'worker-started';

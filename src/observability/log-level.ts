@@ -41,6 +41,7 @@ export function levelOf(event: GatewayEvent, commandLevel: CommandLogLevel): Log
     case 'variable-misspelt':
     case 'port-busy':
     case 'unlisted-object':
+    case 'workers-limited':
       return 'warn';
     case 'stray-data-connection':
       return event.cause === 'PASV-STRAY' || event.cause === 'PASV-RESET' ? 'debug' : 'info';

@@ -304,6 +304,7 @@ function countEvents(registry: Registry): Observe {
       case 'variable-misspelt':
       case 'port-busy':
       case 'gateway-started':
+      case 'workers-limited':
       case 'worker-started':
       case 'descriptors-insufficient':
       case 'drain-started':

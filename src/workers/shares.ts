@@ -1,4 +1,5 @@
 /** How many worker processes there are, and which part of the passive ports and of the transfer memory each has. Pure. */
+import type { Capacity } from './capacity.ts';
 
 /** What one worker has of the resources that processes cannot use together. */
 export type Share = {
@@ -19,9 +20,29 @@ export function maxWorkers({ passivePorts, transferMemoryBytes }: Divisible): nu
   return Math.max(1, Math.min(passivePorts.length, Math.floor(transferMemoryBytes / minTransferMemoryBytes)));
 }
 
-/** The number of workers. `auto` is one for each core, as far as ports and memory are enough. */
-export function workerCount(setting: 'auto' | number, cores: number, divisible: Divisible): number {
-  return setting === 'auto' ? Math.max(1, Math.min(cores, maxWorkers(divisible))) : setting;
+/**
+ * The memory of a process besides its transfer buffers, in bytes: what a worker with 64 transfers needs. The primary needs half of it
+ * (docs/benchmarks.md, memory).
+ */
+const processMemoryBytes = 200 * 1024 * 1024;
+
+/** Why there are fewer workers than cores. */
+export type WorkerLimit = 'PASSIVE_PORTS' | 'TRANSFER_MEMORY_MIB' | 'memory';
+
+/** The number of workers that use the capacity, and what keeps it below the number of cores. */
+export function automaticWorkers(
+  { cores, memoryBytes }: Capacity,
+  { passivePorts, transferMemoryBytes }: Divisible,
+): { readonly workers: number; readonly limit?: WorkerLimit } {
+  // One process fewer, which is the primary.
+  const inMemory = Math.floor((memoryBytes - transferMemoryBytes) / processMemoryBytes) - 1;
+  const limits: (readonly [WorkerLimit, number])[] = [
+    ['PASSIVE_PORTS', passivePorts.length],
+    ['TRANSFER_MEMORY_MIB', Math.floor(transferMemoryBytes / minTransferMemoryBytes)],
+    ['memory', inMemory],
+  ];
+  const [limit, workers] = limits.reduce((one, other) => (other[1] < one[1] ? other : one));
+  return cores === 1 || workers >= cores ? { workers: cores } : { workers: Math.max(1, workers), limit };
 }
 
 /**

@@ -15,12 +15,13 @@ export type ProcessEnd = {
 type EventName = GatewayEvent['event'];
 type LogLine<Name extends EventName> = Extract<GatewayEvent, { event: Name }> & { readonly level: string };
 
-/** Free ports of 127.0.0.1, and nothing of this machine's own environment. */
+/** One process on free ports of 127.0.0.1, and nothing of this machine's own environment. */
 const surroundings = {
   LISTEN_ADDRESS: '127.0.0.1',
   CONTROL_PORT: '0',
   PASSIVE_PORTS: '0',
   OPERATIONS_PORT: '0',
+  WORKERS: '1',
   AWS_REGION: 'us-east-1',
   AWS_ACCESS_KEY_ID: 'local',
   AWS_SECRET_ACCESS_KEY: 'local',

@@ -56,7 +56,7 @@ export async function startWorkerSuite(): Promise<WorkerSuite> {
   return {
     s3,
     start: async (environment = {}, program = 'src/main.ts') => {
-      const range = await freeRange(Number(environment['WORKERS'] ?? common.WORKERS) * 2);
+      const range = await freeRange(Number(environment['WORKERS'] || common.WORKERS) * 2);
       const gateway = new GatewayProcess(
         { ...common, PASSIVE_PORTS: range.toString(), ...environment },
         { program },

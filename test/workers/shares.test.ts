@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { divide, maxWorkers, workerCount } from '../../src/workers/shares.ts';
+import { automaticWorkers, divide, maxWorkers, type WorkerLimit } from '../../src/workers/shares.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -50,27 +50,35 @@ describe('the shares of worker processes', () => {
   });
 
   const counts: readonly (readonly [
-    setting: 'auto' | number,
     cores: number,
+    memoryMiB: number,
     ports: number,
-    mib: number,
-    count: number,
+    transferMiB: number,
+    workers: number,
+    limit?: WorkerLimit,
   ])[] = [
-    ['auto', 1, 4, 256, 1],
-    ['auto', 2, 4, 256, 2],
-    ['auto', 16, 4, 256, 4],
-    ['auto', 16, 64, 256, 8],
-    ['auto', 16, 64, 512, 16],
-    ['auto', 8, 1, 256, 1],
-    ['auto', 4, 4, 32, 1],
-    [1, 16, 4, 256, 1],
-    [3, 2, 4, 256, 3],
+    [1, 512, 1, 32, 1],
+    [1, 300, 4, 256, 1],
+    [2, 2048, 4, 256, 2],
+    [2, 2048, 2, 256, 2],
+    [2, 4096, 1, 256, 1, 'PASSIVE_PORTS'],
+    [16, 65_536, 4, 256, 4, 'PASSIVE_PORTS'],
+    [16, 65_536, 64, 256, 8, 'TRANSFER_MEMORY_MIB'],
+    [16, 65_536, 64, 512, 16],
+    [4, 65_536, 4, 32, 1, 'TRANSFER_MEMORY_MIB'],
+    [4, 1024, 4, 256, 2, 'memory'],
+    [4, 512, 4, 256, 1, 'memory'],
+    [4, 200, 4, 256, 1, 'memory'],
   ];
-  for (const [setting, cores, ports, mib, count] of counts) {
-    it(`WORKERS=${setting} means ${count} with ${cores} cores, ${ports} passive ports and ${mib} MiB of transfer memory`, () => {
-      const divisible = { passivePorts: range(50_000, ports), transferMemoryBytes: mib * mebibyte };
-      assert.equal(workerCount(setting, cores, divisible), count);
-      if (setting === 'auto') assert.ok(count <= maxWorkers(divisible));
+  for (const [cores, memoryMiB, ports, transferMiB, workers, limit] of counts) {
+    it(`WORKERS=auto means ${workers} with ${cores} cores, ${memoryMiB} MiB, ${ports} passive ports and TRANSFER_MEMORY_MIB=${transferMiB}, limited by ${limit ?? 'the cores'}`, () => {
+      const divisible = {
+        passivePorts: range(50_000, ports),
+        transferMemoryBytes: transferMiB * mebibyte,
+      };
+      const chosen = automaticWorkers({ cores, memoryBytes: memoryMiB * mebibyte }, divisible);
+      assert.deepEqual(chosen, limit === undefined ? { workers } : { workers, limit });
+      assert.ok(chosen.workers <= maxWorkers(divisible));
     });
   }
 });

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate, setTimeout as passed } from 'node:timers/promises';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
@@ -403,6 +404,24 @@ describe('the start of worker processes', () => {
     }).ended;
     assert.equal(code, 2);
     assert.match(stderr, /WORKERS=4 needs 4 passive ports.* set PASSIVE_PORTS=21900-21903, or WORKERS=2\./);
+  });
+
+  it('Without WORKERS the gateway starts a worker for each core that gets a passive port, and warns where a core gets none', async () => {
+    const cores = availableParallelism();
+    for (const ports of [1, 2]) {
+      const { gateway } = await suite.start({
+        WORKERS: '',
+        PASSIVE_PORTS: (await freeRange(ports)).toString(),
+      });
+      const { workers = 1 } = await gateway.event('gateway-started');
+      assert.equal(workers, Math.min(cores, ports));
+      const warnings = gateway.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      assert.partialDeepStrictEqual(
+        warnings.filter(({ event }) => event === 'workers-limited'),
+        ports < cores ? [{ level: 'warn', workers, cores, limit: 'PASSIVE_PORTS' }] : [],
+      );
+      assert.equal((await gateway.stop()).code, 0);
+    }
   });
 
   it('The gateway starts no worker when the port of one is taken, and names the port and the variable', async () => {
