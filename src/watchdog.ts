@@ -15,7 +15,11 @@ const tickMs = 1_000;
 
 // A separate thread, because the event loop it watches is blocked. It counts its own ticks instead of reading a clock, so that
 // a suspended machine does not look like a blocked loop. As text, because the program is one bundled file.
+//
+// The first process of a container ignores SIGKILL from within (pid_namespaces(7)), and a thread cannot call `process.abort`. The
+// trap of a breakpoint instruction is no signal that was sent, and ends this process too.
 const watcher = `
+const { setFlagsFromString } = require('node:v8');
 const { workerData } = require('node:worker_threads');
 const { writeSync } = require('node:fs');
 const beats = new Int32Array(workerData.beats);
@@ -28,12 +32,14 @@ setInterval(() => {
   if (ticks < workerData.ticks) return;
   writeSync(2, JSON.stringify({ level: 'error', event: 'event-loop-blocked', seconds: workerData.seconds }) + '\\n');
   process.kill(process.pid, 'SIGKILL');
+  setFlagsFromString('--allow-natives-syntax');
+  new Function('%SystemBreak()')();
 }, workerData.tickMs);
 `;
 
 /**
- * Kills the process when its event loop has been blocked for `timeoutMs` (SIGKILL: a blocked loop handles no signal). Does
- * nothing under a debugger, which blocks the loop on purpose.
+ * Kills the process when its event loop has been blocked for `timeoutMs` (SIGKILL: a blocked loop handles no signal; SIGTRAP for the
+ * first process of a container). Does nothing under a debugger, which blocks the loop on purpose.
  */
 export function startWatchdog(timeoutMs = maxBlockedMs): { close(): Promise<void> } {
   if (inspectorUrl() !== undefined) return { close: () => Promise.resolve() };

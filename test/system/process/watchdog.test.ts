@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +25,23 @@ describe('the watchdog', () => {
     const { stderr, signal } = await watched(400, 60_000);
     assert.equal(signal, 'SIGKILL');
     assert.match(stderr, /^\{"level":"error","event":"event-loop-blocked","seconds":0\.4\}$/m);
+  });
+
+  it('The watchdog kills the first process of a container too, which ignores SIGKILL from within', async (t) => {
+    // The shell that waits has the exit code 128 plus the signal.
+    const script = 'unshare --pid --fork "$@" || exit $?';
+    const inContainer = ['-c', script, 'sh', process.execPath, program];
+    const child = spawn('sh', [...inContainer, '400', '60000'], { stdio: ['ignore', 'inherit', 'pipe'] });
+    const [stderr, [code]] = await Promise.all([
+      text(child.stderr),
+      once(child, 'exit') as Promise<[number]>,
+    ]);
+    if (/unshare: |not found/.test(stderr)) {
+      t.skip(`no process namespace can be made here: ${stderr}`);
+      return;
+    }
+    assert.equal(code, 128 + constants.signals.SIGTRAP);
+    assert.equal(stderr.match(/"event":"event-loop-blocked"/g)?.length, 1, stderr);
   });
 
   it('The watchdog spares a process whose event loop is blocked for less, and does not keep it running', async () => {
