@@ -25,8 +25,8 @@ export async function openCertificateSecret(
     variable: 'TLS_CERTIFICATE',
     source,
     intervalMs: refreshMs,
-    load(text) {
-      current = parseCertificateSecret(text);
+    async load(text) {
+      current = await parseCertificateSecret(text);
       observe({
         event: 'certificate-loaded',
         source: source.description,
@@ -46,13 +46,13 @@ export async function openCertificateSecret(
 }
 
 /** Throws an Error that repeats nothing of the secret. */
-function parseCertificateSecret(text: string): Certificate {
+async function parseCertificateSecret(text: string): Promise<Certificate> {
   const expected = 'expected JSON {"certificate": "PEM chain", "privateKey": "PEM"}';
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    const { line, column } = jsonErrorPosition(text) ?? { line: 1, column: 1 };
+    const { line, column } = (await jsonErrorPosition(text)) ?? { line: 1, column: 1 };
     throw new Error(`it is not JSON (line ${line}, column ${column}): ${expected}`);
   }
   const parsed = schema.safeParse(json);

@@ -1,6 +1,7 @@
 /** The current users, loaded from a file or a secret and reloaded while the gateway runs. */
 import { isDeepStrictEqual } from 'node:util';
 import { type DocumentSource, fileSource, secretSource, WatchedDocument } from '../util/watched-document.ts';
+import { Turn } from '../util/turn.ts';
 import type { Observe } from '../observability/event.ts';
 import { PasswordHash } from './password.ts';
 import type { Authenticate, Home } from './user.ts';
@@ -50,10 +51,10 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
     variable: 'USERS',
     source: source.kind === 'file' ? fileSource(source.path) : openSecret(source.arn),
     intervalMs: source.kind === 'file' ? Math.min(fileIntervalMs, options.refreshMs) : options.refreshMs,
-    load(text) {
-      const file = parseUsersDocument(text, defaultHome);
+    async load(text) {
+      const file = await parseUsersDocument(text, defaultHome);
       const before = accounts;
-      accounts = keepUnchanged(file.accounts, before);
+      accounts = await keepUnchanged(file.accounts, before);
       invalidNames = file.invalidNames;
       // The cost of the first user's hash stands for all: `npm run hash-password` uses one cost.
       const [first] = accounts.values();
@@ -83,12 +84,14 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
  * An account whose entry did not change stays the same object, and an unchanged hash as well, because it remembers the verified
  * password: otherwise each change of the document would make all users be hashed again.
  */
-function keepUnchanged(
+async function keepUnchanged(
   loaded: ReadonlyMap<string, Account>,
   before: ReadonlyMap<string, Account>,
-): ReadonlyMap<string, Account> {
+): Promise<ReadonlyMap<string, Account>> {
   const kept = new Map<string, Account>();
+  const turn = new Turn();
   for (const [name, account] of loaded) {
+    if (turn.isOver()) await turn.next();
     const old = before.get(name);
     if (old?.passwordHash.equals(account.passwordHash) !== true) kept.set(name, account);
     else if (isDeepStrictEqual(old.user, account.user)) kept.set(name, old);

@@ -2,24 +2,26 @@
  * Where a text stops being JSON. The message of `JSON.parse` quotes the text, which may contain secrets, and names no place for most
  * mistakes.
  */
+import { Turn } from './turn.ts';
 
 const whitespace = /[ \t\n\r]*/y;
 const literal = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 // RFC 8259, section 7: control characters must be escaped.
 const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 
-/** Line and column, both from 1, of the first character that cannot be there; undefined for valid JSON. */
-export function jsonErrorPosition(
+/** Resolves to line and column, both from 1, of the first character that cannot be there, or to undefined for valid JSON. Works in turns. */
+export async function jsonErrorPosition(
   text: string,
-): { readonly line: number; readonly column: number } | undefined {
-  const offset = errorOffset(text);
+): Promise<{ readonly line: number; readonly column: number } | undefined> {
+  const offset = await errorOffset(text);
   if (offset === undefined) return undefined;
   const before = text.slice(0, offset).split('\n');
   return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
 }
 
 /** Without recursion, because the depth of the text is not bounded. */
-function errorOffset(text: string): number | undefined {
+async function errorOffset(text: string): Promise<number | undefined> {
+  const turn = new Turn();
   let at = 0;
   const skip = (token: RegExp): boolean => {
     token.lastIndex = at;
@@ -41,6 +43,7 @@ function errorOffset(text: string): number | undefined {
     return take(':');
   };
   for (;;) {
+    if (turn.isOver()) await turn.next();
     // A value begins here.
     skip(whitespace);
     const isArray = take('[');

@@ -2,10 +2,15 @@
  * A document in a file or a secret that operators change while the process runs. It is reloaded at an interval. If a new
  * version cannot be loaded, that is reported, and the last valid version stays in use.
  */
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { getSystemErrorMap } from 'node:util';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { isOutOfDescriptors } from './descriptors.ts';
+
+/**
+ * A document is parsed as JSON in one turn of the event loop, about 3 ms for each MiB. Secrets Manager allows 64 KiB in a secret.
+ */
+export const maxDocumentBytes = 4 * 1024 * 1024;
 
 export type DocumentSource = {
   /** For messages. */
@@ -17,7 +22,16 @@ export type DocumentSource = {
 export function fileSource(path: string): DocumentSource {
   return {
     description: `the file ${path}`,
-    read: () => readFile(path, 'utf8'),
+    async read() {
+      const file = await open(path);
+      try {
+        const { size } = await file.stat();
+        if (size > maxDocumentBytes) throw new Error('it is larger than 4 MiB');
+        return await file.readFile('utf8');
+      } finally {
+        await file.close();
+      }
+    },
     close: () => undefined,
   };
 }
@@ -43,10 +57,10 @@ export type WatchedDocumentOptions = {
   readonly source: DocumentSource;
   readonly intervalMs: number;
   /**
-   * Applies a version, or throws an Error with the reason. Called for the first version, for every change, and for the first version
+   * Applies a version, or fails with an Error that says why. Called for the first version, for every change, and for the first version
    * after a failure, even if it is the last valid one.
    */
-  load(text: string): void;
+  load(text: string): void | Promise<void>;
   /** A later version could not be read or loaded. Called once per distinct reason until the next success. */
   failed(error: Error): void;
 };
@@ -111,7 +125,7 @@ export class WatchedDocument {
       const text = await source.read();
       const isKnown = text === this.#lastText && this.#lastFailure === undefined;
       if (isKnown || this.#isClosed) return;
-      this.#options.load(text);
+      await this.#options.load(text);
       this.#lastText = text;
     } catch (error) {
       const reason = readableReason(error as Error);

@@ -16,8 +16,8 @@ function parse(users: readonly unknown[], home: Parameters<typeof parseUsersDocu
 }
 
 describe('users file', () => {
-  it('The users file defines names, homes and permissions', () => {
-    const { accounts, problems } = parse([alice]);
+  it('The users file defines names, homes and permissions', async () => {
+    const { accounts, problems } = await parse([alice]);
     assert.deepEqual(problems, []);
     assert.deepEqual(accounts.get('alice')?.user, {
       name: 'alice',
@@ -26,21 +26,21 @@ describe('users file', () => {
     });
   });
 
-  it('The users file gives a user without a home the default one, and a home without a bucket its bucket', () => {
+  it('The users file gives a user without a home the default one, and a home without a bucket its bucket', async () => {
     const homeless = { ...alice, home: undefined };
-    const { accounts } = parse([homeless, { ...alice, name: 'bob', home: { prefix: 'bob/' } }]);
+    const { accounts } = await parse([homeless, { ...alice, name: 'bob', home: { prefix: 'bob/' } }]);
     assert.deepEqual(accounts.get('alice')?.user.home, { bucket: 'common', prefix: 'in/' });
     assert.deepEqual(accounts.get('bob')?.user.home, { bucket: 'common', prefix: 'bob/' });
   });
 
-  it('The users file defines how S3 stores uploads', () => {
+  it('The users file defines how S3 stores uploads', async () => {
     const storage = {
       encryption: { algorithm: 'aws:kms', keyId: 'alias/ftp' },
       storageClass: 'STANDARD_IA',
       contentTypes: { edi: 'application/EDIFACT' },
       tags: { partner: 'alice' },
     };
-    const { accounts, problems } = parse([{ ...alice, home: { ...alice.home, storage } }]);
+    const { accounts, problems } = await parse([{ ...alice, home: { ...alice.home, storage } }]);
     assert.deepEqual(problems, []);
     assert.deepEqual(accounts.get('alice')?.user.home.storage, storage);
   });
@@ -69,26 +69,29 @@ describe('users file', () => {
     ],
   ];
   for (const [entry, problem] of wrong) {
-    it(`The users file reports a problem: ${problem}`, () => {
-      const { accounts, problems } = parse([entry, { ...alice, name: 'bob' }]);
+    it(`The users file reports a problem: ${problem}`, async () => {
+      const { accounts, problems } = await parse([entry, { ...alice, name: 'bob' }]);
       assert.deepEqual(problems, [problem]);
       assert.deepEqual([...accounts.keys()], ['bob'], 'others are not shut out');
     });
   }
 
-  it('The users file reports a home without a bucket when there is no default', () => {
-    const { problems } = parse([{ ...alice, home: { prefix: 'a/' } }], { bucket: undefined, prefix: '' });
+  it('The users file reports a home without a bucket when there is no default', async () => {
+    const { problems } = await parse([{ ...alice, home: { prefix: 'a/' } }], {
+      bucket: undefined,
+      prefix: '',
+    });
     assert.deepEqual(problems, ['users[0] "alice": home.bucket is missing, and S3_BUCKET names no default']);
   });
 
-  it('The users file refuses both of two users with the same name', () => {
-    const { accounts, problems } = parse([alice, { ...alice, name: 'bob' }, alice]);
+  it('The users file refuses both of two users with the same name', async () => {
+    const { accounts, problems } = await parse([alice, { ...alice, name: 'bob' }, alice]);
     assert.deepEqual([...accounts.keys()], ['bob']);
     assert.deepEqual(problems, ['users[2] "alice": the name is taken by users[0]; neither can log in']);
   });
 
-  it('The users file gives no special meaning to names of object properties', () => {
-    const { accounts } = parse([{ ...alice, name: '__proto__' }]);
+  it('The users file gives no special meaning to names of object properties', async () => {
+    const { accounts } = await parse([{ ...alice, name: '__proto__' }]);
     assert.equal(accounts.get('__proto__')?.user.name, '__proto__');
     assert.equal(accounts.get('constructor'), undefined);
   });
@@ -99,8 +102,8 @@ describe('users file', () => {
     ['{}', 'users is missing or not an array'],
     ['{"users": [], "groups": []}', 'unknown field "groups"'],
   ] as const) {
-    it(`The users file ${text} is refused as a whole`, () => {
-      assert.throws(() => parseUsersDocument(text, defaultHome), new Error(message));
+    it(`The users file ${text} is refused as a whole`, async () => {
+      await assert.rejects(parseUsersDocument(text, defaultHome), new Error(message));
     });
   }
 });

@@ -2,7 +2,7 @@
 import type { Entry, ListOptions } from '../../filesystem/filesystem.ts';
 import type { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import type { Pathname } from '../../filesystem/pathname.ts';
-import { filterInTurns } from '../../util/filter-in-turns.ts';
+import { filterInTurns } from '../../util/turn.ts';
 import type { Home } from '../../users/user.ts';
 import { listPages, type ListedObject } from '../client/list-objects.ts';
 import type { S3Storage } from '../s3-storage.ts';

@@ -3,10 +3,10 @@
  * The parent sends `measure` and gets what happened since the last time.
  */
 import { readFileSync } from 'node:fs';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { storageOn } from '../../support/s3-storage.ts';
 import { startTestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
+import { TurnMeter, type Turns } from './turn-meter.ts';
 
 export type Setting = {
   readonly endpoint: string;
@@ -14,19 +14,13 @@ export type Setting = {
   readonly options?: TestGatewayOptions;
 };
 
-export type Measurement = {
-  /** The longest CPU time of the main thread between two runs of a timer: at least that of the longest turn of the event loop. */
-  readonly longestTurnMs: number;
-  /** What a timer was late at most, which includes the time for which the machine ran other processes. */
-  readonly longestDelayMs: number;
-  readonly mainThreadCpuMs: number;
+export type Measurement = Turns & {
   /** Growth of the resident memory, and its peak since the last measurement. */
   readonly residentMib: number;
   readonly peakResidentMib: number;
   readonly controlPort: number;
 };
 
-const timerMs = 2;
 const { endpoint, bucket, options } = JSON.parse(process.argv[2] ?? '') as Setting;
 const storage = storageOn(endpoint);
 const gateway = await startTestGateway({
@@ -37,35 +31,21 @@ const gateway = await startTestGateway({
     home: { bucket, prefix: '' },
   })),
 });
-const delay = monitorEventLoopDelay({ resolution: timerMs });
-delay.enable();
+const turns = new TurnMeter();
 
-const threadCpuMs = (): number => {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
-};
 const residentMib = (): number => {
   const [, kib] = /^VmRSS:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
   return Number(kib) / 1024;
 };
-let longestTurnMs = 0;
-let lastCpuMs = threadCpuMs();
-let startCpuMs = lastCpuMs;
 let peakResidentMib = 0;
-let ticks = 0;
 setInterval(() => {
-  const nowMs = threadCpuMs();
-  longestTurnMs = Math.max(longestTurnMs, nowMs - lastCpuMs);
-  lastCpuMs = nowMs;
-  if (++ticks % 10 === 0) peakResidentMib = Math.max(peakResidentMib, residentMib());
-}, timerMs);
+  peakResidentMib = Math.max(peakResidentMib, residentMib());
+}, 20);
 
 process.on('message', () => {
   const resident = residentMib();
   const measurement: Measurement = {
-    longestTurnMs,
-    longestDelayMs: delay.max / 1e6,
-    mainThreadCpuMs: threadCpuMs() - startCpuMs,
+    ...turns.read(),
     residentMib: resident,
     peakResidentMib: Math.max(peakResidentMib, resident),
     controlPort: gateway.controlPort,
@@ -73,10 +53,8 @@ process.on('message', () => {
   process.send?.(measurement);
   // What was measured so far is not this message's own work.
   setImmediate(() => {
-    delay.reset();
-    longestTurnMs = 0;
+    turns.reset();
     peakResidentMib = 0;
-    lastCpuMs = startCpuMs = threadCpuMs();
   });
 });
 process.on('disconnect', () => process.exit());
