@@ -119,7 +119,11 @@ export const variables = {
     trueOrFalse,
     'Whether requests name the bucket in the path instead of the host name: `true` or `false`.',
   ),
-  users: required('USERS', usersSource, 'Source of the users document: `file:PATH`, at most 4 MiB, or `secretsmanager:ARN`.'),
+  users: required(
+    'USERS',
+    usersSource,
+    'Source of the users document: `file:PATH`, at most 4 MiB, or `secretsmanager:ARN`.',
+  ),
   reloadIntervalMs: defaulted(
     'RELOAD_INTERVAL_SECONDS',
     '60',

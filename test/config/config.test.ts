@@ -37,7 +37,7 @@ describe('configuration', () => {
       () => parseConfig({ ...users, ...environment }),
       new ConfigError([
         'CONTROL_PORT: expected a whole number from 0 to 65535, got "ftp"',
-        'USERS: required, but not set. Source of the users document: `file:PATH` or `secretsmanager:ARN`.',
+        'USERS: required, but not set. Source of the users document: `file:PATH`, at most 4 MiB, or `secretsmanager:ARN`.',
         'TLS: expected off or optional or required, got "yes"',
         'MAX_SESSIONS: expected a whole number from 1 to 1000000, got "0"',
       ]),
