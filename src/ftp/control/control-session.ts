@@ -11,6 +11,7 @@ import type { Reply } from '../commands/reply.ts';
 import type { ControlTls, Login, Session } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
 import type { FtpSrvSession } from '../ftp-srv/server.ts';
+import type { Admission } from './admission.ts';
 import type { ControlConnection } from './control-connection.ts';
 import {
   addressesBehindProxy,
@@ -18,14 +19,11 @@ import {
   type IncomingConnection,
 } from './incoming-connection.ts';
 import type { Line } from './line-framing.ts';
-import type { Place } from './unauthenticated.ts';
 import { abortReason, endReply } from './session-end.ts';
-import type { SessionLimiter } from './session-limits.ts';
 import { SessionState } from './session-state.ts';
 import { SessionTimers, type Timeout, type TimeoutOptions } from './session-timers.ts';
 
 export type SessionOptions = TimeoutOptions & {
-  readonly limiter: SessionLimiter;
   readonly observe: Observe;
   /** Creates a context for one session alone; undefined where TLS is off. */
   readonly createSecureContext: (() => SecureContext) | undefined;
@@ -61,9 +59,7 @@ export class ControlSession extends SessionState implements Session {
   readonly #startedAtMs = Date.now();
   readonly #markClosed: () => void;
   readonly #timers: SessionTimers;
-  readonly #place: Place;
-  /** Whether the listener counts the client's address, and not this session. */
-  readonly #isAddressCounted: boolean;
+  readonly #admission: Admission;
   #addresses: ClientAddresses;
   /** `performance.now()` at the last reply to a command other than NOOP. */
   #lastActiveAtMs = performance.now();
@@ -78,17 +74,13 @@ export class ControlSession extends SessionState implements Session {
   #overlongLines = 0;
   /** The user of the last login. */
   #lastUser: string | undefined;
-  /** Ends the counting of this session for its address. */
-  #releaseAddress: (() => void) | undefined;
-  /** The same for its user. */
-  #releaseUser: (() => void) | undefined;
   #secureContext: SecureContext | undefined;
 
   constructor(
     options: SessionOptions,
     ftpSrv: FtpSrvSession,
     connection: ControlConnection,
-    { addresses, proxyHeader, tls, place, isAddressCounted }: IncomingConnection,
+    { addresses, proxyHeader, tls, admission }: IncomingConnection,
   ) {
     super();
     const { promise, resolve } = Promise.withResolvers<undefined>();
@@ -100,8 +92,7 @@ export class ControlSession extends SessionState implements Session {
     this.#ftpSrv = ftpSrv;
     this.#connection = connection;
     this.#addresses = addresses;
-    this.#place = place;
-    this.#isAddressCounted = isAddressCounted;
+    this.#admission = admission;
     connection.on('proxyHeader', (header) => this.#proxyHeaderArrived(header));
     connection.on('readingPaused', () => this.#readingPaused());
     connection.on('secured', (secured) => this.#secured(secured));
@@ -115,7 +106,7 @@ export class ControlSession extends SessionState implements Session {
       // Clients of implicit TLS expect protected data connections, and not all of them send PROT P.
       this.protectionLevel = 'P';
     }
-    if (proxyHeader === 'none') this.#open(addresses);
+    if (proxyHeader === 'none') this.#open();
     else this.#timers.startHandshake();
   }
 
@@ -165,11 +156,8 @@ export class ControlSession extends SessionState implements Session {
 
   logIn(login: Login): 'ok' | 'too-many-sessions' {
     const { name } = login.user;
-    const release = this.#options.limiter.users.acquire(name, () => this.revoke('LIMIT-USER'));
-    if (release === undefined) return 'too-many-sessions';
-    this.#releaseUser = release;
+    if (!this.#admission.logIn(name)) return 'too-many-sessions';
     this.#lastUser = name;
-    this.#place.loggedIn();
     this.#timers.stopLogin();
     this.loginState = { step: 'logged-in', login };
     this.#ftpSrv.loggedIn(name, login.filesystem);
@@ -178,12 +166,9 @@ export class ControlSession extends SessionState implements Session {
 
   logOut(): void {
     // Only the end of a login restarts the timeout: REIN and AUTH would otherwise extend it without end.
-    if (this.loginState.step === 'logged-in') {
-      this.#timers.startLogin();
-      this.#place.loggedOut();
-    }
+    if (this.loginState.step === 'logged-in') this.#timers.startLogin();
     this.loginState = { step: 'greeting' };
-    this.#leaveUser();
+    this.#admission.logOut();
     this.#ftpSrv.loggedOut();
   }
 
@@ -256,6 +241,7 @@ export class ControlSession extends SessionState implements Session {
 
   /** Ends the session with 421, because processes have reached a limit together. */
   revoke(cause: 'LIMIT-SESSIONS' | 'LIMIT-ADDRESS' | 'LIMIT-USER'): void {
+    if (cause !== 'LIMIT-USER') this.#observeRefusal(cause);
     this.#isRevoked = true;
     this.end(cause);
   }
@@ -312,33 +298,20 @@ export class ControlSession extends SessionState implements Session {
       return;
     }
     this.#timers.stopHandshake();
-    this.#open(addressesBehindProxy(header, this.#addresses));
+    this.#addresses = addressesBehindProxy(header, this.#addresses);
+    this.#open();
   }
 
-  #open(addresses: ClientAddresses): void {
-    this.#addresses = addresses;
-    const { clientAddress } = addresses;
-    const refusal = this.#isAddressCounted ? undefined : this.#countAddress();
-    if (refusal !== undefined) {
-      this.#observeRefusal(refusal);
-      this.end(refusal);
+  #open(): void {
+    const reached = this.#admission.identify(sourceOf(this.clientAddress));
+    if (reached !== undefined) {
+      this.#observeRefusal(reached);
+      this.end(reached);
       return;
     }
     this.#isOpened = true;
-    const tls = this.tls !== undefined;
-    this.observe({ event: 'session-opened', sessionId: this.id, clientAddress, tls });
-  }
-
-  #countAddress(): 'LIMIT-ADDRESS' | 'LIMIT-BEFORE-LOGIN' | undefined {
-    const source = sourceOf(this.clientAddress);
-    if (!this.#place.identify(source)) return 'LIMIT-BEFORE-LOGIN';
-    // Other processes may have reached the limit together with this one, which is known a little later.
-    const exceeded = (): void => {
-      this.#observeRefusal('LIMIT-ADDRESS');
-      this.end('LIMIT-ADDRESS');
-    };
-    this.#releaseAddress = this.#options.limiter.addresses.acquire(source, exceeded);
-    return this.#releaseAddress === undefined ? 'LIMIT-ADDRESS' : undefined;
+    const { id: sessionId, clientAddress } = this;
+    this.observe({ event: 'session-opened', sessionId, clientAddress, tls: this.tls !== undefined });
   }
 
   #observeRefusal(cause: CauseCode, detail?: string): void {
@@ -443,20 +416,13 @@ export class ControlSession extends SessionState implements Session {
     if (!this.#isReleased) {
       this.#isReleased = true;
       this.#abort();
-      this.#leaveUser();
-      this.#place.leave();
-      this.#releaseAddress?.();
+      this.#admission.sessionEnded();
       if (this.#isOpened) this.#observeClosed();
     }
     if (this.isExecuting && !this.#isGivenUp) return;
     if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
     this.#secureContext = undefined;
     this.#markClosed();
-  }
-
-  #leaveUser(): void {
-    this.#releaseUser?.();
-    this.#releaseUser = undefined;
   }
 
   #observeClosed(): void {

@@ -1,6 +1,6 @@
 /** What is known of a control connection before its first command. */
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
-import type { Place } from './unauthenticated.ts';
+import type { Admission } from './admission.ts';
 import type { ControlTls, Session } from '../commands/session.ts';
 
 /** The addresses of a connection, as `Session` describes them. */
@@ -11,10 +11,8 @@ export type IncomingConnection = {
   readonly addresses: ClientAddresses;
   /** Whether a PROXY header with the client's address precedes the first command. */
   readonly proxyHeader: 'expected' | 'none';
-  /** Its place among the connections without a login. */
-  readonly place: Place;
-  /** Whether the listener has counted the client's address already: behind a proxy it is not the socket's. */
-  readonly isAddressCounted: boolean;
+  /** What it is counted for. Behind a proxy the client's address is counted by the session. */
+  readonly admission: Admission;
   /** Set where the handshake came first (implicit TLS). */
   readonly tls: ControlTls | undefined;
 };

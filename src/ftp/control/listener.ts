@@ -1,38 +1,34 @@
 /**
- * A control port: accepts connections within the limits, and starts a session on each. On an implicit-TLS port the
- * handshake precedes the session, and a PROXY header precedes the handshake.
+ * A control port: accepts connections within the limits, and starts a session on each, on an implicit-TLS port after the
+ * handshake. Further connections get 421.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { canonicalAddress, sourceOf } from '../../net/ip-address.ts';
 import { type BusyPort, listen } from '../../net/listen.ts';
 import type { Networks } from '../../net/networks.ts';
-import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
-import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import { releaseContext } from '../../tls/context.ts';
 import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
 import type { Command } from '../commands/command.ts';
 import { formatReply, reply } from '../commands/reply.ts';
+import type { ControlTls } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
 import type { FtpSrvServer } from '../ftp-srv/server.ts';
+import { Admission, type AdmissionLimits, type AdmittedConnection } from './admission.ts';
 import { CommandLoop } from './command-loop.ts';
 import { ControlConnection } from './control-connection.ts';
 import { ControlSession, type SessionOptions } from './control-session.ts';
-import {
-  addressesBehindProxy,
-  type ClientAddresses,
-  type IncomingConnection,
-} from './incoming-connection.ts';
-import type { Place, UnauthenticatedConnections } from './unauthenticated.ts';
+import { startImplicitTls } from './implicit-tls.ts';
+import type { ClientAddresses, IncomingConnection } from './incoming-connection.ts';
 
 /** What all sessions of a gateway share. */
-export type SessionServices = SessionOptions & {
-  readonly ftpServer: FtpSrvServer;
-  readonly unauthenticated: UnauthenticatedConnections;
-  readonly commands: ReadonlyMap<string, Command>;
-  /** What a session reads and writes until OPTS UTF8 changes it. */
-  readonly filenameEncoding: TextEncoding;
-};
+export type SessionServices = SessionOptions &
+  AdmissionLimits & {
+    readonly ftpServer: FtpSrvServer;
+    readonly commands: ReadonlyMap<string, Command>;
+    /** What a session reads and writes until OPTS UTF8 changes it. */
+    readonly filenameEncoding: TextEncoding;
+  };
 
 export type ControlListenerOptions = {
   readonly listenAddress: string;
@@ -58,16 +54,8 @@ const refusals = {
   'LIMIT-BEFORE-LOGIN': 'Too many connections without a login; try again later.',
 } as const;
 type Refusal = keyof typeof refusals;
-/** A connection that the limits admit. */
-type Admitted = {
-  readonly place: Place;
-  readonly isAddressCounted: boolean;
-  /** From now on the connection is ended through its session. */
-  started(session: ControlSession): void;
-  release(): void;
-};
 
-type KnownConnection = Omit<IncomingConnection, 'place' | 'isAddressCounted'>;
+type KnownConnection = Omit<IncomingConnection, 'admission'>;
 type OnReady = (ready: Socket, known: KnownConnection) => void;
 
 /** One listening control port. */
@@ -146,65 +134,37 @@ export class ControlListener {
       reachedAddress: canonicalAddress(localAddress),
       reachedThroughProxy: false,
     };
-    const admitted = this.#refusesAll ? 'DRAIN' : this.#admit(socket, addresses);
-    if (typeof admitted === 'string') {
-      if (this.#refusals >= maxRefusals || takesOperationsReserve(socket)) {
-        socket.resetAndDestroy();
-        return;
-      }
-      this.#countRefusal(socket, addresses, admitted);
-      this.#prepare(socket, addresses, (ready, known) => this.#refuse(ready, known, admitted));
-      return;
-    }
+    const admission = this.#admit(socket, addresses);
+    if (typeof admission === 'string') this.#refuse(socket, addresses, admission);
+    else this.#begin(socket, addresses, admission);
+  }
+
+  #begin(socket: Socket, addresses: ClientAddresses, admission: Admission): void {
     // A session that outlives its connection still counts.
     let sessionClosed: Promise<unknown> = Promise.resolve();
-    socket.once('close', () => void sessionClosed.then(() => admitted.release()));
+    socket.once('close', () => void sessionClosed.then(() => admission.release()));
     this.#prepare(socket, addresses, (ready, known) => {
-      const { place, isAddressCounted } = admitted;
-      const session = this.#startSession(ready, { ...known, place, isAddressCounted });
+      const session = this.#startSession(ready, { ...known, admission });
       sessionClosed = session.closed;
-      admitted.started(session);
+      admission.connection = session;
     });
   }
 
   /** Counts a connection within all limits, or says which one it exceeds. */
-  #admit(socket: Socket, addresses: ClientAddresses): Refusal | Admitted {
-    const { limiter, unauthenticated } = this.#services;
-    if (limiter.isFull) return 'LIMIT-SESSIONS';
+  #admit(socket: Socket, addresses: ClientAddresses): Refusal | Admission {
+    if (this.#refusesAll) return 'DRAIN';
+    if (this.#services.limiter.isFull) return 'LIMIT-SESSIONS';
     if (takesSessionReserve(socket)) return 'LIMIT-DESCRIPTORS';
-    const isAddressCounted = this.#options.proxyProtocol === 'off';
-    const source = sourceOf(addresses.clientAddress);
-    let session: ControlSession | undefined;
-    // Other processes may have reached a limit together with this one, which is known a little later.
-    const exceeds = (cause: 'LIMIT-SESSIONS' | 'LIMIT-ADDRESS') => (): void => {
-      this.#observeRefusal(addresses, cause);
-      if (session === undefined) socket.destroy();
-      else session.revoke(cause);
-    };
-    const releaseAddress = isAddressCounted
-      ? limiter.addresses.acquire(source, exceeds('LIMIT-ADDRESS'))
-      : noAddress;
-    if (releaseAddress === undefined) return 'LIMIT-ADDRESS';
-    const drop = (): void => {
-      if (session === undefined) socket.destroy();
-      else session.giveWay();
-    };
-    const place = unauthenticated.enter(source, drop, isAddressCounted);
-    if (place === undefined) {
-      releaseAddress();
-      return 'LIMIT-BEFORE-LOGIN';
-    }
-    const leave = limiter.enter(exceeds('LIMIT-SESSIONS'));
-    return {
-      place,
-      isAddressCounted,
-      started: (itsSession) => (session = itsSession),
-      release: () => {
-        place.leave();
-        leave();
-        releaseAddress();
+    const withoutSession: AdmittedConnection = {
+      revoke: (cause) => {
+        if (cause !== 'LIMIT-USER') this.#observeRefusal(addresses, cause);
+        socket.destroy();
       },
+      giveWay: () => socket.destroy(),
     };
+    const address = sourceOf(addresses.clientAddress);
+    const isProxy = this.#options.proxyProtocol === 'v2';
+    return Admission.admit(this.#services, { address, isProxy }, withoutSession);
   }
 
   /** Calls `onReady` when the session can start: at once, or under implicit TLS after the handshake. */
@@ -230,7 +190,11 @@ export class ControlListener {
     return session;
   }
 
-  #countRefusal(socket: Socket, addresses: ClientAddresses, cause: Refusal): void {
+  #refuse(socket: Socket, addresses: ClientAddresses, cause: Refusal): void {
+    if (this.#refusals >= maxRefusals || takesOperationsReserve(socket)) {
+      socket.resetAndDestroy();
+      return;
+    }
     this.#refusals += 1;
     this.#pending.add(socket);
     socket.once('close', () => {
@@ -238,109 +202,39 @@ export class ControlListener {
       this.#pending.delete(socket);
     });
     this.#observeRefusal(addresses, cause);
+    this.#prepare(socket, addresses, (ready, { tls }) => sendRefusal(ready, tls, cause));
   }
 
   #observeRefusal({ clientAddress }: ClientAddresses, cause: Refusal): void {
     this.#services.observe({ event: 'session-refused', clientAddress, cause });
   }
 
-  #refuse(socket: Socket, { tls }: KnownConnection, cause: Refusal): void {
-    if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
-    socket.end(formatReply(reply(421, refusals[cause], cause)));
-    // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
-    socket.resume();
-    const timer = setTimeout(() => socket.destroy(), refusalTimeoutMs);
-    socket.once('close', () => clearTimeout(timer));
-  }
-
   #startImplicitTls(
     socket: Socket,
     addresses: ClientAddresses,
-    implicitTls: () => SecureContext,
+    createSecureContext: () => SecureContext,
     onReady: OnReady,
   ): void {
+    const { handshakeTimeoutMs, loginTimeoutMs, observe } = this.#services;
+    const { proxyProtocol } = this.#options;
+    const timeoutMs = Math.min(handshakeTimeoutMs, loginTimeoutMs);
     this.#pending.add(socket);
-    const { handshakeTimeoutMs, loginTimeoutMs } = this.#services;
-    let onTimeout = (): void => undefined;
-    const timer = setTimeout(
-      () => {
-        onTimeout();
-        socket.destroy();
-      },
-      Math.min(handshakeTimeoutMs, loginTimeoutMs),
-    );
-    socket.once('close', () => {
-      clearTimeout(timer);
+    socket.once('close', () => this.#pending.delete(socket));
+    const options = { createSecureContext, proxyProtocol, timeoutMs, observe };
+    startImplicitTls(socket, addresses, options, (secured, client, tls) => {
       this.#pending.delete(socket);
+      onReady(secured, { addresses: client, proxyHeader: 'none', tls });
     });
-    const handshake = (known: ClientAddresses): void => {
-      const secureContext = implicitTls();
-      const startBytes = socket.bytesRead;
-      const received = (): number => socket.bytesRead - startBytes;
-      let errorCode: string | undefined;
-      const fail = (failure: HandshakeFailure): void => {
-        socket.off('close', onClose);
-        const { clientAddress } = known;
-        this.#services.observe({ event: 'tls-failed', clientAddress, connection: 'control', ...failure });
-        releaseContext(secureContext);
-      };
-      const onClose = (): void => {
-        // Load balancers check a port by a connection that sends nothing.
-        if (received() === 0) releaseContext(secureContext);
-        else fail(handshakeFailure(errorCode, received()));
-      };
-      onTimeout = () => fail(handshakeTimeout(received()));
-      socket.once('close', onClose);
-      const secured = new TLSSocket(socket, { isServer: true, secureContext });
-      // The socket below closes after an error.
-      secured.on('error', ({ code }: NodeJS.ErrnoException) => (errorCode ??= code));
-      secured.once('secure', () => {
-        clearTimeout(timer);
-        this.#pending.delete(socket);
-        // The session releases it from now on: its data connections may end a little later than the control connection.
-        socket.off('close', onClose);
-        secured.pause();
-        const tls = { socket: secured, secureContext, canAlwaysResume: false };
-        onReady(secured, { addresses: known, proxyHeader: 'none', tls });
-      });
-    };
-    if (this.#options.proxyProtocol === 'off') handshake(addresses);
-    else this.#readProxyHeader(socket, addresses, handshake);
-  }
-
-  #readProxyHeader(
-    socket: Socket,
-    addresses: ClientAddresses,
-    proceed: (known: ClientAddresses) => void,
-  ): void {
-    const reader = new ProxyHeaderReader();
-    const onData = (chunk: Buffer): void => {
-      const result = reader.push(chunk);
-      if (result === undefined) return;
-      const { header, rest } = result;
-      socket.off('data', onData);
-      if (header.kind === 'malformed') {
-        const { clientAddress } = addresses;
-        this.#services.observe({
-          event: 'session-refused',
-          clientAddress,
-          cause: 'PROXY-HEADER',
-          detail: header.reason,
-        });
-        socket.destroy();
-        return;
-      }
-      socket.pause();
-      socket.unshift(rest);
-      proceed(addressesBehindProxy(header, addresses));
-    };
-    socket.on('data', onData);
-    socket.resume();
   }
 }
 
-function noAddress(): void {
-  // Behind a proxy the session counts the address.
+function sendRefusal(socket: Socket, tls: ControlTls | undefined, cause: Refusal): void {
+  if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
+  socket.end(formatReply(reply(421, refusals[cause], cause)));
+  // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), refusalTimeoutMs);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 function ignore(): void {

@@ -83,6 +83,23 @@ describe('behind a load balancer', () => {
     await (await Dialogue.logIn({ port: gateway.controlPort, preamble: header })).quit();
   });
 
+  it('The session limit of an address counts the client in the PROXY header on the clear and the implicit-TLS port together', async () => {
+    const implicit = { port: gateway.implicitTlsPort!, preamble: header, implicitTls: true } as const;
+    const sessions = [
+      await Dialogue.logIn(implicit),
+      await Dialogue.logIn({ port: gateway.controlPort, preamble: header }),
+    ];
+    const third = await Dialogue.open(implicit);
+    await third.expect(
+      '220 Ready',
+      '421 Too many sessions from your address; try again later. [LIMIT-ADDRESS]',
+    );
+    await third.expectClosed();
+    const refused = await gateway.nextEvent('session-refused');
+    assert.deepEqual([refused.cause, refused.clientAddress], ['LIMIT-ADDRESS', client[0]]);
+    for (const session of sessions) await session.quit();
+  });
+
   it('A health check with a LOCAL header or without one does not count as a session', async () => {
     const silent = await Dialogue.open({ port: gateway.controlPort });
     await silent.expect('220 Ready');
