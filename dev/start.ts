@@ -2,6 +2,7 @@
  * `npm start`: the gateway on this machine alone, with an S3-compatible server on a local folder and a demo user, for
  * a trial. The gateway is the one of production, the environment is not.
  */
+import cluster from 'node:cluster';
 import { parseArgs } from 'node:util';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
@@ -12,7 +13,9 @@ import { version } from '../src/version.ts';
 import type { Config } from '../src/config/variables.ts';
 import { drainOnSignals } from '../src/shutdown.ts';
 import type { Observe } from '../src/observability/event.ts';
-import { type Service, startService } from '../src/service.ts';
+import { type Launched, launch } from '../src/launch.ts';
+import { WorkerStartError } from '../src/primary.ts';
+import { runWorker } from '../src/worker.ts';
 import { describeStartError } from '../src/config/start-error.ts';
 import { PasswordHash } from '../src/users/password.ts';
 import { narrate } from './narrate.ts';
@@ -43,7 +46,12 @@ ${Object.entries(localDefaults)
 `;
 
 /** What a trial runs with; without `s3` the gateway uses the server that S3_ENDPOINT names. */
-type LocalSetup = { readonly config: Config; readonly s3: LocalS3 | undefined };
+type LocalSetup = {
+  readonly config: Config;
+  /** From which worker processes read the same configuration. */
+  readonly environment: Environment;
+  readonly s3: LocalS3 | undefined;
+};
 
 async function prepare(environment: NodeJS.ProcessEnv): Promise<LocalSetup> {
   const isSet = ([, value]: readonly [string, string | undefined]): boolean => (value ?? '').trim() !== '';
@@ -51,7 +59,7 @@ async function prepare(environment: NodeJS.ProcessEnv): Promise<LocalSetup> {
   const given: Environment = { ...localDefaults, ...set };
   // Configuration errors are reported before anything is started or written.
   const config = parseConfig(given);
-  if (config.s3Endpoint !== undefined) return { config, s3: undefined };
+  if (config.s3Endpoint !== undefined) return { config, environment: given, s3: undefined };
   await mkdir(s3Folder, { recursive: true });
   if (given['USERS'] === localDefaults.USERS) await writeUsersFile();
   const s3 = await startLocalS3({ directory: s3Folder, buckets: [config.s3Bucket ?? demoBucket], port: 0 });
@@ -60,7 +68,8 @@ async function prepare(environment: NodeJS.ProcessEnv): Promise<LocalSetup> {
   process.env['AWS_SECRET_ACCESS_KEY'] = s3.credentials.secretAccessKey;
   process.env['AWS_REGION'] ??= 'us-east-1';
   delete process.env['AWS_SESSION_TOKEN'];
-  return { config: parseConfig({ ...given, S3_ENDPOINT: s3.endpoint, S3_FORCE_PATH_STYLE: 'true' }), s3 };
+  const local: Environment = { ...given, S3_ENDPOINT: s3.endpoint, S3_FORCE_PATH_STYLE: 'true' };
+  return { config: parseConfig(local), environment: local, s3 };
 }
 
 /** Written once, so that added users persist. */
@@ -75,21 +84,21 @@ async function writeUsersFile(): Promise<void> {
   }
 }
 
-function instructions({ config, s3 }: LocalSetup, service: Service): string {
+function instructions({ config, s3 }: LocalSetup, gateway: Launched): string {
   const { listenAddress, s3Bucket = 'the homes of the users', tls } = config;
   const host = listenAddress === '0.0.0.0' || listenAddress === '::' ? '127.0.0.1' : listenAddress;
   const isDemo = config.users.kind === 'file' && config.users.path === usersFile;
   const user = isDemo ? demo : { name: 'USER', password: 'PASSWORD' };
-  const port = service.controlPort;
+  const port = gateway.controlPort;
   // The certificate of a trial is seldom one that curl trusts.
   const curl = tls === 'off' ? 'curl' : 'curl --ssl-reqd --insecure';
   const lftpSettings = tls === 'off' ? '' : 'set ssl:verify-certificate no; ';
   const url = `ftp://${user.name}:${user.password}@${host.includes(':') ? `[${host}]` : host}:${port}`;
   const bucketFolder = relative('.', join(s3Folder, s3Bucket));
   return `
-FTP gateway on ${host}, port ${port} (data connections: ${range(service.passivePorts)}).
-${tlsText(tls, service.implicitTlsPort)}
-For a trial only: ${s3 === undefined ? 'a single process that stops within 5 s.' : 'its S3 server is a folder on this machine.'}
+FTP gateway on ${host}, port ${port} (data connections: ${range(gateway.passivePorts)}).
+${tlsText(tls, gateway.implicitTlsPort)}
+For a trial only: ${s3 === undefined ? 'it stops within 5 s.' : 'its S3 server is a folder on this machine.'}
 
   Upload      ${curl} -T README.md ${url}/
   Download    ${curl} -o copy.md ${url}/README.md
@@ -98,7 +107,7 @@ For a trial only: ${s3 === undefined ? 'a single process that stops within 5 s.'
 
   The bucket  ${s3 === undefined ? `${s3Bucket} at ${config.s3Endpoint ?? ''}` : `${bucketFolder}/ (persists; delete .data to start over)`}${s3 === undefined ? '' : `\n  In S3       ${awsCommand(s3)} s3://${s3Bucket}/`}
   Users       ${isDemo ? `${relative('.', usersFile)} (name ${demo.name}, password ${demo.password}); changes take effect within seconds` : 'the document that USERS names'}
-  Health      http://${host}:${service.operationsPort}/healthz, /readyz, /metrics
+  Health      http://${host}:${gateway.operationsPort}/healthz, /readyz, /metrics
   Stop        Ctrl-C
 `;
 }
@@ -124,20 +133,25 @@ function range(ports: readonly number[]): string {
 
 const observe: Observe = (event) => {
   const words = narrate(event);
-  if (words !== undefined) process.stdout.write(`${words}\n`);
+  if (words !== undefined) writeLine(words);
 };
+
+function writeLine(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
 
 async function run(setup: LocalSetup): Promise<void> {
   for (const misspelt of misspeltVariables(process.env)) observe({ event: 'variable-misspelt', ...misspelt });
-  const { config, s3 } = setup;
-  const service = await startService(config, {
-    observe,
-    writeLine: (line) => void process.stdout.write(`${line}\n`),
-  });
-  drainOnSignals({
+  const { config, environment, s3 } = setup;
+  const gateway = await launch(
+    config,
+    { observe, writeLine },
+    { program: import.meta.filename, environment },
+  );
+  const shutdown = drainOnSignals({
     service: {
       async stop(reason, drainMs) {
-        await service.stop(reason, drainMs);
+        await gateway.stop(reason, drainMs);
         await s3?.close();
       },
     },
@@ -145,16 +159,24 @@ async function run(setup: LocalSetup): Promise<void> {
     observe,
     exit: (code) => process.exit(code),
   });
-  process.stdout.write(`${instructions(setup, service)}\n`);
+  void gateway.failed?.then(shutdown.fail);
+  writeLine(instructions(setup, gateway));
 }
 
-let setup: LocalSetup | undefined = undefined;
-try {
-  const { values } = parseArgs({ options: { help: { type: 'boolean' } } });
-  if (values.help === true) process.stdout.write(`${trialHelp}\n${helpText(version)}`);
-  else await run((setup = await prepare(process.env)));
-} catch (error) {
-  process.stderr.write(`${describeStartError(error, setup?.config)}\n`);
-  await setup?.s3?.close();
-  process.exitCode = 2;
+async function main(): Promise<void> {
+  let setup: LocalSetup | undefined = undefined;
+  try {
+    const { values } = parseArgs({ options: { help: { type: 'boolean' } } });
+    if (values.help === true) process.stdout.write(`${trialHelp}\n${helpText(version)}`);
+    else await run((setup = await prepare(process.env)));
+  } catch (error) {
+    const text = error instanceof WorkerStartError ? error.message : describeStartError(error, setup?.config);
+    process.stderr.write(`${text}\n`);
+    await setup?.s3?.close();
+    process.exitCode = 2;
+  }
 }
+
+// The primary writes what its workers narrate.
+if (cluster.isWorker) runWorker({ openLog: () => ({ observe, writeLine, close: () => Promise.resolve() }) });
+else await main();

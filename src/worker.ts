@@ -7,7 +7,7 @@ import { parseConfig } from './config/config.ts';
 import type { Config } from './config/variables.ts';
 import { describeStartError } from './config/start-error.ts';
 import type { GatewayEvent, Observe } from './observability/event.ts';
-import { openLog } from './observability/log.ts';
+import { type Log, type LogOptions, openLog } from './observability/log.ts';
 import { snapshotOf } from './observability/merged-metrics.ts';
 import { type ServiceOperations, type ServiceSurroundings, startService } from './service.ts';
 import { drainOnSignals, type Shutdown } from './shutdown.ts';
@@ -36,8 +36,15 @@ const reportedOnce: ReadonlySet<GatewayEvent['event']> = new Set([
   'descriptors-insufficient',
 ]);
 
-/** Runs in a process of `node:cluster`, and waits for the primary. `watchdogMs`: how long its event loop may be blocked. */
-export function runWorker(watchdogMs = maxBlockedMs): void {
+export type WorkerOptions = {
+  /** How long the event loop may be blocked. */
+  readonly watchdogMs?: number;
+  /** Opens the log, whose lines the primary writes. @default JSON on standard output */
+  readonly openLog?: (options: LogOptions) => Log;
+};
+
+/** Runs in a process of `node:cluster`, and waits for the primary. */
+export function runWorker({ watchdogMs = maxBlockedMs, openLog: open = openLog }: WorkerOptions = {}): void {
   // A terminal sends Ctrl-C, and some supervisors send SIGTERM, to all processes. Only the primary ends a worker; if it is
   // gone itself, `node:cluster` exits this process.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
@@ -60,7 +67,9 @@ export function runWorker(watchdogMs = maxBlockedMs): void {
           otherLogins,
           (options) => (operations = options),
         );
-        const started = await start(config, request, surroundings);
+        const { logLevel: level, logCommands: commands } = config;
+        const log = open({ level, commands, worker: request.worker });
+        const started = await start(config, request, log, surroundings);
         shutdown = started.shutdown;
         return started.ports;
       } catch (error) {
@@ -82,10 +91,10 @@ export function runWorker(watchdogMs = maxBlockedMs): void {
 async function start(
   config: Config,
   request: StartRequest,
+  log: Log,
   surroundings: ServiceSurroundings,
 ): Promise<{ readonly ports: StartedPorts; readonly shutdown: Shutdown }> {
   const { worker, passivePorts, transferMemoryBytes } = request;
-  const log = openLog({ level: config.logLevel, commands: config.logCommands, worker });
   const share: Config = { ...config, passivePorts, transferMemoryBytes, reloadIntervalMs: secretIntervalMs };
   const observe = reportingOf(worker, log.observe);
   const service = await startService(

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import type { GatewayStatus } from '../../../src/observability/gateway-status.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { endGatewayProcesses, GatewayProcess } from '../../support/gateway-process.ts';
+import { freeRange } from '../../support/loopback-port.ts';
 
 const program = 'dev/start.ts';
 let cwd: string;
@@ -29,6 +31,12 @@ async function portOf(gateway: GatewayProcess): Promise<number> {
     const [, port] = /^FTP gateway on 127\.0\.0\.1, port (\d+) /.exec(line) ?? [];
     return port === undefined ? undefined : Number(port);
   });
+}
+
+async function workersOf(gateway: GatewayProcess): Promise<readonly number[]> {
+  const url = await gateway.line((line) => /^ {2}Health +(http:.*)\/healthz,/.exec(line)?.[1]);
+  const status = (await (await fetch(`${url}/status`)).json()) as GatewayStatus;
+  return status.workers?.map(({ pid }) => pid) ?? [];
 }
 
 describe('npm start', () => {
@@ -86,6 +94,46 @@ describe('npm start', () => {
       /^The configuration has a problem:\n {2}MAX_LOGIN_ATTEMPTS: expected a whole number/,
     );
     assert.equal(code, 2);
+  });
+
+  it('npm start shows the transfers of all worker processes in words, and stops all of them on Ctrl-C', async () => {
+    const range = await freeRange(2);
+    const gateway = start({ WORKERS: '2', PASSIVE_PORTS: range.toString() });
+    const port = await portOf(gateway);
+    const pids = await workersOf(gateway);
+    assert.equal(pids.length, 2);
+    // Connections go to the workers in turn.
+    const clients = await Promise.all([1, 2].map(() => Dialogue.logIn({ port }, 'demo', 'demo')));
+    const ports = new Set<number>();
+    for (const [index, client] of clients.entries()) {
+      const data = await client.passive();
+      ports.add(data.remotePort!);
+      data.end(`content ${index}`);
+      data.resume();
+      await client.says(`STOR worker-${index}.txt`, /^150 /, /^226 /);
+      await gateway.line((line) => line.startsWith(`demo: STOR /worker-${index}.txt completed`) || undefined);
+    }
+    assert.deepEqual(ports, new Set(range.ports), 'each worker has a session');
+    for (const pid of [gateway.child.pid!, ...pids]) process.kill(pid, 'SIGINT');
+    for (const client of clients) await client.expect(/^421 /);
+    const { code, stderr } = await gateway.ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.equal(gateway.lines.filter((line) => line.startsWith('Stopping')).length, 1);
+    assert.ok(!gateway.lines.some((line) => line.startsWith('{')), gateway.lines.join('\n'));
+  });
+
+  it('npm start names the variable to change when the passive port of a worker process is taken', async () => {
+    const range = await freeRange(4);
+    const [first = 0] = range.ports;
+    const other = start({ PASSIVE_PORTS: String(first + 3) });
+    await portOf(other);
+    const { code, stderr } = await start({ WORKERS: '2', PASSIVE_PORTS: range.toString() }).ended;
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      new RegExp(`Another program listens on port ${first + 3}: stop it, or set PASSIVE_PORTS`),
+    );
+    assert.equal((await other.stop('SIGINT')).code, 0);
   });
 
   it('npm start names the variable to change when a port is taken', async () => {
