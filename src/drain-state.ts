@@ -3,7 +3,7 @@
  * on the operations port, and stops the process when it is `drained`. At first everything is served as before, because load
  * balancers continue to send sessions for minutes. Then idle sessions end, and busy ones may continue for hours.
  */
-import type { DrainableSessions } from './ftp/gateway.ts';
+import type { DrainableSessions } from './ftp/running-gateway.ts';
 import type { Observe } from './observability/event.ts';
 
 /** `drained`: no session is left. New connections are served in all three stages. */

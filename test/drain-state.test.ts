@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { DrainState } from '../src/drain-state.ts';
-import type { DrainableSessions } from '../src/ftp/gateway.ts';
+import type { DrainableSessions } from '../src/ftp/running-gateway.ts';
 
 const times = { propagationMs: 180_000, idleMs: 300_000, maxMs: 24 * 3_600_000, endMs: 110_000 };
 

@@ -1,7 +1,8 @@
 /** A gateway on free ports of 127.0.0.1, over a filesystem in memory unless the test brings another. */
 import { MemoryFilesystem } from '../../src/filesystem/memory-filesystem.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
-import { startGateway, type Gateway, type GatewayOptions } from '../../src/ftp/gateway.ts';
+import { startGateway, type GatewayOptions } from '../../src/ftp/gateway.ts';
+import type { Gateway } from '../../src/ftp/running-gateway.ts';
 import { Networks } from '../../src/net/networks.ts';
 import type { GatewayEvent, Observe } from '../../src/observability/event.ts';
 import type { Authenticate, Home, PermissionSet, User } from '../../src/users/user.ts';

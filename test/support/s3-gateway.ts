@@ -13,7 +13,7 @@ import type { FileTimes } from '../../src/filesystem/filesystem.ts';
 import { S3Filesystem } from '../../src/s3/filesystem/s3-filesystem.ts';
 import type { Security, Server } from '../system/clients/client.ts';
 import type { Filesystem } from '../../src/filesystem/filesystem.ts';
-import { gatewayDefaults } from '../../src/ftp/gateway.ts';
+import { gatewayDefaults } from '../../src/ftp/gateway-settings.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import { LeakCheck } from './leak-check.ts';
 import { openTestStorage } from './s3-storage.ts';

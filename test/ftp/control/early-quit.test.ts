@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { after, beforeEach, describe, it } from 'node:test';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
-import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
+import { gatewayDefaults } from '../../../src/ftp/gateway-settings.ts';
 import { Dialogue } from '../../support/dialogue.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
 import { CommitGate } from '../../support/upload-order.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
-import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
+import { gatewayDefaults } from '../../../src/ftp/gateway-settings.ts';
 import { alice, startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { CommitGate, playOrder } from '../../support/upload-order.ts';
 import { allOrders, orderRows } from './upload-orders.ts';

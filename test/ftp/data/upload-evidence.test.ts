@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, describe, it } from 'node:test';
 import { UploadEvidence, uploadGraceMs } from '../../../src/ftp/data/upload-evidence.ts';
-import { gatewayDefaults } from '../../../src/ftp/gateway.ts';
+import { gatewayDefaults } from '../../../src/ftp/gateway-settings.ts';
 
 const mebibyte = 1024 * 1024;
 
