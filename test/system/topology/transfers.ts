@@ -1,6 +1,6 @@
 /** Many transfers at once with curl, each session from an address of its own so that its flows can be told apart. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run, type Server } from '../clients/client.ts';
 import type { LocalDeployment } from './deployment.ts';
@@ -18,14 +18,20 @@ export type Batch = {
   readonly parallel?: number;
   /** PASV instead of EPSV, and the address of the 227 reply instead of the control connection's. */
   readonly passive?: 'PASV';
+  /** Compares each download with `local`. */
+  readonly compare?: boolean;
 };
 
-/** Runs a batch with curl; rejects with curl's message when a single transfer fails. */
+/** Runs a batch with curl; rejects with curl's message when a single transfer fails, and when a download differs. */
 export async function transfer(deployment: LocalDeployment, batch: Batch): Promise<void> {
   const { server, local, name, uploads, downloads, parallel = 1 } = batch;
   const url = (index: number) => `url = "ftp://${server.host}:${server.port}/${name}-${index % uploads}"`;
   const stores = times(uploads, (index) => [url(index), `upload-file = "${local}"`]);
-  const retrievals = times(downloads, (index) => [url(index), 'output = "/dev/null"']);
+  const back = (index: number): string => join(deployment.folder, `${name}-${index}.back`);
+  const retrievals = times(downloads, (index) => [
+    url(index),
+    `output = "${batch.compare === true ? back(index) : '/dev/null'}"`,
+  ]);
   const curl = async (lines: readonly string[]): Promise<void> => {
     const config = join(deployment.folder, `${name}.curl`);
     await writeFile(config, [...options(batch), ...lines].join('\n'));
@@ -39,6 +45,12 @@ export async function transfer(deployment: LocalDeployment, batch: Batch): Promi
     // In parallel, curl does not wait for the uploads before `next`.
     await curl(stores);
     await curl(retrievals);
+  }
+  if (batch.compare !== true) return;
+  const content = await readFile(local);
+  for (let index = 0; index < downloads; index += 1) {
+    assert.ok((await readFile(back(index))).equals(content), `${back(index)} differs`);
+    await rm(back(index));
   }
 }
 
