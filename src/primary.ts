@@ -96,6 +96,7 @@ class RunningPrimary implements Primary {
       all: config.maxSessions,
       address: config.maxSessionsPerAddress,
       user: config.maxSessionsPerUser,
+      unauthenticated: config.maxUnauthenticatedPerAddress,
     });
     addBuildInfo(this.#metrics, version);
     const { promise, resolve } = Promise.withResolvers<Error>();

@@ -15,6 +15,7 @@ import type { LoginResult } from './users/login-checks.ts';
 import { maxBlockedMs, startWatchdog } from './watchdog.ts';
 import type { PrimaryCalls, StartedPorts, StartRequest, WorkerCalls } from './workers/calls.ts';
 import { Channel } from './workers/channel.ts';
+import { unauthenticatedShare } from './workers/shares.ts';
 import { ClaimedSessions } from './workers/session-counts.ts';
 import { relayedSecret, secretIntervalMs } from './workers/secrets.ts';
 
@@ -94,8 +95,14 @@ async function start(
   log: Log,
   surroundings: ServiceSurroundings,
 ): Promise<{ readonly ports: StartedPorts; readonly shutdown: Shutdown }> {
-  const { worker, passivePorts, transferMemoryBytes } = request;
-  const share: Config = { ...config, passivePorts, transferMemoryBytes, reloadIntervalMs: secretIntervalMs };
+  const { worker, workers, passivePorts, transferMemoryBytes } = request;
+  const share: Config = {
+    ...config,
+    passivePorts,
+    transferMemoryBytes,
+    maxUnauthenticated: unauthenticatedShare(config, workers),
+    reloadIntervalMs: secretIntervalMs,
+  };
   const observe = reportingOf(worker, log.observe);
   const service = await startService(
     share,
@@ -133,6 +140,7 @@ function surroundingsOf(
     openSecret: (arn) => relayedSecret(arn, primary),
     sessionCounts: new ClaimedSessions((changes) => primary.call('count', changes)),
     sharedLogins: {
+      processes: workers,
       fingerprintKey: Buffer.from(fingerprintKey, 'base64'),
       bans,
       // The others know less until the next result if the channel is full; this process has counted it.

@@ -89,12 +89,16 @@ async function startControl(
     logins,
     filesystemFor: (user, sessionId) => services.filesystemFor(user, sessionId),
   });
+  const unauthenticated = new UnauthenticatedConnections(settings, services.sessionCounts);
+  services.sharedLogins?.onResult(({ from, fingerprint }) => {
+    if (fingerprint === undefined) unauthenticated.know(from.source);
+  });
   const sessionServices: SessionServices = {
     ...settings,
     ftpServer,
     commands,
     limiter: new SessionLimiter(settings, services.sessionCounts),
-    unauthenticated: new UnauthenticatedConnections(settings),
+    unauthenticated,
     observe,
     createSecureContext,
   };

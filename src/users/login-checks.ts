@@ -31,6 +31,8 @@ export type LoginResult = {
  * checked at the moment.
  */
 export type SharedLogins = {
+  /** How many processes there are. The queue and the CPU time of wrong passwords are divided among them. */
+  readonly processes: number;
   /** Keys the fingerprints of wrong passwords, which all processes must compute alike. */
   readonly fingerprintKey: Uint8Array;
   /** Those in force at the start of this process. */
@@ -52,9 +54,8 @@ export type LoginOutcome =
 
 /** scrypt runs in libuv's threads, four by default, which DNS and files need too. */
 const maxRunning = 2;
-/** The queue; connections that have not logged in are limited besides (`MAX_UNAUTHENTICATED`). */
+/** The queue, half of it for one source; connections that have not logged in are limited besides (`MAX_UNAUTHENTICATED`). */
 const maxWaiting = 400;
-const maxWaitingPerSource = 200;
 /** A tenth of one core, after some twenty wrong passwords at once. */
 const failureBudget = { burstMs: 2_000, share: 0.1 };
 const ranks = { known: 0, clean: 1, suspect: 2 } as const;
@@ -77,7 +78,9 @@ type Check = {
 export class LoginChecks {
   readonly #options: LoginChecksOptions;
   readonly #throttle: LoginThrottle;
-  readonly #budget = new FailureBudget(failureBudget, performance.now());
+  readonly #budget: FailureBudget;
+  readonly #maxWaiting: number;
+  readonly #maxWaitingPerSource: number;
   readonly #waiting = new FairQueue<Check>();
   /** Waiting and running, by key. */
   readonly #checks = new Map<string, Check>();
@@ -92,6 +95,14 @@ export class LoginChecks {
     this.#options = options;
     this.#throttle = new LoginThrottle(options);
     const { shared } = options;
+    const processes = shared?.processes ?? 1;
+    const { burstMs, share } = failureBudget;
+    this.#budget = new FailureBudget(
+      { burstMs: burstMs / processes, share: share / processes },
+      performance.now(),
+    );
+    this.#maxWaiting = Math.ceil(maxWaiting / processes);
+    this.#maxWaitingPerSource = Math.ceil(this.#maxWaiting / 2);
     this.#fingerprintKey = shared?.fingerprintKey ?? randomBytes(32);
     for (const ban of shared?.bans ?? []) this.#throttle.restore(ban);
     shared?.onResult((result) => {
@@ -145,8 +156,8 @@ export class LoginChecks {
 
   #enqueue(login: Pick<Check, 'key' | 'from' | 'credentials' | 'fingerprint'>): Check | undefined {
     const { source } = login.from;
-    if (this.#waiting.sizeOf(source) >= maxWaitingPerSource) return undefined;
-    if (this.#waiting.size >= maxWaiting) {
+    if (this.#waiting.sizeOf(source) >= this.#maxWaitingPerSource) return undefined;
+    if (this.#waiting.size >= this.#maxWaiting) {
       const last = this.#waiting.last;
       if (last !== undefined) this.#settle(last, { kind: 'busy' });
     }
@@ -199,7 +210,7 @@ export class LoginChecks {
     if (!this.#throttle.canReserve(from, username)) return undefined;
     const standing = this.#throttle.standing(from.source, username);
     // Of equal standing, a source with few logins goes first: a partner has one, who guesses has many.
-    const rank = ranks[standing] + this.#waiting.sizeOf(from.source) / (2 * maxWaitingPerSource);
+    const rank = ranks[standing] + this.#waiting.sizeOf(from.source) / (2 * this.#maxWaitingPerSource);
     return standing === 'known' || isInBudget ? rank : undefined;
   }
 

@@ -4,8 +4,10 @@
  * time that a message takes.
  */
 
+export type CountKind = 'all' | 'address' | 'user' | 'unauthenticated';
+
 /** A kind of count, and whose it is: `address 203.0.113.9`. */
-export type CountKey = `${'all' | 'address' | 'user'} ${string}`;
+export type CountKey = `${CountKind} ${string}`;
 
 /** A worker's changes since its last message. */
 export type CountChanges = {
@@ -20,8 +22,8 @@ export class SessionCounts {
   readonly #totals = new Map<CountKey, number>();
   readonly #byWorker = new Map<number, Map<CountKey, number>>();
 
-  constructor(limits: Readonly<Record<'all' | 'address' | 'user', number>>) {
-    this.#limitOf = (key) => limits[key.slice(0, key.indexOf(' ')) as 'all' | 'address' | 'user'];
+  constructor(limits: Readonly<Record<CountKind, number>>) {
+    this.#limitOf = (key) => limits[key.slice(0, key.indexOf(' ')) as CountKind];
   }
 
   /** Counts the changes, releases first. Returns the claims that are one too many, which are not counted. */
@@ -81,7 +83,7 @@ export class ClaimedSessions {
     this.#send = send;
   }
 
-  claim(count: 'all' | 'address' | 'user', key: string, exceeded: () => void): () => void {
+  claim(count: CountKind, key: string, exceeded: () => void): () => void {
     const claim = ++this.#lastClaim;
     const countKey: CountKey = `${count} ${key}`;
     this.#claims.set(claim, { key: countKey, exceeded });

@@ -64,3 +64,14 @@ export function divide({ passivePorts, transferMemoryBytes }: Divisible, workers
     };
   });
 }
+
+/**
+ * One worker's part of the connections without a login, of which all workers together have `MAX_UNAUTHENTICATED`, and half of the
+ * sessions at most. At this limit a new connection replaces another one, so it does no harm that some workers get more of them.
+ */
+export function unauthenticatedShare(
+  { maxUnauthenticated, maxSessions }: { readonly maxUnauthenticated: number; readonly maxSessions: number },
+  workers: number,
+): number {
+  return Math.ceil(Math.min(maxUnauthenticated, Math.ceil(maxSessions / 2)) / workers);
+}

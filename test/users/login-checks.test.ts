@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { GatewayEvent } from '../../src/observability/event.ts';
-import { LoginChecks, type LoginOutcome, type LoginResult } from '../../src/users/login-checks.ts';
+import {
+  LoginChecks,
+  type LoginOutcome,
+  type LoginResult,
+  type SharedLogins,
+} from '../../src/users/login-checks.ts';
 import type { Ban } from '../../src/users/login-throttle.ts';
 import type { Authenticate, User } from '../../src/users/user.ts';
 
@@ -11,7 +16,9 @@ const user: User = { name: 'alice', home: { bucket: 'test', prefix: '' }, permis
 const { signal } = new AbortController();
 
 /** Checks that end when the test says so. A password that begins with `right` is right. */
-function scene(limits: { maxLoginFailures?: number; remembered?: Authenticate['remembered'] } = {}) {
+function scene(
+  limits: { maxLoginFailures?: number; remembered?: Authenticate['remembered']; shared?: SharedLogins } = {},
+) {
   const running: { readonly name: string; end(): Promise<void> }[] = [];
   const started: string[] = [];
   const events: GatewayEvent[] = [];
@@ -33,6 +40,7 @@ function scene(limits: { maxLoginFailures?: number; remembered?: Authenticate['r
     loginBanMs: 60_000,
     authenticate: Object.assign(authenticate, limits.remembered && { remembered: limits.remembered }),
     observe: (event) => events.push(event),
+    shared: limits.shared,
   });
   let passwords = 0;
   const check = (source: string, username: string, password = `wrong${passwords++}`, given = signal) => {
@@ -185,6 +193,24 @@ describe('login checks', () => {
     for (const { kind } of await Promise.all(others)) assert.equal(kind, 'accepted');
   });
 
+  it('Each of four processes has a quarter of the queue, half of it for one source', async () => {
+    const shared: SharedLogins = {
+      processes: 4,
+      fingerprintKey: Buffer.alloc(32),
+      bans: [],
+      report: () => undefined,
+      onResult: () => undefined,
+    };
+    const { check, endAll } = scene({ maxLoginFailures: 1000, shared });
+    const many = Array.from({ length: 53 }, (_, index) => check('many', `m${index}`, 'right'));
+    assert.equal((await many.at(-1)!).kind, 'busy');
+    const others = Array.from({ length: 51 }, (_, index) => check(`o${index}`, 'o', 'right'));
+    assert.equal((await many[51]!).kind, 'busy');
+    await endAll();
+    for (const { kind } of await Promise.all([...many.slice(0, 51), ...others]))
+      assert.equal(kind, 'accepted');
+  });
+
   it('A check that fails is reported to its login, counts nothing, and does not stop the others', async () => {
     let calls = 0;
     const failure = new Error('no answer');
@@ -219,6 +245,7 @@ describe('login checks of several processes', () => {
         authenticate,
         observe: (event) => bans.push(`${index} ${event.event}`),
         shared: {
+          processes: 2,
           fingerprintKey: Buffer.alloc(32, 7),
           bans: known,
           report: (result) => {

@@ -9,7 +9,7 @@ import {
   SessionCounts,
 } from '../../src/workers/session-counts.ts';
 
-const limits = { all: 5, address: 2, user: 3 };
+const limits = { all: 5, address: 2, user: 3, unauthenticated: 4 };
 
 function claims(first: number, ...keys: readonly CountKey[]): CountChanges {
   return { claims: keys.map((key, index) => [first + index, key] as const), releases: [] };

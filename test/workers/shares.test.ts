@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { automaticWorkers, divide, maxWorkers, type WorkerLimit } from '../../src/workers/shares.ts';
+import {
+  automaticWorkers,
+  divide,
+  maxWorkers,
+  unauthenticatedShare,
+  type WorkerLimit,
+} from '../../src/workers/shares.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -41,6 +47,18 @@ describe('the shares of worker processes', () => {
     const sum = shares.reduce((total, share) => total + share.transferMemoryBytes, 0);
     assert.ok(sum <= transferMemoryBytes && sum > transferMemoryBytes - 3);
   });
+
+  for (const [maxUnauthenticated, maxSessions, workers, share] of [
+    [500, 2_000, 1, 500],
+    [500, 2_000, 2, 250],
+    [500, 2_000, 3, 167],
+    [500, 100, 2, 25],
+    [1, 2_000, 4, 1],
+  ] as const) {
+    it(`Of MAX_UNAUTHENTICATED ${maxUnauthenticated} and MAX_SESSIONS ${maxSessions} each of ${workers} workers has ${share} connections without a login`, () => {
+      assert.equal(unauthenticatedShare({ maxUnauthenticated, maxSessions }, workers), share);
+    });
+  }
 
   it('More workers than passive ports cannot be divided', () => {
     assert.throws(

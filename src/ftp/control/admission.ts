@@ -8,10 +8,13 @@ import type { Place, UnauthenticatedConnections } from './unauthenticated.ts';
 /** A limit of its address that keeps a connection out. */
 export type ReachedLimit = 'LIMIT-ADDRESS' | 'LIMIT-BEFORE-LOGIN';
 
+/** A limit that several processes share. */
+export type SharedLimit = 'LIMIT-SESSIONS' | 'LIMIT-USER' | ReachedLimit;
+
 /** How an admitted connection ends after all: its socket at first, its session as soon as there is one. */
 export type AdmittedConnection = {
   /** Other processes had reached the limit together with this one, which is known a little later. */
-  revoke(cause: 'LIMIT-SESSIONS' | 'LIMIT-ADDRESS' | 'LIMIT-USER'): void;
+  revoke(cause: SharedLimit): void;
   /** It has no login, and another connection needs its place. */
   giveWay(): void;
 };
@@ -44,8 +47,11 @@ export class Admission {
   ): Admission | ReachedLimit {
     const admission = new Admission(limiter, connection);
     if (!source.isProxy && !admission.#countAddress(source.address)) return 'LIMIT-ADDRESS';
-    const giveWay = (): void => admission.connection.giveWay();
-    admission.#place = unauthenticated.enter(source.address, giveWay, !source.isProxy);
+    const ends = {
+      drop: () => admission.connection.giveWay(),
+      exceeded: () => admission.connection.revoke('LIMIT-BEFORE-LOGIN'),
+    };
+    admission.#place = unauthenticated.enter(source.address, ends, !source.isProxy);
     if (admission.#place === undefined) {
       admission.#leaveAddress();
       return 'LIMIT-BEFORE-LOGIN';

@@ -11,7 +11,7 @@ import type { Reply } from '../commands/reply.ts';
 import type { ControlTls, Login, Session } from '../commands/session.ts';
 import type { TextEncoding } from '../commands/text-encoding.ts';
 import type { FtpSrvSession } from '../ftp-srv/server.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, SharedLimit } from './admission.ts';
 import type { ControlConnection } from './control-connection.ts';
 import {
   addressesBehindProxy,
@@ -240,7 +240,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   /** Ends the session with 421, because processes have reached a limit together. */
-  revoke(cause: 'LIMIT-SESSIONS' | 'LIMIT-ADDRESS' | 'LIMIT-USER'): void {
+  revoke(cause: SharedLimit): void {
     if (cause !== 'LIMIT-USER') this.#observeRefusal(cause);
     this.#isRevoked = true;
     this.end(cause);

@@ -1,4 +1,4 @@
-/** Limits the number of sessions: in total, for each client address, for each user. */
+/** Limits the number of sessions: in total, for each client address, for each user. Several processes can share the limits. */
 
 export type SessionLimits = {
   readonly maxSessions: number;
@@ -6,8 +6,8 @@ export type SessionLimits = {
   readonly maxSessionsPerUser: number;
 };
 
-/** What is counted: all sessions, those of an address, those of a user. */
-export type SessionCount = 'all' | 'address' | 'user';
+/** What is counted: all sessions, those of an address, those of a user, and those of an address that have no login. */
+export type SessionCount = 'all' | 'address' | 'user' | 'unauthenticated';
 
 /** Counts over several processes. */
 export type SharedSessionCounts = {

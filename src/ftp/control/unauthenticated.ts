@@ -4,6 +4,7 @@
  * they can fill all places again. Pure.
  */
 import { BoundedMap } from '../../util/bounded-map.ts';
+import type { SharedSessionCounts } from './session-limits.ts';
 
 export type UnauthenticatedLimits = {
   readonly maxUnauthenticated: number;
@@ -25,17 +26,27 @@ export type Place = {
 
 const maxKnownSources = 10_000;
 
-type Entry = { readonly source: string; readonly drop: () => void };
+/** What ends a connection; each is called once at most. */
+export type Ends = {
+  /** Another connection needs the place. */
+  readonly drop: () => void;
+  /** Several processes have reached the limit of the source together. */
+  readonly exceeded: () => void;
+};
+
+type Entry = { readonly source: string; readonly drop: () => void; release?: () => void };
 
 export class UnauthenticatedConnections {
   readonly #limits: UnauthenticatedLimits;
+  readonly #shared: SharedSessionCounts | undefined;
   readonly #entries = new Map<string, Set<Entry>>();
   /** Sources of logins. Only right passwords make entries, so strangers cannot evict any. */
   readonly #known = new BoundedMap<string, true>(maxKnownSources);
   #total = 0;
 
-  constructor(limits: UnauthenticatedLimits) {
+  constructor(limits: UnauthenticatedLimits, shared?: SharedSessionCounts) {
     this.#limits = limits;
+    this.#shared = shared;
   }
 
   get total(): number {
@@ -43,16 +54,17 @@ export class UnauthenticatedConnections {
   }
 
   /**
-   * Takes a place for a new connection; undefined where its source has none left. `drop` ends the connection; it is called once at
-   * most, where another one needs the place.
+   * Takes a place for a new connection; undefined where its source has none left.
    * @param isFinal false where `source` is that of a proxy, which has no limit of its own.
    */
-  enter(source: string, drop: () => void, isFinal: boolean): Place | undefined {
+  enter(source: string, ends: Ends, isFinal: boolean): Place | undefined {
     if (isFinal && !this.#hasPlace(source)) return undefined;
     // Half of the sessions at most, so that those with a login find places, too.
     const { maxUnauthenticated, maxSessions } = this.#limits;
     if (this.#total >= Math.min(maxUnauthenticated, Math.ceil(maxSessions / 2))) this.#dropOne();
+    const { drop } = ends;
     let entry: Entry | undefined = this.#add({ source, drop });
+    if (isFinal) this.#claim(entry, ends);
     const remove = (): void => {
       if (entry !== undefined) this.#remove(entry);
       entry = undefined;
@@ -65,17 +77,23 @@ export class UnauthenticatedConnections {
         current = identified;
         if (!this.#hasPlace(identified)) return false;
         entry = this.#add({ source: identified, drop });
+        this.#claim(entry, ends);
         return true;
       },
       leave: remove,
       loggedIn: () => {
         remove();
-        this.#known.set(current, true);
+        this.know(current);
       },
       loggedOut: () => {
         entry ??= this.#add({ source: current, drop });
       },
     };
+  }
+
+  /** A user has logged in from this source, here or in another process. */
+  know(source: string): void {
+    this.#known.set(source, true);
   }
 
   #hasPlace(source: string): boolean {
@@ -100,6 +118,13 @@ export class UnauthenticatedConnections {
     if (ofSource?.delete(entry) !== true) return;
     if (ofSource.size === 0) this.#entries.delete(entry.source);
     this.#total -= 1;
+    entry.release?.();
+  }
+
+  #claim(entry: Entry, { exceeded }: Ends): void {
+    const { source } = entry;
+    if (this.#shared === undefined || this.#known.has(source)) return;
+    entry.release = this.#shared.claim('unauthenticated', source, exceeded);
   }
 
   /** The oldest connection of the source with the most; sources without a login first, and of equal ones the oldest. */

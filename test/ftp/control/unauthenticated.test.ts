@@ -1,17 +1,31 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { SharedSessionCounts } from '../../../src/ftp/control/session-limits.ts';
 import { UnauthenticatedConnections } from '../../../src/ftp/control/unauthenticated.ts';
 
-function scene(maxUnauthenticated: number, maxUnauthenticatedPerAddress: number, maxSessions = 1_000) {
+function scene(
+  maxUnauthenticated: number,
+  maxUnauthenticatedPerAddress: number,
+  maxSessions = 1_000,
+  shared?: SharedSessionCounts,
+) {
   const dropped: string[] = [];
-  const connections = new UnauthenticatedConnections({
-    maxUnauthenticated,
-    maxUnauthenticatedPerAddress,
-    maxSessions,
-  });
+  const exceeded: string[] = [];
+  const connections = new UnauthenticatedConnections(
+    {
+      maxUnauthenticated,
+      maxUnauthenticatedPerAddress,
+      maxSessions,
+    },
+    shared,
+  );
   const enter = (source: string, name = source, isFinal = true) =>
-    connections.enter(source, () => dropped.push(name), isFinal);
-  return { connections, dropped, enter };
+    connections.enter(
+      source,
+      { drop: () => dropped.push(name), exceeded: () => exceeded.push(name) },
+      isFinal,
+    );
+  return { connections, dropped, exceeded, enter };
 }
 
 describe('connections without a login', () => {
@@ -86,5 +100,33 @@ describe('connections without a login', () => {
     assert.deepEqual(dropped, ['a']);
     first?.leave();
     assert.equal(connections.total, 1);
+  });
+
+  it('Several processes count the connections of a source that is unknown until it logs in, closes, or gives way', () => {
+    const claimed = new Map<string, () => void>();
+    const { connections, dropped, exceeded, enter } = scene(2, 5, 1_000, {
+      claim(kind, key, isExceeded) {
+        assert.equal(kind, 'unauthenticated');
+        claimed.set(key, isExceeded);
+        return () => void claimed.delete(key);
+      },
+    });
+    enter('a')?.leave();
+    assert.deepEqual([...claimed.keys()], []);
+    enter('b', 'b1');
+    const proxied = enter('proxy', 'c1', false);
+    assert.deepEqual([...claimed.keys()], ['b'], 'the address of a proxy has no limit');
+    proxied?.identify('c');
+    assert.deepEqual([...claimed.keys()], ['b', 'c']);
+    claimed.get('c')?.();
+    assert.deepEqual(exceeded, ['c1']);
+    proxied?.loggedIn();
+    enter('d');
+    enter('e');
+    assert.deepEqual(dropped, ['b1']);
+    assert.deepEqual([...claimed.keys()], ['d', 'e']);
+    connections.know('f');
+    enter('f');
+    assert.deepEqual([...claimed.keys()], ['e'], 'f is known, and d has given way');
   });
 });

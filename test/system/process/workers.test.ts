@@ -377,6 +377,50 @@ describe('the limits of worker processes', () => {
     await gateway.stop();
   });
 
+  /** Connections without a login of which the gateway keeps some; resolves to those that it keeps. */
+  async function keptOf(controlPort: number, addresses: readonly string[]): Promise<number> {
+    const clients = await Promise.all(
+      addresses.map((localAddress) => Dialogue.open({ port: controlPort, localAddress })),
+    );
+    // Longer than a message to the primary and back takes.
+    await passed(500);
+    const kept = await Promise.all(
+      clients.map(async (client) => {
+        try {
+          await client.expect(/^220 /);
+          await client.says('NOOP', /^200 /);
+          return true;
+        } catch {
+          return false;
+        }
+      }),
+    );
+    for (const client of clients) client.destroy();
+    return kept.filter(Boolean).length;
+  }
+
+  it('MAX_UNAUTHENTICATED_PER_ADDRESS holds over all workers, until a user has logged in from the address to one of them', async () => {
+    const { gateway, controlPort } = await suite.start({ MAX_UNAUTHENTICATED_PER_ADDRESS: '6' });
+    const thirty = Array<string>(30).fill('127.0.0.31');
+    assert.equal(await keptOf(controlPort, thirty), 6);
+    assert.equal(await keptOf(controlPort, ['127.0.0.32']), 1, 'another address has its own limit');
+    assert.equal(await keptOf(controlPort, thirty), 6, 'the places of closed connections are free');
+    const partner = await Dialogue.open({ port: controlPort, localAddress: '127.0.0.31' });
+    assert.ok(await isAdmitted(partner));
+    assert.equal(await keptOf(controlPort, thirty), 30);
+    partner.destroy();
+    await gateway.stop();
+  });
+
+  it('MAX_UNAUTHENTICATED holds over all workers', async () => {
+    const { gateway, controlPort } = await suite.start({ MAX_UNAUTHENTICATED: '10' });
+    const addresses = Array.from({ length: 60 }, (_, index) => `127.0.1.${index + 1}`);
+    // Which worker gets a connection is not known, so one may have more than it keeps and the other fewer.
+    const kept = await keptOf(controlPort, addresses);
+    assert.ok(kept > 5 && kept <= 10, `${kept} of 60 were kept`);
+    await gateway.stop();
+  });
+
   /** Whether the session lives on after its login; a revoked one has 421 somewhere on the way, and ends. */
   async function isAdmitted(client: Dialogue): Promise<boolean> {
     try {
