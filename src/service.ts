@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config/variables.ts';
 import { CertificateFromFiles } from './tls/certificate.ts';
 import { openCertificateSecret } from './tls/certificate-secret.ts';
-import { certificateSecondsLeft } from './tls/certificate-facts.ts';
 import { watchExpiry } from './tls/expiry-watch.ts';
 import type { CertificateHolder } from './tls/context.ts';
 import { S3Filesystem } from './s3/filesystem/s3-filesystem.ts';
@@ -15,9 +14,9 @@ import type { Gateway } from './ftp/running-gateway.ts';
 import type { SharedLogins } from './users/login-checks.ts';
 import type { SharedSessionCounts } from './ftp/control/session-limits.ts';
 import { descriptorLimit, descriptorNeed } from './util/descriptors.ts';
-import { DrainState } from './drain-state.ts';
+import { DrainState, type DrainTimes } from './drain-state.ts';
 import { startEmbeddedMetrics } from './observability/emf.ts';
-import { shortened, type Observe } from './observability/event.ts';
+import type { Observe } from './observability/event.ts';
 import type { GatewayStatus } from './observability/gateway-status.ts';
 import {
   type OperationsServer,
@@ -36,6 +35,7 @@ import { TransferMemory } from './s3/transfer-memory.ts';
 import type { Authenticate, Credentials } from './users/user.ts';
 import { openUserStore, passwordAuthenticator, type UserStore } from './users/user-store.ts';
 import { type DocumentSource, secretSource } from './util/watched-document.ts';
+import { gaugesOf, isReady, statusOf, type ServiceParts } from './service-parts.ts';
 import { version } from './version.ts';
 import { maxRanges } from './s3/download/prefetcher.ts';
 
@@ -99,6 +99,15 @@ const settlingMs = 2_500;
 /** Functions that release what is open, called last to first. */
 type Closers = (() => void | Promise<void>)[];
 
+/** What the steps of a start share. */
+type Start = {
+  readonly config: Config;
+  readonly surroundings: ServiceSurroundings;
+  readonly observe: Observe;
+  readonly parts: ServiceParts;
+  readonly closers: Closers;
+};
+
 /** Starts the service. Rejects with an error that names the resource, and leaves nothing open. */
 export async function startService(
   config: Config,
@@ -107,176 +116,53 @@ export async function startService(
 ): Promise<Service> {
   const closers: Closers = [];
   try {
-    return await start(config, log, surroundings, closers);
+    return await openService(config, log, surroundings, closers);
   } catch (error) {
     await closeAll(closers);
     throw error;
   }
 }
 
-async function start(
+async function openService(
   config: Config,
   log: ServiceLog,
   surroundings: ServiceSurroundings,
   closers: Closers,
 ): Promise<Service> {
-  const { openSecret } = surroundings;
-  let gateway: Gateway | undefined = undefined;
-  let isListening = false;
-  let probes: ProbedPorts | undefined = undefined;
-  let draining: DrainState | undefined = undefined;
   const memory = new TransferMemory(config.transferMemoryBytes);
-  let certificates: CertificateHolder | undefined = undefined;
-  let storage: S3Storage | undefined = undefined;
-  const currentGauges = (): Gauges => gauges(gateway, memory, certificates, storage);
-  const metrics = createMetrics(currentGauges);
-  addBuildInfo(metrics, version);
-  const embedded = startEmbeddedMetrics(config.metricsNamespace, {
-    gauges: currentGauges,
-    writeLine: log.writeLine,
-  });
-  closers.push(() => embedded.close());
-  const summaries = startPartnerSummaries(log.observe);
-  closers.push(() => summaries.close());
-  const observe: Observe = (event) => {
-    if (event.event === 'session-opened' && draining?.stage !== 'serving' && isListening) {
-      embedded.observe({ event: 'session-while-draining' });
-    }
-    log.observe(event);
-    metrics.observe(event);
-    embedded.observe(event);
-    summaries.observe(event);
-  };
-
-  const openedStorage = openStorage(config, { memory, observe, responded: metrics.storageResponded });
-  storage = openedStorage;
-  closers.push(() => openedStorage.client.destroy());
-  const { settling } = openedStorage.client;
-  let users: UserStore | undefined = undefined;
-  const openDocuments = async (): Promise<void> => {
-    const opened = await openUserStore({
-      source: config.users,
-      defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
-      refreshMs: config.reloadIntervalMs,
-      revoked: (names) => gateway?.endSessionsOf(names),
-      openSecret,
-      observe,
-    });
-    closers.push(() => opened.close());
-    users = opened;
-    const openedCertificates = await openCertificates(config, openSecret, observe);
-    certificates = openedCertificates;
-    if (openedCertificates === undefined) return;
-    closers.push(() => openedCertificates.close());
-    const expiry = watchExpiry(openedCertificates, observe);
-    closers.push(() => expiry.close());
-  };
-  const openedUsers = (): UserStore => {
-    if (users === undefined) throw new Error('the users are not loaded yet');
-    return users;
-  };
-
-  const isReady = (): boolean =>
-    isListening &&
-    draining?.stage === 'serving' &&
-    (config.readyAfterProbes === 'off' || probes?.isComplete === true);
+  const parts: ServiceParts = { memory, isListening: false };
+  const { observe, metrics, summaries } = startReporting(config, log, parts, closers);
+  const storage = openStorage(config, { memory, observe, responded: metrics.storageResponded });
+  parts.storage = storage;
+  closers.push(() => storage.client.destroy());
+  const start: Start = { config, surroundings, observe, parts, closers };
   // Before the FTP side, so that a port in use is found before a client is greeted; and like the passive ports before the first
   // request to AWS, whose connection the kernel could give one of these ports.
-  const operations = await surroundings.startOperations({
-    listenAddress: config.operationsAddress,
-    port: config.operationsPort,
-    proxyProtocol: config.proxyProtocol,
-    isReady,
-    probed: (port) => probes?.probed(port) ?? false,
-    status: () => statusOf(gateway, draining, openedStorage, isReady()),
-    drain: () => draining?.drain(),
-    serve: () => draining?.serve() ?? false,
-    metrics: metrics.registry,
-    onBusy: (busy) => observe({ event: 'port-busy', ...busy }),
-  });
-  closers.push(() => operations.close());
-  const started = await startGateway(config, {
-    prepare: openDocuments,
-    // The users are opened in `prepare`. Without `remembered`, every login would cost a whole scrypt.
-    authenticate: Object.assign(
-      (...login: Parameters<Authenticate>) => passwordAuthenticator(openedUsers())(...login),
-      {
-        remembered: (credentials: Credentials) =>
-          passwordAuthenticator(openedUsers()).remembered?.(credentials),
-      },
-    ),
-    filesystemFor: (user, sessionId) => {
-      const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
-      return new S3Filesystem(openedStorage, user.home, resumption, config.fileTimes, sessionId);
-    },
-    observe,
-    get certificates() {
-      return certificates;
-    },
-    sessionCounts: surroundings.sessionCounts,
-    sharedLogins: surroundings.sharedLogins,
-  });
-  gateway = started;
-  probes = new ProbedPorts(started.passivePorts);
-  const drain = new DrainState(
-    started,
-    {
-      propagationMs: config.drainPropagationMs,
-      idleMs: config.drainIdleMs,
-      maxMs: config.drainMaxMs,
-      endMs: config.drainMs,
-    },
-    observe,
-  );
-  draining = drain;
+  const operations = await openOperations(start, metrics);
+  const gateway = await openGateway(start, storage);
+  parts.gateway = gateway;
+  parts.probes = new ProbedPorts(gateway.passivePorts);
+  const drain = new DrainState(gateway, drainTimes(config), observe);
+  parts.drain = drain;
   closers.push(() => drain.close());
-  isListening = true;
-  observe({ event: 'gateway-started', version, ...portsOf(started, operations) });
-  const descriptors = descriptorNeed({
-    limit: descriptorLimit(),
-    maxSessions: Math.ceil(config.maxSessions / surroundings.processes),
-    // Control, implicit TLS, operations.
-    listeners: config.passivePorts.length + 3,
-    requestsPerTransfer: Math.max(maxPartsInFlight, maxRanges),
-  });
-  if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
-
-  const { s3Bucket, s3Prefix } = config;
-  if (surroundings.isFirst) {
-    const check = new AbortController();
-    const ownHome = s3Bucket === undefined ? [] : [{ bucket: s3Bucket, prefix: s3Prefix }];
-    const checked = checkBuckets(openedStorage, [...ownHome, ...openedUsers().homes], check.signal);
-    closers.push(async () => {
-      check.abort();
-      await checked;
-    });
-  }
-  if (surroundings.isFirst && config.abandonedUploadMs > 0 && s3Bucket !== undefined) {
-    const sweep = new AbortController();
-    const swept = sweepAtStart(openedStorage, {
-      bucket: s3Bucket,
-      prefix: s3Prefix,
-      // Uploads that can still be resumed are not abandoned.
-      silentForMs: Math.max(config.abandonedUploadMs, config.resumeWindowMs),
-      signal: sweep.signal,
-    });
-    closers.push(async () => {
-      sweep.abort();
-      await swept;
-    });
-  }
+  parts.isListening = true;
+  const ports = portsOf(gateway, operations);
+  observe({ event: 'gateway-started', version, ...ports });
+  checkDescriptors(start);
+  if (surroundings.isFirst) startStorageChecks(start, storage);
 
   let stopped: Promise<void> | undefined;
   const stop = async (reason: string, drainMs: number): Promise<void> => {
     const startedAtMs = performance.now();
-    isListening = false;
-    observe({ event: 'drain-started', reason, sessions: started.sessionCount });
+    parts.isListening = false;
+    observe({ event: 'drain-started', reason, sessions: gateway.sessionCount });
     if (config.readyAfterProbes === 'on' && drain.stage !== 'drained') {
-      await refuseWhileSent(started, drainMs);
+      await refuseWhileSent(gateway, drainMs);
     }
     const leftMs = Math.max(0, drainMs - (performance.now() - startedAtMs));
+    const { settling } = storage.client;
     const deadline = setTimeout(() => settling.giveUp(), leftMs + settlingMs);
-    await started.drain(leftMs);
+    await gateway.drain(leftMs);
     await settling.done();
     clearTimeout(deadline);
     summaries.close();
@@ -284,9 +170,9 @@ async function start(
     await closeAll(closers);
   };
   return {
-    ...portsOf(started, operations),
+    ...ports,
     get isReady() {
-      return isReady();
+      return isReady(parts, config.readyAfterProbes);
     },
     drain: () => drain.drain(),
     serve: () => drain.serve(),
@@ -294,79 +180,103 @@ async function start(
   };
 }
 
-/**
- * A Network Load Balancer sends sessions to a target for about two minutes after its deregistration. Without a process there
- * they would hang, so the process stays until the end of its drain and replies 421.
- */
-async function refuseWhileSent(gateway: Gateway, drainMs: number): Promise<void> {
-  gateway.refuseSessions();
-  gateway.endSessions(drainMs);
-  await delay(drainMs);
-}
-
-function statusOf(
-  gateway: Gateway | undefined,
-  drain: DrainState | undefined,
-  storage: S3Storage,
-  isReady: boolean,
-): GatewayStatus {
-  const startedAtMs = gateway?.transfersStartedAtMs ?? [];
-  return {
-    version,
-    stage: drain?.stage ?? 'starting',
-    ready: isReady,
-    reversible: drain?.isReversible ?? true,
-    sessions: gateway?.sessionCount ?? 0,
-    // The first hundred: the answer must stay short.
-    loginBans: (gateway?.loginBans ?? []).slice(0, 100).map(({ source, username, untilMs }) => ({
-      source,
-      ...(username !== undefined && { username: shortened(username) }),
-      until: new Date(untilMs).toISOString(),
-    })),
-    transfers: startedAtMs.length,
-    oldestTransferSeconds:
-      startedAtMs.length === 0 ? 0 : Math.round((Date.now() - Math.min(...startedAtMs)) / 1000),
-    failingStorage: storage.health.failing.map(({ sinceMs, ...failing }) => ({
-      ...failing,
-      since: new Date(sinceMs).toISOString(),
-    })),
+/** Starts what is made of the events: log, metrics, and summaries of partners. */
+function startReporting(config: Config, log: ServiceLog, parts: ServiceParts, closers: Closers) {
+  const gauges = (): Gauges => gaugesOf(parts);
+  const metrics = createMetrics(gauges);
+  addBuildInfo(metrics, version);
+  const embedded = startEmbeddedMetrics(config.metricsNamespace, { gauges, writeLine: log.writeLine });
+  closers.push(() => embedded.close());
+  const summaries = startPartnerSummaries(log.observe);
+  closers.push(() => summaries.close());
+  const observe: Observe = (event) => {
+    if (event.event === 'session-opened' && parts.drain?.stage !== 'serving' && parts.isListening) {
+      embedded.observe({ event: 'session-while-draining' });
+    }
+    log.observe(event);
+    metrics.observe(event);
+    embedded.observe(event);
+    summaries.observe(event);
   };
-}
-
-function portsOf({ controlPort, implicitTlsPort, passivePorts }: Gateway, operations: OperationsServer) {
-  return {
-    controlPort,
-    ...(implicitTlsPort !== undefined && { implicitTlsPort }),
-    passivePorts,
-    operationsPort: operations.port,
-  };
-}
-
-function gauges(
-  gateway: Gateway | undefined,
-  memory: TransferMemory,
-  certificates: CertificateHolder | undefined,
-  storage: S3Storage | undefined,
-): Gauges {
-  const [failing] = storage?.health.failing ?? [];
-  return {
-    sessions: gateway?.sessionCount ?? 0,
-    passivePortLeases: gateway?.passivePortUsage.leases ?? 0,
-    passivePortWaiters: gateway?.passivePortUsage.waiting ?? 0,
-    transferMemoryBytes: memory.heldBytes,
-    waitingUploads: memory.waitingUploads,
-    storageFailingSeconds: failing ? (Date.now() - failing.sinceMs) / 1000 : 0,
-    certificateSecondsLeft: certificates && certificateSecondsLeft(certificates.current.chain),
-  };
+  return { observe, metrics, summaries };
 }
 
 function openStorage(config: Config, shared: Omit<S3StorageOptions, 'client'>): S3Storage {
   const { s3Endpoint, s3ForcePathStyle } = config;
-  const client = createS3Client({
-    endpoint: s3Endpoint,
-    forcePathStyle: s3ForcePathStyle,
-  });
+  const client = createS3Client({ endpoint: s3Endpoint, forcePathStyle: s3ForcePathStyle });
   return new S3Storage({ client, ...shared });
+}
+
+async function openOperations(
+  { config, surroundings, observe, parts, closers }: Start,
+  metrics: Metrics,
+): Promise<OperationsServer> {
+  const ready = (): boolean => isReady(parts, config.readyAfterProbes);
+  const operations = await surroundings.startOperations({
+    listenAddress: config.operationsAddress,
+    port: config.operationsPort,
+    proxyProtocol: config.proxyProtocol,
+    isReady: ready,
+    probed: (port) => parts.probes?.probed(port) ?? false,
+    status: () => statusOf(parts, ready()),
+    drain: () => parts.drain?.drain(),
+    serve: () => parts.drain?.serve() ?? false,
+    metrics: metrics.registry,
+    onBusy: (busy) => observe({ event: 'port-busy', ...busy }),
+  });
+  closers.push(() => operations.close());
+  return operations;
+}
+
+async function openGateway(start: Start, storage: S3Storage): Promise<Gateway> {
+  const { config, surroundings, observe, parts } = start;
+  return await startGateway(config, {
+    prepare: () => openDocuments(start),
+    // The users are opened in `prepare`. Without `remembered`, every login would cost a whole scrypt.
+    authenticate: Object.assign(
+      (...login: Parameters<Authenticate>) => passwordAuthenticator(openedUsers(parts))(...login),
+      {
+        remembered: (credentials: Credentials) =>
+          passwordAuthenticator(openedUsers(parts)).remembered?.(credentials),
+      },
+    ),
+    filesystemFor: (user, sessionId) => {
+      const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
+      return new S3Filesystem(storage, user.home, resumption, config.fileTimes, sessionId);
+    },
+    observe,
+    get certificates() {
+      return parts.certificates;
+    },
+    sessionCounts: surroundings.sessionCounts,
+    sharedLogins: surroundings.sharedLogins,
+  });
+}
+
+/** Opens the users and the certificate. */
+async function openDocuments({ config, surroundings, observe, parts, closers }: Start): Promise<void> {
+  const { openSecret } = surroundings;
+  const users = await openUserStore({
+    source: config.users,
+    defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
+    refreshMs: config.reloadIntervalMs,
+    revoked: (names) => parts.gateway?.endSessionsOf(names),
+    openSecret,
+    observe,
+  });
+  closers.push(() => users.close());
+  parts.users = users;
+  const certificates = await openCertificates(config, openSecret, observe);
+  parts.certificates = certificates;
+  if (certificates === undefined) return;
+  closers.push(() => certificates.close());
+  const expiry = watchExpiry(certificates, observe);
+  closers.push(() => expiry.close());
+}
+
+function openedUsers({ users }: ServiceParts): UserStore {
+  if (users === undefined) throw new Error('the users are not loaded yet');
+  return users;
 }
 
 async function openCertificates(
@@ -385,6 +295,63 @@ async function openCertificates(
         observe,
       });
   }
+}
+
+function drainTimes(config: Config): DrainTimes {
+  return {
+    propagationMs: config.drainPropagationMs,
+    idleMs: config.drainIdleMs,
+    maxMs: config.drainMaxMs,
+    endMs: config.drainMs,
+  };
+}
+
+function checkDescriptors({ config, surroundings, observe }: Start): void {
+  const descriptors = descriptorNeed({
+    limit: descriptorLimit(),
+    maxSessions: Math.ceil(config.maxSessions / surroundings.processes),
+    // Control, implicit TLS, operations.
+    listeners: config.passivePorts.length + 3,
+    requestsPerTransfer: Math.max(maxPartsInFlight, maxRanges),
+  });
+  if (descriptors.needed > descriptors.limit) observe({ event: 'descriptors-insufficient', ...descriptors });
+}
+
+/** Starts what is done once while the gateway serves already: a check of each bucket, and the sweep of abandoned uploads. */
+function startStorageChecks({ config, parts, closers }: Start, storage: S3Storage): void {
+  const { s3Bucket: bucket, s3Prefix: prefix, abandonedUploadMs, resumeWindowMs } = config;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const ownHome = bucket === undefined ? [] : [{ bucket, prefix }];
+  const checks = [checkBuckets(storage, [...ownHome, ...openedUsers(parts).homes], signal)];
+  if (abandonedUploadMs > 0 && bucket !== undefined) {
+    // Uploads that can still be resumed are not abandoned.
+    const silentForMs = Math.max(abandonedUploadMs, resumeWindowMs);
+    checks.push(sweepAtStart(storage, { bucket, prefix, silentForMs, signal }));
+  }
+  closers.push(async () => {
+    controller.abort();
+    await Promise.all(checks);
+  });
+}
+
+/**
+ * A Network Load Balancer sends sessions to a target for about two minutes after its deregistration. Without a process there
+ * they would hang, so the process stays until the end of its drain and replies 421.
+ */
+async function refuseWhileSent(gateway: Gateway, drainMs: number): Promise<void> {
+  gateway.refuseSessions();
+  gateway.endSessions(drainMs);
+  await delay(drainMs);
+}
+
+function portsOf({ controlPort, implicitTlsPort, passivePorts }: Gateway, operations: OperationsServer) {
+  return {
+    controlPort,
+    ...(implicitTlsPort !== undefined && { implicitTlsPort }),
+    passivePorts,
+    operationsPort: operations.port,
+  };
 }
 
 async function closeAll(closers: Closers): Promise<void> {
