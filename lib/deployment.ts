@@ -119,9 +119,14 @@ const deploymentSchema = z.strictObject({
       sessions: count.optional(),
       sessionsPerAddress: count.optional(),
       sessionsPerUser: count.optional(),
+      unauthenticated: count.optional(),
+      unauthenticatedPerAddress: count.optional(),
       loginAttempts: count.optional(),
       loginFailures: count.optional(),
     })
+    .optional(),
+  commands: z
+    .strictObject({ modeZ: flag.optional(), hash: flag.optional(), listRecursive: flag.optional() })
     .optional(),
   filenameEncoding: z.enum(['utf-8', 'windows-1252']).optional(),
   pathnameBackslash: z.enum(['literal', 'separator']).optional(),
@@ -264,10 +269,11 @@ function tlsProps(scope: Construct, { tls }: Deployment): FtpGatewayProps['tls']
   };
 }
 
-function settings({ limits, timeouts, drain, logLevel, variables }: Deployment) {
+function settings({ limits, commands, timeouts, drain, logLevel, variables }: Deployment) {
   const duration = (value: number | undefined) => (value === undefined ? undefined : Duration.seconds(value));
   return {
     limits,
+    commands,
     timeouts: timeouts && {
       login: duration(timeouts.loginSeconds),
       idle: duration(timeouts.idleSeconds),

@@ -12,10 +12,24 @@ export type GatewayLimits = {
   /** Sessions of a slot from one client address; a partner behind NAT is one address. */
   readonly sessionsPerAddress?: number | undefined;
   readonly sessionsPerUser?: number | undefined;
+  /** Connections without a login of a slot; a new one then replaces an older one. At most half of `sessions` counts. */
+  readonly unauthenticated?: number | undefined;
+  /** Connections without a login from one client address from which no user has logged in yet. */
+  readonly unauthenticatedPerAddress?: number | undefined;
   /** Wrong passwords after which a connection is closed. */
   readonly loginAttempts?: number | undefined;
   /** Wrong passwords of one user or address after which logins are refused for `timeouts.loginBan`. */
   readonly loginFailures?: number | undefined;
+};
+
+/** Commands that cost CPU time or requests, and that most clients never send. Undefined: the gateway's default, true. */
+export type GatewayCommands = {
+  /** MODE Z: compression of transfers and listings. */
+  readonly modeZ?: boolean | undefined;
+  /** HASH, XCRC, XMD5, XSHA1 and the others that compute checksums. */
+  readonly hash?: boolean | undefined;
+  /** LIST -R, which lists all directories below. */
+  readonly listRecursive?: boolean | undefined;
 };
 
 /** Whole seconds each. Undefined: the gateway's default. */
@@ -44,6 +58,7 @@ export type GatewayDrain = {
 
 export type GatewaySettings = {
   readonly limits?: GatewayLimits | undefined;
+  readonly commands?: GatewayCommands | undefined;
   readonly timeouts?: GatewayTimeouts | undefined;
   readonly drain?: GatewayDrain | undefined;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | undefined;
@@ -59,9 +74,17 @@ const limitVariables = {
   sessions: 'MAX_SESSIONS',
   sessionsPerAddress: 'MAX_SESSIONS_PER_ADDRESS',
   sessionsPerUser: 'MAX_SESSIONS_PER_USER',
+  unauthenticated: 'MAX_UNAUTHENTICATED',
+  unauthenticatedPerAddress: 'MAX_UNAUTHENTICATED_PER_ADDRESS',
   loginAttempts: 'MAX_LOGIN_ATTEMPTS',
   loginFailures: 'MAX_LOGIN_FAILURES',
 } as const satisfies Record<keyof GatewayLimits, string>;
+
+const commandVariables = {
+  modeZ: 'MODE_Z',
+  hash: 'HASH',
+  listRecursive: 'LIST_RECURSIVE',
+} as const satisfies Record<keyof GatewayCommands, string>;
 
 const timeoutVariables = {
   login: 'LOGIN_TIMEOUT_SECONDS',
@@ -107,6 +130,9 @@ export const ownVariables: Readonly<Record<string, string>> = {
     Object.entries(limitVariables).map(([property, name]) => [name, `limits.${property}`]),
   ),
   ...Object.fromEntries(
+    Object.entries(commandVariables).map(([property, name]) => [name, `commands.${property}`]),
+  ),
+  ...Object.fromEntries(
     Object.entries(timeoutVariables).map(([property, name]) => [name, `timeouts.${property}`]),
   ),
 };
@@ -116,10 +142,14 @@ export const ownVariables: Readonly<Record<string, string>> = {
  * @throws one error with every setting that the gateway would reject, and every variable that cannot be set here.
  */
 export function settingsEnvironment(settings: GatewaySettings): Readonly<Record<string, string>> {
-  const { limits = {}, timeouts = {}, drain = {}, logLevel, environment = {} } = settings;
+  const { limits = {}, commands = {}, timeouts = {}, drain = {}, logLevel, environment = {} } = settings;
   const typed: Record<string, string | undefined> = { LOG_LEVEL: logLevel };
   for (const [property, name] of Object.entries(limitVariables)) {
     typed[name] = limits[property as keyof GatewayLimits]?.toString();
+  }
+  for (const [property, name] of Object.entries(commandVariables)) {
+    const isOn = commands[property as keyof GatewayCommands];
+    typed[name] = isOn === undefined ? undefined : isOn ? 'on' : 'off';
   }
   for (const [property, name] of Object.entries(timeoutVariables)) {
     typed[name] = timeouts[property as keyof GatewayTimeouts]?.toSeconds().toString();

@@ -62,9 +62,12 @@ describe('the settings of the gateway', () => {
           sessions: 100,
           sessionsPerAddress: 50,
           sessionsPerUser: 40,
+          unauthenticated: 30,
+          unauthenticatedPerAddress: 20,
           loginAttempts: 2,
           loginFailures: 5,
         },
+        commands: { modeZ: false, hash: 'false', listRecursive: true },
         timeouts: {
           loginSeconds: 30,
           idleSeconds: 600,
@@ -88,6 +91,12 @@ describe('the settings of the gateway', () => {
       MAX_SESSIONS: '100',
       MAX_SESSIONS_PER_ADDRESS: '50',
       MAX_SESSIONS_PER_USER: '40',
+      MAX_UNAUTHENTICATED: '30',
+      MAX_UNAUTHENTICATED_PER_ADDRESS: '20',
+      MODE_Z: 'off',
+      HASH: 'off',
+      LIST_RECURSIVE: 'on',
+      OPERATIONS_ADDRESS: '0.0.0.0',
       MAX_LOGIN_ATTEMPTS: '2',
       MAX_LOGIN_FAILURES: '5',
       LOGIN_TIMEOUT_SECONDS: '30',
@@ -115,6 +124,17 @@ describe('the settings of the gateway', () => {
     assert.equal(environment(template)['MAX_SESSIONS'], '7');
   });
 
+  it('A command that the construct does not name keeps the default of the gateway', () => {
+    const { template } = synthGateway({ commands: { hash: false } });
+    const { HASH, MODE_Z, LIST_RECURSIVE } = environment(template);
+    assert.deepEqual([HASH, MODE_Z, LIST_RECURSIVE], ['off', undefined, undefined]);
+  });
+
+  it('Synth rejects a switch of cdk.json that is neither true nor false, and one that does not exist', () => {
+    assert.throws(() => synthApp({ commands: { modeZ: 'off' } }), /commands\.modeZ: /);
+    assert.throws(() => synthApp({ commands: { modeX: false } }), /commands.*modeX/s);
+  });
+
   for (const [what, settings, problem] of [
     [
       'a variable that another property sets',
@@ -125,6 +145,16 @@ describe('the settings of the gateway', () => {
       'a variable that follows from the load balancer',
       { environment: { PROXY_PROTOCOL: 'off' } },
       /PROXY_PROTOCOL cannot be set in environment: it follows from the load balancer/,
+    ],
+    [
+      'a switch that has a property of its own',
+      { environment: { HASH: 'off' } },
+      /HASH cannot be set in environment: use commands\.hash/,
+    ],
+    [
+      'the address of the operations port, which health checks come to from outside of the container',
+      { environment: { OPERATIONS_ADDRESS: '127.0.0.1' } },
+      /OPERATIONS_ADDRESS cannot be set in environment: it follows from the container/,
     ],
     ['an unknown variable', { environment: { MAX_SESION: '1' } }, /has no variable MAX_SESION/],
     ['a value that the gateway would reject', { limits: { sessions: 0 } }, /^Error: MAX_SESSIONS: /],
