@@ -1,6 +1,6 @@
 /**
  * Renames by copying and then deleting, because S3 has no rename: sources are deleted once every copy is confirmed, so a copy that
- * fails leaves the source complete. `s3-filesystem.ts` decides which renames are allowed.
+ * fails leaves the source complete. `rename-entry.ts` decides which renames are allowed.
  */
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { type CopyLimits, copyObject } from './copy.ts';

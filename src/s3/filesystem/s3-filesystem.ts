@@ -3,25 +3,23 @@
  * takes; docs/decisions/0005-names-and-trees.md lists the requests of each call.
  */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
+import { checksumOf } from './checksum.ts';
 import { copyObject } from './copy.ts';
 import { openS3Download } from '../download/download.ts';
 import type { ResumePolicy } from '../upload/resumable-upload.ts';
 import { findObject } from '../client/operations.ts';
+import { FilesystemCalls } from './filesystem-calls.ts';
 import { FileTimeLookup } from './file-times.ts';
 import { listDirectory } from './list-directory.ts';
 import { directoryModifiedAt } from './directory-entries.ts';
 import { attributesOfUpload, modifiedAtOf } from './object-attributes.ts';
 import type { ObjectHead } from '../client/object-headers.ts';
 import { directoryPrefixOf } from './keys.ts';
-import { renameDirectory, RenameFailure, renameObject } from './rename.ts';
+import { renameDirectoryEntry, renameFileEntry } from './rename-entry.ts';
 import { withRetries } from '../client/retry.ts';
-import { toFilesystemError } from '../client/errors.ts';
-import { StorageCall } from '../client/storage-call.ts';
 import type { S3Storage } from '../s3-storage.ts';
-import { storedChecksum } from './stored-checksum.ts';
 import { openS3Upload } from '../upload/upload.ts';
 import type { Home } from '../../users/user.ts';
-import { digestInWorker, digestOf, firstBytesOf } from '../../filesystem/digest.ts';
 import { DirectoryMarkers } from './directory-markers.ts';
 import type {
   CallOptions,
@@ -39,11 +37,8 @@ import type {
 import { exists, FilesystemError, isADirectory, notFound } from '../../filesystem/filesystem-error.ts';
 import { Lookup } from './lookup.ts';
 import { ResumeOffers } from '../upload/resume-offers.ts';
-import { isWithin, nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
+import { nameOf, parentOf, type Pathname } from '../../filesystem/pathname.ts';
 import { listFirst } from '../client/list-objects.ts';
-
-/** Up to this length hashing takes less time than starting a thread for it. */
-const maxInlineDigestBytes = 1024 * 1024;
 
 /** One for each session: it remembers the directories, markers and resumable uploads that this session has seen. */
 export class S3Filesystem implements Filesystem {
@@ -56,7 +51,7 @@ export class S3Filesystem implements Filesystem {
   readonly #resumeOffers: ResumeOffers | undefined;
   /** Undefined where files show the time of their upload. */
   readonly #fileTimes: FileTimeLookup | undefined;
-  readonly #sessionId: string | undefined;
+  readonly #calls: FilesystemCalls;
 
   /**
    * @param resumePolicy who may resume broken uploads, and for how long; no upload can be resumed where absent. Its owner's
@@ -72,7 +67,7 @@ export class S3Filesystem implements Filesystem {
     sessionId?: string,
   ) {
     this.#storage = storage;
-    this.#sessionId = sessionId;
+    this.#calls = new FilesystemCalls(storage, home.bucket, sessionId);
     this.#home = home;
     this.#user = resumePolicy?.owner ?? `${home.bucket}/${home.prefix}`;
     this.#fileTimes =
@@ -96,7 +91,7 @@ export class S3Filesystem implements Filesystem {
 
   async stat(pathname: Pathname, options: CallOptions): Promise<Entry> {
     const { signal } = options;
-    return await this.#run('stat', options, async () => {
+    return await this.#calls.run('stat', options, async () => {
       if (pathname === '/') return directoryEntry(pathname);
       const object = await this.#lookup.head(pathname, signal);
       if (object) return this.#fileEntry(pathname, object);
@@ -106,7 +101,7 @@ export class S3Filesystem implements Filesystem {
   }
 
   async *list(directory: Pathname, options: ListOptions): AsyncGenerator<readonly Entry[]> {
-    const call = this.#callOf(options);
+    const call = this.#calls.of(options);
     const pages = listDirectory(
       {
         storage: this.#storage,
@@ -125,7 +120,7 @@ export class S3Filesystem implements Filesystem {
         yield page.value;
       }
     } catch (error) {
-      throw call.run(() => this.#failureOf('list', error, options.signal));
+      throw call.run(() => this.#calls.failureOf('list', error, options.signal));
     } finally {
       await pages.return(undefined);
     }
@@ -133,7 +128,7 @@ export class S3Filesystem implements Filesystem {
 
   async openDownload(pathname: Pathname, options: DownloadOptions): Promise<Download> {
     const { offsetBytes, signal } = options;
-    return await this.#run('download', options, async () => {
+    return await this.#calls.run('download', options, async () => {
       try {
         return await openS3Download(this.#storage, {
           ...this.#lookup.object(pathname),
@@ -152,13 +147,13 @@ export class S3Filesystem implements Filesystem {
     const { signal } = options;
     const resumeOffers = this.#resumeOffers;
     if (!resumeOffers || pathname === '/') return undefined;
-    return await this.#run('stat', options, () =>
+    return await this.#calls.run('stat', options, () =>
       resumeOffers.advertise(this.#lookup.object(pathname), signal),
     );
   }
 
   async openUpload(pathname: Pathname, options: UploadOptions): Promise<Upload> {
-    return await this.#run('upload', options, async () => {
+    return await this.#calls.run('upload', options, async () => {
       if (pathname === '/') throw isADirectory(pathname);
       const object = this.#lookup.object(pathname);
       // Checked while the data connection is being opened; nothing is committed before the result is known.
@@ -189,7 +184,7 @@ export class S3Filesystem implements Filesystem {
 
   async makeDirectory(pathname: Pathname, options: CallOptions): Promise<void> {
     const { signal } = options;
-    await this.#run('make-directory', options, async () => {
+    await this.#calls.run('make-directory', options, async () => {
       const marker = pathname === '/' ? '' : directoryPrefixOf(this.#home.prefix, pathname);
       await Promise.all([
         this.#lookup.assertNothingExists(pathname, signal),
@@ -202,7 +197,7 @@ export class S3Filesystem implements Filesystem {
 
   async removeDirectory(pathname: Pathname, options: CallOptions): Promise<void> {
     const { signal } = options;
-    await this.#run('remove-directory', options, async () => {
+    await this.#calls.run('remove-directory', options, async () => {
       if (pathname === '/') throw new FilesystemError('permission-denied', 'the root cannot be removed');
       const marker = directoryPrefixOf(this.#home.prefix, pathname);
       const parent = parentOf(pathname);
@@ -228,7 +223,7 @@ export class S3Filesystem implements Filesystem {
 
   async removeFile(pathname: Pathname, options: CallOptions): Promise<void> {
     const { signal } = options;
-    await this.#run('remove-file', options, async () => {
+    await this.#calls.run('remove-file', options, async () => {
       if (pathname === '/') throw isADirectory(pathname);
       const object = this.#lookup.object(pathname);
       const parent = parentOf(pathname);
@@ -249,14 +244,23 @@ export class S3Filesystem implements Filesystem {
 
   async rename(from: Pathname, to: Pathname, options: CallOptions): Promise<void> {
     const { signal } = options;
-    await this.#run('rename', options, async () => {
+    await this.#calls.run('rename', options, async () => {
       if (from === '/') throw new FilesystemError('permission-denied', 'the root cannot be renamed');
       const source = await this.#lookup.head(from, signal);
       if (!source && !(await this.#lookup.isDirectory(from, signal))) throw notFound(from);
       if (from === to) return;
       if (to === '/') throw exists(to);
+      const context = {
+        storage: this.#storage,
+        home: this.#home,
+        lookup: this.#lookup,
+        markers: this.#markers,
+        resumeOffers: this.#resumeOffers,
+      };
       try {
-        await (source ? this.#renameFile(from, to, source, signal) : this.#renameDirectory(from, to, signal));
+        await (source
+          ? renameFileEntry(context, { from, to, signal }, source)
+          : renameDirectoryEntry(context, { from, to, signal }));
       } finally {
         this.#storage.directoryCache.clear();
       }
@@ -265,7 +269,7 @@ export class S3Filesystem implements Filesystem {
 
   async setModifiedAt(pathname: Pathname, modifiedAt: Date, options: CallOptions): Promise<void> {
     const { signal } = options;
-    await this.#run('set-modified-at', options, async () => {
+    await this.#calls.run('set-modified-at', options, async () => {
       if (!this.#fileTimes) {
         throw new FilesystemError('permission-denied', 'files show the time of their upload');
       }
@@ -278,58 +282,11 @@ export class S3Filesystem implements Filesystem {
   }
 
   async checksum(pathname: Pathname, options: ChecksumOptions): Promise<string> {
-    const { algorithm, signal } = options;
-    return await this.#run('checksum', options, async () => {
-      const object = await this.#lookup.getFile(pathname, signal);
-      const sizeBytes = object.ContentLength ?? 0;
-      const { startBytes = 0, endBytes = sizeBytes } = options;
-      if (startBytes > endBytes || endBytes > sizeBytes) {
-        throw new FilesystemError('invalid-offset', `${pathname} ends before the range`);
-      }
-      const stored = endBytes - startBytes === sizeBytes ? storedChecksum(object, algorithm) : undefined;
-      if (stored !== undefined) return stored;
-      return await this.#storage.digests.run(this.#user, signal, async () => {
-        const { content } = await openS3Download(this.#storage, {
-          ...this.#lookup.object(pathname),
-          offsetBytes: startBytes,
-          user: this.#user,
-          signal,
-        });
-        const lengthBytes = endBytes - startBytes;
-        const digest = lengthBytes > maxInlineDigestBytes ? digestInWorker : digestOf;
-        return await digest(algorithm, firstBytesOf(content, lengthBytes));
-      });
+    return await this.#calls.run('checksum', options, async () => {
+      const head = await this.#lookup.getFile(pathname, options.signal);
+      const source = { ...this.#lookup.object(pathname), head, user: this.#user };
+      return await checksumOf(this.#storage, source, options);
     });
-  }
-
-  async #renameFile(from: Pathname, to: Pathname, source: ObjectHead, signal: AbortSignal) {
-    const { bucket, key: toKey } = this.#lookup.object(to);
-    const { key: fromKey } = this.#lookup.object(from);
-    const [leavesParentEmpty] = await Promise.all([
-      this.#isLeftEmptyBy(from, to, fromKey, signal),
-      this.#lookup.assertNotDirectory(to, signal, exists),
-      this.#lookup.assertNoFileAbove(to, signal),
-    ]);
-    if (leavesParentEmpty) await this.#markers.put(parentOf(from));
-    await this.#resumeOffers?.supersede({ bucket, key: toKey }, signal);
-    await renameObject(this.#storage.client, { bucket, from: fromKey, to: toKey, source });
-  }
-
-  async #renameDirectory(from: Pathname, to: Pathname, signal: AbortSignal) {
-    if (isWithin(from, to)) {
-      throw new FilesystemError('name-not-allowed', `${from} cannot move below itself`);
-    }
-    const { bucket, prefix } = this.#home;
-    const [fromPrefix, toPrefix] = [directoryPrefixOf(prefix, from), directoryPrefixOf(prefix, to)];
-    const [leavesParentEmpty] = await Promise.all([
-      this.#isLeftEmptyBy(from, to, fromPrefix, signal),
-      this.#lookup.assertNothingExists(to, signal),
-      this.#lookup.assertNoFileAbove(to, signal),
-    ]);
-    if (leavesParentEmpty) await this.#markers.put(parentOf(from));
-    await this.#resumeOffers?.supersedeBelow(bucket, toPrefix, signal);
-    this.#markers.forget(from);
-    await renameDirectory(this.#storage.client, { bucket, from: fromPrefix, to: toPrefix, signal });
   }
 
   #fileEntry(pathname: Pathname, object: ObjectHead): Entry {
@@ -339,12 +296,6 @@ export class S3Filesystem implements Filesystem {
       sizeBytes: object.ContentLength ?? 0,
       modifiedAt: this.#fileTimes ? modifiedAtOf(object) : (object.LastModified ?? directoryModifiedAt),
     };
-  }
-
-  /** Whether the rename leaves the source's parent without an entry. */
-  async #isLeftEmptyBy(from: Pathname, to: Pathname, departingKey: string, signal: AbortSignal) {
-    const parent = parentOf(from);
-    return parent !== parentOf(to) && (await this.#markers.isLastEntry(parent, departingKey, signal));
   }
 
   async #checkUpload(pathname: Pathname, options: UploadOptions): Promise<void> {
@@ -358,7 +309,7 @@ export class S3Filesystem implements Filesystem {
       ]);
     };
     // Retried as long as the upload itself, so that a transient failure does not lose what the client has sent meanwhile.
-    await this.#run('upload', options, () =>
+    await this.#calls.run('upload', options, () =>
       withRetries(check, {
         signal,
         operation: 'upload',
@@ -369,31 +320,6 @@ export class S3Filesystem implements Filesystem {
 
   async #delete(key: string): Promise<void> {
     await this.#storage.client.send(new DeleteObjectCommand({ Bucket: this.#home.bucket, Key: key }));
-  }
-
-  async #run<Result>(operation: string, options: CallOptions, work: () => Promise<Result>): Promise<Result> {
-    options.signal.throwIfAborted();
-    return await this.#callOf(options).run(async () => {
-      try {
-        return await work();
-      } catch (error) {
-        throw this.#failureOf(operation, error, options.signal);
-      }
-    });
-  }
-
-  /** The call that these options are of: the current one within a call, such as the lookups of an upload. */
-  #callOf({ onStorageFailure }: CallOptions): StorageCall {
-    return StorageCall.current ?? new StorageCall({ sessionId: this.#sessionId, onStorageFailure });
-  }
-
-  /** What is thrown to the caller: its own abort reason, a `FilesystemError`, or the unchanged error of a defect. */
-  #failureOf(operation: string, error: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted) return signal.reason;
-    if (error instanceof RenameFailure)
-      return this.#failureOf(`${operation}, ${error.message}`, error.cause, signal);
-    this.#storage.reportError(error, operation, { bucket: this.#home.bucket });
-    return toFilesystemError(error, operation);
   }
 }
 
