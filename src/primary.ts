@@ -18,7 +18,7 @@ import type { Service, ServiceLog } from './service.ts';
 import type { LoginResult } from './users/login-checks.ts';
 import { LoginThrottle } from './users/login-throttle.ts';
 import { version } from './version.ts';
-import { readinessTimeoutMs } from './watchdog.ts';
+import { blockedLine, readinessTimeoutMs } from './watchdog.ts';
 import type { PrimaryCalls, StartedPorts } from './workers/calls.ts';
 import { SharedSecrets } from './workers/secrets.ts';
 import { SessionCounts } from './workers/session-counts.ts';
@@ -212,7 +212,12 @@ class RunningPrimary implements Primary {
       secret: ({ arn, known }) => this.#secrets.read(arn, known),
     };
     const { program, environment = {} } = this.#options;
-    return WorkerProcess.fork(program, { environment, calls, writeLine: this.#log.writeLine });
+    return WorkerProcess.fork(program, {
+      environment,
+      calls,
+      writeLine: this.#log.writeLine,
+      blockedLine,
+    });
   }
 
   async #startWorker(process: WorkerProcess, share: Share, isFirstRun: boolean): Promise<void> {

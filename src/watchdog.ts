@@ -13,6 +13,9 @@ export const readinessTimeoutMs = 10 * 60_000;
 
 const tickMs = 1_000;
 
+/** How the line begins that the watchdog writes before it ends the process. */
+export const blockedLine = '{"level":"error","event":"event-loop-blocked"';
+
 // A separate thread, because the event loop it watches is blocked. It counts its own ticks instead of reading a clock, so that
 // a suspended machine does not look like a blocked loop. As text, because the program is one bundled file.
 //
@@ -30,7 +33,11 @@ setInterval(() => {
   ticks = now === last ? ticks + 1 : 0;
   last = now;
   if (ticks < workerData.ticks) return;
-  writeSync(2, JSON.stringify({ level: 'error', event: 'event-loop-blocked', seconds: workerData.seconds }) + '\\n');
+  try {
+    writeSync(workerData.output, workerData.line + '\\n');
+  } catch {
+    // A pipe that is full or closed.
+  }
   process.kill(process.pid, 'SIGKILL');
   setFlagsFromString('--allow-natives-syntax');
   new Function('%SystemBreak()')();
@@ -40,8 +47,9 @@ setInterval(() => {
 /**
  * Kills the process when its event loop has been blocked for `timeoutMs` (SIGKILL: a blocked loop handles no signal; SIGTRAP for the
  * first process of a container). Does nothing under a debugger, which blocks the loop on purpose.
+ * @param output the file descriptor of the line that says so
  */
-export function startWatchdog(timeoutMs = maxBlockedMs): { close(): Promise<void> } {
+export function startWatchdog(timeoutMs = maxBlockedMs, output = 2): { close(): Promise<void> } {
   if (inspectorUrl() !== undefined) return { close: () => Promise.resolve() };
   const tick = Math.min(tickMs, timeoutMs / 4);
   const beats = new SharedArrayBuffer(4);
@@ -50,7 +58,13 @@ export function startWatchdog(timeoutMs = maxBlockedMs): { close(): Promise<void
   beat.unref();
   const worker = new Worker(watcher, {
     eval: true,
-    workerData: { beats, tickMs: tick, ticks: Math.ceil(timeoutMs / tick), seconds: timeoutMs / 1000 },
+    workerData: {
+      beats,
+      tickMs: tick,
+      ticks: Math.ceil(timeoutMs / tick),
+      output,
+      line: `${blockedLine},"seconds":${timeoutMs / 1000}}`,
+    },
   });
   worker.unref();
   return {

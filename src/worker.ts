@@ -49,7 +49,8 @@ export function runWorker({ watchdogMs = maxBlockedMs, openLog: open = openLog }
   // A terminal sends Ctrl-C, and some supervisors send SIGTERM, to all processes. Only the primary ends a worker; if it is
   // gone itself, `node:cluster` exits this process.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
-  startWatchdog(watchdogMs);
+  // On standard output, where the primary finds why this process ended.
+  startWatchdog(watchdogMs, 1);
   let operations: ServiceOperations | undefined = undefined;
   let shutdown: Shutdown | undefined = undefined;
   const otherLogins = new EventEmitter<{ result: [LoginResult] }>();

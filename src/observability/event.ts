@@ -281,7 +281,7 @@ export type GatewayEvent =
       readonly signal: string | null;
       /** Sessions that ended with it. */
       readonly sessions: number;
-      /** Why it could not start. */
+      /** Why it could not start, or that its event loop was blocked. */
       readonly reason?: string;
       /** Until it is started again; absent if it is not, because it ends in a loop. */
       readonly restartMs?: number;

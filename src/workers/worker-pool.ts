@@ -102,8 +102,10 @@ export class WorkerPool {
     });
   }
 
-  #ended(slot: Slot, process: WorkerProcess, { code, signal }: WorkerEnd, ranMs: number): void {
-    const { share, startError: reason } = slot;
+  #ended(slot: Slot, process: WorkerProcess, end: WorkerEnd, ranMs: number): void {
+    const { code, signal, wasBlocked } = end;
+    const { share, startError } = slot;
+    const reason = startError ?? (wasBlocked ? 'its event loop was blocked' : undefined);
     slot.process = undefined;
     slot.isStarted = false;
     const sessions = this.#options.ended(process, share);

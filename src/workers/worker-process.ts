@@ -5,7 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkerCalls } from './calls.ts';
 import { type Calls, Channel } from './channel.ts';
 
-export type WorkerEnd = { readonly code: number | null; readonly signal: string | null };
+export type WorkerEnd = {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** Its watchdog has ended it. */
+  readonly wasBlocked: boolean;
+};
 
 export type WorkerProcessOptions = {
   /** Added to the environment of the primary. */
@@ -14,6 +19,8 @@ export type WorkerProcessOptions = {
   readonly calls: Calls;
   /** Receives each line of the worker's standard output, without the line end. */
   readonly writeLine: (line: string) => void;
+  /** How the line begins that the watchdog of the worker writes. */
+  readonly blockedLine: string;
 };
 
 /** How long `status` and `metrics` wait for a worker that may be blocked. */
@@ -31,19 +38,26 @@ export class WorkerProcess {
   readonly #asked = new Map<Question, Promise<unknown>>();
   readonly #answers = new Map<Question, unknown>();
 
-  private constructor(worker: ReturnType<typeof cluster.fork>, { calls, writeLine }: WorkerProcessOptions) {
+  private constructor(worker: ReturnType<typeof cluster.fork>, options: WorkerProcessOptions) {
+    const { calls, writeLine, blockedLine } = options;
     const { process: child } = worker;
     this.pid = child.pid ?? 0;
     this.channel = new Channel<WorkerCalls>(worker, calls);
     this.#kill = (signal) => void child.kill(signal);
     // A message that cannot be sent any more; the end follows.
     worker.on('error', () => undefined);
-    if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', writeLine);
+    let wasBlocked = false;
+    if (child.stdout !== null) {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        wasBlocked ||= line.startsWith(blockedLine);
+        writeLine(line);
+      });
+    }
     // Without `once` of node:events, which rejects at 'error': one that could not be spawned emits 'error', then 'close'.
     this.ended = new Promise((resolve) => {
       child.once('close', (code, signal) => {
         this.channel.close(new Error('the worker process has ended'));
-        resolve({ code, signal });
+        resolve({ code, signal, wasBlocked });
       });
     });
   }

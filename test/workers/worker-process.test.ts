@@ -12,6 +12,7 @@ describe('a worker process that cannot be spawned', () => {
       environment: {},
       calls: {},
       writeLine: () => undefined,
+      blockedLine: 'blocked',
     });
     await assert.rejects(worker.channel.call('drain', null));
     const { code, signal } = await worker.ended;
