@@ -8,7 +8,7 @@ import { untilAborted } from '../util/until-aborted.ts';
 /** An upload that a session of this process writes. */
 export type ActiveUpload = {
   /** Whether it waits for its client, works (waits for S3 or memory, or is being committed), or has failed and is ending. */
-  readonly state: 'receiving' | 'working' | 'ending';
+  readonly activity: 'receiving' | 'working' | 'ending';
   /** Bytes that the client has sent so far. */
   readonly receivedBytes: number;
   /** `performance.now()` when the last of them came, or at the beginning. */
@@ -105,11 +105,11 @@ export class ActiveUploads {
     if (!upload) return true;
     const { receivedBytes } = upload;
     while (this.#uploads.get(uploadId) === upload) {
-      if (upload.state === 'ending') {
+      if (upload.activity === 'ending') {
         await untilAborted(upload.interrupt(undefined), signal);
         return true;
       }
-      if (upload.state === 'working' || upload.receivedBytes !== receivedBytes) return false;
+      if (upload.activity === 'working' || upload.receivedBytes !== receivedBytes) return false;
       if (performance.now() - upload.lastReceivedAtMs >= this.silenceMs.here) return true;
       await setTimeout(Math.min(checkMs, this.silenceMs.here), undefined, { signal }).catch(() => undefined);
       signal.throwIfAborted();

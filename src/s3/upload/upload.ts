@@ -10,14 +10,12 @@ import { untilAborted } from '../../util/until-aborted.ts';
 import type { ReceiveBuffer, StoredObject, Upload } from '../../filesystem/filesystem.ts';
 import type { ActiveUpload, UploadClaim } from '../active-uploads.ts';
 import type { ObjectAttributes } from '../client/object-headers.ts';
-import { putObject } from '../client/operations.ts';
 import { inCurrentCall } from '../client/storage-call.ts';
 import { partBufferBytes } from '../part-buffers.ts';
 import type { S3Storage } from '../s3-storage.ts';
 import type { UploadClient } from '../silent-uploads.ts';
 import type { UploadMemory } from '../transfer-memory.ts';
-import { objectChecksum } from './checksum.ts';
-import { commitUpload, uploadIdMetadata, type Condition } from './commit.ts';
+import { uploadIdMetadata, type Condition } from './commit.ts';
 import {
   downloadPrefix,
   findExistingPrefix,
@@ -33,7 +31,9 @@ import {
   type PartSizeOptions,
 } from './part-size.ts';
 import { PartUploader } from './part-uploader.ts';
+import { LentBuffer } from './lent-buffer.ts';
 import { inChunks, Part } from './part.ts';
+import { commitSinglePut } from './single-put.ts';
 import { UploadTakenOver, type ResumableUpload, type ResumePolicy } from './resumable-upload.ts';
 
 export type S3UploadOptions = {
@@ -80,28 +80,11 @@ export async function openS3Upload(storage: S3Storage, options: S3UploadOptions)
   return upload;
 }
 
-/** A lent buffer, which notes when bytes came. */
-class LentBuffer implements ReceiveBuffer {
-  readonly bytes: Buffer;
-  lastReceivedAtMs: number;
-  #usedBytes = 0;
-
-  constructor(bytes: Buffer, lastReceivedAtMs: number) {
-    this.bytes = bytes;
-    this.lastReceivedAtMs = lastReceivedAtMs;
-  }
-
-  get usedBytes(): number {
-    return this.#usedBytes;
-  }
-
-  set usedBytes(usedBytes: number) {
-    this.#usedBytes = usedBytes;
-    this.lastReceivedAtMs = performance.now();
-  }
-}
-
-class S3Upload implements Upload {
+/**
+ * As the contract's `Upload` it receives bytes. The transfer memory sees it as an `UploadClient`, and takes memory back from clients
+ * that have fallen silent; other sessions of its user, which may resume it, see it as an `ActiveUpload`.
+ */
+class S3Upload implements Upload, UploadClient, ActiveUpload {
   readonly keptBytes: number;
   stored: StoredObject | undefined;
   readonly #storage: S3Storage;
@@ -151,7 +134,7 @@ class S3Upload implements Upload {
       resumable,
       resumeBy: mayBeResumed ? { owner: resumePolicy.owner, claim } : undefined,
     });
-    this.#memory = storage.memory.openUpload({ user, claimBytes: this.#claimBytes, client: this.#client() });
+    this.#memory = storage.memory.openUpload({ user, claimBytes: this.#claimBytes, client: this });
     this.#abortListener = addAbortListener(signal, () => this.#uploader.fail(signal.reason));
     if (signal.aborted) this.#uploader.fail(signal.reason);
     if (resumable) {
@@ -159,6 +142,23 @@ class S3Upload implements Upload {
       // The upload exists in S3, so it is completed or left to be resumed even if no byte follows.
       this.#uploader.open().catch((error: unknown) => this.#uploader.fail(error));
     }
+  }
+
+  get receivedBytes(): number {
+    return this.#sizeBytes + (this.#lent?.usedBytes ?? 0);
+  }
+
+  get lastReceivedAtMs(): number {
+    return this.#lent?.lastReceivedAtMs ?? this.#lastReceivedAtMs;
+  }
+
+  get isAwaited(): boolean {
+    return this.#state === 'open' && !this.#writing && !this.#uploader.hasFailed && !this.#uploader.isFull;
+  }
+
+  get activity(): ActiveUpload['activity'] {
+    if (this.#state === 'discarding' || this.#state === 'closed' || this.#uploader.hasFailed) return 'ending';
+    return this.isAwaited ? 'receiving' : 'working';
   }
 
   get failed(): AbortSignal {
@@ -267,6 +267,24 @@ class S3Upload implements Upload {
     await this.#end;
   }
 
+  interrupt(reason: unknown): Promise<void> {
+    return this.abort(reason);
+  }
+
+  sendEarly(): void {
+    const options = this.#partSizeOptions;
+    const next = { ...options, partNumber: options.partNumber + 1 };
+    // A lent buffer keeps its memory. That is safe if the next part needs no more than this one.
+    if (this.#lent && minPartBytesAt(next) > minPartBytesAt(options)) return;
+    if (this.#part.sizeBytes >= minPartBytesAt(options)) this.#sendPart();
+  }
+
+  endSilent(silentMs: number): void {
+    const seconds = Math.round(silentMs / 1000);
+    const message = `next to no bytes for ${seconds} s while other uploads waited for memory`;
+    this.#uploader.fail(new FilesystemError('client-silent', message));
+  }
+
   /**
    * Sends the last part of a multipart upload and waits until S3 has confirmed all of them. A single PutObject publishes with the
    * bytes, so nothing of it can be sent before the commit.
@@ -294,43 +312,16 @@ class S3Upload implements Upload {
     await this.#preparing;
     this.#uploader.throwIfFailed();
     if (!this.#uploader.isOpen) {
-      this.stored = await this.#putObject();
+      const { bucket, key } = this.#options;
+      const [part, id, attributes, condition] = [this.#part, this.#id, this.#attributes, this.#condition];
+      const put = { bucket, key, part, id, attributes, condition };
+      this.stored = await commitSinglePut(this.#storage, put, this.#uploader.signal);
       return;
     }
     const multipart = await this.#uploader.open();
     // An upload that an earlier session began has the id of that session.
     const id = this.#options.resumable ? undefined : this.#id;
     this.stored = await multipart.complete(this.#condition, id, this.#uploader.signal);
-  }
-
-  async #putObject(): Promise<StoredObject> {
-    const { bucket, key } = this.#options;
-    const part = this.#part;
-    const body = { chunks: part.finish(), sizeBytes: part.sizeBytes, sending: part.sending };
-    const send = async (conditions: object, signal: AbortSignal): Promise<object> => {
-      const response = await putObject(this.#storage.client, {
-        bucket,
-        key,
-        body,
-        attributes: this.#attributes,
-        checksum: objectChecksum(part, !this.#storage.verifiesCrc32),
-        conditions,
-        signal,
-      });
-      part.isConfirmed = true;
-      if (response.ChecksumCRC32 !== undefined) this.#storage.verifiesCrc32 = true;
-      return response;
-    };
-    const identity = { id: this.#id };
-    const commit = {
-      bucket,
-      key,
-      identity,
-      condition: this.#condition,
-      operation: 'PutObject',
-      send,
-    } as const;
-    return await commitUpload(this.#storage, commit, this.#uploader.signal);
   }
 
   /** Appends the chunk if its memory is available now. */
@@ -397,65 +388,7 @@ class S3Upload implements Upload {
 
   #register(uploadId: string): void {
     if (this.#state === 'closed') return;
-    this.#unregister = this.#storage.activeUploads.register(uploadId, this.#active());
-  }
-
-  /** This upload as the transfer memory sees it, which takes memory back from clients that have fallen silent. */
-  #client(): UploadClient {
-    const received = (): number => this.#receivedBytes;
-    const isAwaited = (): boolean => this.#isAwaited;
-    return {
-      get receivedBytes() {
-        return received();
-      },
-      get isAwaited() {
-        return isAwaited();
-      },
-      sendEarly: () => {
-        const options = this.#partSizeOptions;
-        const next = { ...options, partNumber: options.partNumber + 1 };
-        // A lent buffer keeps its memory. That is safe if the next part needs no more than this one.
-        if (this.#lent && minPartBytesAt(next) > minPartBytesAt(options)) return;
-        if (this.#part.sizeBytes >= minPartBytesAt(options)) this.#sendPart();
-      },
-      endSilent: (silentMs) => {
-        const seconds = Math.round(silentMs / 1000);
-        const message = `next to no bytes for ${seconds} s while other uploads waited for memory`;
-        this.#uploader.fail(new FilesystemError('client-silent', message));
-      },
-    };
-  }
-
-  /** This upload as other sessions of its user see it, which may resume it. */
-  #active(): ActiveUpload {
-    const state = (): ActiveUpload['state'] => {
-      if (this.#state === 'discarding' || this.#state === 'closed' || this.#uploader.hasFailed)
-        return 'ending';
-      return this.#isAwaited ? 'receiving' : 'working';
-    };
-    const receivedBytes = (): number => this.#receivedBytes;
-    const lastReceivedAtMs = (): number => this.#lent?.lastReceivedAtMs ?? this.#lastReceivedAtMs;
-    return {
-      get state() {
-        return state();
-      },
-      get receivedBytes() {
-        return receivedBytes();
-      },
-      get lastReceivedAtMs() {
-        return lastReceivedAtMs();
-      },
-      interrupt: (reason) => this.abort(reason),
-    };
-  }
-
-  /** Whether it waits for its client, and for nothing else. */
-  get #receivedBytes(): number {
-    return this.#sizeBytes + (this.#lent?.usedBytes ?? 0);
-  }
-
-  get #isAwaited(): boolean {
-    return this.#state === 'open' && !this.#writing && !this.#uploader.hasFailed && !this.#uploader.isFull;
+    this.#unregister = this.#storage.activeUploads.register(uploadId, this);
   }
 
   /** Neither committed nor aborted yet. */
