@@ -169,6 +169,9 @@ export class ControlConnection extends EventEmitter<Events> {
     socket.on('drain', this.#onDrain);
     socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
+    // After the handshake Node reports a record that is no TLS, or forged, with this event alone where no tls.Server holds the
+    // socket, and reads no more.
+    socket.on('_tlsError', (error: Error) => socket.destroy(error));
   }
 
   // Not socket.setTimeout(), which every byte from the client restarts.

@@ -33,11 +33,19 @@ function subjectOf({ socket }: Dialogue): string | string[] | undefined {
   return socket.getPeerCertificate().subject.CN;
 }
 
+/** What somebody on the path can write into an encrypted connection. */
+const brokenRecords = [
+  // Application data of which the authentication tag is wrong (RFC 8446 5.2).
+  ['a forged record', Buffer.concat([Buffer.from([23, 3, 3, 0, 80]), Buffer.alloc(80)])],
+  ['text that is no TLS', Buffer.from('USER mallory\r\n')],
+] as const;
+
 describe('FTPS', () => {
   let gateway: TestGateway;
   before(async () => {
     gateway = await startTestGateway({ tls: 'optional', implicitTls: true });
     gateway.filesystem.putFile('/f', Buffer.alloc(100_000, 'f'));
+    gateway.filesystem.putFile('/large', Buffer.alloc(30_000_000, 'l'));
   });
   after(() => gateway.close());
 
@@ -71,6 +79,38 @@ describe('FTPS', () => {
 
   for (const version of versions) {
     const only = { minVersion: version, maxVersion: version };
+
+    for (const [what, record] of brokenRecords) {
+      it(`With ${version}, ${what} on the control connection ends the session at once, also during a download`, async () => {
+        for (const port of [gateway.controlPort, gateway.implicitTlsPort!]) {
+          for (const isBusy of [false, true]) {
+            const client = await Dialogue.open({ port });
+            const raw = client.socket;
+            if (port === gateway.implicitTlsPort) await client.handshake(only);
+            await client.expect('220 Ready');
+            if (port === gateway.controlPort) await client.startTls(only);
+            await client.says('USER alice', /^331 /);
+            await client.says('PASS secret', /^230 /);
+            await client.says('PROT C', /^200 /);
+            const { sessionId } = await gateway.nextEvent('session-opened');
+            if (isBusy) {
+              // The data connection is not read, so the download would last until the stall timeout.
+              (await client.passive()).pause();
+              await client.says('RETR /large', /^150 /);
+            }
+            raw.write(record);
+            const startedAtMs = performance.now();
+            const { cause } = await gateway.nextEvent(
+              'session-closed',
+              (event) => event.sessionId === sessionId,
+            );
+            assert.equal(cause, 'CONTROL-LOST');
+            assert.ok(performance.now() - startedAtMs < 1_000);
+            client.destroy();
+          }
+        }
+      });
+    }
 
     it(`With ${version}, the gateway serves clients that start the data handshake before or after the 150`, async () => {
       const client = await logInUnderTls(gateway, only);
