@@ -1,8 +1,8 @@
 /** Starts the FTP side: passive ports, command table, ftp-srv, control listeners and their sessions. */
-import type { SecureContext } from 'node:tls';
 import type { Filesystem } from '../filesystem/filesystem.ts';
 import type { Observe } from '../observability/event.ts';
-import { createSessionContext, type CertificateHolder } from '../tls/context.ts';
+import type { CertificateHolder } from '../tls/context.ts';
+import { SessionContexts } from '../tls/session-contexts.ts';
 import { LoginChecks, type SharedLogins } from '../users/login-checks.ts';
 import type { Authenticate, User } from '../users/user.ts';
 import { commandTable } from './commands/table.ts';
@@ -78,7 +78,7 @@ async function startControl(
   passivePorts: PassivePorts,
 ): Promise<Gateway> {
   const { authenticate, certificates, observe = warnOfUnexpectedErrors } = services;
-  const createSecureContext = secureContextFactory(settings, options.implicitTlsPort, certificates);
+  const tlsContexts = sessionContexts(settings, options.implicitTlsPort, certificates);
   const ftpServer = new FtpSrvServer();
   const { activeSourcePort } = options;
   const logins = new LoginChecks({ ...settings, authenticate, observe, shared: services.sharedLogins });
@@ -100,7 +100,7 @@ async function startControl(
     limiter: new SessionLimiter(settings, services.sessionCounts),
     unauthenticated,
     observe,
-    createSecureContext,
+    tlsContexts,
   };
   const sessions = new Set<ControlSession>();
   const listeners: ControlListener[] = [];
@@ -108,7 +108,7 @@ async function startControl(
     for (const listener of listeners) listener.close();
     await ftpServer.close();
   };
-  const open = async (port: number, implicitTls: (() => SecureContext) | undefined): Promise<number> => {
+  const open = async (port: number, implicitTls: SessionContexts | undefined): Promise<number> => {
     const { listenAddress, proxyProtocol, proxyProtocolFrom } = settings;
     const listenerOptions = { listenAddress, port, proxyProtocol, proxyProtocolFrom, implicitTls };
     const listener = await ControlListener.open(listenerOptions, sessionServices, sessions);
@@ -118,9 +118,7 @@ async function startControl(
   try {
     const controlPort = await open(options.controlPort, undefined);
     const implicitTlsPort =
-      options.implicitTlsPort === undefined
-        ? undefined
-        : await open(options.implicitTlsPort, createSecureContext);
+      options.implicitTlsPort === undefined ? undefined : await open(options.implicitTlsPort, tlsContexts);
     const ports = { controlPort, implicitTlsPort };
     return new RunningGateway({ ...ports, logins, passivePorts, sessions, listeners, stopListening });
   } catch (error) {
@@ -142,19 +140,16 @@ const warnOfUnexpectedErrors: Observe = (event) => {
   process.emitWarning(event.error instanceof Error ? event.error : String(event.error));
 };
 
-function secureContextFactory(
+function sessionContexts(
   settings: GatewaySettings,
   implicitTlsPort: number | undefined,
   certificates: CertificateHolder | undefined,
-): (() => SecureContext) | undefined {
+): SessionContexts | undefined {
   const { tls } = settings;
   if (tls === 'off') {
     if (implicitTlsPort !== undefined) throw new Error('An implicit-TLS port needs TLS, which is off.');
     return undefined;
   }
   if (certificates === undefined) throw new Error(`TLS is ${tls}, but there is no certificate.`);
-  const create = (): SecureContext => createSessionContext(certificates.current, settings);
-  // A key that does not match its certificate must stop the start, not the first client.
-  create();
-  return create;
+  return new SessionContexts(certificates, settings);
 }

@@ -1,7 +1,6 @@
-/** TLS contexts, one for each session, so that only a session's own data connections can resume it. */
+/** TLS contexts of sessions. session-contexts.ts decides which session gets which. */
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureVersion } from 'node:tls';
-import { limitTickets } from './session-tickets.ts';
 
 /** A certificate chain, the server's own first, and its private key; both PEM. */
 export type Certificate = { readonly chain: string | Buffer; readonly key: string | Buffer };
@@ -40,12 +39,9 @@ export function cipherList(tlsCiphers: string): string {
   return `${tls13Ciphers}:${tlsCiphers}`;
 }
 
-/**
- * Creates a context for one session. Its ticket keys are random, so it accepts no ticket of another session. Throws where
- * certificate and key do not match.
- */
+/** Creates a context for the connections of a session. Throws where certificate and key do not match. */
 export function createSessionContext(certificate: Certificate, options: TlsOptions): SecureContext {
-  const context = createSecureContext({
+  return createSecureContext({
     cert: certificate.chain,
     key: certificate.key,
     minVersion: options.tlsMinVersion,
@@ -54,8 +50,6 @@ export function createSessionContext(certificate: Certificate, options: TlsOptio
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     sessionTimeout: ticketLifetimeSeconds,
   });
-  limitTickets(context, options.tlsDataResumption === 'off' ? 'none' : 'control-connection');
-  return context;
 }
 
 /**
@@ -63,7 +57,7 @@ export function createSessionContext(certificate: Certificate, options: TlsOptio
  * handshakes would leave some 400 MiB. Node documents no function for this; where the internal one is missing, the collector
  * frees the memory eventually.
  */
-export function releaseContext(context: SecureContext): void {
+export function freeContext(context: SecureContext): void {
   const native = context.context as { readonly close?: () => void };
   if (typeof native.close === 'function') native.close();
 }

@@ -59,17 +59,21 @@ export function endTickets(context: SecureContext): void {
 }
 
 /**
- * Limits the context to issuing tickets for its first handshake, the control connection's, and to accepting only those.
- * `none`: it issues none at all. Returns whether this Node has the hook; without it the context is unchanged.
+ * Limits the context to issuing tickets for its next handshake, the control connection's, and to accepting only those: it gets new keys,
+ * so tickets that it issued before are unknown. With data resumption `off` it issues none at all. Returns whether this Node has the
+ * hook; without it the context is unchanged.
  */
-export function limitTickets(context: SecureContext, tickets: 'control-connection' | 'none'): boolean {
+export function limitTickets(
+  context: SecureContext,
+  dataResumption: 'off' | 'optional' | 'required',
+): boolean {
   const native = context.context as NativeContext;
   if (typeof native.enableTicketKeyCallback !== 'function') return false;
   const keyName = randomBytes(16);
   const hmacKey = randomBytes(16);
   const aesKey = randomBytes(16);
   const issued: IssuedTickets = {
-    allowance: tickets === 'none' ? 0 : ticketsOfControlConnection,
+    allowance: dataResumption === 'off' ? 0 : ticketsOfControlConnection,
     used: new Set(),
   };
   issuedTickets.set(context, issued);

@@ -16,15 +16,18 @@ describe('session tickets', () => {
     certificate = await testCertificate();
   });
 
-  const makeContext = (tickets: 'control-connection' | 'none'): SecureContext => {
+  const makeContext = (dataResumption: 'optional' | 'off'): SecureContext => {
     const context = createSecureContext({ cert: certificate.chain, key: certificate.key });
-    assert.ok(limitTickets(context, tickets), 'this Node has lost the hook that tickets are limited with');
+    assert.ok(
+      limitTickets(context, dataResumption),
+      'this Node has lost the hook that tickets are limited with',
+    );
     return context;
   };
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     it(`TLS session tickets are issued to the first connection over ${version}, and resume the next one`, async () => {
-      const context = makeContext('control-connection');
+      const context = makeContext('optional');
       const first = await shakeHands(context, version);
       assert.equal(first.isResumed, false);
       assert.ok(first.tickets.length > 0);
@@ -45,28 +48,28 @@ describe('session tickets', () => {
     });
 
     it(`TLS session tickets of another session are not accepted over ${version}`, async () => {
-      const other = await shakeHands(makeContext('control-connection'), version);
-      const handshake = await shakeHands(makeContext('control-connection'), version, other.tickets.at(-1));
+      const other = await shakeHands(makeContext('optional'), version);
+      const handshake = await shakeHands(makeContext('optional'), version, other.tickets.at(-1));
       assert.equal(handshake.isResumed, false);
     });
   }
 
   it('TLS session tickets are not sent on later connections over TLS 1.3, where an unread ticket would cut off an upload', async () => {
-    const context = makeContext('control-connection');
+    const context = makeContext('optional');
     const first = await shakeHands(context, 'TLSv1.3');
     assert.deepEqual((await shakeHands(context, 'TLSv1.3', first.tickets.at(-1))).tickets, []);
     assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
   });
 
   it('TLS session tickets are not sent to data connections over TLS 1.2, whose session would not be that of the control connection', async () => {
-    const context = makeContext('control-connection');
+    const context = makeContext('optional');
     assert.equal((await shakeHands(context, 'TLSv1.2')).tickets.length, 1);
     endTickets(context);
     assert.deepEqual((await shakeHands(context, 'TLSv1.2')).tickets, []);
   });
 
   it('TLS session tickets are never sent when data connections may not resume', async () => {
-    const context = makeContext('none');
+    const context = makeContext('off');
     assert.deepEqual((await shakeHands(context, 'TLSv1.3')).tickets, []);
   });
 });

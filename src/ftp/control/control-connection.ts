@@ -3,9 +3,9 @@
  */
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { type CompleteProxyHeader, ProxyHeaderReader } from '../../net/proxy-protocol.ts';
 import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
+import type { SessionContext } from '../../tls/session-contexts.ts';
 import { formatReply, type Reply } from '../commands/reply.ts';
 import type { ControlTls } from '../commands/session.ts';
 import { encodeText, type TextEncoding } from '../commands/text-encoding.ts';
@@ -117,19 +117,19 @@ export class ControlConnection extends EventEmitter<Events> {
    * Begins the handshake: everything that the socket delivers from now on is TLS. The caller must have ruled out that bytes
    * read in clear text are left. RFC 4217 does not ask for that, but commands were injected ahead of the handshake that way.
    */
-  startTls(secureContext: ControlTls['secureContext']): void {
+  startTls(context: SessionContext): void {
     const raw = this.#socket;
     raw.removeListener('data', this.#onData);
     raw.removeListener('end', this.#onEnd);
     raw.removeListener('drain', this.#onDrain);
     this.#handshakeStartBytes = raw.bytesRead;
-    const socket = new TLSSocket(raw, { isServer: true, secureContext });
+    const socket = context.secure(raw);
     this.#socket = socket;
     this.#isReadingPaused = false;
     this.#listen(socket);
     socket.once('secure', () => {
       this.#handshakeStartBytes = undefined;
-      this.emit('secured', { socket, secureContext, canAlwaysResume: false });
+      this.emit('secured', { socket, context, canAlwaysResume: false });
     });
   }
 

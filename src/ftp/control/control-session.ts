@@ -1,11 +1,10 @@
 /** One client's session from greeting to end: what commands, the command loop and the gateway ask of it. */
-import type { SecureContext } from 'node:tls';
 import { sourceOf } from '../../net/ip-address.ts';
 import type { CompleteProxyHeader } from '../../net/proxy-protocol.ts';
 import type { CauseCode, SessionEndCause } from '../../observability/cause.ts';
 import type { Observe } from '../../observability/event.ts';
 import type { HandshakeFailure } from '../../tls/handshake-failure.ts';
-import { releaseContext } from '../../tls/context.ts';
+import type { SessionContext, SessionContexts } from '../../tls/session-contexts.ts';
 import type { Command } from '../commands/command.ts';
 import type { Reply } from '../commands/reply.ts';
 import type { ControlTls, Login, Session } from '../commands/session.ts';
@@ -25,8 +24,8 @@ import { SessionTimers, type Timeout, type TimeoutOptions } from './session-time
 
 export type SessionOptions = TimeoutOptions & {
   readonly observe: Observe;
-  /** Creates a context for one session alone; undefined where TLS is off. */
-  readonly createSecureContext: (() => SecureContext) | undefined;
+  /** Undefined where TLS is off. */
+  readonly tlsContexts: SessionContexts | undefined;
 };
 
 /** A line that was read, with the command that it names. */
@@ -74,7 +73,7 @@ export class ControlSession extends SessionState implements Session {
   #overlongLines = 0;
   /** The user of the last login. */
   #lastUser: string | undefined;
-  #secureContext: SecureContext | undefined;
+  #tlsContext: SessionContext | undefined;
 
   constructor(
     options: SessionOptions,
@@ -101,7 +100,7 @@ export class ControlSession extends SessionState implements Session {
     connection.on('closed', (cause) => this.#connectionClosed(cause));
     this.#timers = new SessionTimers(options, (timeout) => this.#timedOut(timeout));
     if (tls !== undefined) {
-      this.#secureContext = tls.secureContext;
+      this.#tlsContext = tls.context;
       this.#secured(tls);
       // Clients of implicit TLS expect protected data connections, and not all of them send PROT P.
       this.protectionLevel = 'P';
@@ -326,17 +325,17 @@ export class ControlSession extends SessionState implements Session {
 
   #startTls(): void {
     this.#startsTls = false;
-    const { createSecureContext } = this.#options;
-    if (createSecureContext === undefined) throw new Error('TLS is off.');
+    const { tlsContexts } = this.#options;
+    if (tlsContexts === undefined) throw new Error('TLS is off.');
     // Commands that were sent in clear text behind AUTH would otherwise be executed as if they had come under TLS.
     if (this.waitingLines.length > 0 || this.#connection.hasUnreadBytes) {
       this.#handshakeFailed({ cause: 'TLS-INJECTION' });
       this.destroy('TLS-INJECTION');
       return;
     }
-    this.#secureContext = createSecureContext();
+    this.#tlsContext = tlsContexts.take();
     this.#timers.startHandshake();
-    this.#connection.startTls(this.#secureContext);
+    this.#connection.startTls(this.#tlsContext);
   }
 
   #handshakeFailed(failure: HandshakeFailure): void {
@@ -420,8 +419,8 @@ export class ControlSession extends SessionState implements Session {
       if (this.#isOpened) this.#observeClosed();
     }
     if (this.isExecuting && !this.#isGivenUp) return;
-    if (this.#secureContext !== undefined) releaseContext(this.#secureContext);
-    this.#secureContext = undefined;
+    this.#tlsContext?.release();
+    this.#tlsContext = undefined;
     this.#markClosed();
   }
 

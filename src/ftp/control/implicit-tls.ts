@@ -3,16 +3,16 @@
  * expected, precedes the handshake.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { ProxyHeaderReader } from '../../net/proxy-protocol.ts';
 import type { Observe } from '../../observability/event.ts';
-import { releaseContext } from '../../tls/context.ts';
 import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
+import type { SessionContexts } from '../../tls/session-contexts.ts';
 import type { ControlTls } from '../commands/session.ts';
 import { addressesBehindProxy, type ClientAddresses } from './incoming-connection.ts';
 
 export type ImplicitTlsOptions = {
-  readonly createSecureContext: () => SecureContext;
+  readonly contexts: SessionContexts;
   readonly proxyProtocol: 'off' | 'v2';
   /** For header and handshake together. */
   readonly timeoutMs: number;
@@ -50,10 +50,10 @@ export function startImplicitTls(
 function startHandshake(
   socket: Socket,
   client: ClientAddresses,
-  { createSecureContext, observe }: ImplicitTlsOptions,
+  { contexts, observe }: ImplicitTlsOptions,
   onSecured: OnSecured,
 ): () => void {
-  const secureContext = createSecureContext();
+  const context = contexts.take();
   const startBytes = socket.bytesRead;
   const received = (): number => socket.bytesRead - startBytes;
   let errorCode: string | undefined;
@@ -61,22 +61,22 @@ function startHandshake(
     socket.off('close', onClose);
     const { clientAddress } = client;
     observe({ event: 'tls-failed', clientAddress, connection: 'control', ...failure });
-    releaseContext(secureContext);
+    context.release();
   };
   const onClose = (): void => {
     // Load balancers check a port by a connection that sends nothing.
-    if (received() === 0) releaseContext(secureContext);
+    if (received() === 0) context.release();
     else fail(handshakeFailure(errorCode, received()));
   };
   socket.once('close', onClose);
-  const secured = new TLSSocket(socket, { isServer: true, secureContext });
+  const secured = context.secure(socket);
   // The socket below closes after an error.
   secured.on('error', ({ code }: NodeJS.ErrnoException) => (errorCode ??= code));
   secured.once('secure', () => {
     // The session releases the context from now on: its data connections may end a little later than the control connection.
     socket.off('close', onClose);
     secured.pause();
-    onSecured(secured, client, { socket: secured, secureContext, canAlwaysResume: false });
+    onSecured(secured, client, { socket: secured, context, canAlwaysResume: false });
   });
   return () => fail(handshakeTimeout(received()));
 }

@@ -3,11 +3,10 @@
  * handshake. Further connections get 421.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import type { SecureContext } from 'node:tls';
 import { canonicalAddress, sourceOf } from '../../net/ip-address.ts';
 import { type BusyPort, listen } from '../../net/listen.ts';
 import type { Networks } from '../../net/networks.ts';
-import { releaseContext } from '../../tls/context.ts';
+import type { SessionContexts } from '../../tls/session-contexts.ts';
 import { takesOperationsReserve, takesSessionReserve } from '../../util/descriptors.ts';
 import type { Command } from '../commands/command.ts';
 import { formatReply, reply } from '../commands/reply.ts';
@@ -38,7 +37,7 @@ export type ControlListenerOptions = {
   /** Where connections with a PROXY header may come from. */
   readonly proxyProtocolFrom: Networks;
   /** Creates the context of a session on an implicit-TLS port; undefined on a port that begins in clear text. */
-  readonly implicitTls: (() => SecureContext) | undefined;
+  readonly implicitTls: SessionContexts | undefined;
 };
 
 /** How many connections beyond a limit are answered 421 at the same time; further ones are reset without a reply. */
@@ -212,7 +211,7 @@ export class ControlListener {
   #startImplicitTls(
     socket: Socket,
     addresses: ClientAddresses,
-    createSecureContext: () => SecureContext,
+    contexts: SessionContexts,
     onReady: OnReady,
   ): void {
     const { handshakeTimeoutMs, loginTimeoutMs, observe } = this.#services;
@@ -220,7 +219,7 @@ export class ControlListener {
     const timeoutMs = Math.min(handshakeTimeoutMs, loginTimeoutMs);
     this.#pending.add(socket);
     socket.once('close', () => this.#pending.delete(socket));
-    const options = { createSecureContext, proxyProtocol, timeoutMs, observe };
+    const options = { contexts, proxyProtocol, timeoutMs, observe };
     startImplicitTls(socket, addresses, options, (secured, client, tls) => {
       this.#pending.delete(socket);
       onReady(secured, { addresses: client, proxyHeader: 'none', tls });
@@ -229,7 +228,7 @@ export class ControlListener {
 }
 
 function sendRefusal(socket: Socket, tls: ControlTls | undefined, cause: Refusal): void {
-  if (tls !== undefined) socket.once('close', () => releaseContext(tls.secureContext));
+  if (tls !== undefined) socket.once('close', () => tls.context.release());
   socket.end(formatReply(reply(421, refusals[cause], cause)));
   // Bytes left unread would turn our FIN into a reset, which can overtake the reply.
   socket.resume();

@@ -3,11 +3,11 @@
  * context, so that a client can resume the TLS session of its control connection and no other.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { CausedError } from '../../observability/cause.ts';
 import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import type { DataResumption } from '../../tls/context.ts';
-import { endTickets, isTicketUsedAgain } from '../../tls/session-tickets.ts';
+import type { SessionContext } from '../../tls/session-contexts.ts';
 import { DataConnectionError } from './data-connection-source.ts';
 
 /** The data connection is not protected as required. The client gets 522 with `message`. */
@@ -18,7 +18,7 @@ export class DataProtectionError extends CausedError {
 /** TLS of a control connection, as its data connections need it. */
 export type SessionTls = {
   /** Belongs to this control connection alone: a ticket of another session is not accepted on its data connections. */
-  readonly secureContext: SecureContext;
+  readonly context: SessionContext;
   /** Whether the client has shown that all of its data connections can resume the session of the control connection. */
   canAlwaysResume: boolean;
 };
@@ -42,8 +42,8 @@ export function protectDataConnection(
   tls: SessionTls,
   { resumption, handshakeTimeoutMs }: ProtectionOptions,
 ): Promise<TLSSocket> {
-  endTickets(tls.secureContext);
-  const secured = new TLSSocket(socket, { isServer: true, secureContext: tls.secureContext });
+  tls.context.endTickets();
+  const secured = tls.context.secure(socket);
   return new Promise((resolve, reject) => {
     let errorCode: string | undefined;
     const stopWaiting = (): void => {
@@ -78,7 +78,7 @@ export function protectDataConnection(
       if (secured.isSessionReused()) {
         // In TLS 1.3 a ticket should be used once (RFC 8446 C.4). A client that does so has none left after its first data
         // connection or its second: Debian 12's curl keeps one of the two tickets, Java and newer curls keep both.
-        if (secured.getProtocol() !== 'TLSv1.3' || isTicketUsedAgain(tls.secureContext))
+        if (secured.getProtocol() !== 'TLSv1.3' || tls.context.isTicketUsedAgain())
           tls.canAlwaysResume = true;
       } else if (resumption === 'required' || (resumption === 'optional' && tls.canAlwaysResume)) {
         secured.destroy();

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { connect as connectTls, TLSSocket, type SecureVersion } from 'node:tls';
+import { connect as connectTls, type TLSSocket, type SecureVersion } from 'node:tls';
 import { MemoryFilesystem } from '../../../src/filesystem/memory-filesystem.ts';
-import { createSessionContext, defaultCiphers } from '../../../src/tls/context.ts';
+import { defaultCiphers } from '../../../src/tls/context.ts';
+import { SessionContexts } from '../../../src/tls/session-contexts.ts';
 import { testCertificate, type TestCertificate } from '../../support/certificate.ts';
 import { LeakCheck } from '../../support/leak-check.ts';
 import { DataSide, readAll, type DataSideOptions } from './data-side.ts';
@@ -41,11 +42,11 @@ async function start(version: SecureVersion, options: DataSideOptions = {}): Pro
 async function controlConnection(
   version: SecureVersion,
 ): Promise<{ tls: NonNullable<DataSide['session']['tls']>; tickets: Buffer[] }> {
-  const secureContext = createSessionContext(certificate, {
-    tlsMinVersion: 'TLSv1.2',
-    tlsCiphers: defaultCiphers,
-    tlsDataResumption: 'optional',
-  });
+  const contexts = new SessionContexts(
+    { current: certificate },
+    { tlsMinVersion: 'TLSv1.2', tlsCiphers: defaultCiphers, tlsDataResumption: 'optional' },
+  );
+  const context = contexts.take();
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const accepted = once(server, 'connection') as Promise<[Socket]>;
@@ -64,13 +65,13 @@ async function controlConnection(
     });
   });
   const [raw] = await accepted;
-  const socket = new TLSSocket(raw, { isServer: true, secureContext });
+  const socket = context.secure(raw);
   sockets.push(client, socket, raw);
   for (const each of sockets) each.on('error', () => undefined);
   client.resume();
   await complete;
   server.close();
-  return { tls: { socket, secureContext, canAlwaysResume: false }, tickets: all };
+  return { tls: { socket, context, canAlwaysResume: false }, tickets: all };
 }
 
 const rawSockets = new WeakMap<TLSSocket, Socket>();
