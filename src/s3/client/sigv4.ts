@@ -3,7 +3,7 @@
  * Header"). The SDK's signer takes a tenth of a millisecond, a large part of a small file's cost; this one takes a fifth of that,
  * because S3 needs nothing of what other services need.
  */
-import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 
 export type SigningCredentials = {
   readonly accessKeyId: string;
@@ -33,7 +33,8 @@ export const unsignedPayload = 'UNSIGNED-PAYLOAD';
 /** Signs requests to S3 of one region; caches the signing key, which changes every day. */
 export class Signer {
   readonly #region: string;
-  #derived: { readonly of: string; readonly key: KeyObject } | undefined;
+  #derived: { readonly of: string; readonly key: HmacKey } | undefined;
+  #time = { second: 0, text: '' };
 
   constructor(region: string) {
     this.#region = region;
@@ -45,7 +46,7 @@ export class Signer {
     credentials: SigningCredentials,
     timeMs = Date.now(),
   ): Record<string, string> {
-    const time = new Date(timeMs).toISOString().replace(/[-:]|\.\d+/g, '');
+    const time = this.#timeText(timeMs);
     const scope = `${time.slice(0, 8)}/${this.#region}/s3/aws4_request`;
     const headers: Record<string, string> = {
       ...request.headers,
@@ -55,26 +56,66 @@ export class Signer {
     };
     const names = Object.keys(headers).sort();
     const signedNames = names.join(';');
-    const canonicalHeaders = names.map((name) => `${name}:${canonicalValue(headers[name] ?? '')}\n`).join('');
+    let canonicalHeaders = '';
+    for (const name of names) canonicalHeaders += `${name}:${canonicalValue(headers[name] ?? '')}\n`;
     const { method, path, query, payloadHash } = request;
     const canonicalRequest = `${method}\n${path}\n${query}\n${canonicalHeaders}\n${signedNames}\n${payloadHash}`;
     // HTTP headers are Latin-1, and everything else is ASCII.
     const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', Buffer.from(canonicalRequest, 'latin1'))}`;
-    const signature = hmac(this.#keyOf(credentials, scope), text).toString('hex');
+    const signature = this.#keyOf(credentials, scope).sign(text);
     const credential = `${credentials.accessKeyId}/${scope}`;
     headers['authorization'] =
       `AWS4-HMAC-SHA256 Credential=${credential},SignedHeaders=${signedNames},Signature=${signature}`;
     return headers;
   }
 
-  #keyOf({ secretAccessKey }: SigningCredentials, scope: string): KeyObject {
+  /** `20261231T235959Z` */
+  #timeText(timeMs: number): string {
+    const second = Math.floor(timeMs / 1000);
+    if (second !== this.#time.second) {
+      this.#time = { second, text: new Date(timeMs).toISOString().replace(/[-:]|\.\d+/g, '') };
+    }
+    return this.#time.text;
+  }
+
+  #keyOf({ secretAccessKey }: SigningCredentials, scope: string): HmacKey {
     const of = `${secretAccessKey} ${scope}`;
     if (this.#derived?.of !== of) {
       let bytes: Buffer = Buffer.from(`AWS4${secretAccessKey}`);
-      for (const word of scope.split('/')) bytes = hmac(createSecretKey(bytes), word);
-      this.#derived = { of, key: createSecretKey(bytes) };
+      for (const word of scope.split('/')) bytes = createHmac('sha256', bytes).update(word).digest();
+      this.#derived = { of, key: new HmacKey(bytes) };
     }
     return this.#derived.key;
+  }
+}
+
+/** SHA-256 (FIPS 180-4): bytes of a block, and of a digest. */
+const blockBytes = 64;
+const digestBytes = 32;
+
+/**
+ * A key for HMAC-SHA-256 (RFC 2104: H(K xor opad, H(K xor ipad, text))), computed with two one-shot hashes: creating an `Hmac`
+ * object takes four times as long as both.
+ */
+class HmacKey {
+  readonly #inner = Buffer.alloc(blockBytes, 0x36);
+  readonly #outer = Buffer.alloc(blockBytes + digestBytes, 0x5c);
+
+  /** @param key at most 64 bytes. */
+  constructor(key: Uint8Array) {
+    key.forEach((byte, index) => {
+      this.#inner[index] = byte ^ 0x36;
+      this.#outer[index] = byte ^ 0x5c;
+    });
+  }
+
+  /** The HMAC in hexadecimal. @param text in ASCII. */
+  sign(text: string): string {
+    const message = Buffer.allocUnsafe(blockBytes + text.length);
+    message.set(this.#inner);
+    message.write(text, blockBytes, 'latin1');
+    this.#outer.write(hash('sha256', message), blockBytes, 'hex');
+    return hash('sha256', this.#outer);
   }
 }
 
@@ -101,10 +142,5 @@ function encodeStrictly(text: string): string {
 }
 
 function canonicalValue(value: string): string {
-  return value.trim().replace(/\s+/g, ' ');
-}
-
-// A key passed as bytes would cost five times as much as the HMAC itself.
-function hmac(key: KeyObject, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest();
+  return /^\s|\s$|\s\s|[^\S ]/.test(value) ? value.trim().replace(/\s+/g, ' ') : value;
 }
