@@ -2,9 +2,10 @@
  * Metrics for Prometheus, derived from the same events as the log lines. Labels take few values: never user names, addresses,
  * files or session ids, which are unbounded.
  */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { sideOf, type CauseCode } from './cause.ts';
 import type { GatewayEvent, Observe } from './event.ts';
+import { LabelledHistogram } from './histogram.ts';
 
 /** Values that are read at each scrape. */
 export type Gauges = {
@@ -62,17 +63,19 @@ export function createMetrics(gauges: () => Gauges): SessionMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   registerGauges(registry, gauges);
-  const responses = new Histogram({
-    name: 'ftp_gateway_storage_response_seconds',
-    help: 'Time from a request to the storage to the first byte of its response',
-    labelNames: ['operation'],
-    buckets: responseSeconds,
-    registers: [registry],
-  });
+  const responses = new LabelledHistogram(
+    {
+      name: 'ftp_gateway_storage_response_seconds',
+      help: 'Time from a request to the storage to the first byte of its response',
+      label: 'operation',
+      bounds: responseSeconds,
+    },
+    registry,
+  );
   return {
     registry,
     observe: countEvents(registry),
-    storageResponded: (operation, seconds) => responses.observe({ operation }, seconds),
+    storageResponded: (operation, seconds) => responses.observe(operation, seconds),
   };
 }
 
@@ -172,13 +175,15 @@ function countEvents(registry: Registry): Observe {
   const bytes = counter('transfer_bytes', 'Bytes of files and listings transferred on data connections', [
     'direction',
   ]);
-  const durations = new Histogram({
-    name: 'ftp_gateway_transfer_duration_seconds',
-    help: 'Duration of completed transfers in seconds',
-    labelNames: ['direction'],
-    buckets: durationSeconds,
-    registers: [registry],
-  });
+  const durations = new LabelledHistogram(
+    {
+      name: 'ftp_gateway_transfer_duration_seconds',
+      help: 'Duration of completed transfers in seconds',
+      label: 'direction',
+      bounds: durationSeconds,
+    },
+    registry,
+  );
   const commands = counter(
     'commands',
     'Commands that change something or are refused, by outcome and cause',
@@ -250,7 +255,7 @@ function countEvents(registry: Registry): Observe {
         });
         bytes.inc({ direction }, event.sizeBytes);
         if (event.warning !== undefined) warnings.inc(causeLabels(event.warning));
-        if (event.outcome === 'completed') durations.observe({ direction }, event.durationMs / 1000);
+        if (event.outcome === 'completed') durations.observe(direction, event.durationMs / 1000);
         return;
       }
       case 'command':

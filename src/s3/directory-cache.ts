@@ -89,14 +89,18 @@ class UploadDirectory {
     this.#prefix = prefix;
   }
 
-  async mightContain(subdirectory: string, nowMs: number): Promise<boolean> {
+  mightContain(subdirectory: string, nowMs: number): boolean | Promise<boolean> {
     const isFirst = nowMs - this.#uploadedAtMs > freshMs;
     this.#uploadedAtMs = nowMs;
     if (nowMs - this.#readAtMs > freshMs) this.#window = undefined;
     if (!this.#window?.covers(subdirectory) && !isFirst) {
       if (!this.#reading && this.#isWorthReading()) this.#reading = this.#read(subdirectory, nowMs);
-      await this.#reading;
+      if (this.#reading) return this.#reading.then(() => this.#inWindow(subdirectory));
     }
+    return this.#inWindow(subdirectory);
+  }
+
+  #inWindow(subdirectory: string): boolean {
     if (!this.#window?.covers(subdirectory)) return true;
     this.#hits++;
     return this.#window.has(subdirectory);
@@ -158,14 +162,14 @@ export class DirectoryCache {
 
   /**
    * False where `prefix` is certainly no subdirectory of `parent`; both end in a slash, except for the root of a bucket. True means
-   * unknown: query S3. Never rejects.
+   * unknown: query S3. A promise only while a page is being read; it never rejects.
    */
-  async mightContain(bucket: string, parent: string, prefix: string): Promise<boolean> {
+  mightContain(bucket: string, parent: string, prefix: string): boolean | Promise<boolean> {
     const name = `${bucket}/${parent}`;
     const directory = this.#directories.get(name) ?? new UploadDirectory(this.#client, bucket, parent);
     // Set again at each use, so that the least recently used one is evicted.
     this.#directories.set(name, directory);
-    return await directory.mightContain(prefix, this.#nowMs());
+    return directory.mightContain(prefix, this.#nowMs());
   }
 
   /** Call it for each key that the gateway puts: the directories above it exist now, in every home. */

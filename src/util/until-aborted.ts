@@ -5,9 +5,25 @@
 export function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {
+    let isSettled = false;
+    let isListening = false;
     const leave = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+    const settle = (): void => {
+      isSettled = true;
+      if (isListening) signal.removeEventListener('abort', leave);
+    };
+    work.then(settle, settle);
+    work.then(resolve, reject);
+    // Most work that is waited for here is done already, and a listener costs several times as much as the wait.
+    process.nextTick(() => {
+      if (isSettled) return;
+      if (signal.aborted) {
+        leave();
+        return;
+      }
+      isListening = true;
+      signal.addEventListener('abort', leave, { once: true });
+    });
   });
 }

@@ -75,7 +75,6 @@ export class ActiveConnection implements DataConnectionSource {
       const socket = connect({
         host: address,
         port,
-        noDelay: true,
         allowHalfOpen: true,
         localAddress: isIP(sourceAddress ?? '') === isIP(address) ? sourceAddress : undefined,
         localPort: sourcePort,

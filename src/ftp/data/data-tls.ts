@@ -42,6 +42,8 @@ export function protectDataConnection(
   tls: SessionTls,
   { resumption, handshakeTimeoutMs }: ProtectionOptions,
 ): Promise<TLSSocket> {
+  // The messages of a handshake are small, and each waits for one of the other side.
+  socket.setNoDelay(true);
   tls.context.endTickets();
   const secured = tls.context.secure(socket);
   return new Promise((resolve, reject) => {

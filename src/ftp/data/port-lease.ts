@@ -133,9 +133,12 @@ export class PortLease implements DataConnectionSource {
   }
 
   #startTimer(): void {
+    if (!this.#wasReset) {
+      this.#timer.refresh();
+      return;
+    }
     clearTimeout(this.#timer);
-    const timeoutMs = this.#wasReset ? Math.min(waitAfterResetMs, this.#timeoutMs) : this.#timeoutMs;
-    this.#timer = setTimeout(this.#expire, timeoutMs);
+    this.#timer = setTimeout(this.#expire, Math.min(waitAfterResetMs, this.#timeoutMs));
   }
 
   readonly #expire = (): void => {

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
-import { type ConnectionLimits, GetClient } from './get-client.ts';
+import { type ConnectionLimits, HttpClient } from './http-client.ts';
 import { type S3Response, ResponseHandler } from './response.ts';
 import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
 import { retryTypeOf } from './errors.ts';
@@ -56,13 +56,16 @@ const keepAliveMs = 10_000;
 /** S3 refuses requests whose time is off by 15 minutes (Amazon S3 API Reference, RequestTimeTooSkewed). The SDK's own threshold. */
 const minSkewMs = 4 * 60_000;
 
-/** Shorter bodies are joined, so that headers and body are one write. */
+/** A request with a shorter body is one write, of head and body. */
+const maxOneWriteBytes = 64 * 1024;
+
+/** The chunks of a shorter body are joined. */
 const maxJoinedBytes = 256 * 1024;
 
 export class DirectS3Client {
   readonly #client: S3Client;
   readonly #agent: Agent;
-  readonly #gets: GetClient;
+  readonly #http: HttpClient;
   readonly #monitor: RequestMonitor;
   readonly #buckets = new Map<
     string,
@@ -72,7 +75,7 @@ export class DirectS3Client {
 
   constructor(client: S3Client, limits: ConnectionLimits, monitor: RequestMonitor) {
     this.#client = client;
-    this.#gets = new GetClient(limits);
+    this.#http = new HttpClient(limits);
     this.#monitor = monitor;
     this.#agent = new Agent({
       keepAliveTimeout: keepAliveMs,
@@ -87,7 +90,7 @@ export class DirectS3Client {
 
   /** Requests that are not over. */
   get inFlight(): number {
-    return this.#inFlight + this.#gets.inFlight;
+    return this.#inFlight + this.#http.inFlight;
   }
 
   /**
@@ -95,7 +98,7 @@ export class DirectS3Client {
    * is not given back is left to the garbage collector.
    */
   recycle(bytes: Uint8Array): void {
-    this.#gets.buffers.recycle(bytes);
+    this.#http.buffers.recycle(bytes);
   }
 
   /**
@@ -156,7 +159,7 @@ export class DirectS3Client {
   close(): void {
     // Nothing depends on when the last socket is closed.
     this.#agent.destroy().catch(() => undefined);
-    this.#gets.close();
+    this.#http.close();
   }
 
   /** What the request asks for. Never rejects. */
@@ -180,7 +183,7 @@ export class DirectS3Client {
         method: request.method,
         path,
         query,
-        headers: { ...definedHeaders(request.headers), host: address.host },
+        headers: definedHeaders(request.headers, address.host),
         payloadHash: payloadHashOf(request.body, address.isEncrypted),
       },
       credentials,
@@ -189,7 +192,7 @@ export class DirectS3Client {
     // It may have aborted while endpoint and credentials were fetched; the handler only listens from now on.
     request.signal?.throwIfAborted();
     const target = { origin: address.origin, path: query === '' ? path : `${path}?${query}` };
-    const wireHeaders = { ...headers, 'user-agent': userAgent };
+    headers['user-agent'] = userAgent;
     const operation = operationOf(request);
     const pending = this.#monitor.begin(
       { operation, bucket: request.bucket, endpoint: address.origin },
@@ -198,9 +201,9 @@ export class DirectS3Client {
     let response: S3Response;
     try {
       response =
-        operation === 'GetObject'
-          ? await this.#gets.send({ ...target, headers: wireHeaders, signal: request.signal })
-          : await this.#dispatch(request, target, wireHeaders, pending);
+        operation === 'GetObject' || isOneWrite(request)
+          ? await this.#sendAtOnce(request, target, headers)
+          : await this.#dispatch(request, target, headers, pending);
     } catch (error) {
       this.#monitor.end(pending);
       throw error;
@@ -210,6 +213,24 @@ export class DirectS3Client {
     if (response.status >= 200 && response.status < 300) return response;
     const isOffTime = this.#correctClock(response.status, response.headers, signedAt);
     throw refusalOf(await response.text(), response.status, response.headers, isOffTime);
+  }
+
+  #sendAtOnce(
+    { method, body, signal }: DirectRequest,
+    target: { readonly origin: string; readonly path: string },
+    headers: Record<string, string>,
+  ): Promise<S3Response> {
+    if (body?.sending) {
+      body.sending.attempts += 1;
+      body.sending.isTaken = true;
+    }
+    return this.#http.send({
+      ...target,
+      method: method === 'PUT' ? 'PUT' : 'GET',
+      headers,
+      body,
+      signal,
+    });
   }
 
   #dispatch(
@@ -300,9 +321,12 @@ function connectorOf({ connectionTimeoutMs }: ConnectionLimits): buildConnector.
 /** Names the gateway in the bucket's access log. */
 const userAgent = 'ftp-object-gateway';
 
-function definedHeaders(headers: DirectRequest['headers'] = {}): Record<string, string> {
-  const defined: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) defined[name] = value;
+function definedHeaders(headers: DirectRequest['headers'] = {}, host: string): Record<string, string> {
+  const defined: Record<string, string> = { host };
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined) defined[name] = value;
+  }
   return defined;
 }
 
@@ -342,6 +366,10 @@ function* chunksOf({ chunks, sending }: RequestBody, pending: PendingRequest): G
     pending.waitingSinceMs = performance.now();
   }
   if (sending) sending.isTaken = true;
+}
+
+function isOneWrite({ method, body }: DirectRequest): boolean {
+  return method === 'PUT' && body !== undefined && body.sizeBytes <= maxOneWriteBytes;
 }
 
 /** The operation as the Amazon S3 API Reference names it. */

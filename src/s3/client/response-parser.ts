@@ -1,5 +1,5 @@
 /**
- * Parses HTTP/1.1 responses (RFC 9112) to GET requests, incrementally and without copying bodies. Pure. What is ambiguous is refused
+ * Parses HTTP/1.1 responses (RFC 9112) to GET and PUT requests, incrementally and without copying bodies. Pure. What is ambiguous is refused
  * rather than interpreted, because the next response on the connection would begin in a wrong place (RFC 9112, 11.2).
  */
 
@@ -41,6 +41,9 @@ type State =
   | 'trailers'
   | 'over';
 
+const headEnd = '\r\n\r\n';
+/** A control character, or a line end other than CR LF. */
+const unusualInHead = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
 const cr = 0x0d;
 const lf = 0x0a;
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -97,7 +100,8 @@ export class ResponseParser {
   execute(bytes: Buffer, from: number, to: number): number {
     let at = from;
     while (at < to && this.#state !== 'over') {
-      if (this.#state === 'body' || this.#state === 'chunk') at = this.#readBody(at, to);
+      if (this.#state === 'status') at = this.#readHead(bytes, at, to);
+      else if (this.#state === 'body' || this.#state === 'chunk') at = this.#readBody(at, to);
       else if (this.#state === 'body-until-close') {
         this.#events.onBody(at, to);
         at = to;
@@ -121,6 +125,19 @@ export class ResponseParser {
     if (this.#state === 'body') this.#end(this.#keepsAlive);
     else this.#state = 'chunk-end';
     return end;
+  }
+
+  /** A head that arrived whole, as most do, is read in one piece. Anything else is read line by line. */
+  #readHead(bytes: Buffer, from: number, to: number): number {
+    if (this.#headBytes > 0) return this.#readLine(bytes, from, to);
+    const text = bytes.toString('latin1', from, Math.min(to, from + maxHeadBytes));
+    const end = text.indexOf(headEnd);
+    // Copied, because a header that is kept for long would keep what follows the head as well.
+    const head = end === -1 ? '' : bytes.toString('latin1', from, from + end);
+    if (head === '' || unusualInHead.test(head)) return this.#readLine(bytes, from, to);
+    for (const line of head.split('\r\n')) this.#takeLine(line);
+    this.#takeLine('');
+    return from + end + headEnd.length;
   }
 
   #readLine(bytes: Buffer, from: number, to: number): number {

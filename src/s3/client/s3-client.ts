@@ -9,7 +9,7 @@ import { Socket } from 'node:net';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { descriptorShortage, takesOperationsReserve } from '../../util/descriptors.ts';
 import { DirectS3Client } from './direct-client.ts';
-import type { ConnectionLimits } from './get-client.ts';
+import type { ConnectionLimits } from './http-client.ts';
 import { retryTypeOf } from './errors.ts';
 import { RequestMonitor } from './request-monitor.ts';
 import { Settling } from './settling.ts';

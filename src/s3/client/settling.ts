@@ -14,9 +14,11 @@ export const settleMs = 15_000;
 export class Settling {
   readonly #remaining = new Set<Promise<void>>();
   readonly #deadline = new AbortController();
+  /** Those of `graceSignal` that are not released: a set, because a listener on the deadline costs several times as much. */
+  readonly #graces = new Set<AbortController>();
 
   constructor() {
-    // One listener for each upload that is being committed or discarded.
+    // One listener for each upload that is being discarded.
     setMaxListeners(0, this.#deadline.signal);
   }
 
@@ -28,6 +30,7 @@ export class Settling {
   /** Cancels all remaining work, current and future. */
   giveUp(): void {
     this.#deadline.abort(new Error('the gateway is stopping'));
+    for (const grace of this.#graces) grace.abort(this.deadline.reason);
   }
 
   /** Resolves when the work is done, or after `settleMs`, so that the client need not wait longer. `work` never rejects. */
@@ -52,19 +55,18 @@ export class Settling {
   graceSignal(transfer: AbortSignal): { readonly signal: AbortSignal; release(): void } {
     const controller = new AbortController();
     let timer: NodeJS.Timeout | undefined;
-    const onDeadline = (): void => controller.abort(this.deadline.reason);
     const onAbort = (): void => {
       timer = setTimeout(() => controller.abort(transfer.reason), settleMs);
     };
-    this.deadline.addEventListener('abort', onDeadline, { once: true });
+    this.#graces.add(controller);
     transfer.addEventListener('abort', onAbort, { once: true });
-    if (this.deadline.aborted) onDeadline();
+    if (this.deadline.aborted) controller.abort(this.deadline.reason);
     if (transfer.aborted) onAbort();
     return {
       signal: controller.signal,
       release: () => {
         clearTimeout(timer);
-        this.deadline.removeEventListener('abort', onDeadline);
+        this.#graces.delete(controller);
         transfer.removeEventListener('abort', onAbort);
       },
     };

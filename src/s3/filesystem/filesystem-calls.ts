@@ -19,13 +19,15 @@ export class FilesystemCalls {
 
   async run<Result>(operation: string, options: CallOptions, work: () => Promise<Result>): Promise<Result> {
     options.signal.throwIfAborted();
-    return await this.of(options).run(async () => {
+    const guarded = async (): Promise<Result> => {
       try {
         return await work();
       } catch (error) {
         throw this.failureOf(operation, error, options.signal);
       }
-    });
+    };
+    // Within a call it runs in the context of that already.
+    return await (StorageCall.current ? guarded() : this.of(options).run(guarded));
   }
 
   /** The call that these options are of: the current one within a call, such as the lookups of an upload. */

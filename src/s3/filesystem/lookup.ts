@@ -21,6 +21,12 @@ import { listFirst } from '../client/list-objects.ts';
 
 const maxRememberedDirectories = 1000;
 
+/** What the caches cannot answer about the name of an upload. */
+export type UploadDoubt = {
+  /** Pending while a page of the directory's listing is being read. */
+  readonly mightBeDirectory: boolean | Promise<boolean>;
+};
+
 /** Its methods reject with S3's own errors, or with a `FilesystemError` where the result of the lookup is one. */
 export class Lookup {
   readonly #storage: S3Storage;
@@ -50,22 +56,34 @@ export class Lookup {
     if (await this.isDirectory(pathname, signal)) throw errorOf(pathname);
   }
 
-  /** The same for uploads, with `is-a-directory`, through the directory cache: a directory that another program has just made may be missed. */
-  async assertNotDirectoryForUpload(pathname: Pathname, signal: AbortSignal): Promise<void> {
+  /**
+   * What remains to be looked up before an upload may replace a file; undefined where the caches show that no directory of this name
+   * and no file above it exists. A directory that another program has just made may be missed.
+   */
+  uploadDoubt(pathname: Pathname): UploadDoubt | undefined {
     const { parent, prefix } = this.#prefixesOf(pathname);
-    const mightExist = this.#storage.directoryCache.mightContain(this.#home.bucket, parent, prefix);
-    if (!(await untilAborted(mightExist, signal))) return;
-    await this.assertNotDirectory(pathname, signal, isADirectory);
+    const mightBeDirectory = this.#storage.directoryCache.mightContain(this.#home.bucket, parent, prefix);
+    const isFree = mightBeDirectory === false && this.#unknownAbove(pathname).length === 0;
+    return isFree ? undefined : { mightBeDirectory };
+  }
+
+  /** @throws FilesystemError `is-a-directory` for a directory of this name, or that of `assertNoFileAbove`. */
+  async assertUploadable(pathname: Pathname, doubt: UploadDoubt, signal: AbortSignal): Promise<void> {
+    const refuseDirectory = async (): Promise<void> => {
+      const { mightBeDirectory } = doubt;
+      const mightExist =
+        typeof mightBeDirectory === 'boolean'
+          ? mightBeDirectory
+          : await untilAborted(mightBeDirectory, signal);
+      if (mightExist) await this.assertNotDirectory(pathname, signal, isADirectory);
+    };
+    await Promise.all([refuseDirectory(), this.assertNoFileAbove(pathname, signal)]);
   }
 
   /** In S3 `a` and `a/b` can both exist; here a file has nothing below it. One request for each directory and session. */
   async assertNoFileAbove(pathname: Pathname, signal: AbortSignal): Promise<void> {
-    const unknown: Pathname[] = [];
-    for (let above = parentOf(pathname); above !== '/'; above = parentOf(above)) {
-      if (!this.#notFiles.has(above)) unknown.push(above);
-    }
     await Promise.all(
-      unknown.map(async (directory) => {
+      this.#unknownAbove(pathname).map(async (directory) => {
         if (await this.head(directory, signal)) {
           throw isAFile(directory);
         }
@@ -109,6 +127,15 @@ export class Lookup {
   /** The bucket and key of the file at this pathname. */
   object(pathname: Pathname): { readonly bucket: string; readonly key: string } {
     return { bucket: this.#home.bucket, key: fileKeyOf(this.#home.prefix, pathname) };
+  }
+
+  /** The directories above that might be files. */
+  #unknownAbove(pathname: Pathname): Pathname[] {
+    const unknown: Pathname[] = [];
+    for (let above = parentOf(pathname); above !== '/'; above = parentOf(above)) {
+      if (!this.#notFiles.has(above)) unknown.push(above);
+    }
+    return unknown;
   }
 
   /** The prefixes of a directory by this name and of its parent. */

@@ -161,7 +161,7 @@ export class S3Filesystem implements Filesystem {
       // The upload makes the directories above it; its commit, which may be long after, adds them again.
       this.#storage.directoryCache.add(object.bucket, object.key);
       // The commit throws its failure.
-      precondition.catch(() => undefined);
+      precondition?.catch(() => undefined);
       // The one lookup for a name that must be free, before the client sends anything; the commit itself is conditional.
       if (options.ifExists === 'refuse') await precondition;
       const attributes = attributesOfUpload(this.#home.storage, object.key);
@@ -298,18 +298,22 @@ export class S3Filesystem implements Filesystem {
     };
   }
 
-  async #checkUpload(pathname: Pathname, options: UploadOptions): Promise<void> {
+  /** Undefined where it is known already that the upload is allowed. */
+  #checkUpload(pathname: Pathname, options: UploadOptions): Promise<void> | undefined {
     const { ifExists, signal } = options;
+    const doubt = ifExists === 'refuse' ? 'any entry' : this.#lookup.uploadDoubt(pathname);
+    if (!doubt) return undefined;
     const check = async (): Promise<void> => {
-      await Promise.all([
-        ifExists === 'refuse'
-          ? this.#lookup.assertNothingExists(pathname, signal)
-          : this.#lookup.assertNotDirectoryForUpload(pathname, signal),
-        this.#lookup.assertNoFileAbove(pathname, signal),
-      ]);
+      if (doubt !== 'any entry') await this.#lookup.assertUploadable(pathname, doubt, signal);
+      else {
+        await Promise.all([
+          this.#lookup.assertNothingExists(pathname, signal),
+          this.#lookup.assertNoFileAbove(pathname, signal),
+        ]);
+      }
     };
     // Retried as long as the upload itself, so that a transient failure does not lose what the client has sent meanwhile.
-    await this.#calls.run('upload', options, () =>
+    return this.#calls.run('upload', options, () =>
       withRetries(check, {
         signal,
         operation: 'upload',

@@ -7,6 +7,8 @@ import { emptyCrc32 } from '../../util/crc32.ts';
 import type { BodySending } from '../client/direct-client.ts';
 
 const smallChunkBytes = 8 * 1024;
+/** A shorter one costs about as much memory as an object as its bytes do. */
+const minFirstChunkBytes = 512;
 const slabBytes = 64 * 1024;
 /** The maximum of one `append`, so that memory is granted in small steps. */
 export const maxChunkBytes = slabBytes;
@@ -34,15 +36,16 @@ export class Part {
 
   /** Memory in bytes that `append` will need: what the chunk pins if it is kept, a new slab if it is copied. */
   memoryFor(bytes: Uint8Array): number {
-    if (isWorthKeeping(bytes)) return bytes.byteLength;
+    if (this.#keeps(bytes)) return bytes.byteLength;
     return this.#fitsSlab(bytes) ? 0 : slabSizeFor(bytes, this.#sizeBytes);
   }
 
   /** Takes ownership of the bytes, at most `maxChunkBytes`: they must not change afterwards. */
   append(bytes: Uint8Array): void {
+    const isKept = this.#keeps(bytes);
     this.#crc32 = crc32(bytes, this.#crc32);
     this.#sizeBytes += bytes.byteLength;
-    if (isWorthKeeping(bytes)) {
+    if (isKept) {
       this.#closeSlab();
       this.#chunks.push(bytes);
       return;
@@ -87,6 +90,12 @@ export class Part {
     this.#chunks.length = this.#buffers.length = 0;
   }
 
+  /** The first chunk is most often a whole small file, and a slab for it alone would be larger. */
+  #keeps(bytes: Uint8Array): boolean {
+    const isFirst = this.#sizeBytes === 0 && bytes.byteLength >= minFirstChunkBytes;
+    return (isFirst && ownsBuffer(bytes)) || isWorthKeeping(bytes);
+  }
+
   #fitsSlab(bytes: Uint8Array): boolean {
     return this.#slab !== undefined && this.#slabUsedBytes + bytes.byteLength <= this.#slab.byteLength;
   }
@@ -117,7 +126,12 @@ function freeWhole({ buffer, byteLength }: Uint8Array): void {
 // A full-size chunk of a large buffer is charged for itself only, as its neighbours are charged for themselves.
 function isWorthKeeping(bytes: Uint8Array): boolean {
   if (bytes.byteLength < smallChunkBytes) return false;
-  return bytes.byteLength >= bytes.buffer.byteLength * 0.875 || bytes.byteLength === maxChunkBytes;
+  return ownsBuffer(bytes) || bytes.byteLength === maxChunkBytes;
+}
+
+/** Whether keeping the bytes keeps little else. */
+function ownsBuffer(bytes: Uint8Array): boolean {
+  return bytes.byteLength >= bytes.buffer.byteLength * 0.875;
 }
 
 // A small file must not need a large slab.

@@ -4,7 +4,6 @@
  * remains until then. docs/lifecycle.md lists every way it can end.
  */
 import { randomUUID } from 'node:crypto';
-import { addAbortListener } from 'node:events';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import type { ReceiveBuffer, StoredObject, Upload } from '../../filesystem/filesystem.ts';
@@ -95,7 +94,6 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
   readonly #attributes: ObjectAttributes;
   readonly #memory: UploadMemory;
   readonly #uploader: PartUploader;
-  readonly #abortListener: Disposable;
   /** `open` accepts bytes; `prepared` accepts no more, and is sending the last ones or has; `committing` and `discarding` last until `#end` resolves; `closed` holds nothing any more. */
   #state: 'open' | 'prepared' | 'committing' | 'discarding' | 'closed' = 'open';
   #preparing: Promise<void> | undefined;
@@ -135,7 +133,7 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
       resumeBy: mayBeResumed ? { owner: resumePolicy.owner, claim } : undefined,
     });
     this.#memory = storage.memory.openUpload({ user, claimBytes: this.#claimBytes, client: this });
-    this.#abortListener = addAbortListener(signal, () => this.#uploader.fail(signal.reason));
+    signal.addEventListener('abort', this.#onAbort, { once: true });
     if (signal.aborted) this.#uploader.fail(signal.reason);
     if (resumable) {
       this.#register(resumable.uploadId);
@@ -143,6 +141,8 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
       this.#uploader.open().catch((error: unknown) => this.#uploader.fail(error));
     }
   }
+
+  readonly #onAbort = (): void => this.#uploader.fail(this.#options.signal.reason);
 
   get receivedBytes(): number {
     return this.#sizeBytes + (this.#lent?.usedBytes ?? 0);
@@ -453,6 +453,6 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
     this.#options.claim?.release();
     this.#memory.close();
     this.#free(this.#part);
-    this.#abortListener[Symbol.dispose]();
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
   }
 }

@@ -73,7 +73,7 @@ describe('The direct client', () => {
     );
   });
 
-  it('The direct client reuses one connection for GET of objects and one for all other requests', async () => {
+  it('The direct client reuses one connection for GET of objects and small PUTs, and one for all other requests', async () => {
     let connections = 0;
     const count = () => connections++;
     server.on('connection', count);

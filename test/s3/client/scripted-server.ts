@@ -1,4 +1,4 @@
-/** A TCP server that answers GET requests with exactly the bytes that a test gives it, and counts connections and requests. */
+/** A TCP server that answers GET and PUT requests with exactly the bytes that a test gives it, and counts connections and requests. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
@@ -11,14 +11,16 @@ export type ScriptedServer = {
   readonly origin: string;
   /** One for each request that arrives, the last one for all that follow. */
   answers: Answer[];
-  /** Heads of all requests so far, with the number of their connection. */
-  readonly requests: { readonly connection: number; readonly head: string }[];
+  /** Heads and bodies of all requests so far, with the number of their connection. */
+  readonly requests: { readonly connection: number; readonly head: string; readonly body: string }[];
+  /** Whether it answers a request without having read its body. */
+  answersHeads: boolean;
   readonly connections: Socket[];
   close(): Promise<void>;
 };
 
 export async function startScriptedServer({ tls = false } = {}): Promise<ScriptedServer> {
-  const requests: { connection: number; head: string }[] = [];
+  const requests: { connection: number; head: string; body: string }[] = [];
   const connections: Socket[] = [];
   const onConnection = (socket: Socket): void => {
     const connection = connections.push(socket) - 1;
@@ -29,8 +31,12 @@ export async function startScriptedServer({ tls = false } = {}): Promise<Scripte
       received += text;
       for (let end = received.indexOf('\r\n\r\n'); end !== -1; end = received.indexOf('\r\n\r\n')) {
         const head = received.slice(0, end + 4);
-        received = received.slice(end + 4);
-        requests.push({ connection, head });
+        const length = Number(/^content-length: (\d+)\r$/m.exec(head)?.[1] ?? 0);
+        const bodyEnd = end + 4 + length;
+        if (received.length < bodyEnd && !server.answersHeads) return;
+        const body = received.slice(end + 4, bodyEnd);
+        received = server.answersHeads ? '' : received.slice(bodyEnd);
+        requests.push({ connection, head, body });
         (server.answers.length > 1 ? server.answers.shift() : server.answers[0])?.(socket, head);
       }
     });
@@ -42,6 +48,7 @@ export async function startScriptedServer({ tls = false } = {}): Promise<Scripte
   const server: ScriptedServer = {
     origin: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`,
     answers: [],
+    answersHeads: false,
     requests,
     connections,
     async close() {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { Agent, request } from 'undici';
-import { GetClient } from '../../../src/s3/client/get-client.ts';
+import { HttpClient } from '../../../src/s3/client/http-client.ts';
 import { digest } from '../../s3/transfer.ts';
 import { startScriptedServer } from '../../s3/client/scripted-server.ts';
 import { Random } from '../../support/random.ts';
@@ -26,14 +26,19 @@ it(`The response parser reads ${runs} random responses as undici does, and accep
   const random = new Random(seed);
   const server = await startScriptedServer();
   const agent = new Agent({ connections: 1, keepAliveTimeout: 60_000 });
-  const client = new GetClient({ connectionTimeoutMs: 20_000, idleTimeoutMs: 20_000 });
+  const client = new HttpClient({ connectionTimeoutMs: 20_000, idleTimeoutMs: 20_000 });
   const counts = { valid: 0, damaged: 0, bothRefused: 0, onlyOursRefused: 0 };
   try {
     for (let run = 0; run < runs; run++) {
       const response = randomResponse(random);
       server.answers = [(socket) => void sendInPieces(socket, response)];
       const ours = await outcome(async () => {
-        const received = await client.send({ origin: server.origin, path: '/', headers: { host: 'x' } });
+        const received = await client.send({
+          method: 'GET',
+          origin: server.origin,
+          path: '/',
+          headers: { host: 'x' },
+        });
         return { status: received.status, headers: received.headers, body: await received.bytes() };
       });
       const theirs = await outcome(async () => {

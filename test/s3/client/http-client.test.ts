@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setDefaultCACertificates, getCACertificates } from 'node:tls';
-import { GetClient, maxIdleConnections } from '../../../src/s3/client/get-client.ts';
+import { HttpClient, maxIdleConnections } from '../../../src/s3/client/http-client.ts';
 import { bufferBytes } from '../../../src/s3/client/receive-buffers.ts';
 import type { S3Response } from '../../../src/s3/client/response.ts';
 import { maxHeadBytes } from '../../../src/s3/client/response-parser.ts';
@@ -18,7 +18,7 @@ for (const tls of [false, true]) {
   describe(`The GET client ${tls ? 'over TLS' : 'in clear'}`, () => {
     const over = tls ? 'over TLS' : 'in clear';
     let server: ScriptedServer;
-    let client: GetClient;
+    let client: HttpClient;
     const trusted = getCACertificates('default');
 
     before(async () => {
@@ -31,7 +31,7 @@ for (const tls of [false, true]) {
       await server.close();
     });
     beforeEach(() => {
-      client = new GetClient(limits);
+      client = new HttpClient(limits);
       server.requests.length = 0;
     });
     afterEach(() => {
@@ -40,7 +40,7 @@ for (const tls of [false, true]) {
     });
 
     const get = (signal?: AbortSignal, headers: Record<string, string> = { host: 'x' }) =>
-      client.send({ origin: server.origin, path: '/bucket/key', headers, signal });
+      client.send({ method: 'GET', origin: server.origin, path: '/bucket/key', headers, signal });
     const connectionsUsed = () => new Set(server.requests.map(({ connection }) => connection)).size;
 
     it(`A GET ${over} sends its headers and receives status, headers and body`, async () => {
@@ -53,6 +53,74 @@ for (const tls of [false, true]) {
         server.requests[0]?.head,
         'GET /bucket/key HTTP/1.1\r\nhost: x\r\nrange: bytes=0-3\r\n\r\n',
       );
+    });
+
+    const put = (chunks: readonly Uint8Array[], signal?: AbortSignal) => {
+      const body = { chunks, sizeBytes: chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0) };
+      const headers = { host: 'x' };
+      return client.send({
+        method: 'PUT',
+        origin: server.origin,
+        path: '/bucket/key',
+        headers,
+        body,
+        signal,
+      });
+    };
+
+    it(`A PUT ${over} sends its length and all chunks of its body, and shares connections with GET`, async () => {
+      server.answers = [respondWith('')];
+      for (const sizes of [[], [1], [4096], [10, 16_384, 3], [65_536]]) {
+        const chunks = sizes.map((size, index) => bytesOf(size, index + 1));
+        server.requests.length = 0;
+        await (await put(chunks)).bytes();
+        const [request] = server.requests;
+        const sent = Buffer.concat(chunks);
+        assert.equal(
+          request?.head,
+          `PUT /bucket/key HTTP/1.1\r\nhost: x\r\ncontent-length: ${sent.length}\r\n\r\n`,
+        );
+        assert.ok(Buffer.from(request.body, 'latin1').equals(sent), `${sent.length} bytes`);
+        await (await get()).bytes();
+        assert.equal(connectionsUsed(), 1);
+      }
+    });
+
+    it(`A PUT ${over} copies its body before it returns, so that the chunks can be used again`, async () => {
+      server.answers = [respondWith('')];
+      const chunk = Buffer.alloc(4096, 'a');
+      const sending = put([chunk]);
+      chunk.fill('b');
+      await (await sending).bytes();
+      assert.equal(server.requests[0]?.body, 'a'.repeat(4096));
+    });
+
+    it(`A PUT ${over} whose kept connection was closed before its response is not sent again`, async () => {
+      server.answers = [respondWith(''), (socket) => socket.destroy(), respondWith('')];
+      await (await put([Buffer.from('first')])).bytes();
+      await assert.rejects(put([Buffer.from('second')]), { code: 'ECONNRESET' });
+      assert.deepEqual(
+        server.requests.map(({ body }) => body),
+        ['first', 'second'],
+      );
+    });
+
+    it(`A PUT ${over} that is refused before its body was read receives the refusal, and the next request its own response`, async (t) => {
+      server.answersHeads = true;
+      t.after(() => (server.answersHeads = false));
+      const refusal = 'HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno';
+      server.answers = [(socket) => socket.end(refusal), respondWith('yes')];
+      const response = await put([bytesOf(65_536, 1)]);
+      assert.equal(response.status, 403);
+      assert.equal(await response.text(), 'no');
+      assert.equal(await (await get()).text(), 'yes');
+    });
+
+    it(`A PUT ${over} rejects with the reason of its signal while it waits for the response`, async () => {
+      const reason = new Error('426');
+      const transfer = new AbortController();
+      server.answers = [() => transfer.abort(reason)];
+      await assert.rejects(put([Buffer.from('body')], transfer.signal), reason);
     });
 
     it(`A GET ${over} refuses a header that would begin another line`, async () => {
@@ -130,10 +198,15 @@ for (const tls of [false, true]) {
     });
 
     it(`A GET ${over} pauses while its body is not read, and does not time out meanwhile`, async () => {
-      const quick = new GetClient({ connectionTimeoutMs: 5_000, idleTimeoutMs: 200 });
+      const quick = new HttpClient({ connectionTimeoutMs: 5_000, idleTimeoutMs: 200 });
       const body = bytesOf(32 * mib, 2);
       server.answers = [respondWith(body)];
-      const response = await quick.send({ origin: server.origin, path: '/', headers: { host: 'x' } });
+      const response = await quick.send({
+        method: 'GET',
+        origin: server.origin,
+        path: '/',
+        headers: { host: 'x' },
+      });
       const socket = server.connections.at(-1);
       await delay(600);
       assert.ok((socket?.writableLength ?? 0) > 16 * mib, 'most of the body is still with the server');
@@ -242,8 +315,8 @@ for (const tls of [false, true]) {
     });
 
     it(`A GET ${over} times out when no byte of the response arrives, and when its body stops`, async () => {
-      const quick = new GetClient({ connectionTimeoutMs: 5_000, idleTimeoutMs: 100 });
-      const request = { origin: server.origin, path: '/', headers: { host: 'x' } };
+      const quick = new HttpClient({ connectionTimeoutMs: 5_000, idleTimeoutMs: 100 });
+      const request = { method: 'GET', origin: server.origin, path: '/', headers: { host: 'x' } } as const;
       server.answers = [() => undefined];
       await assert.rejects(quick.send(request), { name: 'ResponseTimeout', code: 'ETIMEDOUT' });
       server.answers = [(socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n1')];
@@ -310,8 +383,13 @@ describe('The GET client', () => {
     const silent = createServer((socket) => socket.on('error', () => undefined));
     await once(silent.listen(0, '127.0.0.1'), 'listening');
     const { port } = silent.address() as AddressInfo;
-    const client = new GetClient({ connectionTimeoutMs: 100, idleTimeoutMs: 60_000 });
-    const request = { origin: `https://127.0.0.1:${port}`, path: '/', headers: { host: 'x' } };
+    const client = new HttpClient({ connectionTimeoutMs: 100, idleTimeoutMs: 60_000 });
+    const request = {
+      method: 'GET',
+      origin: `https://127.0.0.1:${port}`,
+      path: '/',
+      headers: { host: 'x' },
+    } as const;
     await assert.rejects(client.send(request), { name: 'ConnectTimeout', code: 'ETIMEDOUT' });
     client.close();
     silent.close();
@@ -319,8 +397,8 @@ describe('The GET client', () => {
 
   it('The GET client refuses a certificate that it does not trust', async () => {
     const server = await startScriptedServer({ tls: true });
-    const client = new GetClient(limits);
-    const request = { origin: server.origin, path: '/', headers: { host: 'x' } };
+    const client = new HttpClient(limits);
+    const request = { method: 'GET', origin: server.origin, path: '/', headers: { host: 'x' } } as const;
     await assert.rejects(client.send(request), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
     client.close();
     await server.close();
@@ -328,7 +406,7 @@ describe('The GET client', () => {
 
   it('The GET client keeps a limited number of idle connections', async () => {
     const server = await startScriptedServer();
-    const client = new GetClient(limits);
+    const client = new HttpClient(limits);
     const waiting: (() => void)[] = [];
     const allArrived = Promise.withResolvers<undefined>();
     const count = maxIdleConnections + 20;
@@ -340,7 +418,9 @@ describe('The GET client', () => {
     ];
     const responses: Promise<S3Response>[] = [];
     for (let request = 0; request < count; request++)
-      responses.push(client.send({ origin: server.origin, path: '/', headers: { host: 'x' } }));
+      responses.push(
+        client.send({ method: 'GET', origin: server.origin, path: '/', headers: { host: 'x' } }),
+      );
     await allArrived.promise;
     for (const respond of waiting) respond();
     for (const response of responses) await (await response).text();
@@ -351,9 +431,11 @@ describe('The GET client', () => {
 
   it('The GET client closes an idle connection before the server does', async () => {
     const server = await startScriptedServer();
-    const client = new GetClient({ connectionTimeoutMs: 200, idleTimeoutMs: 5_000 });
+    const client = new HttpClient({ connectionTimeoutMs: 200, idleTimeoutMs: 5_000 });
     server.answers = [respondWith('body', 'Keep-Alive: timeout=2\r\n')];
-    await (await client.send({ origin: server.origin, path: '/', headers: { host: 'x' } })).text();
+    await (
+      await client.send({ method: 'GET', origin: server.origin, path: '/', headers: { host: 'x' } })
+    ).text();
     assert.equal(client.idleConnections, 1);
     const startedAtMs = performance.now();
     await once(server.connections[0]!, 'end');

@@ -1,5 +1,5 @@
 /**
- * A connection to S3 that carries one GET after the other, and receives into buffers that are reused (`receive-buffers.ts`) through
+ * A connection to S3 that carries one request after the other, and receives into buffers that are reused (`receive-buffers.ts`) through
  * the documented option `onread` of `net.connect` and `tls.connect`.
  */
 import { connect as connectPlain, isIP, type Socket } from 'node:net';
@@ -35,24 +35,24 @@ export type ConnectionOptions = {
 
 export type ConnectionEvents = {
   /** The response is complete, and the connection can carry another request for so many milliseconds. */
-  onIdle(connection: GetConnection, keepAliveMs: number): void;
-  onClosed(connection: GetConnection): void;
+  onIdle(connection: HttpConnection, keepAliveMs: number): void;
+  onClosed(connection: HttpConnection): void;
   onTlsSession(session: Buffer): void;
 };
 
-/** One GET request, from its first byte to the last byte of its response. */
-export class GetExchange implements Exchange {
+/** One request, from its first byte to the last byte of its response. */
+export class HttpExchange implements Exchange {
   readonly body: BodyQueue;
   /** Rejects where no response comes. */
   readonly response: Promise<S3Response>;
   /** Whether a byte of the response arrived. */
   hasBegun = false;
-  readonly #connection: GetConnection;
+  readonly #connection: HttpConnection;
   readonly #signal: AbortSignal | undefined;
   readonly #resolve: (response: S3Response) => void;
   readonly #reject: (error: unknown) => void;
 
-  constructor(connection: GetConnection, signal: AbortSignal | undefined) {
+  constructor(connection: HttpConnection, signal: AbortSignal | undefined) {
     this.#connection = connection;
     this.#signal = signal;
     this.body = new BodyQueue({
@@ -99,7 +99,7 @@ const maxKeepAliveMs = 10_000;
 
 const tcpKeepAliveMs = 15_000;
 
-export class GetConnection {
+export class HttpConnection {
   readonly origin: string;
   readonly #options: ConnectionOptions;
   readonly #events: ConnectionEvents;
@@ -111,7 +111,7 @@ export class GetConnection {
   /** The bytes of the body in `#buffer` that were not handed out yet. */
   #bodyFrom = 0;
   #bodyTo = 0;
-  #exchange: GetExchange | undefined;
+  #exchange: HttpExchange | undefined;
   #isConnected = false;
   #isPaused = false;
   #hasProgress = false;
@@ -136,14 +136,14 @@ export class GetConnection {
     return this.#exchange?.body.isOver === false;
   }
 
-  /** Sends a request. Only on a connection without one. */
-  send(head: string, signal: AbortSignal | undefined): GetExchange {
-    const exchange = new GetExchange(this, signal);
+  /** Sends a request, head and body. Only on a connection without one. */
+  send(message: Uint8Array, signal: AbortSignal | undefined): HttpExchange {
+    const exchange = new HttpExchange(this, signal);
     this.#exchange = exchange;
     this.#parser.reset();
     this.#lastProgressAtMs = performance.now();
     this.#socket.ref();
-    this.#socket.write(head, 'latin1');
+    this.#socket.write(message);
     return exchange;
   }
 
@@ -286,12 +286,15 @@ export class GetConnection {
     exchange.body.push(this.#options.buffers.view(this.#buffer, from, to));
   }
 
-  #complete(exchange: GetExchange, isInStep: boolean): void {
+  #complete(exchange: HttpExchange, isInStep: boolean): void {
     this.#handOut();
     this.#exchange = undefined;
     this.#isPaused = false;
     exchange.end();
-    if (!isInStep || !this.#parser.keepsAlive || this.#keepAliveMs <= 0 || this.#socket.destroyed) {
+    // A response that came before the whole request was sent is a refusal, and the server may not read the rest.
+    const isSent = this.#socket.writableLength === 0;
+    const isKept = isInStep && isSent && this.#parser.keepsAlive && this.#keepAliveMs > 0;
+    if (!isKept || this.#socket.destroyed) {
       this.destroy();
       return;
     }

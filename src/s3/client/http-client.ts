@@ -1,22 +1,26 @@
 /**
- * GET requests for objects, over connections that receive into reused buffers. All other requests use undici: see
- * docs/decisions/0021-downloads-into-reused-buffers.md.
+ * The requests of most transfers: GET of an object, over connections that receive into reused buffers, and PUT of a body that is one
+ * write. All other requests use undici: see docs/decisions/0021-downloads-into-reused-buffers.md.
  */
 import {
   type ConnectionEvents,
   ConnectionFailure,
-  GetConnection,
-  type GetExchange,
-} from './get-connection.ts';
+  HttpConnection,
+  type HttpExchange,
+} from './http-connection.ts';
 import { ReceiveBuffers } from './receive-buffers.ts';
 import type { S3Response } from './response.ts';
 
-export type GetRequest = {
+export type HttpRequest = {
+  readonly method: 'GET' | 'PUT';
   /** `https://host:port` */
   readonly origin: string;
   /** With its query, percent-encoded. */
   readonly path: string;
+  /** Without `content-length`. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a PUT. It is copied before `send` returns. */
+  readonly body?: { readonly chunks: readonly Uint8Array[]; readonly sizeBytes: number } | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -34,14 +38,14 @@ const maxTlsSessions = 100;
 
 const maxTickMs = 1_000;
 
-type Idle = { readonly connection: GetConnection; readonly expiresAtMs: number };
+type Idle = { readonly connection: HttpConnection; readonly expiresAtMs: number };
 
-export class GetClient {
+export class HttpClient {
   /** What responses are received into. Consumers give views back here when they have no further use for them. */
   readonly buffers = new ReceiveBuffers();
   readonly #limits: ConnectionLimits;
   readonly #tickMs: number;
-  readonly #connections = new Set<GetConnection>();
+  readonly #connections = new Set<HttpConnection>();
   readonly #tlsSessions = new Map<string, Buffer>();
   #idle: Idle[] = [];
   #ticker: NodeJS.Timeout | undefined;
@@ -67,19 +71,20 @@ export class GetClient {
    * Sends a request. The caller must read the body of the response or destroy it.
    * @throws the signal's reason, the error of the connection, `MalformedResponse`, or TypeError for a header that cannot be sent.
    */
-  async send(request: GetRequest): Promise<S3Response> {
-    const head = headOf(request);
+  async send(request: HttpRequest): Promise<S3Response> {
+    const message = messageOf(request);
     const kept = this.#takeIdle(request.origin);
     if (kept) {
-      const exchange = kept.send(head, request.signal);
+      const exchange = kept.send(message, request.signal);
       try {
         return await exchange.response;
       } catch (error) {
-        if (!wasClosedBefore(exchange, error)) throw error;
+        // A PUT may have a condition that its first attempt has made false; its caller finds out what became of it.
+        if (request.method !== 'GET' || !wasClosedBefore(exchange, error)) throw error;
         request.signal?.throwIfAborted();
       }
     }
-    return await this.#connect(request.origin).send(head, request.signal).response;
+    return await this.#connect(request.origin).send(message, request.signal).response;
   }
 
   /** Closes every connection, and fails requests under way and further ones. */
@@ -88,10 +93,10 @@ export class GetClient {
     for (const connection of this.#connections) connection.close();
   }
 
-  #connect(origin: string): GetConnection {
+  #connect(origin: string): HttpConnection {
     if (this.#isClosed) throw new ConnectionFailure('ClientClosed', 'ECONNABORTED', 'the client is closed');
     const tlsSession = this.#tlsSessions.get(origin);
-    const connection = new GetConnection(
+    const connection = new HttpConnection(
       { origin, buffers: this.buffers, tlsSession, ...this.#limits },
       this.#eventsOf(origin),
     );
@@ -122,7 +127,7 @@ export class GetClient {
     };
   }
 
-  #takeIdle(origin: string): GetConnection | undefined {
+  #takeIdle(origin: string): HttpConnection | undefined {
     const nowMs = performance.now();
     const at = this.#idle.findLastIndex(
       ({ connection, expiresAtMs }) => connection.origin === origin && expiresAtMs > nowMs,
@@ -142,7 +147,7 @@ export class GetClient {
  * Whether the server closed a kept connection before it can have seen the request: RFC 9112 9.3.1 lets a client send a request
  * that changes nothing again by itself.
  */
-function wasClosedBefore({ hasBegun }: GetExchange, error: unknown): boolean {
+function wasClosedBefore({ hasBegun }: HttpExchange, error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return !hasBegun && (code === 'ECONNRESET' || code === 'EPIPE');
 }
@@ -150,11 +155,27 @@ function wasClosedBefore({ hasBegun }: GetExchange, error: unknown): boolean {
 // RFC 9110 5.5. Anything else, a line end above all, would begin another header; the SDK's credentials come from outside.
 const sendable = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-function headOf({ path, headers }: GetRequest): string {
-  let head = `GET ${path} HTTP/1.1\r\n`;
-  for (const [name, value] of Object.entries(headers)) {
+/** Head and body in one buffer, so that they are one write and one TLS record. */
+function messageOf(request: HttpRequest): Uint8Array {
+  const head = headOf(request);
+  const { chunks, sizeBytes } = request.body ?? { chunks: [], sizeBytes: 0 };
+  const message = Buffer.allocUnsafe(head.length + sizeBytes);
+  let at = message.write(head, 'latin1');
+  for (const chunk of chunks) {
+    message.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return message;
+}
+
+function headOf({ method, path, headers, body }: HttpRequest): string {
+  let head = `${method} ${path} HTTP/1.1\r\n`;
+  for (const name in headers) {
+    const value = headers[name] ?? '';
     if (!sendable.test(value)) throw new TypeError(`the header ${name} has characters that cannot be sent`);
     head += `${name}: ${value}\r\n`;
   }
+  // RFC 9110 8.6: a method that can have a body says so even where it is empty.
+  if (method === 'PUT') head += `content-length: ${body?.sizeBytes ?? 0}\r\n`;
   return `${head}\r\n`;
 }
