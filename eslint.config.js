@@ -1,7 +1,7 @@
 import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
-// Type-aware, because what bites in a server is a promise nobody waits for.
+// Type-aware, because the rule that matters most in a server finds promises that are not awaited.
 export default tseslint.config(
   { ignores: ['node_modules', 'cdk.out', 'dist', '.data', '.cache', 'coverage'] },
   eslint.configs.recommended,

@@ -2,13 +2,13 @@
  * The contract between FTP and the storage. A filesystem belongs to one user and shows their home as `/`. The S3 filesystem and
  * the in-memory one fulfil the same contract (`test/filesystem/contract.ts`).
  *
- * Every call rejects with a `FilesystemError` for failures that a client may learn of, and stops when its signal aborts.
+ * Every call rejects with a `FilesystemError` for failures that may be reported to a client, and stops when its signal aborts.
  */
 import type { FilesystemError } from './filesystem-error.ts';
 import type { Pathname } from './pathname.ts';
 
 /**
- * The time that files show, in lookups and listings alike. `upload`: the time of the last write to the storage, which clients
+ * The time that files show, in both lookups and listings. `upload`: the time of the last write to the storage, which clients
  * cannot set. `client`: the time that a client set, if any, else that of the last write.
  */
 export type FileTimes = 'upload' | 'client';

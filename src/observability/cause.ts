@@ -13,7 +13,7 @@ export type Cause = {
   readonly side: Side;
   /** What the gateway saw, as one sentence. */
   readonly meaning: string;
-  /** The code that clients get instead, where the exact one would tell them what they must not learn. */
+  /** The code that clients get instead, where the exact one would disclose something to them. */
   readonly shownAs?: string;
 };
 
@@ -314,7 +314,7 @@ export type SessionEndCause = Extract<
   | 'TLS-INJECTION'
 >;
 
-/** The reasons for which a login is refused although it could be checked; clients learn no more than `LOGIN-REFUSED`. */
+/** The reasons for which a login is refused although it could be checked; clients get only `LOGIN-REFUSED`. */
 export type LoginRefusalCause = 'LOGIN-PASSWORD' | 'LOGIN-USER' | 'LOGIN-ENTRY';
 
 /** Where the remedy for a cause is. */

@@ -33,7 +33,7 @@ export type LoginResult = {
 export type SharedLogins = {
   /** How many processes there are. The queue and the CPU time of wrong passwords are divided among them. */
   readonly processes: number;
-  /** Keys the fingerprints of wrong passwords, which all processes must compute alike. */
+  /** Key of the fingerprints of wrong passwords; the same in all processes. */
   readonly fingerprintKey: Uint8Array;
   /** Those in force at the start of this process. */
   readonly bans: readonly Ban[];
@@ -84,7 +84,7 @@ export class LoginChecks {
   readonly #waiting = new FairQueue<Check>();
   /** Waiting and running, by key. */
   readonly #checks = new Map<string, Check>();
-  /** Keys the fingerprints of wrong passwords; it is written nowhere. */
+  /** Key of the fingerprints of wrong passwords; exists only in memory. */
   readonly #fingerprintKey: Uint8Array;
   #running = 0;
   /** Of the last failed checks. */

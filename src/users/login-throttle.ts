@@ -1,6 +1,6 @@
 /**
  * Who may try to log in. Wrong passwords count for the source they come from, and for one user at that source; a user name alone
- * is never locked, because any stranger could then lock a partner out. Each count is a sliding window. Pure: no I/O, no timers, and
+ * is never locked, because any attacker could then lock a partner out. Each count is a sliding window. Pure: no I/O, no timers, and
  * every decision is immediate, so that processes could share one throttle.
  */
 import { createHash } from 'node:crypto';

@@ -3,7 +3,7 @@ import { BoundedMap } from './bounded-map.ts';
 
 export type RateLimiterOptions = { readonly maxPerWindow: number; readonly windowMs: number };
 
-/** Keys that are remembered. With more, the oldest is forgotten, and its next event admitted. */
+/** With more keys the oldest is dropped, and its next event admitted. */
 const maxKeys = 10_000;
 
 type Window = { readonly endsAtMs: number; admitted: number; suppressed: number };

@@ -36,7 +36,7 @@ export class SessionCounts {
     });
   }
 
-  /** Forgets what a worker counted that has ended. Returns the number of its sessions. */
+  /** Drops the counts of a worker that has ended. Returns the number of its sessions. */
   forget(worker: number): number {
     const own = this.#byWorker.get(worker) ?? new Map<CountKey, number>();
     const sessions = own.get('all ') ?? 0;

@@ -73,7 +73,7 @@ describe('the target groups', () => {
     [
       'deregistration_delay.timeout_seconds',
       '0',
-      'sessions keep passive ports that answer no more, and are not told for minutes',
+      'sessions keep passive ports that no longer respond, and do not notice for minutes',
     ],
   ] as const) {
     it(`All target groups have ${key} = ${value}: otherwise ${without}`, () => {

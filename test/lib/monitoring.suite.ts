@@ -1,4 +1,4 @@
-/** Alarms: each on a metric that exists, each told to somebody, each with a sentence and a page. */
+/** Alarms: each on a metric that exists, each with a recipient, a sentence and a page. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';

@@ -304,7 +304,7 @@ describe('the warnings of clear text', () => {
     assert.deepEqual(warnings({ clients: [Peer.ipv4('203.0.113.0/24')] }), []);
   });
 
-  it('Synth warns of clear text where TLS is off, whoever may connect', () => {
+  it('Synth warns of clear text where TLS is off, whichever clients may connect', () => {
     assert.match(
       warnings({ tls: 'off', clients: [Peer.ipv4('203.0.113.0/24')] }).join(),
       /cross the network in clear text: tls is off/,

@@ -1,4 +1,4 @@
-/** What ECS must be told so that a slot is one task, alone with its ports, and ends without losing a transfer. */
+/** The ECS settings by which a slot is one task, alone with its ports, that ends without losing a transfer. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Duration } from 'aws-cdk-lib';

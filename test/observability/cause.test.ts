@@ -63,7 +63,7 @@ describe('causes', () => {
     );
   });
 
-  it('A cause that clients must not learn is shown as one that they may', () => {
+  it('A cause that must not be disclosed to clients is shown to them as another one', () => {
     assert.equal(shownCode('LOGIN-PASSWORD'), shownCode('LOGIN-USER'));
     for (const [code, { shownAs }] of all) {
       if (shownAs === undefined) continue;

@@ -65,7 +65,7 @@ describe('merged metrics', () => {
     }
   });
 
-  it('Merged metrics keep the counts of a process that has ended, and forget its gauges', async () => {
+  it('Merged metrics keep the counts of a process that has ended, and drop its gauges', async () => {
     const ended = countersOf(await workerSnapshot({ sessions: 9 }, [transferOf(1000, 20)]));
     const again = countersOf(await workerSnapshot({ sessions: 9 }, [transferOf(10, 20)]));
     const kept = await snapshotOf(mergeSnapshots([ended, again]));

@@ -191,7 +191,7 @@ describe('The directory cache', () => {
       assert.equal(await mayHave(`b${String(index).padStart(2, '0')}`), false);
     assert.equal(await mayHave('b30'), true);
     assert.equal(requests, 2);
-    // A stranger to its neighbours: two more pages that spare nothing, then none for a while.
+    // Far from its neighbours: two more pages without a hit, then none for a while.
     for (const name of ['a0900', 'a0500', 'a0100']) await mayHave(name);
     const before = requests;
     for (let index = 0; index < 50; index++)

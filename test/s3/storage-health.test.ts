@@ -60,7 +60,7 @@ describe('the state of the storage', () => {
     assert.equal(events.length, 2);
   });
 
-  it('A failure that is not retried is left to whoever reports the failed command', () => {
+  it('A failure that is not retried is reported with the failed command alone', () => {
     const { events, health } = open();
     health.failed(throttled, false);
     assert.deepEqual(events, []);
@@ -105,7 +105,7 @@ describe('the state of the storage', () => {
     assert.equal(events.length, 1);
   });
 
-  it('A failure of which nothing was heard for five minutes is forgotten', () => {
+  it('A failure that has not been reported for five minutes is dropped', () => {
     const { health, pass } = open();
     health.failed(throttled, true);
     pass(300_000);

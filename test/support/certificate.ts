@@ -1,4 +1,4 @@
-/** A certificate for localhost and 127.0.0.1, made anew in every test process, so that no key lies in the repository. */
+/** A certificate for localhost and 127.0.0.1, created in every test process, so that the repository contains no key. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** A client that says exactly what it is told to, byte for byte, and hands out exactly what it is answered. */
+/** A client that sends exactly the given bytes, and returns exactly the replies. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';

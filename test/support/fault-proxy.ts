@@ -19,7 +19,7 @@ export type Fault =
   | { readonly kind: 'reset-request'; readonly afterBytes: number }
   /** S3 does what it was asked, and the answer is cut off after so many bytes of its body. */
   | { readonly kind: 'reset-answer'; readonly afterBytes: number }
-  /** S3 does what it was asked, and nobody ever hears of it. */
+  /** S3 carries the request out, and its response is lost. */
   | { readonly kind: 'lose-answer' }
   /** The request is taken and never answered. */
   | { readonly kind: 'stall' }
@@ -162,7 +162,7 @@ function pass(
     },
   );
   forwarded.on('error', () => outgoing.socket?.destroy());
-  // Whoever gives up on the proxy gives up on S3.
+  // A client that closes its connection to the proxy closes that to S3, too.
   outgoing.once('close', () => {
     if (!outgoing.writableFinished) forwarded.destroy();
   });

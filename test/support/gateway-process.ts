@@ -1,4 +1,4 @@
-/** The gateway as a process of its own, told by environment and signals only, and heard by its log. */
+/** The gateway as a separate process, controlled by environment and signals alone, and observed through its log. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';

@@ -33,7 +33,7 @@ export type TestGateway = Gateway & {
   readonly events: readonly GatewayEvent[];
   /** Adds an event of a part that the test has started itself, such as the storage. */
   readonly observe: Observe;
-  /** The next event of that name that fits, or the first one already there that nobody has asked for. */
+  /** The next event of that name that fits, or the first one already there that has not been returned yet. */
   nextEvent<Name extends GatewayEvent['event']>(
     name: Name,
     fits?: (event: EventOf<Name>) => boolean,

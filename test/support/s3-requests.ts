@@ -13,7 +13,7 @@ export function interceptRequests(
   client.middlewareStack.add(
     (next, context) => async (args) => {
       const { Key = '' } = args.input as { Key?: string };
-      // The one that only asks where a bucket is goes nowhere.
+      // The one that only resolves the endpoint of a bucket is never sent.
       if (context.commandName !== 'HeadObjectCommand') {
         await intercept({ command: (context.commandName ?? '').replace('Command', ''), key: Key });
       }

@@ -19,7 +19,7 @@ export type StorageOptions = {
   readonly silenceMs?: SilenceLimits;
 };
 
-/** Whoever creates it destroys its client. */
+/** The caller destroys its client. */
 export function storageOn(endpoint: string, options: StorageOptions = {}): ObservedStorage {
   const events: GatewayEvent[] = [];
   const storage = new S3Storage({

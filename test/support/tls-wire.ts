@@ -1,6 +1,6 @@
 /**
  * The client's end of a data connection under TLS whose last bytes and whose end leave in one piece: what a fast client's
- * kernel makes of them, and what a TLS library cannot be told to do.
+ * kernel makes of them, and what a TLS library cannot be made to do.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -62,7 +62,7 @@ describe('the login throttle', () => {
     assert.equal(throttle.bannedForMs(guesser, 'device'), 0);
   });
 
-  it('No number of strangers bans a user anywhere else', () => {
+  it('No number of attackers bans a user at another address', () => {
     for (let host = 0; host < 500; host++) {
       guess(4, 'alice', { source: `203.0.${host >> 8}.${host & 255}`, isExempt: false });
     }
@@ -95,7 +95,7 @@ describe('the login throttle', () => {
     assert.equal(throttle.bannedForMs(guesser, 'alice'), windowMs);
   });
 
-  it('Wrong passwords are forgotten one by one after the window', () => {
+  it('Wrong passwords expire one by one after the window', () => {
     for (let minute = 0; minute < 100; minute++) {
       assert.equal(throttle.recordFailure(guesser, `user${minute}`, 'x').ban, undefined);
       mock.timers.tick(windowMs / 6);

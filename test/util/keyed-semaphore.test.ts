@@ -28,7 +28,7 @@ it('A keyed semaphore limits work for each key and in total, and no key keeps an
   assert.equal(semaphore.size, 0);
 });
 
-it('A keyed semaphore forgets work that is aborted while it waits', async () => {
+it('A keyed semaphore drops work that is aborted while it waits', async () => {
   const semaphore = new KeyedSemaphore({ perKey: 1, total: 1 });
   const { signal } = new AbortController();
   const first = Promise.withResolvers<undefined>();

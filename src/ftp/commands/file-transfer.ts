@@ -130,7 +130,7 @@ function store(
 ): Reply | Promise<Reply> {
   const isAscii = session.representationType === 'A';
   if (isAscii && offset !== 'end' && offset > 0) return resumeNeedsImage;
-  // The offset would be compared with the length of a file of which such a user must not learn.
+  // Comparing the offset would disclose the length of a file that such a user must not see.
   if (offset !== 'end' && offset > 0 && !can(login.user, 'overwrite')) return permissionDenied;
   const { allocatedBytes: announcedBytes } = session;
   return runTransfer(session, login, { verb, pathname, isUpload: true }, settings, async (transfer) => {

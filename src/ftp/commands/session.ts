@@ -91,7 +91,7 @@ export type Session = {
 
   /** Sends a 1xx reply immediately; the reply that the command returns follows. */
   sendPreliminary(reply: Reply): void;
-  /** Closes and forgets the source of the next data connection, if there is one. */
+  /** Closes and removes the source of the next data connection, if there is one. */
   closeDataConnectionSource(): void;
   /** Logs the session in, unless its user has as many sessions as they may. */
   logIn(login: Login): 'ok' | 'too-many-sessions';

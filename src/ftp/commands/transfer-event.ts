@@ -65,7 +65,7 @@ function failureFields(session: Session, transfer: Transfer, failure: unknown): 
   if (abortCause === 'ABOR') return { cause: missingConnectionCause ?? abortCause };
   if (abortCause !== 'CLIENT-CLOSED' && abortCause !== 'CONTROL-LOST') return { cause: abortCause };
   const controlIdleMs = Math.round(session.controlIdleMs);
-  // A client that waits in vain for its data connection gives up by closing the control connection.
+  // A client whose data connection never opens gives up by closing the control connection.
   if (missingConnectionCause === undefined) return { cause: abortCause, controlIdleMs };
   return {
     cause: missingConnectionCause,

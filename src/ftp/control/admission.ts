@@ -25,7 +25,7 @@ export type AdmissionLimits = {
 };
 
 export class Admission {
-  /** Who ends the connection if it must give way, or is one too many. */
+  /** Ends the connection if it must give way or is one too many. */
   connection: AdmittedConnection;
   readonly #limiter: SessionLimiter;
   #place: Place | undefined;

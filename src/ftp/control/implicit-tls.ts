@@ -19,7 +19,7 @@ export type ImplicitTlsOptions = {
   readonly observe: Observe;
 };
 
-/** Whoever gets `tls` releases its context. */
+/** The callee releases the context of `tls`. */
 export type OnSecured = (secured: TLSSocket, client: ClientAddresses, tls: ControlTls) => void;
 
 /** Calls `onSecured` after the handshake, or reports why there is none and destroys the socket. */

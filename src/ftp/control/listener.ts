@@ -44,7 +44,7 @@ export type ControlListenerOptions = {
 const maxRefusals = 256;
 /** How long a client may take to read the 421. */
 const refusalTimeoutMs = 5_000;
-/** Why a connection is refused, and what it is told. */
+/** The causes of a refusal, with the text of the reply. */
 const refusals = {
   DRAIN: 'The gateway is stopping; try again.',
   'LIMIT-SESSIONS': 'Too many sessions; try again later.',

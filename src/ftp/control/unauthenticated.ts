@@ -1,7 +1,7 @@
 /**
  * Connections without a login. They have small limits of their own, so that clients that never log in take no places of sessions. At
- * the total limit a new connection replaces an older one, so that strangers with many addresses keep partners out for no longer than
- * they can fill all places again. Pure.
+ * the total limit a new connection replaces an older one, so that an attacker with many addresses keeps partners out only as long as
+ * it takes to fill all places again. Pure.
  */
 import { BoundedMap } from '../../util/bounded-map.ts';
 import type { SharedSessionCounts } from './session-limits.ts';
@@ -40,7 +40,7 @@ export class UnauthenticatedConnections {
   readonly #limits: UnauthenticatedLimits;
   readonly #shared: SharedSessionCounts | undefined;
   readonly #entries = new Map<string, Set<Entry>>();
-  /** Sources of logins. Only right passwords make entries, so strangers cannot evict any. */
+  /** Sources of logins. Only valid passwords add entries, so an attacker cannot evict any. */
   readonly #known = new BoundedMap<string, true>(maxKnownSources);
   #total = 0;
 

@@ -1,6 +1,6 @@
 /**
  * Watches every request to S3, each attempt of it: what fails, what is retried, and what gets no response. It decides nothing; an
- * observer makes events and metrics of it, and the call that a request belongs to learns the state of the storage.
+ * observer makes events and metrics of it, and the call that a request belongs to is notified of the state of the storage.
  */
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { type StorageFailure, storageFailureOf, toFilesystemError } from './errors.ts';
@@ -30,7 +30,7 @@ export type SlowRequest = RequestTarget & {
   readonly waitingMs: number;
 };
 
-/** Learns what happens to the requests of one client. Must not throw. */
+/** Is notified of what happens to the requests of one client. Must not throw. */
 export type RequestObserver = {
   /** A response began, whatever its status; the time is from the start of the attempt. */
   responded?(operation: string, seconds: number): void;

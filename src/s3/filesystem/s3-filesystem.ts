@@ -73,7 +73,7 @@ export class S3Filesystem implements Filesystem {
     this.#fileTimes =
       fileTimes === 'client'
         ? new FileTimeLookup(
-            // One object may be refused for good (its KMS key, a policy), and a listing has many.
+            // One object may be refused permanently (its KMS key, a policy), and a listing has many.
             (object) => findObject(storage.client, { ...object, retry: true, refusedTimeoutMs: 0 }),
             storage.fileTimeCache,
           )

@@ -44,8 +44,8 @@ export type Commit = {
 export const uploadIdMetadata = 'ftp-upload';
 
 /**
- * Commits, and resolves only when the object is in S3, to what S3 told of it. The signal stops further attempts; a running attempt, and the lookup of its
- * outcome, get some more time (`settling.ts`).
+ * Commits, and resolves, only when the object is in S3, to what S3 reported about it. The signal stops further attempts; a running
+ * attempt, and the lookup of its outcome, get some more time (`settling.ts`).
  * @throws FilesystemError `exists` or `changed` where the condition is not met, `unconfirmed` where it cannot be found out
  * whether S3 has committed or will commit, or what S3 responded; the signal's reason.
  */

@@ -160,6 +160,6 @@ function retry<Result>(
   signal: AbortSignal,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  // A role may lack the permission for good, and every upload would wait for it.
+  // A role may lack the permission altogether, and every upload would wait for it.
   return withRetries(run, { signal, operation, client, refusedTimeoutMs: 0 });
 }

@@ -250,8 +250,8 @@ describe('the control connection', () => {
     await client.says('PASS not-the-one', '530 Login incorrect. [LOGIN-REFUSED]');
     await client.quit();
     await own.nextEvent('session-closed');
-    const told = JSON.stringify(own.events);
-    assert.doesNotMatch(told, /pa\\"ss|not-the-one|secret/);
+    const logged = JSON.stringify(own.events);
+    assert.doesNotMatch(logged, /pa\\"ss|not-the-one|secret/);
     await own.close();
   });
 

@@ -127,7 +127,7 @@ describe('connections without a login', () => {
       silent.forEach((socket) => socket.destroy());
     }));
 
-  it('Strangers who hold all connections without a login keep no partner out', () =>
+  it('Clients that hold all connections without a login keep no partner out', () =>
     withGateway({ maxUnauthenticated: 20 }, async (gateway) => {
       const { controlPort: port } = gateway;
       const strangers = await Promise.all(

@@ -170,7 +170,7 @@ describe('behind a load balancer', () => {
     await trusting.close();
   });
 
-  it('The gateway does not start with PROXY headers and active mode, or with PROXY headers from nowhere', async () => {
+  it('The gateway does not start with PROXY headers and active mode, or with PROXY headers but no networks to accept them from', async () => {
     await assert.rejects(startTestGateway({ proxyProtocol: 'v2', activeMode: 'on' }), {
       message: 'PROXY headers exclude active mode.',
     });

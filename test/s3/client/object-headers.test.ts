@@ -84,8 +84,8 @@ describe("An object's headers", () => {
       'x-amz-storage-class': 'STANDARD_IA',
       'x-amz-website-redirect-location': '/elsewhere',
     };
-    const told = { etag: '"e"', 'content-length': '5', 'x-amz-request-id': 'R' };
-    const head = objectHeadOf({ ...source, ...told });
+    const responseHeaders = { etag: '"e"', 'content-length': '5', 'x-amz-request-id': 'R' };
+    const head = objectHeadOf({ ...source, ...responseHeaders });
     assert.deepEqual(sent(headersOfAttributes(attributesOfCopy(head))), source);
   });
 

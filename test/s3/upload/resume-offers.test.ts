@@ -186,7 +186,7 @@ describe('resuming interrupted uploads', () => {
   });
 
   it('An interrupted upload is not offered after the file has been uploaded successfully', async () => {
-    const pathname = '/anew' as Pathname;
+    const pathname = '/again' as Pathname;
     await upload(login(), pathname, 0, bytes, 'break');
     const published = bytesOf(10, 4);
     await upload(login(), pathname, 0, published, 'commit');
@@ -234,14 +234,14 @@ describe('resuming interrupted uploads', () => {
       });
 
       it(`An offer from before a new version was started ${where} cannot be resumed`, async () => {
-        const pathname = `/told-${where.length}` as Pathname;
+        const pathname = `/offered-${where.length}` as Pathname;
         await upload(login(), pathname, 0, old, 'break');
         for (const offset of [16 * mib, 'end'] as const) {
-          const told = login();
-          assert.equal(await sizeOf(told, pathname), 16 * mib);
+          const offered = login();
+          assert.equal(await sizeOf(offered, pathname), 16 * mib);
           await upload(login('alice', 60_000, task()), pathname, 0, next.subarray(0, 2 * mib), 'break');
           await assert.rejects(
-            told.openUpload(pathname, { offset, ifExists: 'replace', signal }),
+            offered.openUpload(pathname, { offset, ifExists: 'replace', signal }),
             (error) => error instanceof FilesystemError && error.kind === 'invalid-offset',
           );
           await upload(login(), pathname, 0, old, 'break');

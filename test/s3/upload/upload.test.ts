@@ -47,7 +47,7 @@ describe('uploads to S3', () => {
   }
 
   it('An upload keeps small chunks of a large buffer without keeping the buffer', async () => {
-    const upload = await s3.open('crumbs');
+    const upload = await s3.open('small-chunks');
     for (let index = 0; index < 100; index++) {
       const slab = new Uint8Array(mib).fill(index);
       await upload.write(slab.subarray(0, 10));
@@ -57,7 +57,7 @@ describe('uploads to S3', () => {
       `${s3.storage.memory.heldBytes} bytes held for 1,000`,
     );
     await upload.commit();
-    assert.equal((await s3.getObject('crumbs'))?.byteLength, 1000);
+    assert.equal((await s3.getObject('small-chunks'))?.byteLength, 1000);
   });
 
   it('An upload leaves the existing object unchanged until its commit and after an abort', async () => {

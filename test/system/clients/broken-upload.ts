@@ -21,7 +21,7 @@ export async function logIn(gateway: S3Gateway, username: 'demo' | 'other' = 'de
 
 /**
  * Sends the file up to `sentBytes`, resets a connection when the parts are in S3, and waits for the gateway's verdict. Resolves
- * to the length that may be told: without the last part, for that could be the end of the file.
+ * to the length that may be reported: without the last part, which could be the end of the file.
  */
 export async function breakUpload(
   gateway: S3Gateway,

@@ -1,5 +1,5 @@
 /**
- * Uploads that break in their middle, and the client that comes back: what it is told, what everybody else sees meanwhile, and
+ * Uploads that break in their middle, and the client that reconnects: which replies it gets, what other users see meanwhile, and
  * what is stored in the end. See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import assert from 'node:assert/strict';

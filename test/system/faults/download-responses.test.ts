@@ -37,7 +37,7 @@ describe('downloads whose responses break', () => {
     return readAll((await openS3Download(storage, { bucket: 'b', key, offsetBytes: 0, signal })).content);
   };
 
-  /** The response that S3 owes to this request, head and body. */
+  /** The correct response to this request, head and body. */
   function responseTo(head: string, bytes = object, tag = etag): Buffer {
     const [, first = 0, last = 0] = (/range: bytes=(\d+)-(\d+)/i.exec(head) ?? []).map(Number);
     const body = bytes.subarray(first, last + 1);

@@ -22,7 +22,7 @@ describe('an upload through the gateway', () => {
     const fault = gatewayFaults[index % gatewayFaults.length]!;
     it(`An upload through the gateway is stored completely or not at all: ${fault}, seed ${seed + index}`, async (t) => {
       const outcome = await gateway.run(fault, new Random(seed + index));
-      t.diagnostic(`told ${outcome.told ?? 'nothing'}, found the ${outcome.found} object`);
+      t.diagnostic(`reply ${outcome.replyCode ?? 'nothing'}, found the ${outcome.found} object`);
     });
   }
 
@@ -31,8 +31,8 @@ describe('an upload through the gateway', () => {
     'An upload through the gateway is stored when S3 was down for 20 seconds',
     { skip: !isLong && 'npm run test:faults' },
     async () => {
-      const { told, found } = await gateway.outage(20_000);
-      assert.deepEqual([told, found], [226, 'new']);
+      const { replyCode, found } = await gateway.outage(20_000);
+      assert.deepEqual([replyCode, found], [226, 'new']);
     },
   );
 
@@ -40,8 +40,8 @@ describe('an upload through the gateway', () => {
     'An upload through the gateway fails with 451 when S3 stays down',
     { skip: !isLong && 'npm run test:faults' },
     async () => {
-      const { told, found } = await gateway.outage(undefined);
-      assert.deepEqual([told, found], [451, 'old']);
+      const { replyCode, found } = await gateway.outage(undefined);
+      assert.deepEqual([replyCode, found], [451, 'old']);
     },
   );
 

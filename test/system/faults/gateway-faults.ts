@@ -1,6 +1,6 @@
 /**
  * Uploads through the whole gateway, each broken in one random way, and what must hold afterwards: the old object or the new
- * one, whole, and the new one wherever the client was told 226.
+ * one, whole, and the new one wherever the client received 226.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -35,8 +35,8 @@ export type GatewayFault = (typeof gatewayFaults)[number];
 
 export type FaultOutcome = {
   readonly fault: GatewayFault;
-  /** The final reply's code; undefined where the client could not be told. */
-  readonly told: number | undefined;
+  /** The final reply's code; undefined where the client received none. */
+  readonly replyCode: number | undefined;
   readonly found: 'old' | 'new';
 };
 
@@ -104,7 +104,7 @@ export class FaultyGateway {
       .repeat(random.below(20 * mebibyte) >> 5);
     const bytes = Buffer.from(content);
     const cutAt = fault === 'none' || fault === 's3-errors' ? bytes.length : random.below(bytes.length + 1);
-    const told =
+    const replyCode =
       fault === 'client-killed'
         ? await this.#killClient(name, cutAt)
         : await this.#break(fault, name, bytes, cutAt, random);
@@ -114,14 +114,14 @@ export class FaultyGateway {
     const isNew = found !== undefined && digest(found) === digest(bytes);
     const isOld = found === undefined ? old === undefined : old?.equals(found) === true;
     assert.ok(isNew || isOld, `${fault}: the object is neither the old one nor the new one, whole`);
-    if (told === 226) assert.ok(isNew, `${fault}: the client was told 226`);
-    // Told of a failure, or not told, after the last byte: S3 may have confirmed what nobody could hear of any more.
+    if (replyCode === 226) assert.ok(isNew, `${fault}: the client received 226`);
+    // A failure, or no reply, after the last byte: S3 may have confirmed the upload when no client was left to reply to.
     else if (cutAt < bytes.length) assert.ok(isOld, `${fault}: the upload was not complete`);
-    if (fault === 'none' || fault === 's3-down-for-a-while') assert.equal(told, 226);
-    return { fault, told, found: isNew ? 'new' : 'old' };
+    if (fault === 'none' || fault === 's3-down-for-a-while') assert.equal(replyCode, 226);
+    return { fault, replyCode, found: isNew ? 'new' : 'old' };
   }
 
-  /** An upload in whose middle S3 goes down for so long, or, where undefined, for good; what the client is told. */
+  /** An upload during which S3 is down for that long, or permanently where undefined; resolves to the client's reply. */
   async outage(durationMs: number | undefined): Promise<FaultOutcome> {
     const name = randomUUID();
     const old = Buffer.from('the old content');
@@ -138,11 +138,11 @@ export class FaultyGateway {
       await new Promise((resolve) => setTimeout(resolve, durationMs));
       await this.#proxy.comeUp();
     }
-    const told = await finished;
+    const replyCode = await finished;
     if (durationMs === undefined) await this.#proxy.comeUp();
     const found = await this.#get(name);
     assert.ok(found !== undefined && (found.equals(old) || found.equals(bytes)));
-    return { fault: 's3-down-for-a-while', told, found: found.equals(old) ? 'old' : 'new' };
+    return { fault: 's3-down-for-a-while', replyCode, found: found.equals(old) ? 'old' : 'new' };
   }
 
   /** Fails where something was not given back: sessions, memory, uploads. */
@@ -201,16 +201,16 @@ export class FaultyGateway {
       }
       case 's3-down-for-a-while': {
         await this.#proxy.goDown();
-        const told = finish(dialogue, data, rest);
+        const replyCode = finish(dialogue, data, rest);
         await new Promise((resolve) => setTimeout(resolve, random.below(3_000)));
         await this.#proxy.comeUp();
-        return await told;
+        return await replyCode;
       }
       case 'gateway-drained': {
         const ended = this.#gateway.process.stop('SIGTERM');
         // Half of the clients go on, and the gateway waits for them; the others do nothing, and it must not wait for ever.
-        const told = random.below(2) === 0 ? finish(dialogue, data, rest) : finalCode(dialogue);
-        const code = await told.catch(() => undefined);
+        const replyCode = random.below(2) === 0 ? finish(dialogue, data, rest) : finalCode(dialogue);
+        const code = await replyCode.catch(() => undefined);
         await ended;
         assert.equal((await this.#gateway.process.ended).code, 0, 'a drained gateway exits with 0');
         this.#gateway = await startGateway(this.#environment);

@@ -20,7 +20,7 @@ export type KillPlan = (typeof killPlans)[number];
 
 /** From the 150 to the kill, in milliseconds: at least, and at most. */
 export function lifeMs(plan: KillPlan): readonly [least: number, most: number] {
-  // A NOOP in the very turn of the kill cannot be told from one behind the last byte (decision 0007).
+  // A NOOP in the very turn of the kill cannot be distinguished from one behind the last byte (decision 0007).
   if (plan === 'keep-alive') return [50, 150];
   return plan === 'full-speed' ? [0, 20] : [0, 120];
 }

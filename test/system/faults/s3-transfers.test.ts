@@ -53,7 +53,7 @@ describe('transfers while S3 fails', () => {
         await upload.commit();
         assert.equal(digest(await s3.getObject(key)), digest(bytes));
         assert.equal(s3.storage.memory.heldBytes, 0);
-        // A CreateMultipartUpload whose answer was lost left an upload that nobody knows; the lifecycle rule ends it.
+        // A CreateMultipartUpload whose response was lost left an upload with an unknown id; the lifecycle rule aborts it.
         if (operation !== 'CreateMultipartUpload') await assertNoUploads(key);
       });
     }
@@ -120,7 +120,7 @@ describe('transfers while S3 fails', () => {
     });
   }
 
-  it('A transfer fails as unavailable when S3 is down for good, and the old object is kept', async () => {
+  it('A transfer fails as unavailable when S3 stays down, and the old object is kept', async () => {
     const impatient = s3.newStorage({
       budgetBytes: 64 * mib,
       idleTimeoutMs,
@@ -282,7 +282,7 @@ describe('transfers while S3 fails', () => {
     const found = digest(await s3.getObject(key));
     if (committed) assert.equal(found, digest(whole), `seed ${seed}: what was confirmed is there`);
     else {
-      // Where the last answers of S3 were lost for longer than the patience, it may be there unconfirmed, but only whole.
+      // Where the last responses of S3 were lost for longer than the retries last, it may be there unconfirmed, but only whole.
       const allowed = sentBytes >= bytes.byteLength ? [digest(old), digest(whole)] : [digest(old)];
       assert.ok(
         allowed.includes(found),

@@ -10,7 +10,7 @@ import { startFaultProxy, type FaultProxy } from '../../support/fault-proxy.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 
-/** What a client has for its data connection: by far less than S3 is silent here. */
+/** How long a client has for its data connection: much less than S3 is silent here. */
 const dataConnectionTimeoutMs = 100;
 const silenceMs = 1_000;
 

@@ -36,7 +36,7 @@ const linesPerSession = 150;
 const sessionsAtOnce = 8;
 const connectionsAtOnce = 64;
 
-/** Lines that would only end the session, or hang it on connections nobody makes, are sent now and then. */
+/** Lines that would only end the session, or make it wait for a connection that never comes, are sent now and then. */
 const rareVerbs: ReadonlySet<string> = new Set(['QUIT', 'REIN', 'AUTH', 'USER']);
 
 /** Rejects when the gateway stops answering, or leaves a session behind. */

@@ -344,7 +344,7 @@ class Sequence {
     this.#place(name).visible = whole;
   }
 
-  /** Of which bytes SIZE can have told the length. */
+  /** The bytes whose length SIZE can have returned. */
   #baseOf(name: Name, sizeBytes: number | undefined): Buffer | undefined {
     const { visible, newest } = this.#place(name);
     if (sizeBytes === visible?.byteLength) return visible;

@@ -15,7 +15,7 @@ drainOnSignals({
   exit: (code) => process.exit(code),
 });
 
-if (process.argv[2] === 'rejection') void Promise.reject(new Error('a promise nobody waited for'));
+if (process.argv[2] === 'rejection') void Promise.reject(new Error('a promise that was not awaited'));
 else {
   setImmediate(() => {
     throw new Error('a defect');

@@ -1,7 +1,7 @@
 /**
  * A stand-in for an AWS Network Load Balancer on loopback addresses, which knows only what the template says. What AWS
  * documents is done as documented: the PROXY header in front of the client's first payload and never without one, source
- * addresses kept where the group says so, flows spread by hash and never moved, resets where there is nobody to serve.
+ * addresses kept where the group says so, flows spread by hash and never moved, resets where there is no target.
  */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';

@@ -116,7 +116,7 @@ type TargetGroupProperties = {
 
 function readListener(properties: ListenerProperties): Listener {
   const [action] = properties.DefaultActions;
-  if (action === undefined) throw new Error(`The listener on ${properties.Port} forwards nowhere.`);
+  if (action === undefined) throw new Error(`The listener on ${properties.Port} has no target group.`);
   return {
     port: properties.Port,
     targetGroup: action.TargetGroupArn,

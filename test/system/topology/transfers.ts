@@ -1,4 +1,4 @@
-/** Many transfers at once with curl, each session from an address of its own so that its flows can be told apart. */
+/** Many transfers at once with curl, each session from its own address so that its flows can be identified. */
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -71,7 +71,7 @@ function times(count: number, lines: (index: number) => readonly string[]): read
 }
 
 /**
- * Fails unless every data connection went to the slot of its session. Sessions are told apart by client address, so each
+ * Fails unless every data connection went to the slot of its session. Sessions are identified by client address, so each
  * address must have had one session only. Returns how many data connections that were.
  */
 export function assertAffinity({ loadBalancer }: LocalDeployment): number {
