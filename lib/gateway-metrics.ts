@@ -29,6 +29,8 @@ const statistics = {
   PassivePortWaiters: Stats.SUM,
   TransferMemoryBytes: Stats.SUM,
   CertificateDaysLeft: Stats.MINIMUM,
+  WorkersEnded: Stats.SUM,
+  Workers: Stats.SUM,
 } as const;
 
 export type GatewayMetricName = keyof typeof statistics;

@@ -72,6 +72,7 @@ export class Monitoring extends Construct {
     this.#alarmOnTasks(props.cluster);
     const events = this.#alarmOnEvents();
     if (props.tls) this.#alarmOnCertificate();
+    if (props.slots.some(({ workers }) => workers > 1)) this.#alarmOnWorkers();
     for (const [username, longest] of Object.entries(props.expectedPartners)) {
       this.#alarmOnPartner(username, longest, props.logGroup);
     }
@@ -205,6 +206,17 @@ export class Monitoring extends Construct {
       comparison: below,
       periods: 1,
       meaning: `The certificate that partners see expires in less than ${certificateDays} days and has not been renewed.`,
+    });
+  }
+
+  #alarmOnWorkers(): void {
+    this.#alarm('WorkersEnded', {
+      metric: this.#counted('WorkersEnded'),
+      threshold: 1,
+      comparison: atLeast,
+      periods: 1,
+      meaning:
+        'A worker process ended without being asked to, and its sessions with it; it is started again, and the others of its task go on.',
     });
   }
 

@@ -61,10 +61,16 @@ export type SlotProps = {
 export class Slot extends Construct {
   readonly plan: SlotPlan;
   readonly service: FargateService;
+  /** Worker processes of its task; with 1 there is a single process. */
+  readonly workers: number;
 
   constructor(scope: Construct, id: string, props: SlotProps) {
     super(scope, id);
     this.plan = props.plan;
+    this.workers = slotWorkers(this.plan.passivePorts.ports, {
+      cpu: props.cpu,
+      transferMemoryBytes: transferMemoryBytes(props.memoryMiB),
+    });
     this.service = new FargateService(this, 'Service', {
       cluster: props.cluster,
       serviceName: `slot-${slotName(this.plan)}`,
@@ -120,12 +126,7 @@ export class Slot extends Construct {
         ...props.environment,
         PASSIVE_PORTS: plan.passivePorts.toString(),
         // Not `auto`: the template says what a slot runs, and a task asks nothing about itself at its start.
-        WORKERS: String(
-          slotWorkers(plan.passivePorts.ports, {
-            cpu: props.cpu,
-            transferMemoryBytes: transferMemoryBytes(props.memoryMiB),
-          }),
-        ),
+        WORKERS: String(this.workers),
       },
       // Each port singly: a service cannot register a port that is only inside a containerPortRange.
       portMappings: [

@@ -11,6 +11,7 @@ import {
   type MetricSnapshot,
   snapshotOf,
 } from './observability/merged-metrics.ts';
+import { type EmbeddedMetrics, startPrimaryMetrics } from './observability/emf.ts';
 import type { GatewayStatus } from './observability/gateway-status.ts';
 import { type OperationsServer, startOperationsServer } from './observability/operations-server.ts';
 import { ProbedPorts } from './observability/probed-ports.ts';
@@ -72,6 +73,7 @@ class RunningPrimary implements Primary {
   readonly #options: PrimaryOptions;
   readonly #log: ServiceLog;
   readonly #metrics = createPrimaryMetrics(() => this.#pool.started.length);
+  readonly #embeddedMetrics: EmbeddedMetrics;
   readonly #secrets = new SharedSecrets();
   readonly #counts: SessionCounts;
   /** For the bans that a worker begins with; it decides nothing. */
@@ -90,6 +92,10 @@ class RunningPrimary implements Primary {
     this.#config = config;
     this.#log = log;
     this.#options = options;
+    this.#embeddedMetrics = startPrimaryMetrics(config.metricsNamespace, {
+      workers: () => this.#pool.started.length,
+      writeLine: log.writeLine,
+    });
     this.#probes = new ProbedPorts(config.passivePorts);
     this.#throttle = new LoginThrottle(config);
     this.#counts = new SessionCounts({
@@ -184,6 +190,7 @@ class RunningPrimary implements Primary {
     this.#pool.kill();
     await this.#pool.allEnded();
     this.#secrets.close();
+    this.#embeddedMetrics.close();
     await this.#operations?.close();
   }
 
@@ -203,6 +210,7 @@ class RunningPrimary implements Primary {
   readonly #observe: ServiceLog['observe'] = (event) => {
     this.#log.observe(event);
     this.#metrics.observe(event);
+    this.#embeddedMetrics.observe(event);
   };
 
   #fork({ worker }: Share): WorkerProcess {

@@ -34,26 +34,48 @@ const counts = [
   'SessionsWhileDraining',
 ] as const;
 const sizes = ['UploadBytes', 'DownloadBytes'] as const;
-type Sum = (typeof counts)[number] | (typeof sizes)[number];
+/** What the primary of worker processes observes itself: each worker writes the other counts of its own. */
+const primaryCounts = ['WorkersEnded', 'ConfigReloadFailures'] as const;
+type Sum = (typeof counts)[number] | (typeof sizes)[number] | (typeof primaryCounts)[number];
+type Sums = ReadonlyMap<Sum, number>;
+
+/** A metric of one line: its name, its unit, and its value. */
+type MetricValue = readonly [name: string, unit: 'Count' | 'Bytes' | 'Seconds', value: number];
 
 const periodMs = 60_000;
 
-type EmbeddedMetricsOptions = {
-  readonly gauges: () => Gauges;
-  readonly writeLine: (line: string) => void;
-};
+/** `writeLine` gets a line without a line end. */
+type WriteLine = (line: string) => void;
 
-/** Writes nothing without a namespace. `writeLine` gets a line without a line end. */
+/** Writes nothing without a namespace. */
 export function startEmbeddedMetrics(
   namespace: string | undefined,
-  { gauges, writeLine }: EmbeddedMetricsOptions,
+  { gauges, writeLine }: { readonly gauges: () => Gauges; readonly writeLine: WriteLine },
+): EmbeddedMetrics {
+  return startCounting(namespace, writeLine, (...period) => embeddedMetricLine(...period, gauges()));
+}
+
+/** The metrics of a primary, which has no sessions of its own. `workers` are those that run. Writes nothing without a namespace. */
+export function startPrimaryMetrics(
+  namespace: string | undefined,
+  { workers, writeLine }: { readonly workers: () => number; readonly writeLine: WriteLine },
+): EmbeddedMetrics {
+  return startCounting(namespace, writeLine, (...period) => primaryMetricLine(...period, workers()));
+}
+
+type Period = readonly [namespace: string, timestampMs: number, sums: Sums];
+
+function startCounting(
+  namespace: string | undefined,
+  writeLine: WriteLine,
+  lineOf: (...period: Period) => string,
 ): EmbeddedMetrics {
   if (namespace === undefined) return { observe: () => undefined, close: () => undefined };
   let sums = new Map<Sum, number>();
   let failures = new Map<CauseCode, number>();
   const write = (): void => {
     const timestampMs = Date.now();
-    writeLine(embeddedMetricLine(namespace, timestampMs, sums, gauges()));
+    writeLine(lineOf(namespace, timestampMs, sums));
     for (const [cause, count] of failures) {
       writeLine(causeMetricLine(namespace, timestampMs, cause, count));
     }
@@ -78,38 +100,53 @@ export function startEmbeddedMetrics(
 export function embeddedMetricLine(
   namespace: string,
   timestampMs: number,
-  sums: ReadonlyMap<Sum, number>,
+  sums: Sums,
   {
     sessions,
     passivePortWaiters,
     transferMemoryBytes,
-    storageFailingSeconds,
+    storageFailingSeconds = 0,
     certificateSecondsLeft,
   }: Gauges,
 ): string {
-  const values = Object.fromEntries([...counts, ...sizes].map((name) => [name, sums.get(name) ?? 0]));
-  const metrics = [
-    ...counts.map((Name) => ({ Name, Unit: 'Count' })),
-    ...sizes.map((Name) => ({ Name, Unit: 'Bytes' })),
-    { Name: 'Sessions', Unit: 'Count' },
-    { Name: 'PassivePortWaiters', Unit: 'Count' },
-    { Name: 'TransferMemoryBytes', Unit: 'Bytes' },
-    { Name: 'StorageFailingSeconds', Unit: 'Seconds' },
-    ...(certificateSecondsLeft === undefined ? [] : [{ Name: 'CertificateDaysLeft', Unit: 'Count' }]),
-  ];
+  const daysLeft = certificateSecondsLeft === undefined ? [] : [Math.floor(certificateSecondsLeft / 86_400)];
+  return metricLine(namespace, timestampMs, [
+    ...counts.map((name): MetricValue => [name, 'Count', sums.get(name) ?? 0]),
+    ...sizes.map((name): MetricValue => [name, 'Bytes', sums.get(name) ?? 0]),
+    ['Sessions', 'Count', sessions],
+    ['PassivePortWaiters', 'Count', passivePortWaiters],
+    ['TransferMemoryBytes', 'Bytes', transferMemoryBytes],
+    ['StorageFailingSeconds', 'Seconds', storageFailingSeconds],
+    ...daysLeft.map((days): MetricValue => ['CertificateDaysLeft', 'Count', days]),
+  ]);
+}
+
+/** The line of one period of a primary. */
+export function primaryMetricLine(
+  namespace: string,
+  timestampMs: number,
+  sums: Sums,
+  workers: number,
+): string {
+  return metricLine(namespace, timestampMs, [
+    ...primaryCounts.map((name): MetricValue => [name, 'Count', sums.get(name) ?? 0]),
+    ['Workers', 'Count', workers],
+  ]);
+}
+
+function metricLine(namespace: string, timestampMs: number, metrics: readonly MetricValue[]): string {
   return JSON.stringify({
     _aws: {
       Timestamp: timestampMs,
-      CloudWatchMetrics: [{ Namespace: namespace, Dimensions: [[]], Metrics: metrics }],
+      CloudWatchMetrics: [
+        {
+          Namespace: namespace,
+          Dimensions: [[]],
+          Metrics: metrics.map(([Name, Unit]) => ({ Name, Unit })),
+        },
+      ],
     },
-    ...values,
-    Sessions: sessions,
-    PassivePortWaiters: passivePortWaiters,
-    TransferMemoryBytes: transferMemoryBytes,
-    StorageFailingSeconds: storageFailingSeconds ?? 0,
-    ...(certificateSecondsLeft !== undefined && {
-      CertificateDaysLeft: Math.floor(certificateSecondsLeft / 86_400),
-    }),
+    ...Object.fromEntries(metrics.map(([name, , value]) => [name, value])),
   });
 }
 
@@ -158,6 +195,8 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
       return [['UnexpectedErrors', 1]];
     case 'config-reload-failed':
       return [['ConfigReloadFailures', 1]];
+    case 'worker-ended':
+      return [['WorkersEnded', 1]];
     case 'session-while-draining':
       return [['SessionsWhileDraining', 1]];
     case 'session-closed':
@@ -174,7 +213,6 @@ function sumsOf(event: GatewayEvent): readonly (readonly [sum: Sum, amount: numb
     case 'gateway-started':
     case 'workers-limited':
     case 'worker-started':
-    case 'worker-ended':
     case 'descriptors-insufficient':
     case 'drain-started':
     case 'drain-requested':

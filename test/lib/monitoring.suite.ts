@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Duration } from 'aws-cdk-lib';
 import { parseConfig } from '../../src/config/config.ts';
-import { embeddedMetricLine } from '../../src/observability/emf.ts';
+import { embeddedMetricLine, primaryMetricLine } from '../../src/observability/emf.ts';
 import { gatewayMetricNames } from '../../lib/gateway-metrics.ts';
 import { readTopology } from '../system/topology/topology.ts';
 import { resourcesOfType, synthGateway } from './synth.ts';
@@ -36,6 +36,16 @@ const alarms = resourcesOfType(template, 'AWS::CloudWatch::Alarm').map(
 );
 const named = (name: string) => alarms.find(([id]) => id.includes(name))![1];
 
+function namesIn(line: string): readonly string[] {
+  const { _aws } = JSON.parse(line) as {
+    _aws: { CloudWatchMetrics: readonly { Metrics: readonly { Name: string }[] }[] };
+  };
+  return _aws.CloudWatchMetrics.flatMap(({ Metrics }) => Metrics.map(({ Name }) => Name));
+}
+
+/** What the primary of worker processes writes once a minute. */
+const primaryNames = namesIn(primaryMetricLine('Gateway', 0, new Map(), 2));
+
 /** What a task of the template writes once a minute. */
 function embeddedMetrics(): { readonly namespace: string; readonly names: readonly string[] } {
   const { services } = readTopology(template.toJSON() as Parameters<typeof readTopology>[0], {
@@ -51,11 +61,7 @@ function embeddedMetrics(): { readonly namespace: string; readonly names: readon
     waitingUploads: 0,
     certificateSecondsLeft: 8_640_000,
   };
-  const line = JSON.parse(embeddedMetricLine(namespace, 0, new Map(), gauges)) as {
-    _aws: { CloudWatchMetrics: readonly { Namespace: string; Metrics: readonly { Name: string }[] }[] };
-  };
-  const [metrics] = line._aws.CloudWatchMetrics;
-  return { namespace: metrics!.Namespace, names: metrics!.Metrics.map(({ Name }) => Name) };
+  return { namespace, names: namesIn(embeddedMetricLine(namespace, 0, new Map(), gauges)) };
 }
 
 describe('the alarms', () => {
@@ -81,7 +87,23 @@ describe('the alarms', () => {
   });
 
   it('The construct has a metric for each one that the gateway writes, and no other', () => {
-    assert.deepEqual([...gatewayMetricNames].sort(), [...embeddedMetrics().names].sort());
+    const written = new Set([...embeddedMetrics().names, ...primaryNames]);
+    assert.deepEqual([...gatewayMetricNames].sort(), [...written].sort());
+  });
+
+  it('Slots of several worker processes have an alarm on workers that end, on a metric that their primary writes', () => {
+    const isOnWorkers = ([id]: readonly [string, unknown]): boolean => id.includes('WorkersEnded');
+    assert.ok(!alarms.some(isOnWorkers), 'a single process has no workers');
+    const { template: ofWorkers } = synthGateway({ cpu: 2048, memoryMiB: 4096 });
+    const [, { Properties }] = resourcesOfType(ofWorkers, 'AWS::CloudWatch::Alarm').find(isOnWorkers)!;
+    const { namespace } = embeddedMetrics();
+    assert.partialDeepStrictEqual(Properties, {
+      Namespace: namespace,
+      MetricName: 'WorkersEnded',
+      Threshold: 1,
+    });
+    assert.match(String(Properties['AlarmDescription']), /See docs\/troubleshooting\.md, "WorkersEnded"\.$/);
+    assert.ok(primaryNames.includes('WorkersEnded'));
   });
 
   it('No alarm is about a single slot, because a standby slot is down by design', () => {
@@ -202,7 +224,8 @@ describe('the alarms', () => {
       assert.ok(section !== undefined && sections.includes(section), AlarmDescription);
     }
     const named = alarms.map(([, { AlarmDescription }]) => /"(\w+)"\.$/.exec(AlarmDescription)?.[1]);
-    assert.deepEqual(sections.sort(), [...named, 'NoUpload'].sort());
+    // Those that the template of the other tests has not.
+    assert.deepEqual(sections.sort(), [...named, 'NoUpload', 'WorkersEnded'].sort());
   });
 });
 

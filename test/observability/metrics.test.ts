@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CauseCode } from '../../src/observability/cause.ts';
-import { startEmbeddedMetrics } from '../../src/observability/emf.ts';
+import { startEmbeddedMetrics, startPrimaryMetrics } from '../../src/observability/emf.ts';
 import type { GatewayEvent } from '../../src/observability/event.ts';
 import { createMetrics, type Gauges } from '../../src/observability/metrics.ts';
 
@@ -88,6 +88,31 @@ describe('metrics for Prometheus', () => {
 });
 
 describe('metrics for CloudWatch', () => {
+  it('The primary of worker processes writes those that run, those that ended, and the reloads that failed in it', (test) => {
+    test.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 1_700_000_000_000 });
+    const lines: string[] = [];
+    const metrics = startPrimaryMetrics('Gateway/Test', {
+      workers: () => 2,
+      writeLine: (line) => void lines.push(line),
+    });
+    const end = { worker: 1, pid: 4711, code: null, signal: 'SIGKILL', sessions: 3, restartMs: 250 };
+    metrics.observe({ event: 'worker-ended', cause: 'WORKER-LOST', ...end });
+    metrics.observe({ event: 'config-reload-failed', config: 'users', reason: 'access denied' });
+    test.mock.timers.tick(60_000);
+    metrics.close();
+    const written = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.partialDeepStrictEqual(written, [
+      { WorkersEnded: 1, ConfigReloadFailures: 1, Workers: 2 },
+      { WorkersEnded: 0, ConfigReloadFailures: 0, Workers: 2 },
+    ]);
+    assert.partialDeepStrictEqual(written[0]?.['_aws'], {
+      Timestamp: 1_700_000_060_000,
+      CloudWatchMetrics: [
+        { Namespace: 'Gateway/Test', Metrics: [{ Name: 'WorkersEnded', Unit: 'Count' }, {}, {}] },
+      ],
+    });
+  });
+
   it('The CloudWatch metrics are one line in embedded metric format per minute, including zeros', (test) => {
     test.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 1_700_000_000_000 });
     const lines: string[] = [];

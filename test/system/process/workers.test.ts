@@ -137,7 +137,7 @@ describe('two worker processes', () => {
   });
 
   it('A killed worker is replaced; the transfer of the other one stays whole, and no count goes backwards', async () => {
-    const workers = await suite.start();
+    const workers = await suite.start({ METRICS_NAMESPACE: 'Gateway/Test' });
     const { gateway } = workers;
     const lost = await workers.logInTo(1);
     const kept = await workers.logInTo(2);
@@ -164,6 +164,14 @@ describe('two worker processes', () => {
     await again.upload('STOR again.bin', whole);
     await assertStored('again.bin');
     assert.equal((await gateway.stop()).code, 0);
+    const embedded = gateway.lines
+      .filter((line) => line.includes('"WorkersEnded"'))
+      .map((line) => JSON.parse(line) as { WorkersEnded: number });
+    assert.equal(
+      embedded.reduce((sum, { WorkersEnded }) => sum + WorkersEnded, 0),
+      1,
+      'the end is in the metrics for CloudWatch once',
+    );
   });
 
   it('A worker whose event loop is blocked is ended by its watchdog and replaced, and the other one does not notice', async () => {
