@@ -2,6 +2,7 @@
  * Settings that are valid alone and invalid together. Pure. Fields with an invalid variable are absent here, and what depends
  * on them is not checked.
  */
+import { type ProxyProblem, proxyProblems } from '../net/proxy-trust.ts';
 import { minTransferMemoryBytes } from '../workers/shares.ts';
 import type { Config } from './variables.ts';
 
@@ -10,7 +11,7 @@ export function conflicts(config: Partial<Config>): string[] {
   return [
     ...tlsConflicts(config),
     ...portConflicts(config),
-    ...proxyConflicts(config),
+    ...proxyProblems(config).map((problem) => proxyTexts[problem]),
     ...workerConflicts(config),
     ...storageConflicts(config),
   ];
@@ -69,22 +70,12 @@ function activeModeConflicts(config: Partial<Config>, owners: ReadonlyMap<number
   ];
 }
 
-function proxyConflicts({ proxyProtocol, proxyProtocolFrom, activeMode }: Partial<Config>): string[] {
-  if (proxyProtocol !== 'v2') return [];
-  const problems: string[] = [];
-  if (proxyProtocolFrom?.text === '') {
-    problems.push(
-      'PROXY_PROTOCOL=v2 needs PROXY_PROTOCOL_FROM, the networks of the load balancer: anybody else could name any client address.',
-    );
-  }
-  // The sender of the header chooses the address that PORT connects to.
-  if (activeMode === 'on') {
-    problems.push(
-      'PROXY_PROTOCOL=v2 excludes active mode, which connects to the address in the header: set ACTIVE_MODE=off.',
-    );
-  }
-  return problems;
-}
+const proxyTexts: Readonly<Record<ProxyProblem, string>> = {
+  'no-networks':
+    'PROXY_PROTOCOL=v2 needs PROXY_PROTOCOL_FROM, the networks of the load balancer: anybody else could name any client address.',
+  'active-mode':
+    'PROXY_PROTOCOL=v2 excludes active mode, which connects to the address in the header: set ACTIVE_MODE=off.',
+};
 
 function workerConflicts({ workers, passivePorts, transferMemoryBytes }: Partial<Config>): string[] {
   if (typeof workers !== 'number') return [];

@@ -10,6 +10,7 @@ import type { ControlSession } from './control/control-session.ts';
 import { ControlListener, type SessionServices } from './control/listener.ts';
 import { SessionLimiter, type SharedSessionCounts } from './control/session-limits.ts';
 import { UnauthenticatedConnections } from './control/unauthenticated.ts';
+import { type ProxyProblem, proxyProblems } from '../net/proxy-trust.ts';
 import { PassivePorts } from './data/passive-ports.ts';
 import { FtpSrvServer } from './ftp-srv/server.ts';
 import { type GatewaySettings, withDefaults } from './gateway-settings.ts';
@@ -127,12 +128,14 @@ async function startControl(
   }
 }
 
-function requireTrustedProxies({ proxyProtocol, proxyProtocolFrom, activeMode }: GatewaySettings): void {
-  if (proxyProtocol === 'off') return;
-  if (proxyProtocolFrom.text === '')
-    throw new Error('PROXY headers need the networks of their load balancer.');
-  // The sender of the header chooses the address that PORT connects to.
-  if (activeMode === 'on') throw new Error('PROXY headers exclude active mode.');
+const proxyTexts: Readonly<Record<ProxyProblem, string>> = {
+  'no-networks': 'PROXY headers need the networks of their load balancer.',
+  'active-mode': 'PROXY headers exclude active mode.',
+};
+
+function requireTrustedProxies(settings: GatewaySettings): void {
+  const [problem] = proxyProblems(settings);
+  if (problem !== undefined) throw new Error(proxyTexts[problem]);
 }
 
 const warnOfUnexpectedErrors: Observe = (event) => {
