@@ -83,7 +83,7 @@ export class DrainState {
       if (this.#sessions.endIdleSessions(idleMs) > 0) this.#hasEndedSessions = true;
     };
     check();
-    // At most a tenth of the idle time late.
+    // Ends an idle session at most a tenth of the idle time too late.
     this.#timers.push(setInterval(check, Math.max(idleMs / 10, 100)));
   }
 

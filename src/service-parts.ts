@@ -39,7 +39,7 @@ export function statusOf({ gateway, drain, storage }: ServiceParts, ready: boole
     ready,
     reversible: drain?.isReversible ?? true,
     sessions: gateway?.sessionCount ?? 0,
-    // The first hundred: the answer must stay short.
+    // The first hundred, to keep the response short.
     loginBans: (gateway?.loginBans ?? []).slice(0, 100).map(({ source, username, untilMs }) => ({
       source,
       ...(username !== undefined && { username: shortened(username) }),

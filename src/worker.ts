@@ -75,7 +75,7 @@ export function runWorker({ watchdogMs = maxBlockedMs, openLog: open = openLog }
         shutdown = started.shutdown;
         return started.ports;
       } catch (error) {
-        // After the answer, which is sent in this turn of the event loop.
+        // After the response, which is sent in this turn of the event loop.
         setTimeout(() => process.exit(couldNotStart), 100);
         throw new Error(describeStartError(error, config), { cause: error });
       }

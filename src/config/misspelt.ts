@@ -1,4 +1,4 @@
-/** Variables of the environment that are none of the gateway's, and that differ from one of its names by a typing mistake. Pure. */
+/** Environment variables that the gateway does not know and whose names differ from a known one by a typing error. Pure. */
 import type { Environment } from './config.ts';
 import { type Variable, variables } from './variables.ts';
 
@@ -6,7 +6,7 @@ export type MisspeltVariable = { readonly name: string; readonly meant: string }
 
 const names: readonly string[] = Object.values<Variable<unknown>>(variables).map(({ name }) => name);
 
-/** Shorter names are too near to each other, and to names of other programs such as `USER`. */
+/** Shorter names are too similar to each other, and to variables of other programs such as `USER`. */
 const minNameLength = 6;
 
 /** In insertions, deletions, replacements and swaps of neighbours. */
@@ -35,7 +35,7 @@ function nearest(name: string, candidates: readonly string[]): string | undefine
   return best?.candidate;
 }
 
-/** The number of typing mistakes between two words (optimal string alignment). */
+/** The number of typing errors between two words (optimal string alignment). */
 function editDistance(one: string, other: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: other.length + 1 }, (_, column) => column);

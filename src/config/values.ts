@@ -125,7 +125,7 @@ export function objectPrefix(value: string): string {
   return value;
 }
 
-/** A list of OpenSSL that selects at least one suite. Those of TLS 1.3 are not set here: RFC 8446 knows no weak ones. */
+/** An OpenSSL cipher list that selects at least one suite. The suites of TLS 1.3 are not set here: RFC 8446 defines no weak ones. */
 export function tls12Ciphers(value: string): string {
   const expected = 'a list of OpenSSL cipher suites for TLS 1.2, such as ECDHE+AESGCM:ECDHE+AES';
   if (/(?:^|:)TLS_/.test(value)) return refuse(value, expected);

@@ -31,7 +31,7 @@ export type Variable<Value> = {
   readonly presence: 'required' | 'optional' | { readonly default: string };
   /** One sentence; of Markdown only `code`. */
   readonly meaning: string;
-  /** Throws an Error that says what is allowed and what was got. */
+  /** Throws an Error that says what is allowed and what was given. */
   parse(text: string): Value;
 };
 

@@ -17,7 +17,7 @@ export async function digestOf(
   return digest.hex();
 }
 
-/** Bytes that a worker has been sent and not confirmed. */
+/** The most bytes that a worker has been sent and has not confirmed. */
 const maxUnconfirmedBytes = 1024 * 1024;
 
 /** JavaScript in the package and the image, TypeScript in the repository. */
@@ -67,7 +67,7 @@ export async function digestInWorker(
   }
 }
 
-/** The first `lengthBytes` bytes of a stream. Then leaves the loop, which closes the stream. */
+/** The first `lengthBytes` bytes of a stream. Then ends the iteration, which closes the stream. */
 export async function* firstBytesOf(
   content: AsyncIterable<Uint8Array>,
   lengthBytes: number,

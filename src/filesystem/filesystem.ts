@@ -44,8 +44,8 @@ export type Download = {
   /** The bytes from the offset to the end, in order, prefetched only within the transfer memory. Leaving the loop closes it. */
   readonly content: AsyncIterable<Uint8Array>;
   /**
-   * Gives a chunk of the content back when nothing reads from it any longer, so that its memory is used again. Optional on both
-   * sides: a chunk that is not given back is left to the garbage collector.
+   * Returns a chunk of the content when nothing reads from it any longer, so that its memory is used again. Optional on both
+   * sides: a chunk that is not returned is left to the garbage collector.
    */
   readonly recycle?: (bytes: Uint8Array) => void;
 };
@@ -87,7 +87,7 @@ export type ByteSink = {
 export type Upload = ByteSink & {
   /** Bytes stored in front of the first written one: of the file, or of the abandoned upload that this one resumes. */
   readonly keptBytes?: number;
-  /** Set by `commit`, where the storage tells. */
+  /** Set by `commit` if the storage reports it. */
   readonly stored?: StoredObject | undefined;
   /** Aborts, with the reason, as soon as the upload cannot be completed any more: its client need not be waited for. */
   readonly failed?: AbortSignal;
@@ -135,7 +135,7 @@ export type StoredObject = {
 };
 
 export type Filesystem = {
-  /** Where the pathname is stored, whether there is something or not. Absent where the storage has no buckets. */
+  /** Where the pathname is or would be stored. Absent where the storage has no buckets. */
   locate?(pathname: Pathname): StorageLocation;
   /** Rejects with `not-found` if the pathname names nothing. The root always exists. */
   stat(pathname: Pathname, options: CallOptions): Promise<Entry>;

@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net';
 
 export class Networks {
   readonly #list = new BlockList();
-  /** As it was given, for messages. */
+  /** As configured, for messages. */
   readonly text: string;
 
   private constructor(text: string) {

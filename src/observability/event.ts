@@ -355,7 +355,7 @@ export type StorageFault = {
 /** Receives an event. It never throws and never blocks. */
 export type Observe = (event: GatewayEvent) => void;
 
-/** A name that a client sent, as events have it: no line of the log can be long because a client wants it to be. */
+/** A name that a client sent, shortened for events, so that no client can make lines of the log long. */
 export function shortened(name: string): string {
   return name.length <= maxNameLength ? name : `${name.slice(0, maxNameLength)}…`;
 }

@@ -38,7 +38,7 @@ export type LogDestination = {
   takeDropped?(): number;
 };
 
-/** What an audit asks for: who came, who was refused or banned, and what they transferred. */
+/** The events of an audit: connections, logins, refusals, bans and transfers. */
 const auditEvents: ReadonlySet<GatewayEvent['event']> = new Set(['login', 'login-ban', 'transfer']);
 
 /** Opens the log on standard output. Writing never blocks. */
@@ -133,7 +133,7 @@ const maxNameCharacters = 128;
 const names = ['username', 'pathname', 'to', 'argument'] as const;
 
 /**
- * The names that clients chose, where they are too long or contain characters that a terminal would obey: control characters,
+ * The names that clients chose, where they are too long or contain characters that a terminal would interpret: control characters,
  * and those that change the direction of text (JSON escapes only the former, and only below U+0020).
  */
 function shortenedNames(event: GatewayEvent): Partial<Record<(typeof names)[number], string>> {

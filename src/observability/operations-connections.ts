@@ -1,6 +1,6 @@
 /**
  * The connections of the operations port. Any client that reaches the port may open any number, so a new one replaces the oldest that waits
- * for its next request: health checks, which ask at once, are always answered. Pure.
+ * for its next request: health checks, which send their request immediately, always get a response. Pure.
  */
 
 export type Droppable = { destroy(): unknown };

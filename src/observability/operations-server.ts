@@ -125,7 +125,7 @@ async function answer(
       send(response, 200, 'alive');
       return;
     case '/readyz':
-      // The storage does not count: it is the same for all tasks, and without any of them clients would not even get its 451.
+      // The state of the storage does not count: it is the same for all tasks, and if none were ready, clients would not even get a 451.
       response.statusCode = options.isReady() ? 200 : 503;
       if (query === '?verbose') await sendStatus(options, response);
       else send(response, response.statusCode, readyText(response.statusCode));

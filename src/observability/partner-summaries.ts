@@ -114,7 +114,7 @@ function countCompleted(counts: Counts, event: Extract<GatewayEvent, { event: 't
       counts.downloadedBytes += event.sizeBytes;
       break;
     case 'listing':
-      // Clients list directories in which nothing arrives any more: no success of a transfer of files.
+      // A listing is no sign that files arrive: clients list directories long after the last upload.
       counts.listings += 1;
       return;
   }

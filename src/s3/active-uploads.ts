@@ -19,7 +19,7 @@ export type ActiveUpload = {
 
 /** How long a client may send nothing before another session of its user can resume its upload, in milliseconds. */
 export type SilenceLimits = {
-  /** Of an upload in this process. A client that has just lost its connection waits for so long when it asks for the size. */
+  /** Of an upload in this process. A client that has just lost its connection waits that long for the reply to SIZE. */
   readonly here: number;
   /** Of an upload in another process, of which only the time of its last part is known. */
   readonly elsewhere: number;

@@ -1,6 +1,6 @@
 /**
  * The state of the storage as the requests of this process show it, by bucket and operation: what succeeds, and what has been
- * failing since when. Reports the first failures of each cause at once, while they are still being retried.
+ * failing since when. Reports the first failures of each cause immediately, while they are still being retried.
  */
 import type { Observe } from '../observability/event.ts';
 import { BoundedMap } from '../util/bounded-map.ts';
@@ -35,7 +35,7 @@ export type StorageHealthOptions = {
 /** At most one line for each cause in this time. */
 const lineIntervalMs = 10_000;
 
-/** What failed this long ago, and was not asked for since, says nothing about the present. */
+/** An operation that failed this long ago, and has not been requested since, says nothing about the present state. */
 const forgottenAfterMs = 300_000;
 
 /** Failures that a retry cured sooner are no outage, and their end is not worth a line. */
@@ -67,7 +67,7 @@ export class StorageHealth implements RequestObserver {
   }
 
   succeeded(operation: string, bucket: string | undefined): void {
-    // The way of every request while all is well.
+    // The path of every request while nothing fails.
     if (this.#failing.size === 0) return;
     const key = keyOf(operation, bucket);
     const failing = this.#failing.get(key)?.shown;

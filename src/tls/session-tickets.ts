@@ -3,7 +3,7 @@
  *
  * OpenSSL ends every TLS 1.3 handshake by sending tickets. A client that only sends on its data connection (STOR) may never
  * read them; when it closes, its kernel finds unread bytes, sends RST in place of FIN, and discards what it had not sent yet.
- * The upload is then truncated although the client did nothing wrong (seen with Perl's Net::FTP). Data connections resume the
+ * The upload is then truncated through no fault of the client (seen with Perl's Net::FTP). Data connections resume the
  * control connection's session, so they need no tickets of their own.
  * Why an undocumented hook of Node does this: docs/decisions/0006-no-tickets-on-data-connections.md.
  */

@@ -1,6 +1,6 @@
 /**
  * The CPU time that wrong passwords may take: a burst, and then a share of one core. Right passwords are not charged, so many partners
- * who log in at once are checked as fast as the machine can. Pure.
+ * who log in at the same time are checked as fast as the machine can. Pure.
  */
 
 export type FailureBudgetOptions = {

@@ -209,7 +209,7 @@ export class LoginChecks {
     const { username } = credentials;
     if (!this.#throttle.canReserve(from, username)) return undefined;
     const standing = this.#throttle.standing(from.source, username);
-    // Of equal standing, a source with few logins goes first: a partner has one, who guesses has many.
+    // Of equal rank, a source with few logins goes first: a partner has one, an attacker has many.
     const rank = ranks[standing] + this.#waiting.sizeOf(from.source) / (2 * this.#maxWaitingPerSource);
     return standing === 'known' || isInBudget ? rank : undefined;
   }

@@ -25,8 +25,8 @@ export type LoginSource = {
 };
 
 /**
- * How a login is ranked while logins wait for their check, best first: the user has logged in from that source before; nothing
- * is held against the source; the source has sent wrong passwords.
+ * How a login is ranked while logins wait for their check, best first: the user has logged in from that source before; no wrong
+ * password has come from the source; the source has sent wrong passwords.
  */
 export type Standing = 'known' | 'clean' | 'suspect';
 
@@ -146,7 +146,7 @@ export class LoginThrottle {
     const isRepeated = pair.sentAtMs.delete(fingerprint);
     pair.sentAtMs.set(fingerprint, nowMs);
     this.#pairs.set(key, pair);
-    // A device with an old password sends it for ever.
+    // A device with an old password sends it forever.
     if (isRepeated) return { delayMs: repeatDelayMs };
     const ofName = this.#count(this.#names, keyOf(username), nowMs);
     // Where the user is known, the pair's own limit bounds the guesses, and neighbours keep their share.

@@ -16,7 +16,7 @@ const keyBytes = 32;
 const maxMemoryBytes = 64 * 1024 * 1024;
 const maxWork = 2 ** 22;
 
-/** Keys the memory of verified passwords; never leaves the process. */
+/** Key of the HMACs of verified passwords; never leaves the process. */
 const processKey = createSecretKey(randomBytes(32));
 
 /** A password hash. It prints as `[redacted]`, so it cannot reach a log by accident. */

@@ -31,7 +31,7 @@ export type UserStoreOptions = {
   /** @default secretSource */
   readonly openSecret?: (arn: string) => DocumentSource;
   readonly observe: Observe;
-  /** Users who were removed, or whose password, home or permissions changed: what their sessions may do is out of date. */
+  /** Users who were removed, or whose password, home or permissions changed: the permissions of their sessions are out of date. */
   readonly revoked?: (names: ReadonlySet<string>) => void;
 };
 

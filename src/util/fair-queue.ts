@@ -1,4 +1,4 @@
-/** Work that waits, in one line for each source, so that a source with much work does not keep others waiting. Pure. */
+/** A queue of work with one line for each source, so that a source with much work does not keep others waiting. Pure. */
 
 export class FairQueue<Item> {
   /** By source, in the order of their turns. */

@@ -12,7 +12,7 @@ export type StartRequest = Share & {
   readonly operationsPort: number;
   /** Whether it is the first run of this worker since the primary started. */
   readonly isFirstRun: boolean;
-  /** Base64. Keys the fingerprints of wrong passwords of all workers. */
+  /** Base64. Key of the fingerprints of wrong passwords, the same in all workers. */
   readonly fingerprintKey: string;
   readonly bans: readonly Ban[];
 };

@@ -1,5 +1,5 @@
 /**
- * The session limits over all workers. A worker counts a session at once, within its own counts, and tells the primary, which
+ * The session limits over all workers. A worker counts a session immediately, within its own counts, and reports it to the primary, which
  * alone decides: it refuses what is one too many, and the worker ends that session. So a limit holds exactly, except for the
  * time that a message takes.
  */
@@ -72,7 +72,7 @@ export class ClaimedSessions {
   /** Those that the primary counts, or will. */
   readonly #claims = new Map<number, Claim>();
   #newClaims = new Map<number, CountKey>();
-  /** Those of the message under way. Whether they count is not known yet, so their release waits for the answer. */
+  /** Those of the message under way. Whether they count is not known yet, so their release waits for the response. */
   #sentClaims = new Map<number, CountKey>();
   #releases: CountKey[] = [];
   #lastClaim = 0;

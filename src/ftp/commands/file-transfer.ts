@@ -190,10 +190,10 @@ async function receiveAscii(
   if (held.length > 0) await upload.write(held);
 }
 
-/** As Git tells binary files from text: by a NUL among the first bytes. */
+/** As in Git, a NUL among the first bytes means a binary file. */
 const sampleBytes = 8_000;
 
-/** Notes that ASCII mode converts line ends in what is no text. */
+/** Records a warning where ASCII mode converts line ends in a file that is not text. */
 function noteBinary(transfer: Transfer, first: Uint8Array): void {
   if (first.subarray(0, sampleBytes).includes(0)) transfer.warning = 'ASCII-BINARY';
 }

@@ -57,7 +57,7 @@ export function loginCommands(options: LoginOptions): Command[] {
         if (username === '') return reply(501, 'USER needs a name.');
         if (username.length > maxNameLength) return nameTooLong;
         if (options.tls === 'required' && session.tls === undefined) return tlsFirst;
-        // RFC 959 4.1.1: a new USER flushes the login there was.
+        // RFC 959 4.1.1: a new USER ends the current login.
         if (session.loginState.step === 'logged-in') session.logOut();
         session.loginState = { step: 'awaiting-password', username };
         return passwordRequired;

@@ -5,7 +5,7 @@ export type Reply = {
   readonly code: number;
   /** One line, or several; none may contain CR or LF. */
   readonly text: string | readonly string[];
-  /** Why it is no success. The code follows the text, in brackets. */
+  /** Of a failure or refusal. The code follows the text, in brackets. */
   readonly cause?: CauseCode;
 };
 

@@ -20,7 +20,7 @@ import { siteCommands } from './site.ts';
 import { fileTransferCommands } from './file-transfer.ts';
 import { transferParameterCommands } from './transfer-parameters.ts';
 
-/** Functions of which operators can do without. */
+/** Functions that operators can switch off. */
 export type FunctionSwitches = {
   readonly modeZ: 'on' | 'off';
   readonly hash: 'on' | 'off';

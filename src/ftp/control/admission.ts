@@ -11,7 +11,7 @@ export type ReachedLimit = 'LIMIT-ADDRESS' | 'LIMIT-BEFORE-LOGIN';
 /** A limit that several processes share. */
 export type SharedLimit = 'LIMIT-SESSIONS' | 'LIMIT-USER' | ReachedLimit;
 
-/** How an admitted connection ends after all: its socket at first, its session as soon as there is one. */
+/** Ends an admitted connection: its socket at first, its session as soon as there is one. */
 export type AdmittedConnection = {
   /** Other processes had reached the limit together with this one, which is known a little later. */
   revoke(cause: SharedLimit): void;

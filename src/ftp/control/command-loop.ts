@@ -33,7 +33,7 @@ export class CommandLoop {
   #isPumping = false;
   /** Whether the loop continues in the next turn of the event loop. */
   #isYielding = false;
-  /** Whether the lines being read have only now arrived. After a pause for unsent replies it is unknown when they did. */
+  /** Whether the lines being read have just arrived. After a pause for unsent replies it is unknown when they did. */
   #isArriving = false;
 
   /** Subscribes to the connection; it runs until the connection is closed. */

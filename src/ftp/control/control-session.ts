@@ -40,7 +40,7 @@ export class ControlSession extends SessionState implements Session {
   /** Resolves when connection, command and transfer have ended. Never rejects. */
   readonly closed: Promise<unknown>;
 
-  /** Whether the client has received the 150 of the running transfer, so that it sends what follows in knowledge of it. */
+  /** Whether the client has received the 150 of the running transfer, so that what it sends from now on is a response to it. */
   isTransferAnnounced = false;
 
   // State of the command loop, which alone changes it.
@@ -176,7 +176,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   endAfterReply(cause: SessionEndCause): void {
-    // A client that quits by itself needs no 421.
+    // A client that has sent QUIT needs no 421.
     if (this.#end === 'DRAIN') this.#end = cause;
     this.#end ??= cause;
   }
@@ -238,7 +238,7 @@ export class ControlSession extends SessionState implements Session {
     if (!this.isExecuting) this.#finish();
   }
 
-  /** Ends the session with 421, because processes have reached a limit together. */
+  /** Ends the session with 421, because the worker processes have reached a limit together. */
   revoke(cause: SharedLimit): void {
     if (cause !== 'LIMIT-USER') this.#observeRefusal(cause);
     this.#isRevoked = true;
@@ -371,7 +371,7 @@ export class ControlSession extends SessionState implements Session {
   }
 
   #handshakeTimedOut(): void {
-    // Nothing can be said in the middle of a handshake.
+    // No reply can be sent during a handshake.
     if (this.#isOpened) this.destroy('TLS-TIMEOUT');
     else {
       this.#observeRefusal('PROXY-HEADER', 'none came in time');

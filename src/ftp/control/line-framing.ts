@@ -4,7 +4,7 @@
  */
 import { decodeLine, type TextEncoding } from '../commands/text-encoding.ts';
 
-/** The longest command line, its end not counted. The longest S3 key is 1,024 bytes; 8 KiB leaves room for odd clients. */
+/** The longest command line, its end not counted. The longest S3 key is 1,024 bytes; 8 KiB leaves room for unusual clients. */
 export const maxLineBytes = 8 * 1024;
 
 export type Line =

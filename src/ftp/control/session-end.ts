@@ -36,7 +36,7 @@ export function endReply(end: SessionEndCause | undefined, isRevoked: boolean): 
 // One for each cause, because capturing a stack trace costs more than closing a session.
 const reasons = new Map<SessionEndCause, CausedError>();
 
-/** Why whatever a session has started is aborted, for `AbortController.abort`. All sessions with the same cause share it. */
+/** The reason, for `AbortController.abort`, with which the work of an ended session is aborted. All sessions with the same cause share it. */
 export function abortReason(end: SessionEndCause): CausedError {
   let reason = reasons.get(end);
   if (reason === undefined) {

@@ -1,5 +1,5 @@
 /**
- * Connections without a login. They have small limits of their own, so that clients that never log in take no places of sessions. At
+ * Connections without a login. They have small limits of their own, so that clients that never log in do not use up the places of sessions. At
  * the total limit a new connection replaces an older one, so that an attacker with many addresses keeps partners out only as long as
  * it takes to fill all places again. Pure.
  */

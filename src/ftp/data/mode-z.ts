@@ -10,7 +10,7 @@ import { DataConnectionLost } from './transfer.ts';
 /** zlib's own default: its compromise between time and size. */
 export const defaultDeflateLevel = 6;
 
-/** Output of one zlib step, in both directions. Between two steps the event loop turns. */
+/** Output of one zlib step, in both directions. Between two steps the event loop serves others. */
 const chunkBytes = 64 * 1024;
 
 /**

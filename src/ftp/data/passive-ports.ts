@@ -48,7 +48,7 @@ type Waiter = { readonly holder: LeaseHolder; grant(lease: PortLease): void; rea
 /** The leases and waiting requests of one client address; removed when both are empty. */
 type Claims = { readonly leases: Map<number, PortLease>; readonly waiting: Set<Waiter> };
 
-/** Remembered ends of leases, so that a connection that comes too late is recognized. */
+/** Remembered ends of leases, so that a connection that arrives too late is recognized. */
 const maxExpired = 1_000;
 
 /** All passive ports of one gateway, and the leases on them. */

@@ -1,6 +1,6 @@
 /**
  * Lets an accepted socket read into buffers of the caller. Node allocates an ArrayBuffer for every read otherwise, for every TLS
- * record of 16 KiB, and V8 answers that much external memory with full garbage collections. `net.connect` has a documented
+ * record of 16 KiB, and V8 responds to that much external memory with full garbage collections. `net.connect` has a documented
  * option for it (`onread`); accepted sockets and TLS servers have none, so the same switch is set afterwards, on fields of
  * the socket that are found with the documented option. See docs/decisions/0020-uploads-into-reused-buffers.md.
  */
@@ -20,7 +20,7 @@ export const canReadInto = keys !== undefined;
 export type BufferedReader = {
   /** Where the next bytes go; called before the first read and after every one. Never empty. */
   nextBuffer(): Uint8Array;
-  /** So many bytes were read into the buffer that `nextBuffer` returned last. Must not throw. */
+  /** That many bytes were read into the buffer that `nextBuffer` returned last. Must not throw. */
   onBytes(byteCount: number): void;
 };
 

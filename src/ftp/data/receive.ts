@@ -90,7 +90,7 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       // A TLS client waits for our close_notify; a plain one needs only our FIN, which destroy() sends too.
       if (socket instanceof TLSSocket) closeInOrder(socket);
       else socket.destroy();
-      // What the sink cannot take now it takes before the upload is committed, or the commit fails.
+      // Bytes for which the sink has no room yet are written before the commit, or the commit fails.
       buffers?.finish()?.catch(() => undefined);
       resolve();
     };

@@ -100,7 +100,7 @@ async function sendBytes(
       isFinished = true;
       resolve();
     });
-    // Not after each transfer: an error takes its time to collect its stack.
+    // Created once, because capturing a stack trace for each transfer is expensive.
     socket.once('close', () => (isFinished ? undefined : reject(transfer.connectionError())));
   });
   transfer.startWaitingForClient();

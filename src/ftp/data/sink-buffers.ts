@@ -37,7 +37,7 @@ export class SinkBuffers {
     return this.#ordinary;
   }
 
-  /** So many bytes are in what `next` returned. Returns as `ByteSink.write` does. */
+  /** That many bytes are in the buffer that `next` returned. Returns as `ByteSink.write` does. */
   received(byteCount: number): Promise<void> | undefined {
     const taken = this.#taken;
     if (taken) {
@@ -51,7 +51,7 @@ export class SinkBuffers {
     return ordinary && this.#sink.write(ordinary.subarray(0, byteCount));
   }
 
-  /** Nothing more comes: gives the sink what the last buffer holds. */
+  /** The end of the data: writes what the last buffer holds to the sink. */
   finish(): Promise<void> | undefined {
     const isTaken = this.#taken !== undefined;
     this.#taken = undefined;

@@ -21,7 +21,7 @@ export type TransferSettings = {
   readonly tlsDataResumption: DataResumption;
   /** Whether PORT and EPRT can be used, for replies. */
   readonly activeMode: 'on' | 'off';
-  /** How long an upload that nothing proves complete waits at most for the end of the control connection; 0 does not wait. */
+  /** How long an upload without proof that it is complete waits for the end of the control connection; 0 does not wait. */
   readonly uploadGraceMs: number;
 };
 

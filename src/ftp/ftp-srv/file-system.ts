@@ -21,7 +21,7 @@ export type FtpSrvStats = {
 export type FtpSrvFileStream<Stream> = { readonly stream: Stream; readonly clientPath: string };
 
 /**
- * Per connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it. ftp-srv takes every upload
+ * Per connection. Rejections carry a text that may be sent to a client, because ftp-srv sends it. ftp-srv treats every upload
  * whose data connection ended for complete, and no filesystem can tell otherwise.
  */
 export class FtpSrvFileSystem implements FileSystem {

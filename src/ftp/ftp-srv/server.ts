@@ -16,7 +16,7 @@ export type FtpSrvSession = {
   readonly id: string;
   /** Reports that the control connection is under TLS from now on. */
   secured(socket: Socket): void;
-  /** Makes ftp-srv emit its `login` event, whose answer is the filesystem given here. Nothing waits for it. */
+  /** Makes ftp-srv emit its `login` event, with the filesystem given here as its result. Nothing waits for it. */
   loggedIn(username: string, filesystem: unknown): void;
   loggedOut(): void;
 };

@@ -58,7 +58,7 @@ export type ListedDirectory = {
   readonly pages: AsyncIterable<readonly Entry[]>;
 };
 
-/** What one recursive listing shows at most. Each directory takes at least one request to the storage. */
+/** Limits of one recursive listing. Each directory takes at least one request to the storage. */
 export const recursionLimits = { entries: 100_000, directories: 10_000, levels: 32 } as const;
 
 export type RecursionLimits = Readonly<Record<keyof typeof recursionLimits, number>>;

@@ -85,7 +85,7 @@ async function sendHead(
     const response = await client.direct.send({ method: 'HEAD', bucket, key, headers, signal });
     return objectHeadOf(response.headers);
   } catch (error) {
-    // The response to a HEAD has no body that could name the reason. Servers that keep objects as files refuse such names so.
+    // The response to a HEAD has no body that could name the reason. Servers that store objects as files refuse such names with this status.
     if (statusOf(error) !== 400 || !hasOverlongSegment(key)) throw error;
     throw new FilesystemError('name-not-allowed', `HeadObject: a segment of over ${maxSegmentBytes} bytes`, {
       cause: error,

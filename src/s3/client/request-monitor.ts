@@ -19,7 +19,7 @@ export type RequestTarget = {
 /** An attempt that waits for S3. */
 export type PendingRequest = RequestTarget & {
   readonly call: StorageCall | undefined;
-  /** Since when S3 has taken and sent no byte (`performance.now()`); infinite while the gateway itself is the one to move. */
+  /** Since when S3 has taken and sent no byte (`performance.now()`); infinite while S3 waits for the gateway. */
   waitingSinceMs: number;
   isSlow: boolean;
 };
@@ -34,7 +34,7 @@ export type SlowRequest = RequestTarget & {
 export type RequestObserver = {
   /** A response began, whatever its status; the time is from the start of the attempt. */
   responded?(operation: string, seconds: number): void;
-  /** S3 did what it was asked, or gave an answer that only concerns the client, such as that there is no such object. */
+  /** S3 carried the request out, or its response concerns only the client, such as that there is no such object. */
   succeeded?(operation: string, bucket: string | undefined): void;
   /** An attempt failed. @param isRetried whether the same request may follow. */
   failed?(failure: FailedRequest, isRetried: boolean): void;

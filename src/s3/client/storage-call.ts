@@ -1,5 +1,5 @@
 /**
- * Whose requests they are: one call of a filesystem, with its session and the state of the storage as the call sees it. Requests
+ * The owner of requests: one call of a filesystem, with its session and the state of the storage as the call sees it. Requests
  * find it in the asynchronous context, so that it need not be passed through every function between the call and its requests.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';

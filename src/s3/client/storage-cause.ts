@@ -9,7 +9,7 @@ import type { CauseCode } from '../../observability/cause.ts';
 /** Those of the closed list that a storage can have. */
 export type StorageCause = Extract<CauseCode, `STORAGE-${string}` | 'LIMIT-DESCRIPTORS'>;
 
-/** Names that mean "fewer requests, please". */
+/** Names of throttling. */
 export const throttlingNames: readonly string[] = [
   'BandwidthLimitExceeded',
   'RequestLimitExceeded',

@@ -99,7 +99,7 @@ async function commitWithin(
   return storedOf(response);
 }
 
-/** What the response to the commit tells; nothing where the response was lost. */
+/** What the response to the commit reports; nothing where the response was lost. */
 function storedOf(response: unknown): StoredObject {
   const { VersionId, ChecksumCRC32 } = (response ?? {}) as {
     readonly VersionId?: string | undefined;

@@ -1,7 +1,7 @@
 /** A buffer that an upload lends to its data connection. */
 import type { ReceiveBuffer } from '../../filesystem/filesystem.ts';
 
-/** Notes when bytes came. */
+/** Records when bytes were received. */
 export class LentBuffer implements ReceiveBuffer {
   readonly bytes: Buffer;
   /** `performance.now()` when bytes were last added, or as given. */

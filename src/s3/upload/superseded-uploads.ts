@@ -1,7 +1,7 @@
 /**
  * Supersedes resumable uploads: after a new version of a file, or its deletion, no older upload of its key may be resumed. S3 is
  * the only state that tasks share, so this is written there before the client gets its reply: a broken upload is aborted; one that
- * another session is still writing gets a tag part that says so, and can be committed all the same.
+ * another session is still writing gets a tag part that says so, and can still be committed.
  * See docs/decisions/0008-resume-interrupted-uploads.md.
  */
 import type { Part as ListedPart } from '@aws-sdk/client-s3';

@@ -165,7 +165,7 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
     return this.#uploader.signal;
   }
 
-  /** Puts the existing bytes in front: S3 copies them while the client's bytes arrive, or a short prefix is downloaded. */
+  /** Makes the existing bytes the beginning of the upload: S3 copies them while the client's bytes arrive, or a short prefix is downloaded. */
   async begin(prefix: ExistingPrefix): Promise<void> {
     try {
       if (isCopyable(this.#storage, prefix)) {
