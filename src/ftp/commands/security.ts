@@ -1,5 +1,5 @@
 /** TLS of the control connection and protection of data connections: AUTH, PBSZ, PROT, CCC. */
-import { reply } from './reply.ts';
+import { reply, type Reply } from './reply.ts';
 import type { Session } from './session.ts';
 import type { Command } from './command.ts';
 
@@ -7,6 +7,8 @@ export type SecurityOptions = { readonly tls: 'off' | 'optional' | 'required' };
 
 const noTls = reply(502, 'TLS is not available here.');
 const authFirst = reply(503, 'Send AUTH TLS first.');
+const staysUnderTls = reply(534, 'The control connection stays under TLS.');
+const inClearAlready = reply(533, 'The control connection is in clear already.');
 
 /** Names of the one mechanism, TLS (RFC 4217 8), and the protection level that the name implies (drafts of RFC 4217). */
 const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
@@ -19,6 +21,13 @@ const mechanisms: ReadonlyMap<string, 'C' | 'P'> = new Map([
 /** The rows of AUTH, PBSZ, PROT and CCC. */
 export function securityCommands({ tls }: SecurityOptions): Command[] {
   const whereTls = (feature: string) => (): string | undefined => (tls === 'off' ? undefined : feature);
+  /** A handler for a session under TLS; other sessions get `otherwise`. */
+  const underTls =
+    (handle: (session: Session, argument: string) => Reply, otherwise = authFirst) =>
+    (session: Session, argument: string): Reply => {
+      if (tls === 'off') return noTls;
+      return session.tls === undefined ? otherwise : handle(session, argument);
+    };
   return [
     {
       verb: 'AUTH',
@@ -44,13 +53,11 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
       source: 'RFC 2228 3, RFC 4217 9',
       feature: whereTls('PBSZ'),
       access: 'anyone',
-      handle: (session, argument) => {
-        if (tls === 'off') return noTls;
-        if (session.tls === undefined) return authFirst;
+      handle: underTls((_session, argument) => {
         if (!/^\d{1,10}$/.test(argument)) return reply(501, 'PBSZ needs a number.');
         // TLS needs no protection buffer; RFC 2228 allows a smaller size in the reply.
         return reply(200, 'PBSZ=0');
-      },
+      }),
     },
     {
       verb: 'PROT',
@@ -59,9 +66,7 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
       source: 'RFC 2228 3, RFC 4217 9',
       feature: whereTls('PROT'),
       access: 'anyone',
-      handle: (session, argument) => {
-        if (tls === 'off') return noTls;
-        if (session.tls === undefined) return authFirst;
+      handle: underTls((session, argument) => {
         switch (argument.toUpperCase()) {
           case 'P':
             session.protectionLevel = 'P';
@@ -76,7 +81,7 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
           default:
             return reply(504, 'The protection level is not known; use PROT P.');
         }
-      },
+      }),
     },
     {
       verb: 'CCC',
@@ -84,11 +89,7 @@ export function securityCommands({ tls }: SecurityOptions): Command[] {
       argument: 'words',
       source: 'RFC 4217 5',
       access: 'anyone',
-      handle: (session) => {
-        if (tls === 'off') return noTls;
-        if (session.tls === undefined) return reply(533, 'The control connection is in clear already.');
-        return reply(534, 'The control connection stays under TLS.');
-      },
+      handle: underTls(() => staysUnderTls, inClearAlready),
     },
   ];
 }
