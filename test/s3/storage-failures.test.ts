@@ -66,7 +66,6 @@ const rows: readonly Row[] = [
     errorName: 'UND_ERR_HEADERS_TIMEOUT',
     reply: isNotAvailable,
     isSlow: true,
-    takesSeconds: true,
   },
   {
     what: 'a secret key that is wrong',

@@ -15,6 +15,14 @@ import { type BucketEndpoint, bucketEndpointOf } from './endpoint.ts';
 import { retryTypeOf } from './errors.ts';
 import type { PendingRequest, RequestMonitor, RequestTarget } from './request-monitor.ts';
 import { emptyPayloadHash, encodePath, encodeQuery, Signer, unsignedPayload } from './sigv4.ts';
+import {
+  attemptsWithoutResponse,
+  isWithoutResponse,
+  longBodyBytes,
+  longOperations,
+  type ResponseTimeouts,
+  responseTimeoutsOf,
+} from './response-timeouts.ts';
 import { clockErrorName } from './storage-cause.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 import { elementText, hasElement } from './xml.ts';
@@ -67,6 +75,7 @@ export class DirectS3Client {
   readonly #agent: Agent;
   readonly #http: HttpClient;
   readonly #monitor: RequestMonitor;
+  readonly #timeouts: ResponseTimeouts;
   readonly #buckets = new Map<
     string,
     Promise<{ readonly address: BucketEndpoint; readonly signer: Signer }>
@@ -75,13 +84,11 @@ export class DirectS3Client {
 
   constructor(client: S3Client, limits: ConnectionLimits, monitor: RequestMonitor) {
     this.#client = client;
-    this.#http = new HttpClient(limits);
+    this.#timeouts = responseTimeoutsOf(limits.idleTimeoutMs);
+    this.#http = new HttpClient({ ...limits, idleTimeoutMs: this.#timeouts.shortMs });
     this.#monitor = monitor;
     this.#agent = new Agent({
       keepAliveTimeout: keepAliveMs,
-      // A slow client pauses its connection, and pauses do not count.
-      headersTimeout: limits.idleTimeoutMs,
-      bodyTimeout: limits.idleTimeoutMs,
       connect: connectorOf(limits),
       // One slow body would block the others on its connection.
       allowH2: false,
@@ -132,6 +139,7 @@ export class DirectS3Client {
     if (!('acquireInitialRetryToken' in retries))
       throw new TypeError('a retry strategy of the SDK is needed');
     let token = await untilAborted(retries.acquireInitialRetryToken(''), request.signal);
+    let withoutResponse = 0;
     for (;;) {
       request.signal?.throwIfAborted();
       try {
@@ -141,7 +149,11 @@ export class DirectS3Client {
         return result;
       } catch (error) {
         request.signal?.throwIfAborted();
-        const errorType = retryTypeOf(error);
+        if (isWithoutResponse(error)) withoutResponse += 1;
+        const isSilent =
+          withoutResponse >=
+          attemptsWithoutResponse(this.#timeoutOf(operationOf(request), request.body), this.#timeouts);
+        const errorType = isSilent ? undefined : retryTypeOf(error);
         this.#monitor.failed(error, await this.#targetOf(request), errorType !== undefined);
         if (errorType === undefined) throw error;
         // Waits for the strategy's rate limit, and rejects where it allows no further retry.
@@ -233,12 +245,19 @@ export class DirectS3Client {
     });
   }
 
+  /** How long the request may get no byte. A slow client pauses its connection, and pauses do not count. */
+  #timeoutOf(operation: string, body: RequestBody | undefined): number {
+    if (longOperations.has(operation)) return this.#timeouts.longMs;
+    return (body?.sizeBytes ?? 0) > longBodyBytes ? this.#timeouts.bodyMs : this.#timeouts.shortMs;
+  }
+
   #dispatch(
     { method, body, signal }: DirectRequest,
     target: { readonly origin: string; readonly path: string },
     headers: Record<string, string>,
     pending: PendingRequest,
   ): Promise<S3Response> {
+    const timeoutMs = this.#timeoutOf(pending.operation, body);
     this.#inFlight++;
     const handler = new ResponseHandler(signal, () => this.#inFlight--);
     this.#agent.dispatch(
@@ -247,6 +266,8 @@ export class DirectS3Client {
         method,
         headers: { ...headers, ...(body && { 'content-length': String(body.sizeBytes) }) },
         body: wireBodyOf(body, pending),
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
         // undici would close the connection after each HEAD, for servers that respond with a body.
         reset: false,
       },

@@ -51,6 +51,7 @@ const namesOfKind: Readonly<Partial<Record<FilesystemErrorKind, readonly string[
     'NoSuchUpload',
     'OperationAborted',
     'RequestTimeout',
+    'ResponseTimeout',
     'ServiceUnavailable',
     'TimeoutError',
     'XAmzContentSHA256Mismatch',

@@ -5,6 +5,7 @@
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { type StorageFailure, storageFailureOf, toFilesystemError } from './errors.ts';
 import { withoutUndefined } from '../../util/without-undefined.ts';
+import { isWithoutResponse, longOperations } from './response-timeouts.ts';
 import { StorageCall } from './storage-call.ts';
 
 /** What an attempt asks for, and of whom. */
@@ -49,12 +50,6 @@ export type MonitorOptions = {
   readonly slowAfterMs: number;
 };
 
-/** S3 assembles and copies for minutes before it responds (Amazon S3 API Reference, CompleteMultipartUpload and CopyObject). */
-const longOperations: ReadonlySet<string> = new Set([
-  'CompleteMultipartUpload',
-  'CopyObject',
-  'UploadPartCopy',
-]);
 const longOperationFactor = 6;
 
 /** How often it looks for slow requests while any is in flight, as a fraction of `slowAfterMs`. */
@@ -133,8 +128,7 @@ export class RequestMonitor {
     const failed = { operation, bucket, endpoint, ...failure, sessionId: call?.sessionId };
     this.#failures.set(error, failed);
     if (isRetried) this.#announced.add(error);
-    const mapped = toFilesystemError(error, operation);
-    if (mapped instanceof FilesystemError) call?.failed(mapped);
+    if (call) reportTo(call, error, operation);
     this.observer.failed?.(failed, isRetried);
   }
 
@@ -162,14 +156,13 @@ export class RequestMonitor {
     }
     const nowMs = performance.now();
     for (const request of this.#pending) {
-      const waitingMs = nowMs - request.waitingSinceMs;
-      if (request.isSlow || waitingMs < this.#slowTimeOf(request.operation)) continue;
-      request.isSlow = true;
       const { operation, bucket, endpoint, call } = request;
-      const seconds = Math.round(waitingMs / 1000);
-      const causeCode = 'STORAGE-NO-RESPONSE';
-      const message = `${operation}: no response for ${seconds} s`;
-      call?.failed(new FilesystemError('unavailable', message, { causeCode }));
+      const waitingMs = nowMs - request.waitingSinceMs;
+      if (waitingMs < this.#slowTimeOf(operation)) continue;
+      // Again while it lasts, because the call reports how long.
+      call?.failed((failingMs) => noResponse(operation, failingMs), waitingMs);
+      if (request.isSlow) continue;
+      request.isSlow = true;
       this.observer.slow?.({ operation, bucket, endpoint, sessionId: call?.sessionId, waitingMs });
     }
   }
@@ -177,4 +170,15 @@ export class RequestMonitor {
   #slowTimeOf(operation: string): number {
     return longOperations.has(operation) ? longOperationFactor * this.#slowAfterMs : this.#slowAfterMs;
   }
+}
+
+function reportTo(call: StorageCall, error: unknown, operation: string): void {
+  const mapped = toFilesystemError(error, operation);
+  if (!(mapped instanceof FilesystemError)) return;
+  call.failed((failingMs) => (isWithoutResponse(error) ? noResponse(operation, failingMs) : mapped));
+}
+
+function noResponse(operation: string, failingMs: number): FilesystemError {
+  const message = `${operation}: no response for ${Math.round(failingMs / 1000)} s`;
+  return new FilesystemError('unavailable', message, { causeCode: 'STORAGE-NO-RESPONSE' });
 }

@@ -3,13 +3,14 @@
  * A request must send the same bytes in each attempt.
  *
  * Two retry policies multiply: each attempt here is up to three requests of the SDK's adaptive strategy (`s3-client.ts`), which slows
- * all requests down when S3 says SlowDown and gives up within seconds. The timeout counts from the first failed attempt and is
- * checked between attempts, so the last failure is thrown at most one attempt (three times the idle timeout) after it.
+ * all requests down when S3 says SlowDown and gives up within seconds; without a response it is one request or two
+ * (`response-timeouts.ts`). The timeout counts from when S3 began to fail or to be silent, and is checked between attempts.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FilesystemError } from '../../filesystem/filesystem-error.ts';
 import { isNoSuchUpload, toFilesystemError } from './errors.ts';
 import type { RequestMonitor } from './request-monitor.ts';
+import { StorageCall } from './storage-call.ts';
 
 export type RetryOptions = {
   /** Ends the retries. The operation itself passes it to its request. */
@@ -17,7 +18,10 @@ export type RetryOptions = {
   /** For the mapped error's message: `UploadPart`. */
   readonly operation: string;
   readonly client: RetryingClient;
-  /** How long an operation may keep failing, in milliseconds from its first failure on; that of the client by default. */
+  /**
+   * How long an operation may keep failing, in milliseconds from its first failure on; that of the client by default. It ends earlier
+   * where no request of the same call has succeeded for the time of the client.
+   */
   readonly retryTimeoutMs?: number;
   /** The same where S3 refuses the gateway itself (kind `misconfigured`); some seconds by default. */
   readonly refusedTimeoutMs?: number;
@@ -45,28 +49,38 @@ export async function withRetries<Result>(
   options: RetryOptions,
 ): Promise<Result> {
   options.signal.throwIfAborted();
+  const beganAtMs = performance.now();
   try {
     return await run();
   } catch (error) {
-    return await retryAfter(error, run, options);
+    return await retryAfter(error, run, options, beganAtMs);
   }
 }
 
-/** The same for an operation whose first attempt the caller has made itself, and which failed with `error`. */
+/**
+ * The same for an operation whose first attempt the caller has made itself, and which failed with `error`.
+ * @param beganAtMs when that attempt began (`performance.now()`); its silence counts, too, where this is given.
+ */
 export async function retryAfter<Result>(
   error: unknown,
   run: () => Promise<Result>,
   options: RetryOptions,
+  beganAtMs = performance.now(),
 ): Promise<Result> {
   const { signal, operation, client } = options;
-  const failedAtMs = Date.now();
+  const failedAtMs = performance.now();
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     if (error instanceof FilesystemError) throw error;
     const failure = toFilesystemError(error, operation);
     if (!isTransient(failure)) throw failure;
-    const leftMs = failedAtMs + timeoutOf(failure, options) - Date.now();
-    if (leftMs <= 0) throw failure;
+    const nowMs = performance.now();
+    const silentMs = Math.min(StorageCall.current?.failingMs ?? 0, nowMs - beganAtMs);
+    const leftMs = Math.min(
+      timeoutOf(failure, options) - (nowMs - failedAtMs),
+      client.retryTimeoutMs - silentMs,
+    );
+    if (leftMs <= 0) throw withDuration(failure, Math.max(silentMs, nowMs - failedAtMs));
     client.monitor.failed(error, { operation }, true);
     await pause(attempt, leftMs, signal);
     client.monitor.retried(error);
@@ -76,6 +90,11 @@ export async function retryAfter<Result>(
       error = caught;
     }
   }
+}
+
+/** The failure, with the time for which it has lasted in its message. */
+function withDuration({ kind, message, cause, causeCode }: FilesystemError, ms: number): FilesystemError {
+  return new FilesystemError(kind, `${message}, for ${Math.round(ms / 1000)} s`, { cause, causeCode });
 }
 
 function timeoutOf({ kind }: FilesystemError, { client, ...options }: RetryOptions): number {

@@ -12,6 +12,14 @@ import { DirectS3Client } from './direct-client.ts';
 import type { ConnectionLimits } from './http-client.ts';
 import { retryTypeOf } from './errors.ts';
 import { RequestMonitor } from './request-monitor.ts';
+import {
+  attemptsWithoutResponse,
+  isWithoutResponse,
+  longOperations,
+  type ResponseTimeouts,
+  ResponseTimeout,
+  responseTimeoutsOf,
+} from './response-timeouts.ts';
 import { Settling } from './settling.ts';
 
 export type S3ClientOptions = {
@@ -25,7 +33,7 @@ export type S3ClientOptions = {
   readonly credentials?: NonNullable<S3ClientConfig['credentials']> | undefined;
   /** Limit for making a connection; 10 s by default. */
   readonly connectionTimeoutMs?: number | undefined;
-  /** Limit for a connection on which no byte moves during a request; 60 s by default. */
+  /** The longest time without a byte during a request, 60 s by default; most requests have less (`response-timeouts.ts`). */
   readonly idleTimeoutMs?: number | undefined;
   /**
    * How long a transfer retries a request that keeps failing (`retry.ts`). 60 s by default: a restart or a failover of S3, or of the
@@ -55,7 +63,9 @@ export class GatewayS3Client extends S3Client {
     this.monitor = new RequestMonitor({ slowAfterMs });
     this.direct = new DirectS3Client(this, limits, this.monitor);
     this.retryTimeoutMs = retryTimeoutMs;
-    watchRequests(this, this.monitor);
+    const timeouts = responseTimeoutsOf(limits.idleTimeoutMs);
+    limitResponseTimes(this, timeouts);
+    watchRequests(this, this.monitor, timeouts);
   }
 
   override destroy(): void {
@@ -99,12 +109,32 @@ export function createS3Client(options: S3ClientOptions): GatewayS3Client {
       httpsAgent: leavingReserve(new HttpsAgent(agentOptions)),
       connectionTimeout: limits.connectionTimeoutMs,
       socketTimeout: limits.idleTimeoutMs,
+      throwOnRequestTimeout: true,
     },
   };
   const { retryTimeoutMs = 60_000, slowAfterMs = 5_000 } = options;
   return new GatewayS3Client(config, limits, { retryTimeoutMs, slowAfterMs });
 }
 
+/** Gives the SDK's short requests a timeout of their own; all others have that of the socket. */
+function limitResponseTimes({ config }: S3Client, { shortMs }: ResponseTimeouts): void {
+  const { requestHandler } = config;
+  const handle = requestHandler.handle.bind(requestHandler);
+  requestHandler.handle = (request, options) =>
+    handle(request, { ...options, ...(!isLong(request as SdkHttpRequest) && { requestTimeout: shortMs }) });
+}
+
+/** CompleteMultipartUpload, CopyObject or UploadPartCopy. */
+function isLong({ method, query, headers }: SdkHttpRequest): boolean {
+  const completes = method === 'POST' && query?.['uploadId'] !== undefined;
+  return completes || headers['x-amz-copy-source'] !== undefined;
+}
+
+type SdkHttpRequest = {
+  readonly method: string;
+  readonly query?: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+};
 type SdkContext = { readonly commandName?: string };
 type SdkInput = { readonly Bucket?: string };
 type SdkRequest = {
@@ -115,7 +145,7 @@ type SdkRequest = {
 };
 
 /** Lets the monitor see each attempt of the requests that the SDK sends, and what fails before an attempt, as credentials do. */
-function watchRequests(client: S3Client, monitor: RequestMonitor): void {
+function watchRequests(client: S3Client, monitor: RequestMonitor, timeouts: ResponseTimeouts): void {
   const operationOf = (context: SdkContext): string => context.commandName?.replace(/Command$/, '') ?? 'S3';
   client.middlewareStack.add(
     (next, context) => async (args) => {
@@ -143,8 +173,12 @@ function watchRequests(client: S3Client, monitor: RequestMonitor): void {
         monitor.responded(pending, beganAtMs);
         monitor.succeeded(target);
         return result;
-      } catch (error) {
-        const isLast = isLastAttempt(request.headers['amz-sdk-request']);
+      } catch (caught) {
+        const { attempt, max } = attemptOf(request.headers['amz-sdk-request']);
+        const timeoutMs = longOperations.has(target.operation) ? timeouts.longMs : timeouts.shortMs;
+        const isSilent = isWithoutResponse(caught) && attempt >= attemptsWithoutResponse(timeoutMs, timeouts);
+        const error = isSilent ? new ResponseTimeout(`no response to ${target.operation}`) : caught;
+        const isLast = isSilent || attempt >= max;
         const isRetried = retryTypeOf(error) !== undefined && !isLast;
         monitor.failed(error, target, isRetried);
         if (isRetried) monitor.retried(error);
@@ -159,9 +193,9 @@ function watchRequests(client: S3Client, monitor: RequestMonitor): void {
 }
 
 /** The SDK numbers its attempts in this header: `attempt=3; max=3`. */
-function isLastAttempt(header: string | undefined): boolean {
-  const [, attempt, max] = /^attempt=(\d+); max=(\d+)$/.exec(header ?? '') ?? [];
-  return attempt === max;
+function attemptOf(header: string | undefined): { readonly attempt: number; readonly max: number } {
+  const [, attempt = 1, max = 1] = /^attempt=(\d+); max=(\d+)$/.exec(header ?? '') ?? [];
+  return { attempt: Number(attempt), max: Number(max) };
 }
 
 /** Changes the agent so that it closes new connections that would use descriptors reserved for the operations port. */

@@ -23,7 +23,8 @@ export class StorageCall {
   readonly sessionId: string | undefined;
   readonly #onStorageFailure: OnStorageFailure | undefined;
   readonly #reported = new Set<StorageCause>();
-  #isFailing = false;
+  /** `performance.now()` */
+  #failingSinceMs: number | undefined;
 
   constructor({ sessionId, onStorageFailure }: StorageCallOptions) {
     this.sessionId = sessionId;
@@ -40,16 +41,25 @@ export class StorageCall {
     return context.run(this, work);
   }
 
-  /** A request of this call has failed, or gets no response. */
-  failed(failure: FilesystemError): void {
-    this.#isFailing = true;
-    this.#onStorageFailure?.(failure);
+  /**
+   * A request of this call has failed, or gets no response.
+   * @param failureAfter the failure, from the milliseconds since which no request of this call has succeeded.
+   * @param waitingMs for how long the request has been getting no response.
+   */
+  failed(failureAfter: (failingMs: number) => FilesystemError, waitingMs = 0): void {
+    this.#failingSinceMs ??= performance.now() - waitingMs;
+    this.#onStorageFailure?.(failureAfter(this.failingMs));
+  }
+
+  /** Since when requests of this call have failed or got no response; 0 while they succeed. */
+  get failingMs(): number {
+    return this.#failingSinceMs === undefined ? 0 : performance.now() - this.#failingSinceMs;
   }
 
   /** The storage has responded to a request of this call. */
   responded(): void {
-    if (!this.#isFailing) return;
-    this.#isFailing = false;
+    if (this.#failingSinceMs === undefined) return;
+    this.#failingSinceMs = undefined;
     this.#onStorageFailure?.(undefined);
   }
 

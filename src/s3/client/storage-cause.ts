@@ -52,7 +52,7 @@ export const namesOfCause: Readonly<Partial<Record<StorageCause, readonly string
   ],
   'STORAGE-THROTTLED': throttlingNames,
   'STORAGE-UNREACHABLE': ['NetworkingError'],
-  // The first is that of `http-connection.ts`.
+  // The first is that of `http-connection.ts` and `response-timeouts.ts`.
   'STORAGE-NO-RESPONSE': ['ResponseTimeout', 'RequestTimeout', 'TimeoutError'],
   'STORAGE-INVALID-RESPONSE': [
     'BadDigest',

@@ -40,6 +40,12 @@ export type Commit = {
   send(conditions: ConditionHeaders, signal: AbortSignal): Promise<unknown>;
 };
 
+/**
+ * Servers that assemble an object by copying its parts may take minutes, and lookups meanwhile show that they are alive. Without a
+ * successful lookup the retries end as those of any other request do.
+ */
+const assemblyFactor = 4;
+
 /** The metadata entry (`x-amz-meta-ftp-upload`) that holds an upload's id. */
 export const uploadIdMetadata = 'ftp-upload';
 
@@ -89,7 +95,14 @@ async function commitWithin(
           throw failureOf(error, commit);
         }
       },
-      { signal, operation, client: storage.client },
+      {
+        signal,
+        operation,
+        client: storage.client,
+        ...(operation === 'CompleteMultipartUpload' && {
+          retryTimeoutMs: assemblyFactor * storage.client.retryTimeoutMs,
+        }),
+      },
     );
   } catch (error) {
     if (unresolved === undefined) throw error;

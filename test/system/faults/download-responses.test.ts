@@ -18,7 +18,7 @@ describe('downloads whose responses break', () => {
 
   before(async () => {
     server = await startScriptedServer();
-    storage = storageOn(server.origin, { idleTimeoutMs: 400, retryTimeoutMs: 10_000 });
+    storage = storageOn(server.origin, { idleTimeoutMs: 1_600, retryTimeoutMs: 10_000 });
   });
   beforeEach(() => {
     server.requests.length = 0;
@@ -169,7 +169,7 @@ describe('downloads whose responses break', () => {
   });
 
   it('A download fails with unavailable when S3 sends nothing but garbage', async () => {
-    const short = storageOn(server.origin, { idleTimeoutMs: 400, retryTimeoutMs: 300 });
+    const short = storageOn(server.origin, { idleTimeoutMs: 1_600, retryTimeoutMs: 300 });
     server.answers = [(socket) => socket.write('garbage\r\n\r\n')];
     const { signal } = new AbortController();
     await assert.rejects(
