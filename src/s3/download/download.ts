@@ -118,7 +118,8 @@ async function* contentOf(
     throw error;
   } finally {
     signal.removeEventListener('abort', onAbort);
-    ended.abort(downloadIsOver);
+    // After the last byte no request is left, and dispatching the event takes as long as parsing a response.
+    if (ranges.current) ended.abort(downloadIsOver);
     first.destroy();
     await ranges.settled();
   }
