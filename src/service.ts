@@ -32,7 +32,6 @@ import { createS3Client } from './s3/client/s3-client.ts';
 import { checkBuckets } from './s3/bucket-check.ts';
 import { S3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
-import type { Authenticate, Credentials } from './users/user.ts';
 import { openUserStore, passwordAuthenticator, type UserStore } from './users/user-store.ts';
 import { type DocumentSource, secretSource } from './util/watched-document.ts';
 import { gaugesOf, isReady, statusOf, type ServiceParts } from './service-parts.ts';
@@ -232,14 +231,8 @@ async function openGateway(start: Start, storage: S3Storage): Promise<Gateway> {
   const { config, surroundings, observe, parts } = start;
   return await startGateway(config, {
     prepare: () => openDocuments(start),
-    // The users are opened in `prepare`. Without `remembered`, every login would cost a whole scrypt.
-    authenticate: Object.assign(
-      (...login: Parameters<Authenticate>) => passwordAuthenticator(openedUsers(parts))(...login),
-      {
-        remembered: (credentials: Credentials) =>
-          passwordAuthenticator(openedUsers(parts)).remembered?.(credentials),
-      },
-    ),
+    // The users are opened in `prepare`.
+    authenticate: passwordAuthenticator(() => openedUsers(parts)),
     filesystemFor: (user, sessionId) => {
       const resumption = { owner: user.name, windowMs: config.resumeWindowMs };
       return new S3Filesystem(storage, user.home, resumption, config.fileTimes, sessionId);

@@ -100,9 +100,13 @@ async function keepUnchanged(
   return kept;
 }
 
-/** Checks logins against the users document. An unknown name costs as much time as a wrong password, so timing does not reveal which names exist. */
-export function passwordAuthenticator(users: UserStore): Authenticate {
+/**
+ * Checks logins against the users document, which `usersOf` returns. An unknown name costs as much time as a wrong password, so timing
+ * does not reveal which names exist.
+ */
+export function passwordAuthenticator(usersOf: () => UserStore): Authenticate {
   const authenticate: Authenticate = async ({ username, password }) => {
+    const users = usersOf();
     for (;;) {
       const account = users.find(username);
       const isRight = await (account?.passwordHash ?? users.decoy).verify(password);
@@ -113,7 +117,7 @@ export function passwordAuthenticator(users: UserStore): Authenticate {
     }
   };
   const remembered: Authenticate['remembered'] = ({ username, password }) => {
-    const account = users.find(username);
+    const account = usersOf().find(username);
     return account?.passwordHash.isRemembered(password) === true ? account.user : undefined;
   };
   return Object.assign(authenticate, { remembered });

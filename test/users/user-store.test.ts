@@ -54,7 +54,7 @@ async function open(revoked?: (names: ReadonlySet<string>) => void) {
 
 function login(users: UserStore, username: string, given: string) {
   const credentials = { username, password: given, clientAddress: '192.0.2.1', secure: false };
-  return passwordAuthenticator(users)(credentials, signal);
+  return passwordAuthenticator(() => users)(credentials, signal);
 }
 
 describe('users in a file', () => {
@@ -104,7 +104,7 @@ describe('users in a file', () => {
     const { users, next } = await open();
     await next();
     const remembered = () =>
-      passwordAuthenticator(users).remembered?.({
+      passwordAuthenticator(() => users).remembered?.({
         username: 'alice',
         password: 'secret',
         clientAddress: '192.0.2.1',
