@@ -131,6 +131,10 @@ export const causes = {
   'TLS-EXPIRED': { side: 'gateway', meaning: "The client rejected the gateway's certificate as expired." },
   'TLS-ALERT': { side: 'client', meaning: 'The client ended the TLS handshake with another alert.' },
   'TLS-CUT': { side: 'network', meaning: 'The connection ended during the TLS handshake.' },
+  'TLS-UNUSED': {
+    side: 'client',
+    meaning: 'The client closed the connection right after the TLS handshake, before any command.',
+  },
   'TLS-TIMEOUT': { side: 'network', meaning: 'The TLS handshake took too long.' },
   'TLS-PROTOCOL': { side: 'client', meaning: 'The client sent TLS records that break the protocol.' },
   'TLS-NOT-RESUMED': {
@@ -309,6 +313,7 @@ export type SessionEndCause = Extract<
   | 'TLS-EXPIRED'
   | 'TLS-ALERT'
   | 'TLS-CUT'
+  | 'TLS-UNUSED'
   | 'TLS-TIMEOUT'
   | 'TLS-PROTOCOL'
   | 'TLS-INJECTION'

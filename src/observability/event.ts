@@ -149,7 +149,7 @@ export type GatewayEvent =
       /** How many of the failures had which cause. */
       readonly failuresByCause: Readonly<Partial<Record<CauseCode, number>>>;
     }
-  /** A TLS handshake that failed, or clear text where it was to be. */
+  /** A TLS handshake that failed or that nothing came after, or clear text where it was to be. */
   | {
       readonly event: 'tls-failed';
       /** Absent on an implicit-TLS port, where the handshake comes before the session. */

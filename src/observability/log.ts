@@ -76,6 +76,9 @@ const limitedEvents: ReadonlySet<GatewayEvent['event']> = new Set([
   'command',
 ]);
 
+/** Probes and scanners complete a handshake and close, as clients do that do not trust the certificate: one line is enough. */
+const unusedTlsWindowMs = 10 * 60_000;
+
 /**
  * Limits lines of a client address. The first line after others were left out has their number in `suppressed`, and the first one
  * after lines were lost because standard output was too slow has theirs in `dropped`.
@@ -85,12 +88,15 @@ export function observeWithLog(
   destination: LogDestination,
 ): Observe {
   const limiter = new RateLimiter({ maxPerWindow: maxLinesPerMinute, windowMs: 60_000 });
+  const unusedTls = new RateLimiter({ maxPerWindow: 1, windowMs: unusedTlsWindowMs });
   const suppressedBefore = (event: GatewayEvent): number | undefined => {
     const isLimited =
       'clientAddress' in event &&
       (limitedEvents.has(event.event) || (event.event === 'login' && event.outcome === 'throttled'));
     // What was changed is always logged.
     if (!isLimited || (event.event === 'command' && event.outcome !== 'refused')) return 0;
+    if (event.event === 'tls-failed' && event.cause === 'TLS-UNUSED')
+      return unusedTls.admit(event.clientAddress);
     return limiter.admit(`${event.event} ${event.clientAddress}`);
   };
   let isAudit = false;

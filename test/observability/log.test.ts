@@ -80,6 +80,19 @@ describe('log', () => {
     assert.equal(lines('info', ...Array<GatewayEvent>(1_000).fill(refused)).length, 1_000);
   });
 
+  it('The log has one line of an address whose probes close after the TLS handshake, and all lines of other failures', () => {
+    const probe: GatewayEvent = {
+      event: 'tls-failed',
+      clientAddress: '192.0.2.1',
+      connection: 'control',
+      cause: 'TLS-UNUSED',
+    };
+    const probes = Array<GatewayEvent>(20).fill(probe);
+    assert.equal(lines('info', ...probes).length, 1);
+    assert.equal(lines('info', ...probes, { ...probe, clientAddress: '192.0.2.2' }).length, 2);
+    assert.equal(lines('info', ...probes, { ...probe, cause: 'TLS-CERTIFICATE' }).length, 2);
+  });
+
   it('Logins, transfers and bans are audit lines, and the line after lost ones has their number', () => {
     const written: [event: unknown, isAudit: boolean, dropped: unknown][] = [];
     const lost = [0, 7, 0];

@@ -74,6 +74,8 @@ export class ControlSession extends SessionState implements Session {
   /** The user of the last login. */
   #lastUser: string | undefined;
   #tlsContext: SessionContext | undefined;
+  /** When the handshake was done (`performance.now()`). */
+  #securedAtMs: number | undefined;
 
   constructor(
     options: SessionOptions,
@@ -346,6 +348,7 @@ export class ControlSession extends SessionState implements Session {
 
   #secured(tls: ControlTls): void {
     this.#timers.stopHandshake();
+    this.#securedAtMs = performance.now();
     this.tls = tls;
     this.#ftpSrv.secured(tls.socket);
   }
@@ -393,11 +396,18 @@ export class ControlSession extends SessionState implements Session {
   }
 
   #connectionClosed(cause: SessionEndCause): void {
+    // Clients that do not trust the certificate may close without an alert.
+    if (this.#end === undefined && this.#isTlsUnused) this.#handshakeFailed({ cause: 'TLS-UNUSED' });
     this.#end ??= cause;
     this.#isConnectionClosed = true;
     this.#timers.close();
     // A session that outlives its connection still counts, so that clients that leave early get no more than others.
     if (this.#isGivenUp || !this.#outlivesConnection()) this.#release();
+  }
+
+  /** Whether nothing has come since the handshake. */
+  get #isTlsUnused(): boolean {
+    return this.#securedAtMs !== undefined && !this.#connection.hasReceivedSince(this.#securedAtMs);
   }
 
   #outlivesConnection(): boolean {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { closed, type Dialogue } from '../../support/dialogue.ts';
+import { closed, Dialogue } from '../../support/dialogue.ts';
 import { greeted, type Row, type Scene } from './row.ts';
 
 /** A connection whose client has sent AUTH TLS, and reads no more replies. */
@@ -177,6 +177,29 @@ export const tlsRows: readonly Row[] = [
       await client.send(await clientHello());
       client.socket.end();
     },
+  },
+  {
+    cause: 'TLS-UNUSED',
+    when: 'a client closes its control connection after the handshake, as one does that distrusts the certificate',
+    options: { tls: 'optional' },
+    event: 'tls-failed',
+    async provoke(scene) {
+      const client = await beforeHandshake(scene);
+      (await client.handshake()).end();
+    },
+    fields: { connection: 'control', clientAddress: '127.0.0.1' },
+  },
+  {
+    cause: 'TLS-UNUSED',
+    when: 'a client of implicit TLS closes after the handshake without an alert',
+    options: { tls: 'optional', implicitTls: true },
+    event: 'tls-failed',
+    async provoke({ gateway, keep }) {
+      const client = keep(await Dialogue.open({ port: gateway.implicitTlsPort!, implicitTls: true }));
+      await client.expect('220 Ready');
+      client.destroy();
+    },
+    fields: { connection: 'control', clientAddress: '127.0.0.1' },
   },
   {
     cause: 'TLS-PROTOCOL',
