@@ -13,7 +13,13 @@ import {
   CpuArchitecture,
   type ICluster,
 } from 'aws-cdk-lib/aws-ecs';
-import { type Grant, type IGrantable, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import {
+  type Grant,
+  type IGrantable,
+  PolicyStatement,
+  type Role,
+  ServicePrincipal,
+} from 'aws-cdk-lib/aws-iam';
 import { Platform } from 'aws-cdk-lib/aws-ecr-assets';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { ARecord, RecordTarget } from 'aws-cdk-lib/aws-route53';
@@ -21,9 +27,8 @@ import { LoadBalancerTarget } from 'aws-cdk-lib/aws-route53-targets';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
-import { Construct, type IDependable } from 'constructs';
+import { Construct } from 'constructs';
 import { acknowledge } from './acknowledge.ts';
-import { CertificateExport, isAcmCertificate } from './certificate-export.ts';
 import type { FtpGatewayProps, FtpTls } from './ftp-gateway-props.ts';
 import { gatewayMetric, type GatewayMetricName } from './gateway-metrics.ts';
 import { GatewayOutputs } from './gateway-outputs.ts';
@@ -37,10 +42,11 @@ import { idleCoresWarning } from './slot-workers.ts';
 import { listenerPorts, type PassivePortPlan, slotName } from './slot-plan.ts';
 import { PassivePortRange } from './passive-port-range.ts';
 import { checkedResumeWindow } from './resume-window.ts';
-import { SelfSignedCertificate } from './self-signed-certificate.ts';
+import { hostName, servedCertificate, tlsOf } from './served-certificate.ts';
 import { Slot, type SlotProps } from './slot.ts';
-import { grantHome, Storage } from './bucket.ts';
+import { Storage } from './bucket.ts';
 import { taskEnvironment } from './task-environment.ts';
+import { executionRole, taskRole } from './task-roles.ts';
 import { updateGroups } from './update-groups.ts';
 import { Users } from './users-secret.ts';
 
@@ -52,14 +58,6 @@ const implicitTls: ControlPort = { name: 'ImplicitTls', listenerPort: 990, conta
 
 /** Time for a task to close sessions and flush the log after its transfers. */
 const exitSeconds = 10;
-
-/** A certificate as the tasks get it. */
-type ServedCertificate = {
-  readonly secret: ISecret;
-  /** Exists when the secret has a certificate; undefined where that is not this stack's concern. */
-  readonly ready?: IDependable;
-  readonly selfSigned?: SelfSignedCertificate;
-};
 
 export class FtpGateway extends Construct implements IConnectable {
   readonly plan: PassivePortPlan;
@@ -116,8 +114,11 @@ export class FtpGateway extends Construct implements IConnectable {
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const host = this.#addDomain(props) ?? this.loadBalancer.nlb.loadBalancerDnsName;
-    const certificate = this.#certificateOf(tls, props, host, network);
-    this.taskRole = this.#makeTaskRole(props, certificate?.secret);
+    const certificate = servedCertificate(this, tls, props, host, network);
+    this.taskRole = taskRole(this, {
+      homes: [{ bucket: this.bucket, prefix: props.prefix }, ...(props.otherHomes ?? [])],
+      secrets: [this.users, ...(certificate === undefined ? [] : [certificate.secret])],
+    });
     this.metricsNamespace = `FtpGateway/${Names.uniqueResourceName(this, { maxLength: 80, separator: '-' })}`;
     this.cluster = this.#makeCluster(network);
     const memoryMiB = props.memoryMiB ?? 1024;
@@ -131,7 +132,7 @@ export class FtpGateway extends Construct implements IConnectable {
       memoryMiB,
       cpuArchitecture: props.cpuArchitecture ?? CpuArchitecture.X86_64,
       taskRole: this.taskRole,
-      executionRole: this.#makeExecutionRole(),
+      executionRole: executionRole(this),
       logGroup,
       stopTimeout,
       operationsPort,
@@ -237,36 +238,6 @@ export class FtpGateway extends Construct implements IConnectable {
     return topic;
   }
 
-  /** Where the tasks read the certificate, and what must be created before they start. */
-  #certificateOf(
-    tls: FtpTls | undefined,
-    props: FtpGatewayProps,
-    host: string,
-    { loadBalancerZones }: Network,
-  ): ServedCertificate | undefined {
-    if (tls === undefined) return undefined;
-    if (tls.certificate !== undefined && !isAcmCertificate(tls.certificate)) {
-      return { secret: tls.certificate };
-    }
-    const logRetention = props.logRetention ?? RetentionDays.THREE_MONTHS;
-    const domainName = hostName(props);
-    if (tls.certificate === undefined && domainName === undefined) {
-      const addresses = loadBalancerZones.flatMap(({ elasticIp }) => elasticIp?.address ?? []);
-      const selfSigned = new SelfSignedCertificate(this, 'SelfSignedCertificate', {
-        names: [host, ...addresses],
-        logRetention,
-      });
-      return { secret: selfSigned.secret, ready: selfSigned.made, selfSigned };
-    }
-    const { secret, exported } = new CertificateExport(this, 'CertificateExport', {
-      certificate: tls.certificate,
-      domainName: domainName ?? '',
-      zone: props.domain?.zone,
-      logRetention,
-    });
-    return { secret, ready: exported };
-  }
-
   #warnOfIdleCores(cpu: number, controlPorts: readonly ControlPort[]): void {
     const most = maximumPortsPerSlot(controlPorts.map(({ listenerPort }) => listenerPort));
     const warning = idleCoresWarning(this.plan.portsPerSlot, most, cpu);
@@ -300,32 +271,6 @@ export class FtpGateway extends Construct implements IConnectable {
         'The alarms use the metrics that ECS and the load balancer publish for free; Container Insights charges per metric.',
     });
     return cluster as ICluster;
-  }
-
-  #makeTaskRole({ prefix, otherHomes }: FtpGatewayProps, certificate: ISecret | undefined): Role {
-    const role = new Role(this, 'TaskRole', {
-      assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
-      description: 'FTP gateway: the homes in S3, the users, the certificate',
-    });
-    for (const home of [{ bucket: this.bucket, prefix }, ...(otherHomes ?? [])]) grantHome(role, home);
-    for (const secret of [this.users, certificate]) {
-      secret?.grantRead(role);
-      // grantRead changes the policy of the key alone, which an imported key does not have here.
-      secret?.encryptionKey?.grantDecrypt(role);
-    }
-    return role;
-  }
-
-  #makeExecutionRole(): Role {
-    const role = new Role(this, 'ExecutionRole', {
-      assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com'),
-      description: 'FTP gateway: pulls the image and writes the log',
-    });
-    acknowledge(role, {
-      id: 'AwsSolutions-IAM5[Resource::*]',
-      reason: 'ecr:GetAuthorizationToken, to pull the image, supports no resource-level permissions.',
-    });
-    return role;
   }
 
   #makeSlots({
@@ -367,19 +312,6 @@ export class FtpGateway extends Construct implements IConnectable {
     });
     return hostName({ domain });
   }
-}
-
-function hostName({ domain }: Pick<FtpGatewayProps, 'domain'>): string | undefined {
-  if (domain === undefined) return undefined;
-  const { zoneName } = domain.zone;
-  if (domain.recordName === undefined || domain.recordName === zoneName) return zoneName;
-  return domain.recordName.endsWith(`.${zoneName}`) ? domain.recordName : `${domain.recordName}.${zoneName}`;
-}
-
-/** FTPS is on unless it is switched off. Clients must first trust a self-signed certificate, so that it is optional then. */
-function tlsOf({ tls, domain }: FtpGatewayProps): FtpTls | undefined {
-  if (tls === 'off') return undefined;
-  return tls ?? (domain === undefined ? { mode: 'optional' } : {});
 }
 
 function checkedPlan(
