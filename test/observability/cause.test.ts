@@ -22,7 +22,7 @@ const all: readonly (readonly [string, Cause])[] = Object.entries(causes);
 function eventsWith(code: string): readonly string[] {
   if (code.startsWith('TLS-'))
     return ['tls-failed', 'certificate-loaded', 'certificate-expiring', 'session-closed'];
-  if (code.startsWith('STORAGE-')) return ['storage-error', 'storage-slow'];
+  if (code.startsWith('STORAGE-')) return ['storage-error', 'storage-slow', 'transfer'];
   if (/^PASV-(ADDRESS|PRIVATE|LATE|STRAY|RESET)$/.test(code)) return ['stray-data-connection'];
   return ['transfer', 'command', 'login', 'session-closed', 'session-refused'];
 }
