@@ -7,6 +7,7 @@ import type { LoginRefusalCause } from '../observability/cause.ts';
 import { shortened, type Observe } from '../observability/event.ts';
 import { FairQueue } from '../util/fair-queue.ts';
 import { untilAborted } from '../util/until-aborted.ts';
+import { CheckCost, RecentMedian } from './check-cost.ts';
 import { FailureBudget } from './failure-budget.ts';
 import { type Ban, LoginThrottle, type LoginSource, type LoginThrottleOptions } from './login-throttle.ts';
 import type { Authenticate, Credentials, User } from './user.ts';
@@ -87,8 +88,9 @@ export class LoginChecks {
   /** Key of the fingerprints of wrong passwords; exists only in memory. */
   readonly #fingerprintKey: Uint8Array;
   #running = 0;
-  /** Of the last failed checks. */
-  readonly #costsMs: number[] = [];
+  readonly #cost = new CheckCost();
+  /** Of wrong passwords; a single check may have run beside other work of the threads. */
+  readonly #typicalCost = new RecentMedian();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LoginChecksOptions) {
@@ -223,12 +225,14 @@ export class LoginChecks {
 
   async #run(check: Check): Promise<void> {
     this.#running += 1;
-    const sinceCpuMs = otherThreadsCpuMs();
+    const measured = this.#cost.start(otherThreadsCpuMs(), performance.now());
+    const costMs = (): number => this.#cost.end(measured, otherThreadsCpuMs(), performance.now());
     try {
       const result = await this.#options.authenticate(check.credentials, check.controller.signal);
-      this.#settle(check, this.#result(check, result, sinceCpuMs));
+      this.#settle(check, this.#result(check, result, costMs()));
       this.#settleDecided();
     } catch (error) {
+      costMs();
       this.#remove(check);
       check.outcome.reject(error);
     } finally {
@@ -241,28 +245,18 @@ export class LoginChecks {
   #result(
     { from, credentials, fingerprint }: Check,
     result: User | LoginRefusalCause,
-    sinceCpuMs: number,
+    costMs: number,
   ): LoginOutcome {
     const { username } = credentials;
     if (typeof result !== 'string') {
       this.#recordSuccess(from, username);
       return { kind: 'accepted', user: result };
     }
-    this.#budget.spend(this.#costMs(sinceCpuMs), performance.now());
+    this.#budget.spend(this.#typicalCost.add(costMs), performance.now());
     const { delayMs, ban } = this.#throttle.recordFailure(from, username, fingerprint);
     this.#options.shared?.report({ from, username, fingerprint });
     if (ban !== undefined) this.#observe(ban);
     return { kind: 'refused', cause: result, delayMs };
-  }
-
-  /**
-   * The CPU time of a check: what all threads but the main one have used meanwhile, its share of it where two ran. The shortest of
-   * the last checks, because a single one may have run beside other work of these threads.
-   */
-  #costMs(sinceCpuMs: number): number {
-    this.#costsMs.push((otherThreadsCpuMs() - sinceCpuMs) / this.#running);
-    if (this.#costsMs.length > 16) this.#costsMs.shift();
-    return Math.min(...this.#costsMs);
   }
 
   /** A ban, or a password that is remembered from now on, decides logins that wait. */
@@ -288,7 +282,7 @@ export class LoginChecks {
   }
 }
 
-/** scrypt runs in libuv's threads, of which Node tells the CPU time only together. */
+/** Of scrypt, which runs in libuv's threads, and whatever else is not the main thread's. */
 function otherThreadsCpuMs(): number {
   const all = process.cpuUsage();
   const main = process.threadCpuUsage();

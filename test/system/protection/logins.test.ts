@@ -38,14 +38,20 @@ async function writeUsers(...names: readonly string[]): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** CPU time of all threads of the process so far, in seconds (proc(5), fields 14 and 15, in ticks of 10 ms). */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const [user = '', system = ''] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(11, 13);
-  return (Number(user) + Number(system)) / 100;
+type CpuSeconds = { readonly main: number; readonly others: number };
+
+/** CPU time so far of the process's main thread and of all its others (proc(5), fields 14 and 15, in ticks of 10 ms). */
+function cpuSeconds(pid: number): CpuSeconds {
+  const of = (path: string): number => {
+    const stat = readFileSync(path, 'latin1');
+    const [user = '', system = ''] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13);
+    return (Number(user) + Number(system)) / 100;
+  };
+  const main = of(`/proc/${pid}/task/${pid}/stat`);
+  return { main, others: of(`/proc/${pid}/stat`) - main };
 }
 
 function logins(gateway: GatewayProcess, outcome: string): number {
@@ -113,7 +119,7 @@ describe('guessing passwords', () => {
     await gateway.stop();
   });
 
-  it('While 450 connections guess, a known partner logs in within 1 s, a new one within 5 s, and hashing leaves 85 % of the CPU', async (t) => {
+  it('While 450 connections guess, a known partner logs in within 1 s, a new one within 5 s, hashing takes a tenth of one core, and all that guessing costs is less than a fifth', async (t) => {
     await writeUsers('alice', 'bob');
     const gateway = new GatewayProcess({ USERS: `file:${path}` });
     const { controlPort: port } = await gateway.event('gateway-started');
@@ -133,20 +139,23 @@ describe('guessing passwords', () => {
     const startedAtMs = performance.now();
     await PasswordHash.create('secret');
     const hashMs = performance.now() - startedAtMs;
-    const seconds = 10;
+    const seconds = 20;
     const before = cpuSeconds(gateway.child.pid!);
     await passes(seconds * 1000);
-    const used = cpuSeconds(gateway.child.pid!) - before;
+    const after = cpuSeconds(gateway.child.pid!);
+    const [main, others] = [after.main - before.main, after.others - before.others];
     attack.abort();
     gateway.child.kill('SIGKILL');
     await attacked;
     t.diagnostic(
-      `a hash ${Math.round(hashMs)} ms, known ${Math.round(known)} ms, new ${Math.round(unknown)} ms, ${used.toFixed(2)} s of CPU in ${seconds} s, ${guesses} guesses sent`,
+      `a hash ${Math.round(hashMs)} ms, known ${Math.round(known)} ms, new ${Math.round(unknown)} ms, ${main.toFixed(2)} s and, for hashing, ${others.toFixed(2)} s of CPU in ${seconds} s, ${guesses} guesses sent`,
     );
     // On a machine that other work keeps busy, a hash alone can take a second.
     assert.ok(known < Math.max(1_000, 8 * hashMs), `the known partner waited ${known} ms`);
     assert.ok(unknown < Math.max(5_000, 40 * hashMs), `the new partner waited ${unknown} ms`);
-    // Of two cores.
-    assert.ok(used < 0.15 * 2 * seconds, `the gateway used ${used} s of CPU`);
+    // Garbage collection and compilation run in other threads, too. Throughput is not compared: in one run on a shared machine it
+    // differs by more than guessing costs.
+    assert.ok(others < 0.14 * seconds, `hashing used ${others} s of CPU`);
+    assert.ok(main + others < 0.2 * seconds, `the gateway used ${main + others} s of CPU`);
   });
 });
