@@ -5,7 +5,8 @@
  *
  * Options: `--servers gateway,gateway-2,sftpgo,rclone,stock,vsftpd,proftpd`, `--modes clear,FTPS`, `--rows large,small,login,idle`,
  * `--repetitions N` (5), `--disk-repetitions N` (3), `--large-mib N` (512), `--small-files N` (500), `--logins N` (800),
- * `--idle-sessions N` (400), `--no-cold`, `--baseline DIRECTORY` (another checkout of the gateway), `--output FILE`.
+ * `--idle-sessions N` (400), `--no-cold`, `--client-cpus LIST` (the CPUs of the load client and of the S3 server; servers get those of
+ * this process: `taskset -c 0,1 npm run bench -- --client-cpus 2,3`), `--baseline DIRECTORY` (another checkout of the gateway), `--output FILE`.
  * `BENCH_PEERS` names a folder with programs that are not on the PATH (`npm run bench:peers -- FOLDER` builds SFTPGo and rclone
  * into it). Servers that are not installed are reported and left out.
  */
@@ -19,6 +20,7 @@ import { resultsFile, textOfResults, type CrossCheck, type Run } from './compari
 import { rowsOf } from './comparison/rows.ts';
 import { comparedServers, type ComparedServer, type Mode } from './comparison/servers.ts';
 import { buildLoadClient } from './support/load-client.ts';
+import { confine } from './support/process-usage.ts';
 import { startBenchS3 } from './support/s3-server.ts';
 
 const { values } = parseArgs({
@@ -33,6 +35,7 @@ const { values } = parseArgs({
     logins: { type: 'string', default: '800' },
     'idle-sessions': { type: 'string', default: '400' },
     'no-cold': { type: 'boolean', default: false },
+    'client-cpus': { type: 'string' },
     baseline: { type: 'string' },
     output: { type: 'string', default: resultsFile },
   },
@@ -45,6 +48,8 @@ if (programs !== undefined)
 const startedAt = new Date();
 const client = await buildLoadClient();
 const s3 = await startBenchS3();
+const { 'client-cpus': clientCpus } = values;
+if (clientCpus !== undefined) await confine(s3.pid, clientCpus);
 // Linux keeps this in memory, so that the servers on a disk show their own speed.
 const folder = await mkdtemp('/dev/shm/ftp-bench-');
 try {
@@ -74,7 +79,7 @@ try {
   for (const mode of modes as Mode[]) {
     const measured = await measureMode(
       {
-        client,
+        client: { program: client, ...(clientCpus !== undefined && { cpus: clientCpus }) },
         s3Pid: s3.pid,
         servers: servers.map(({ server }) => server),
         rows,
@@ -96,6 +101,7 @@ try {
     machine: machine(),
     s3: s3.description,
     client: `bench/client, ${execFileSync('go', ['version'], { encoding: 'utf8' }).trim()}`,
+    ...(clientCpus !== undefined && { clientCpus }),
     repetitions,
     diskRepetitions,
     servers: servers.map(({ server: { id, name, storage, settings, ftps, share }, version }) => {

@@ -101,12 +101,14 @@ async function countInstructions(name: string, checkout: string): Promise<Map<st
   const found = new Map<string, number[]>(chosen.map((row) => [row, []]));
   try {
     // Compiles the code, which is not counted.
-    for (const load of Object.values(rows)) await runLoad(client, gateway, s3.pid, load);
+    for (const load of Object.values(rows)) await runLoad({ program: client }, gateway, s3.pid, load);
     for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
       for (const row of chosen) {
         const load = rows[row];
         if (!load) continue;
-        const instructions = await counted(gateway, output, () => runLoad(client, gateway, s3.pid, load));
+        const instructions = await counted(gateway, output, () =>
+          runLoad({ program: client }, gateway, s3.pid, load),
+        );
         const units = load.bytes >= mebibyte ? load.bytes / mebibyte : load.files;
         found.get(row)?.push(instructions / 1e6 / units);
         console.log(`${name}: ${row}: ${(instructions / 1e6 / units).toFixed(3)}`);

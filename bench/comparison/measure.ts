@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
-import { runLoad } from '../support/load-client.ts';
+import { type LoadClient, runLoad } from '../support/load-client.ts';
 import type { Peer } from '../support/peer.ts';
 import { memoryOfTreeMiB } from '../support/process-usage.ts';
 import type { CrossCheck, Phase, Run } from './results.ts';
@@ -11,7 +11,7 @@ import type { Row } from './rows.ts';
 import type { ComparedServer, Mode } from './servers.ts';
 
 export type Measuring = {
-  readonly client: string;
+  readonly client: LoadClient;
   readonly s3Pid: number;
   readonly servers: readonly ComparedServer[];
   readonly rows: readonly Row[];

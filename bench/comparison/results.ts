@@ -39,6 +39,8 @@ export type Results = {
   readonly machine: string;
   readonly s3: string;
   readonly client: string;
+  /** The CPUs of the load client and of the S3 server, where they were kept from those of the servers. */
+  readonly clientCpus?: string;
   readonly repetitions: number;
   readonly diskRepetitions: number;
   readonly servers: readonly (Pick<
@@ -54,6 +56,9 @@ export type Results = {
 
 /** The published results. */
 export const resultsFile = fileURLToPath(new URL('../results/comparison.json', import.meta.url));
+
+/** Those of one and of two worker processes, with the load client on a CPU of its own. */
+export const coresFile = fileURLToPath(new URL('../results/cores.json', import.meta.url));
 
 export async function readResults(file = resultsFile): Promise<Results> {
   return JSON.parse(await readFile(file, 'utf8')) as Results;

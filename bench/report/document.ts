@@ -13,10 +13,12 @@ import {
   type Spread,
 } from './figures.ts';
 import { type Panel, plotOf } from './plot.ts';
+import { severalCoresOf } from './several-cores.ts';
 
 const modes = ['clear', 'FTPS'] as const;
 
-export function documentOf(results: Results): string {
+/** `cores`: the run that the section about several cores is made of. */
+export function documentOf(results: Results, cores = results): string {
   return [
     behindOf(results),
     methodOf(results),
@@ -24,6 +26,7 @@ export function documentOf(results: Results): string {
       const rows = results.rows.filter((row) => row.group === group);
       return rows.length === 0 ? [] : [sectionOf(results, group, rows)];
     }),
+    ...severalCoresOf(cores),
     crossChecksOf(results),
     failuresOf(results),
   ].join('\n\n');
@@ -102,7 +105,7 @@ ${servers}
 
 - Machine: ${results.machine}. Measured on ${results.startedAt.slice(0, 10)} in ${results.minutes} minutes, commit \`${results.commit}\`.
 - S3 server: ${results.s3}. It is the same process for all servers.
-- Client: ${results.client}. It takes little CPU time; client, server and S3 server share the cores. Under FTPS each data connection
+- Client: ${results.client}. It takes little CPU time; ${results.clientCpus === undefined ? 'client, server and S3 server share the cores' : `client and S3 server ran on CPU ${results.clientCpus} alone`}. Under FTPS each data connection
   resumes the TLS session of its control connection where the server allows that.
 - Each figure is the median of ${results.repetitions} runs (servers on a disk ${results.diskRepetitions}), with the lowest and the highest run behind it. Runs are interleaved: row by row, all servers
   take turns, in another order each time. Before them each server is warmed up with twice the load of each row. The cold figure is the first load of a process

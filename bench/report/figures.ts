@@ -19,6 +19,8 @@ export type Figures = {
   /** Seconds for each file, login or GiB. */
   readonly time: Spread;
   readonly cpu: Spread;
+  /** Of the first process alone. */
+  readonly firstProcessCpu: Spread;
   readonly p50Ms: Spread;
   readonly p99Ms: Spread;
   readonly peakMemoryMiB: Spread;
@@ -51,6 +53,7 @@ export function figuresOf(
   return {
     time: spreadOf(runs.map((run) => run.seconds / units(run))),
     cpu: spreadOf(runs.map((run) => run.cpuSeconds / units(run))),
+    firstProcessCpu: spreadOf(runs.map((run) => run.firstProcessCpuSeconds / units(run))),
     p50Ms: spreadOf(runs.map((run) => run.p50Ms)),
     p99Ms: spreadOf(runs.map((run) => run.p99Ms)),
     peakMemoryMiB: spreadOf(runs.map((run) => run.peakMemoryMiB)),

@@ -10,7 +10,13 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Peer } from './peer.ts';
-import { cpuSecondsOfTree, machineCpuSeconds, peakMemoryMiB, resetPeakMemory } from './process-usage.ts';
+import {
+  cpuSeconds,
+  cpuSecondsOfTree,
+  machineCpuSeconds,
+  peakMemoryOfTreeMiB,
+  resetPeakMemoryOfTree,
+} from './process-usage.ts';
 import { quantile } from './statistics.ts';
 
 const source = fileURLToPath(new URL('../client', import.meta.url));
@@ -65,11 +71,19 @@ export type LoadFigures = Omit<ClientFigures, 'latenciesMs' | 'errors'> & {
   readonly p99Ms: number;
   /** Of the server with all its processes, of the S3 server, of the client, and of everything else on the machine meanwhile. */
   readonly cpuSeconds: number;
+  /** Of the first process of the server alone: the primary of worker processes. */
+  readonly firstProcessCpuSeconds: number;
   readonly s3CpuSeconds: number;
   readonly clientCpuSeconds: number;
   readonly otherCpuSeconds: number;
-  /** Of the server's first process. */
+  /** Of all processes of the server, each at its own peak. */
   readonly peakMemoryMiB: number;
+};
+
+export type LoadClient = {
+  readonly program: string;
+  /** The CPUs that the client may use, as `taskset` takes them; all by default. */
+  readonly cpus?: string;
 };
 
 /**
@@ -77,16 +91,18 @@ export type LoadFigures = Omit<ClientFigures, 'latenciesMs' | 'errors'> & {
  * @throws the client's first error.
  */
 export async function runLoad(
-  client: string,
+  { program, cpus }: LoadClient,
   peer: Peer,
   s3Pid: number,
   load: Load,
   whileConnected: () => Promise<void> = () => Promise.resolve(),
 ): Promise<LoadFigures> {
   const { host, port, username, password } = peer.account;
+  const [command = program, ...first] = cpus === undefined ? [] : ['taskset', '--cpu-list', cpus, program];
   const child = spawn(
-    client,
+    command,
     [
+      ...first,
       ...[
         '-address',
         `${host}:${port}`,
@@ -113,9 +129,10 @@ export async function runLoad(
   };
   try {
     await nextLine();
-    await resetPeakMemory(peer.pid);
+    await resetPeakMemoryOfTree(peer.pid);
     const usage = async () => ({
       server: await cpuSecondsOfTree(peer.pid),
+      firstProcess: await cpuSeconds(peer.pid),
       s3: await cpuSecondsOfTree(s3Pid),
       client: await cpuSecondsOfTree(child.pid ?? 0),
       own: process.cpuUsage(),
@@ -128,20 +145,21 @@ export async function runLoad(
     const { latenciesMs, errors, ...rest } = figures;
     if (errors.length > 0) throw new Error(errors[0]);
     await whileConnected();
-    const cpuSeconds = after.server - before.server;
+    const serverCpuSeconds = after.server - before.server;
     const s3CpuSeconds = after.s3 - before.s3;
     const clientCpuSeconds = after.client - before.client;
     const own = (after.own.user + after.own.system - before.own.user - before.own.system) / 1e6;
-    const known = cpuSeconds + s3CpuSeconds + clientCpuSeconds + own;
+    const known = serverCpuSeconds + s3CpuSeconds + clientCpuSeconds + own;
     return {
       ...rest,
       p50Ms: quantile(latenciesMs, 0.5),
       p99Ms: quantile(latenciesMs, 0.99),
-      cpuSeconds,
+      cpuSeconds: serverCpuSeconds,
+      firstProcessCpuSeconds: after.firstProcess - before.firstProcess,
       s3CpuSeconds,
       clientCpuSeconds,
       otherCpuSeconds: Math.max(0, after.machine - before.machine - known),
-      peakMemoryMiB: await peakMemoryMiB(peer.pid),
+      peakMemoryMiB: await peakMemoryOfTreeMiB(peer.pid),
     };
   } finally {
     child.stdin.end();

@@ -1,4 +1,6 @@
 /** Resource usage of a process, from /proc of Linux. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 
 // Linux reports in clock ticks; USER_HZ is 100 on every architecture that Node runs on (proc(5)).
@@ -82,6 +84,24 @@ export async function peakMemoryMiB(pid: number): Promise<number> {
 /** Resets the peak (proc(5), clear_refs 5). */
 export async function resetPeakMemory(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5');
+}
+
+/** The sum of the peaks of a process and of its descendants that run. */
+export async function peakMemoryOfTreeMiB(pid: number): Promise<number> {
+  let sum = 0;
+  // A process for one session may end meanwhile.
+  for (const { id } of await processTree(pid)) sum += await peakMemoryMiB(id).catch(() => 0);
+  return sum;
+}
+
+/** Resets the peaks of a process and of its descendants. */
+export async function resetPeakMemoryOfTree(pid: number): Promise<void> {
+  for (const { id } of await processTree(pid)) await resetPeakMemory(id).catch(() => undefined);
+}
+
+/** Confines all threads of a running process to CPUs, as `taskset` takes them. */
+export async function confine(pid: number, cpus: string): Promise<void> {
+  await promisify(execFile)('taskset', ['--all-tasks', '--cpu-list', '--pid', cpus, String(pid)]);
 }
 
 export type Usage = { readonly seconds: number; readonly cpuSeconds: number };
