@@ -117,12 +117,19 @@ function eventSections(events: readonly EventDoc[]): string {
       const example = exampleOf(name as GatewayEvent['event']);
       const rows = fields.map(
         (field) =>
-          `| \`${field.name}\` | ${field.isOptional ? 'sometimes' : 'always'} | ${unitOf(field)} | ${cell(field.text || (commonFields[field.name] ?? ''))} |`,
+          `| \`${field.name}\` | ${field.isOptional ? 'sometimes' : 'always'} | ${unitOf(field)} | ${cell(meaningOf(name, field))} |`,
       );
       const table = ['| Field | Present | Type | Meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
       return `### ${name}\n\n${text}\n\n${fields.length === 0 ? '' : `${table}\n\n`}\`\`\`json\n${example}\n\`\`\``;
     })
     .join('\n\n');
+}
+
+/** @throws Error for a field without a comment: the reference must not have empty cells. */
+function meaningOf(event: string, { name, text }: Field): string {
+  const meaning = text || commonFields[name];
+  if (meaning === undefined) throw new Error(`the field ${name} of ${event} has no comment in event.ts`);
+  return meaning;
 }
 
 function cell(text: string): string {
@@ -152,6 +159,13 @@ const commonFields: Readonly<Record<string, string>> = {
   names: 'The names that clients may connect by.',
   daysLeft: 'Whole days until `notAfter`, negative after it.',
   reason: 'In words.',
+  pid: 'The process id.',
+  passivePorts: 'The passive ports that it listens on.',
+  workers: 'How many worker processes there are.',
+  endpoint: '`https://host:port` of the request.',
+  uploadId: 'The multipart upload of S3.',
+  httpStatus: 'Of the response; absent where none came.',
+  requestId: "S3's own id of the request, which AWS support asks for.",
 };
 
 /** The type of a field as readers of JSON know it, with the unit that its name ends in. */

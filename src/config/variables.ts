@@ -99,7 +99,7 @@ export const variables = {
     'PROXY_PROTOCOL_FROM',
     '',
     (value) => Networks.parse(value),
-    'Networks of the load balancer, such as `10.0.0.0/24,10.0.1.0/24`; with `PROXY_PROTOCOL=v2`, control connections from elsewhere are closed.',
+    'Networks from which PROXY headers are accepted, those of the load balancer: `10.0.0.0/24,10.0.1.0/24`. `PROXY_PROTOCOL=v2` needs it, and closes control connections from all other addresses.',
   ),
   s3Bucket: optional('S3_BUCKET', text, 'Bucket of users whose entry names no bucket.'),
   s3Prefix: defaulted(
@@ -336,7 +336,7 @@ export const variables = {
     'OPERATIONS_PORT',
     '8080',
     listeningPort,
-    'HTTP port of `/healthz`, `/readyz` and `/metrics`; never expose it to the internet. 0 picks a free port.',
+    'HTTP port of `/healthz`, `/readyz`, `/status` and `/metrics`, and of `/drain` and `/serve`; never expose it to the internet. 0 picks a free port.',
   ),
   drainMs: defaulted(
     'DRAIN_SECONDS',

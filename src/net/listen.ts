@@ -17,10 +17,13 @@ const busyIntervalMs = 250;
 
 /** A port that cannot be opened yet: an outgoing connection holds it. */
 export type BusyPort = {
+  /** What the port is for. */
   readonly name: string;
+  /** The port that cannot be opened yet. */
   readonly port: number;
   /** Address and port of the connection's other end. */
   readonly remote: string;
+  /** Of the connection, as TCP names it: `TIME_WAIT`. */
   readonly state: string;
 };
 

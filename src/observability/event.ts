@@ -49,8 +49,10 @@ export type GatewayEvent =
    */
   | {
       readonly event: 'login-ban';
+      /** An IPv4 address, or the /64 network of an IPv6 address. */
       readonly source: string;
       readonly username?: string;
+      /** How long the ban lasts. */
       readonly seconds: number;
       readonly cause: CauseCode;
     }
@@ -62,6 +64,7 @@ export type GatewayEvent =
       readonly username: string;
       readonly verb: string;
       readonly pathname: string;
+      /** Content that was transferred, without what an interrupted upload had stored before. */
       readonly sizeBytes: number;
       /** Where the file or directory is stored. */
       readonly bucket?: string;
@@ -72,6 +75,7 @@ export type GatewayEvent =
       readonly checksum?: string;
       /** For uploads after REST and for APPE: the number of bytes before those of this transfer. */
       readonly offsetBytes?: number;
+      /** The upload continued one that was stored in part. */
       readonly resumed?: true;
       readonly durationMs: number;
       /** `aborted`: by the client or the drain; `failed`: by the gateway or the storage. */
@@ -82,6 +86,7 @@ export type GatewayEvent =
       readonly detail?: string;
       /** `passive`: the client connects to `dataPort`; `active`: the gateway connects to the client's `dataPort`. */
       readonly dataMode: 'passive' | 'active';
+      /** The passive port, or the port that the client named. */
       readonly dataPort: number;
       /** From the 150 to the data connection, or to the end of the transfer without one. */
       readonly waitedMs?: number;
@@ -116,6 +121,7 @@ export type GatewayEvent =
       readonly toKey?: string;
       /** The argument of a command that is about no file. Never that of USER, PASS or ACCT. */
       readonly argument?: string;
+      /** The first three digits of the reply. */
       readonly replyCode: number;
       /** `refused`: nothing was done, because of the command or its user; `failed`: by the gateway or the storage. */
       readonly outcome: 'completed' | 'refused' | 'failed';
@@ -135,9 +141,11 @@ export type GatewayEvent =
       readonly lastSuccess?: string;
       /** Completed STOR, STOU and APPE. */
       readonly uploads: number;
+      /** Of these uploads. */
       readonly uploadedBytes: number;
       /** Completed RETR. */
       readonly downloads: number;
+      /** Of these downloads. */
       readonly downloadedBytes: number;
       /** Completed LIST, NLST and MLSD. */
       readonly listings: number;
@@ -155,6 +163,7 @@ export type GatewayEvent =
       /** Absent on an implicit-TLS port, where the handshake comes before the session. */
       readonly sessionId?: string;
       readonly clientAddress: string;
+      /** Whether it was a control or a data connection. */
       readonly connection: 'control' | 'data';
       readonly cause: CauseCode;
       /** The client's alert (RFC 8446 6), such as `unknown_ca`. */
@@ -165,6 +174,7 @@ export type GatewayEvent =
   /** A connection to a passive port without a lease, which was reset. */
   | {
       readonly event: 'stray-data-connection';
+      /** The passive port. */
       readonly port: number;
       /** `unknown` where the connection was reset before it was accepted. */
       readonly clientAddress: string;
@@ -187,6 +197,7 @@ export type GatewayEvent =
    */
   | ({
       readonly event: 'storage-error';
+      /** Whether the gateway sends the request again. */
       readonly retrying: boolean;
       /** With `retrying`: failed attempts of this cause since the last such line, this one included. */
       readonly failures?: number;
@@ -202,6 +213,7 @@ export type GatewayEvent =
       readonly bucket?: string;
       readonly endpoint?: string;
       readonly cause: 'STORAGE-NO-RESPONSE';
+      /** Since the last byte that was sent to or received from the storage. */
       readonly waitingMs: number;
       /** Slow requests since the last such line, this one included. */
       readonly requests: number;
@@ -214,7 +226,9 @@ export type GatewayEvent =
       readonly operation: string;
       readonly bucket?: string;
       readonly cause: CauseCode;
+      /** From the first failure to the success. */
       readonly failingMs: number;
+      /** Failed requests in this time. */
       readonly failures: number;
     }
   /** Listings omit this: an object whose key is not a valid FTP name, or a directory with the name of a file. */
@@ -236,16 +250,22 @@ export type GatewayEvent =
   | {
       readonly event: 'abandoned-uploads-aborted';
       readonly bucket: string;
+      /** Where the gateway looked for them: `S3_PREFIX`. */
       readonly prefix: string;
+      /** How many there were. */
       readonly uploads: number;
     }
   /** The gateway accepts sessions. The port numbers are those it listens on. */
   | {
       readonly event: 'gateway-started';
+      /** Of the gateway. */
       readonly version: string;
+      /** Of the control connections. */
       readonly controlPort: number;
+      /** Of control connections under implicit TLS. */
       readonly implicitTlsPort?: number;
       readonly passivePorts: readonly number[];
+      /** Of `/healthz`, `/readyz`, `/metrics` and `/status`. */
       readonly operationsPort: number;
       /** Number of worker processes; absent where there is only one process. */
       readonly workers?: number;
@@ -277,7 +297,9 @@ export type GatewayEvent =
       readonly cause: CauseCode;
       readonly worker: number;
       readonly pid: number;
+      /** Its exit code; null where a signal ended it. */
       readonly code: number | null;
+      /** The signal that ended it, such as `SIGKILL`. */
       readonly signal: string | null;
       /** Sessions that ended with it. */
       readonly sessions: number;
@@ -297,18 +319,27 @@ export type GatewayEvent =
   /** A session opened during a drain: the load balancer still sends connections. */
   | { readonly event: 'session-while-draining' }
   /** The gateway was not ready in time (`READY_AFTER_PROBES` needs a probe of every port); the process exits with 1. */
-  | { readonly event: 'readiness-timeout'; readonly seconds: number }
+  | { readonly event: 'readiness-timeout'; /** How long the gateway waited. */ readonly seconds: number }
   /** The process has ended every session, and exits. */
   | { readonly event: 'gateway-stopped'; readonly reason: string; readonly durationMs: number }
   /** A version of the users document was loaded. Each problem names a user who cannot log in. */
-  | { readonly event: 'users-loaded'; readonly users: number; readonly problems: readonly string[] }
+  | {
+      readonly event: 'users-loaded';
+      /** Users who can log in. */ readonly users: number;
+      /** One text for each user whose entry is invalid. */ readonly problems: readonly string[];
+    }
   /** A variable that the gateway does not know, and the one that was probably meant. */
-  | { readonly event: 'variable-misspelt'; readonly name: string; readonly meant: string }
+  | {
+      readonly event: 'variable-misspelt';
+      /** As it is set. */ readonly name: string;
+      /** The known variable with the nearest name. */ readonly meant: string;
+    }
   /** A port cannot be opened yet, because an outgoing connection of this machine holds it; the start waits for its end. */
   | ({ readonly event: 'port-busy' } & BusyPort)
   /** The certificate in use from now on; a warning within 21 days of its end, an error after it. */
   | {
       readonly event: 'certificate-loaded';
+      /** The file or the secret that it comes from. */
       readonly source: string;
       readonly subject: string;
       /** Names that clients may connect by: `DNS:ftp.example.com`. */
@@ -331,11 +362,16 @@ export type GatewayEvent =
   /** A later version could not be loaded: the last valid one stays in use. */
   | {
       readonly event: 'config-reload-failed';
+      /** What could not be loaded. */
       readonly config: 'users' | 'certificate';
       readonly reason: string;
     }
   /** An error that no other event describes: a defect until proven otherwise. */
-  | { readonly event: 'unexpected-error'; readonly sessionId?: string; readonly error: unknown };
+  | {
+      readonly event: 'unexpected-error';
+      readonly sessionId?: string;
+      /** With its message, its stack and the errors behind it. */ readonly error: unknown;
+    };
 
 /** A failed request to the storage. */
 export type StorageFault = {

@@ -32,10 +32,13 @@ function readLimit(): number {
 }
 
 export type DescriptorNeed = {
+  /** Descriptors that the process may open (`ulimit -n`). */
   readonly limit: number;
+  /** Descriptors that so many sessions can need. */
   readonly needed: number;
   /** Control and data connection, and the requests to S3 that one transfer makes at a time. */
   readonly descriptorsPerSession: number;
+  /** `MAX_SESSIONS` of the process. */
   readonly maxSessions: number;
   /** Number of sessions that fit in the limit if each of them transfers a large file. */
   readonly sessionsWithinLimit: number;

@@ -78,6 +78,27 @@ describe('causes of failures', () => {
     });
   }
 
+  it('Replies to commands that are unknown, out of order or wrongly written have no code, and their log line has COMMAND-INVALID', async () => {
+    const gateway = await startTestGateway({ tls: 'optional' });
+    const client = await Dialogue.open({ port: gateway.controlPort });
+    await client.expect('220 Ready');
+    for (const [command, expected] of [
+      ['PASS secret', '503 Send USER first.'],
+      ['PROT P', '503 Send AUTH TLS first.'],
+      ['LIST', '530 Please log in with USER and PASS.'],
+      ['USER', /^501 /],
+      ['XYZ', /^500 /],
+    ] as const) {
+      const reply = await client.ask(command);
+      assert.match(reply, typeof expected === 'string' ? new RegExp(`^${expected}$`) : expected);
+      assert.doesNotMatch(reply, /\]$/);
+      const { cause, replyCode } = await gateway.nextEvent('command');
+      assert.deepEqual([cause, replyCode], ['COMMAND-INVALID', Number(reply.slice(0, 3))], command);
+    }
+    client.destroy();
+    await gateway.close();
+  });
+
   it('Every cause is provoked by a row or by a test that names it', () => {
     const provoked = new Set<string>([...rows.map(({ cause }) => cause), 'ASCII-BINARY']);
     const missing = Object.keys(causes).filter((code) => !provoked.has(code) && !isProvokedElsewhere(code));

@@ -8,6 +8,14 @@ describe('docs/log.md', () => {
     assert.equal(current, wanted);
   });
 
+  it('docs/log.md says of every field of every event what it means', async () => {
+    const { wanted } = await renderLogDocs();
+    const rows = [...wanted.matchAll(/^\| `(\w+)` +\| (?:always|sometimes) +\|(.*)\|$/gm)];
+    assert.ok(rows.length > 150, `${rows.length} fields`);
+    const silent = rows.filter(([, , cells]) => /\| *$/.test(cells!)).map(([row]) => row);
+    assert.deepEqual(silent, []);
+  });
+
   it('docs/log.md says of every event what it means', async () => {
     const { wanted } = await renderLogDocs();
     const silent = [...wanted.matchAll(/^### (\S+)\n\n(?=\||```)/gm)].map(([, name]) => name);

@@ -19,7 +19,9 @@ export function observeCommand(
   const { audited } = session;
   session.audited = undefined;
   const isRefusal = final.code >= 400;
-  if (audited === 'transfer' || (audited === undefined && !isRefusal) || command?.verb === 'PASS') return;
+  // A PASS out of order, which has no cause, is no login.
+  const isLogin = command?.verb === 'PASS' && final.cause !== undefined;
+  if (audited === 'transfer' || (audited === undefined && !isRefusal) || isLogin) return;
   const { loginState } = session;
   const cause = isRefusal ? (final.cause ?? 'COMMAND-INVALID') : undefined;
   session.observe({
