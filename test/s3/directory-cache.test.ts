@@ -102,7 +102,7 @@ describe('The directory cache', () => {
     cache = new DirectoryCache(test.storage.client, () => nowMs);
   });
 
-  const mayHave = (name: string) => cache.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
+  const mayHave = async (name: string) => cache.mightContain(test.server.bucket, prefix, `${prefix}${name}/`);
   const add = (name: string) => cache.add(test.server.bucket, `${prefix}${name}/file`);
   const put = async (name: string): Promise<void> => {
     const { bucket } = test.server;
