@@ -37,6 +37,8 @@ export type UploadMemory = {
   reserve(bytes: number, signal: AbortSignal): Promise<void>;
   /** A buffer, and its memory as by `tryReserve`; undefined if that is not available now. */
   tryTakeBuffer(): Buffer | undefined;
+  /** Releases memory of the part being filled that it does not use; less than the part holds. */
+  release(bytes: number): void;
   /**
    * Ends the filling of a part: its memory is in flight until the returned, idempotent function releases it.
    * @param keptBytes what is not sent with the part, and belongs to the next one.
@@ -144,6 +146,11 @@ export class TransferMemory {
       reserve: (bytes, signal) => {
         this.#startPart(account);
         return this.#wait(account, bytes, signal);
+      },
+      release: (bytes) => {
+        account.fillingBytes -= bytes;
+        for (const pool of [account.share, this.#total]) pool.released(bytes);
+        this.#serve();
       },
       send: (nextClaimBytes, keptBytes = 0) => {
         const bytes = this.#emptyPart(account) - keptBytes;

@@ -1,6 +1,9 @@
 /**
  * The bytes of one part while they are collected: a list of the chunks that the socket delivered, never joined, with their CRC.
  * Only small chunks are copied: those that would pin a much larger buffer, or whose object costs more memory than their bytes.
+ *
+ * Besides its bytes a part holds the unused rest of one slab at most. Otherwise a part could hold all memory that it may, and still have
+ * too few bytes to be sent.
  */
 import { crc32 } from 'node:zlib';
 import { emptyCrc32 } from '../../util/crc32.ts';
@@ -12,6 +15,8 @@ const minFirstChunkBytes = 512;
 const slabBytes = 64 * 1024;
 /** The maximum of one `append`, so that memory is granted in small steps. */
 export const maxChunkBytes = slabBytes;
+/** From this size on a chunk that must be copied gets a buffer of its own size, and a buffer is freed without the garbage collector. */
+const largeChunkBytes = slabBytes / 2;
 
 /** One part; `finish` ends its collection, `free` its memory. */
 export class Part {
@@ -34,39 +39,39 @@ export class Part {
     return this.#crc32;
   }
 
-  /** Memory in bytes that `append` will need: what the chunk pins if it is kept, a new slab if it is copied. */
+  /** Memory in bytes that `append` will need: the chunk's own if it gets or keeps a buffer, a new slab if it does not fit the last. */
   memoryFor(bytes: Uint8Array): number {
-    if (this.#keeps(bytes)) return bytes.byteLength;
-    return this.#fitsSlab(bytes) ? 0 : slabSizeFor(bytes, this.#sizeBytes);
+    if (this.#keeps(bytes) || bytes.byteLength >= largeChunkBytes) return bytes.byteLength;
+    return bytes.byteLength <= this.#slabRoomBytes ? 0 : slabSizeFor(bytes, this.#sizeBytes);
   }
 
-  /** Takes ownership of the bytes, at most `maxChunkBytes`: they must not change afterwards. */
-  append(bytes: Uint8Array): void {
+  /**
+   * Takes ownership of the bytes, at most `maxChunkBytes`: they must not change afterwards. Returns how much of the memory that earlier
+   * chunks needed is no longer used.
+   */
+  append(bytes: Uint8Array): number {
     const isKept = this.#keeps(bytes);
+    const sizeSoFarBytes = this.#sizeBytes;
     this.#crc32 = crc32(bytes, this.#crc32);
     this.#sizeBytes += bytes.byteLength;
-    if (isKept) {
-      this.#closeSlab();
-      this.#chunks.push(bytes);
-      return;
+    if (!isKept && bytes.byteLength < largeChunkBytes) {
+      this.#copyToSlab(bytes, sizeSoFarBytes);
+      return 0;
     }
-    if (!this.#slab || !this.#fitsSlab(bytes)) {
-      const size = slabSizeFor(bytes, this.#sizeBytes - bytes.byteLength);
-      this.#closeSlab();
-      this.#slab = Buffer.allocUnsafeSlow(size);
-    }
-    this.#slab.set(bytes, this.#slabUsedBytes);
-    this.#slabUsedBytes += bytes.byteLength;
+    const unusedBytes = this.#shrinkSlab();
+    this.#chunks.push(isKept ? bytes : new Uint8Array(bytes));
+    return unusedBytes;
   }
 
-  /** Takes ownership of a buffer whose first bytes are the next ones of the part. */
-  appendBuffer(buffer: Buffer, usedBytes: number): void {
+  /** Takes ownership of a buffer whose first bytes are the next ones of the part. Returns as `append` does. */
+  appendBuffer(buffer: Buffer, usedBytes: number): number {
     const bytes = buffer.subarray(0, usedBytes);
     this.#crc32 = crc32(bytes, this.#crc32);
     this.#sizeBytes += usedBytes;
-    this.#closeSlab();
+    const unusedBytes = this.#shrinkSlab();
     this.#chunks.push(bytes);
     this.#buffers.push(buffer);
+    return unusedBytes;
   }
 
   /** The chunks. Nothing may be appended afterwards. */
@@ -96,8 +101,31 @@ export class Part {
     return (isFirst && ownsBuffer(bytes)) || isWorthKeeping(bytes);
   }
 
-  #fitsSlab(bytes: Uint8Array): boolean {
-    return this.#slab !== undefined && this.#slabUsedBytes + bytes.byteLength <= this.#slab.byteLength;
+  get #slabRoomBytes(): number {
+    return this.#slab === undefined ? 0 : this.#slab.byteLength - this.#slabUsedBytes;
+  }
+
+  #copyToSlab(bytes: Uint8Array, sizeSoFarBytes: number): void {
+    const fitting = bytes.subarray(0, this.#slabRoomBytes);
+    this.#slab?.set(fitting, this.#slabUsedBytes);
+    this.#slabUsedBytes += fitting.byteLength;
+    if (fitting.byteLength === bytes.byteLength) return;
+    this.#closeSlab();
+    const rest = bytes.subarray(fitting.byteLength);
+    this.#slab = Buffer.allocUnsafeSlow(slabSizeFor(bytes, sizeSoFarBytes));
+    this.#slab.set(rest);
+    this.#slabUsedBytes = rest.byteLength;
+  }
+
+  /** Ends the slab, because something else follows its bytes, and frees its rest; returns the size of that. */
+  #shrinkSlab(): number {
+    const unusedBytes = this.#slabRoomBytes;
+    if (this.#slab && unusedBytes > 0) {
+      const { buffer } = this.#slab as Buffer<ArrayBuffer>;
+      this.#slab = Buffer.from(buffer.transfer(this.#slabUsedBytes));
+    }
+    this.#closeSlab();
+    return unusedBytes;
   }
 
   #closeSlab(): void {
@@ -119,7 +147,9 @@ export function* inChunks(bytes: Uint8Array): Generator<Uint8Array> {
 }
 
 function freeWhole({ buffer, byteLength }: Uint8Array): void {
-  const isWhole = byteLength === maxChunkBytes && buffer.byteLength === byteLength;
+  // Lent buffers are larger.
+  const isLarge = byteLength >= largeChunkBytes && byteLength <= maxChunkBytes;
+  const isWhole = isLarge && buffer.byteLength === byteLength;
   if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 

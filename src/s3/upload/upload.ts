@@ -218,7 +218,7 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
       this.#storage.memory.giveBackBuffer(lent.bytes);
       return undefined;
     }
-    this.#part.appendBuffer(lent.bytes, lent.usedBytes);
+    this.#releaseUnused(this.#part.appendBuffer(lent.bytes, lent.usedBytes));
     this.#appended(lent.usedBytes);
     return this.#uploader.isFull ? this.#wait([]) : undefined;
   }
@@ -333,8 +333,12 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
   }
 
   #append(chunk: Uint8Array): void {
-    this.#part.append(chunk);
+    this.#releaseUnused(this.#part.append(chunk));
     this.#appended(chunk.byteLength);
+  }
+
+  #releaseUnused(unusedBytes: number): void {
+    if (unusedBytes > 0) this.#memory.release(unusedBytes);
   }
 
   #appended(sizeBytes: number): void {
