@@ -2,22 +2,11 @@
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { deployedPlanOf, type DeployedPlan } from '../../lib/deployed-plan.ts';
-import { planPassivePorts } from '../../lib/passive-port-plan.ts';
-import { PassivePortRange } from '../../lib/passive-port-range.ts';
+import { deployedPlanOf } from '../../lib/deployed-plan.ts';
+import { planOf } from './plan.ts';
 import { describePlan } from '../../scripts/plan-description.ts';
 
 const page = readFileSync(new URL('../../docs/deployment-tests.md', import.meta.url), 'utf8');
-
-function planOf(range: string, deployed: DeployedPlan = []) {
-  return planPassivePorts({
-    passivePorts: PassivePortRange.parse(range),
-    zones: 2,
-    controlListenerPorts: [21],
-    containerPorts: {},
-    deployed,
-  });
-}
 
 describe('docs/deployment-tests.md', () => {
   it('The page of the deployment tests names a test for each of A1 to A13, and only tests that exist', () => {

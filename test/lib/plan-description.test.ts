@@ -1,24 +1,13 @@
 /** What `npm run plan` prints before a deployment. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type DeployedPlan, deployedPlanOf } from '../../lib/deployed-plan.ts';
-import { planPassivePorts } from '../../lib/passive-port-plan.ts';
-import { PassivePortRange } from '../../lib/passive-port-range.ts';
+import { deployedPlanOf } from '../../lib/deployed-plan.ts';
+import { planOf } from './plan.ts';
 import { describePlan, type Template, taskReplacements } from '../../scripts/plan-description.ts';
 
-function plan(range: string, deployed: DeployedPlan = []) {
-  return planPassivePorts({
-    passivePorts: PassivePortRange.parse(range),
-    zones: 2,
-    controlListenerPorts: [21],
-    containerPorts: {},
-    deployed,
-  });
-}
-
 function description(before: string, after: string): string {
-  const deployed = deployedPlanOf(plan(before));
-  return describePlan(deployed, plan(after, deployed));
+  const deployed = deployedPlanOf(planOf(before));
+  return describePlan(deployed, planOf(after, deployed));
 }
 
 describe('the description of a change', () => {
@@ -83,7 +72,7 @@ describe('the description of a change', () => {
         New: service('slot-50006', {}),
       },
     };
-    assert.deepEqual(taskReplacements(before, after, deployedPlanOf(plan('50000-50007'))), [
+    assert.deepEqual(taskReplacements(before, after, deployedPlanOf(planOf('50000-50007'))), [
       'slot-50000: LoadBalancers, Tags changed',
     ]);
   });
@@ -98,7 +87,7 @@ describe('the description of a change', () => {
         Definition: { Type: 'AWS::ECS::TaskDefinition', Properties: { Family: 'family', Image: image } },
       },
     });
-    const deployed = deployedPlanOf(plan('50000-50007'));
+    const deployed = deployedPlanOf(planOf('50000-50007'));
     assert.deepEqual(taskReplacements(template(0, 'old'), template(1, 'new'), deployed), [
       'slot-50000: DesiredCount and the task definition changed',
     ]);

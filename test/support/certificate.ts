@@ -1,4 +1,4 @@
-/** A certificate for localhost and 127.0.0.1, created in every test process, so that the repository contains no key. */
+/** Certificates for localhost and loopback addresses, created in every test process, so that the repository contains no key. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ export type TestCertificate = { readonly chain: string; readonly key: string };
 export async function createCertificate(
   commonName = 'localhost',
   keyType: 'ec' | 'rsa' = 'ec',
+  addresses: readonly string[] = ['127.0.0.1'],
 ): Promise<TestCertificate> {
   const { cert, private: key } = await generate([{ name: 'commonName', value: commonName }], {
     keyType,
@@ -17,10 +18,7 @@ export async function createCertificate(
       { name: 'basicConstraints', cA: true, critical: true },
       {
         name: 'subjectAltName',
-        altNames: [
-          { type: 2, value: 'localhost' },
-          { type: 7, ip: '127.0.0.1' },
-        ],
+        altNames: [{ type: 2, value: 'localhost' }, ...addresses.map((ip) => ({ type: 7 as const, ip }))],
       },
     ],
   });

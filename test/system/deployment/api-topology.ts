@@ -15,7 +15,14 @@ import {
   ElasticLoadBalancingV2Client,
   type LoadBalancer,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import type { Listener, Node, Service, TargetGroup } from '../topology/topology.ts';
+import {
+  attribute,
+  type Listener,
+  type Node,
+  type Service,
+  type TargetGroup,
+  targetGroupSettings,
+} from '../topology/topology.ts';
 
 /** Clients of the emulator, by the environment of this process. */
 export type Apis = {
@@ -86,7 +93,6 @@ async function readListeners(
   );
 }
 
-// The defaults are those of Elastic Load Balancing for IP targets and TCP (ModifyTargetGroupAttributes).
 async function readTargetGroups({ balancing }: Apis): Promise<ReadonlyMap<string, TargetGroup>> {
   const { TargetGroups } = await balancing.send(new DescribeTargetGroupsCommand());
   const groups = await Promise.all(
@@ -94,18 +100,10 @@ async function readTargetGroups({ balancing }: Apis): Promise<ReadonlyMap<string
       const { Attributes } = await balancing.send(
         new DescribeTargetGroupAttributesCommand({ TargetGroupArn: group.TargetGroupArn }),
       );
-      const value = (key: string, otherwise: string) => attribute(Attributes, key, otherwise);
       return {
         id: group.TargetGroupArn ?? '',
         port: group.Port ?? 0,
-        proxyProtocol: value('proxy_protocol_v2.enabled', 'false') === 'true',
-        preserveClientIp: value('preserve_client_ip.enabled', 'false') === 'true',
-        crossZone: value('load_balancing.cross_zone.enabled', 'false') === 'true',
-        deregistrationDelaySeconds: Number(value('deregistration_delay.timeout_seconds', '300')),
-        terminatesOnDeregistration:
-          value('deregistration_delay.connection_termination.enabled', 'false') === 'true',
-        terminatesOnUnhealthy:
-          value('target_health_state.unhealthy.connection_termination.enabled', 'true') === 'true',
+        ...targetGroupSettings(Attributes),
         healthCheck: {
           port: Number(group.HealthCheckPort),
           path: group.HealthCheckPath ?? '',
@@ -117,12 +115,6 @@ async function readTargetGroups({ balancing }: Apis): Promise<ReadonlyMap<string
     }),
   );
   return new Map(groups.map((group) => [group.id, group]));
-}
-
-type Attributes = readonly { readonly Key?: string | undefined; readonly Value?: string | undefined }[];
-
-function attribute(attributes: Attributes | undefined, key: string, otherwise: string): string {
-  return attributes?.find(({ Key }) => Key === key)?.Value ?? otherwise;
 }
 
 /** The service of that ARN; undefined where it has been deleted. */

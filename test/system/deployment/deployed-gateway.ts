@@ -11,8 +11,8 @@ import {
   PutSecretValueCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { generate } from 'selfsigned';
 import { PasswordHash } from '../../../src/users/password.ts';
+import { createCertificate } from '../../support/certificate.ts';
 import type { Security, Server } from '../clients/client.ts';
 import { type LoopbackNetwork, takeLoopbackNetwork } from '../topology/loopback-network.ts';
 import { NetworkLoadBalancer } from '../topology/network-load-balancer.ts';
@@ -130,22 +130,12 @@ export class DeployedGateway {
   /** Makes a secret with a certificate for the load balancer's addresses, and returns its ARN. */
   async makeCertificate(): Promise<string> {
     const addresses = this.balancer.nodes.map(({ publicAddress }) => publicAddress);
-    const { cert, private: privateKey } = await generate([{ name: 'commonName', value: 'localhost' }], {
-      keyType: 'ec',
-      algorithm: 'sha256',
-      extensions: [
-        { name: 'basicConstraints', cA: true, critical: true },
-        {
-          name: 'subjectAltName',
-          altNames: [{ type: 2, value: 'localhost' }, ...addresses.map((ip) => ({ type: 7 as const, ip }))],
-        },
-      ],
-    });
-    await writeFile(join(this.emulator.folder, 'ca.pem'), cert);
+    const { chain, key: privateKey } = await createCertificate('localhost', 'ec', addresses);
+    await writeFile(join(this.emulator.folder, 'ca.pem'), chain);
     const { ARN } = await this.#secrets.send(
       new CreateSecretCommand({
         Name: 'ftp-certificate',
-        SecretString: JSON.stringify({ certificate: cert, privateKey }),
+        SecretString: JSON.stringify({ certificate: chain, privateKey }),
       }),
     );
     return ARN ?? '';

@@ -5,10 +5,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { generate } from 'selfsigned';
 import { PasswordHash } from '../../../src/users/password.ts';
 import type { Security, Server } from '../clients/client.ts';
 import { synthApp } from '../../lib/synth.ts';
+import { createCertificate } from '../../support/certificate.ts';
 import { type S3Server, startS3Server } from '../../support/s3-server.ts';
 import { Fargate } from './fargate.ts';
 import { type LoopbackNetwork, takeLoopbackNetwork } from './loopback-network.ts';
@@ -154,10 +154,8 @@ export class LocalDeployment {
     const usersArn = service?.environment['USERS']?.replace(/^secretsmanager:/, '') ?? '';
     this.#secretsManager.secrets.set(usersArn, users);
     // The first client address too: another balancer may stand there, in front of the same slots.
-    const { certificate, privateKey } = await makeCertificate([
-      ...this.nodes.map(({ publicAddress }) => publicAddress),
-      this.clientAddress(0),
-    ]);
+    const addresses = [...this.nodes.map(({ publicAddress }) => publicAddress), this.clientAddress(0)];
+    const { chain: certificate, key: privateKey } = await createCertificate('localhost', 'ec', addresses);
     // The one that is given with `withTls`, and the one that a stack without a certificate makes for itself.
     const own = service?.environment['TLS_CERTIFICATE']?.replace(/^secretsmanager:/, '');
     for (const arn of [certificateArn, ...(own === undefined ? [] : [own])]) {
@@ -175,19 +173,4 @@ function templateOf(context: Context): Template {
 
 function physicalNames(network: string, { bucket }: S3Server) {
   return { publicAddresses: [`${network}.1.1`, `${network}.1.2`, `${network}.1.3`], bucketName: bucket };
-}
-
-async function makeCertificate(addresses: readonly string[]) {
-  const { cert, private: privateKey } = await generate([{ name: 'commonName', value: 'localhost' }], {
-    keyType: 'ec',
-    algorithm: 'sha256',
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      {
-        name: 'subjectAltName',
-        altNames: [{ type: 2, value: 'localhost' }, ...addresses.map((ip) => ({ type: 7 as const, ip }))],
-      },
-    ],
-  });
-  return { certificate: cert, privateKey };
 }

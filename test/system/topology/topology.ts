@@ -96,7 +96,7 @@ export function secretArn(logicalId: string): string {
   return `arn:aws:secretsmanager:eu-central-1:111122223333:secret:${logicalId}-AbCdEf`;
 }
 
-type Attributes = readonly { readonly Key: string; readonly Value: string }[];
+type Attributes = readonly { readonly Key?: string | undefined; readonly Value?: string | undefined }[];
 
 type ListenerProperties = {
   readonly Port: number;
@@ -124,13 +124,10 @@ function readListener(properties: ListenerProperties): Listener {
   };
 }
 
-// The defaults are those of Elastic Load Balancing for IP targets and TCP (ModifyTargetGroupAttributes).
-function readTargetGroup(id: string, properties: TargetGroupProperties): TargetGroup {
-  const value = (key: string, otherwise: string) =>
-    attribute(properties.TargetGroupAttributes, key, otherwise);
+/** What the attributes of a target group set. The defaults are those for IP targets and TCP (ModifyTargetGroupAttributes). */
+export function targetGroupSettings(attributes: Attributes | undefined) {
+  const value = (key: string, otherwise: string) => attribute(attributes, key, otherwise);
   return {
-    id,
-    port: properties.Port,
     proxyProtocol: value('proxy_protocol_v2.enabled', 'false') === 'true',
     preserveClientIp: value('preserve_client_ip.enabled', 'false') === 'true',
     crossZone: value('load_balancing.cross_zone.enabled', 'false') === 'true',
@@ -139,6 +136,14 @@ function readTargetGroup(id: string, properties: TargetGroupProperties): TargetG
       value('deregistration_delay.connection_termination.enabled', 'false') === 'true',
     terminatesOnUnhealthy:
       value('target_health_state.unhealthy.connection_termination.enabled', 'true') === 'true',
+  };
+}
+
+function readTargetGroup(id: string, properties: TargetGroupProperties): TargetGroup {
+  return {
+    id,
+    port: properties.Port,
+    ...targetGroupSettings(properties.TargetGroupAttributes),
     healthCheck: {
       port: Number(properties.HealthCheckPort),
       path: properties.HealthCheckPath,
@@ -149,7 +154,8 @@ function readTargetGroup(id: string, properties: TargetGroupProperties): TargetG
   };
 }
 
-function attribute(attributes: Attributes | undefined, key: string, otherwise: string): string {
+/** The value of an attribute of a listener or a target group. */
+export function attribute(attributes: Attributes | undefined, key: string, otherwise: string): string {
   return attributes?.find(({ Key }) => Key === key)?.Value ?? otherwise;
 }
 
