@@ -69,7 +69,7 @@ export class FtpGateway extends Construct implements IConnectable {
   readonly taskRole: Role;
   readonly alarmTopic: ITopic;
   readonly outputs: GatewayOutputs;
-  /** Of the load balancer: who may connect to it, beside the `clients`. */
+  /** Of the load balancer: who may connect to it, in addition to the `clients`. */
   readonly connections: Connections;
   /** The CloudWatch namespace of the gateway's own metrics. */
   readonly metricsNamespace: string;

@@ -147,7 +147,7 @@ export class LoadBalancer extends Construct {
       // Transfers outlive the deregistration: the task ends them itself, within its drain.
       connectionTermination: false,
       // SIGTERM comes only after this delay, and from deregistration on passive ports get no new connections. Zero: sessions
-      // get their 421 at once, and are not left with ports that no longer answer.
+      // get their 421 immediately, and are not left with ports that no longer answer.
       deregistrationDelay: Duration.seconds(0),
       healthCheck: {
         // Never a passive port: a probe there would look like a data connection, and would leave an empty file behind.

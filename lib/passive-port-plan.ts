@@ -23,7 +23,7 @@ export type SlotCounts = {
   /** Slots that run after the first deployment; fewer ready slots raise an alarm. */
   readonly minimum: number;
   /**
-   * Most slots that may serve at once.
+   * Most slots that may serve at the same time.
    * @default - all that the range carries
    */
   readonly maximum?: number | undefined;

@@ -240,7 +240,7 @@ export const variables = {
     'UPLOAD_GRACE_MILLISECONDS',
     '250',
     wholeNumber(0, 5000),
-    'How long at most an upload that nothing proves complete waits, after its data connection has ended, for the control connection of a killed client to close too; a fifth of its duration where the end follows the last byte at once. 0 trusts the end of the data connection.',
+    'How long an upload without proof that it is complete waits, after its data connection has ended, for the control connection of a killed client to close too; a fifth of its duration where the end follows the last byte at once. 0 trusts the end of the data connection.',
   ),
   maxSessionMs: defaulted(
     'MAX_SESSION_HOURS',

@@ -44,7 +44,7 @@ export type GatewayEvent =
       readonly tls: boolean;
     }
   /**
-   * Wrong passwords have banned a source (an IPv4 address, or the /64 network of an IPv6 address) for so long; with `username`,
+   * Wrong passwords have banned a source (an IPv4 address, or the /64 network of an IPv6 address) for that long; with `username`,
    * that user only, from that source.
    */
   | {
@@ -100,7 +100,7 @@ export type GatewayEvent =
       readonly tlsVersion?: string;
     }
   /**
-   * A command that changes or would change something besides transfers, or that was refused (4xx, 5xx). RNFR alone changes nothing: it
+   * A command other than a transfer that changes or would change something, or that was refused (4xx, 5xx). RNFR alone changes nothing: it
    * has a line where it is refused; the line of RNTO has both names of the rename.
    */
   | {

@@ -60,19 +60,19 @@ describe('A window of a listing', () => {
         ['d/\u{1f600}/'],
       ],
     ];
-  for (const [what, stretch, covered, not] of cases) {
+  for (const [what, window, covered, not] of cases) {
     it(`ListingWindow covers only what ${what} would have shown`, () => {
-      for (const prefix of covered) assert.equal(stretch.covers(prefix), true, prefix);
-      for (const prefix of not) assert.equal(stretch.covers(prefix), false, prefix);
+      for (const prefix of covered) assert.equal(window.covers(prefix), true, prefix);
+      for (const prefix of not) assert.equal(window.covers(prefix), false, prefix);
     });
   }
 
   it('ListingWindow knows the subdirectories that it shows, and those that are added', () => {
-    const stretch = new ListingWindow('', answerOf(['d/file'], ['d/sub/'], false));
-    assert.equal(stretch.has('d/sub/'), true);
-    assert.equal(stretch.has('d/file/'), false);
-    stretch.add('d/new/');
-    assert.equal(stretch.has('d/new/'), true);
+    const window = new ListingWindow('', answerOf(['d/file'], ['d/sub/'], false));
+    assert.equal(window.has('d/sub/'), true);
+    assert.equal(window.has('d/file/'), false);
+    window.add('d/new/');
+    assert.equal(window.has('d/new/'), true);
   });
 });
 

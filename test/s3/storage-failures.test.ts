@@ -207,7 +207,7 @@ async function startFailing(
 /** Retries last so long that a client gives up before them. */
 const patient = { retryTimeoutMs: 60_000, idleTimeoutMs: 60_000 };
 /** Retries end within the second. */
-const impatient = { retryTimeoutMs: 150, idleTimeoutMs: 100 };
+const shortTimeouts = { retryTimeoutMs: 150, idleTimeoutMs: 100 };
 /** What the reply may take besides the retries, on a busy machine. */
 const marginSeconds = 3;
 
@@ -228,12 +228,12 @@ async function store(gateway: FailingGateway): Promise<Dialogue> {
 describe('failures of the storage', () => {
   for (const row of rows.filter(({ takesSeconds }) => takesSeconds !== true)) {
     it(`An upload that fails because of ${row.what} is reported as ${row.cause}, once, and the client gets the reply`, async () => {
-      const gateway = await startFailing(row, impatient);
+      const gateway = await startFailing(row, shortTimeouts);
       const startedAtMs = performance.now();
       const dialogue = await store(gateway);
       const reply = await dialogue.reply();
       const seconds = (performance.now() - startedAtMs) / 1000;
-      assert.ok(seconds <= impatient.retryTimeoutMs / 1000 + marginSeconds, `after ${seconds} s`);
+      assert.ok(seconds <= shortTimeouts.retryTimeoutMs / 1000 + marginSeconds, `after ${seconds} s`);
       assert.match(reply, row.reply);
       assert.ok(reply.endsWith(`[${row.cause}]`), reply);
       const { outcome, cause: endCause, detail, sessionId } = await gateway.nextEvent('transfer');

@@ -43,8 +43,8 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       transfer.startWaitingForClient();
       socket.resume();
     };
-    /** Hands bytes to the sink, and stops reading until it has room for more. */
-    const hand = (write: () => Promise<void> | undefined): void => {
+    /** Writes bytes to the sink, and stops reading until it has room for more. */
+    const writeToSink = (write: () => Promise<void> | undefined): void => {
       let room: Promise<void> | undefined;
       try {
         room = write();
@@ -65,7 +65,7 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
     const onData = (bytes: Uint8Array): void => {
       transfer.receivedNow();
       if (isPayload) transfer.movedBytes += bytes.length;
-      hand(() => sink.write(bytes));
+      writeToSink(() => sink.write(bytes));
       // A pause that came before the switch would not stop the reads that follow it.
       if (transfer.movedBytes >= minBufferedBytes && !socket.isPaused()) switchToBuffers();
     };
@@ -75,7 +75,7 @@ function receiveBytes(transfer: Transfer, socket: Socket, sink: ByteSink): Promi
       const onBytes = (byteCount: number): void => {
         transfer.receivedNow();
         transfer.movedBytes += byteCount;
-        hand(() => offered.received(byteCount));
+        writeToSink(() => offered.received(byteCount));
       };
       if (readInto(socket, { nextBuffer: () => offered.next(), onBytes })) {
         buffers = offered;

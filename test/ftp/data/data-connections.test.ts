@@ -284,9 +284,9 @@ describe('data connections', () => {
   });
 
   it('A slow but steady download outlives every timeout of the control connection', async () => {
-    const impatient = await startTestGateway({ idleTimeoutMs: 200, loginTimeoutMs: 5_000 });
-    impatient.filesystem.putFile('/big', Buffer.alloc(8 * 1024 * 1024, 'b'));
-    const slow = await Dialogue.logIn({ port: impatient.controlPort });
+    const shortTimeouts = await startTestGateway({ idleTimeoutMs: 200, loginTimeoutMs: 5_000 });
+    shortTimeouts.filesystem.putFile('/big', Buffer.alloc(8 * 1024 * 1024, 'b'));
+    const slow = await Dialogue.logIn({ port: shortTimeouts.controlPort });
     await slow.says('TYPE I', /^200 /);
     const data = await slow.passive();
     await slow.says('RETR big', /^150 /);
@@ -302,7 +302,7 @@ describe('data connections', () => {
     assert.ok(performance.now() - startedAt > 400);
     await slow.expect(/^226 /);
     slow.destroy();
-    await impatient.close();
+    await shortTimeouts.close();
     await client.quit();
   });
 

@@ -334,7 +334,7 @@ describe('The direct client', () => {
   });
 
   it('The direct client times out when the server stops sending', async () => {
-    const impatient = createS3Client({
+    const shortTimeouts = createS3Client({
       endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       region: 'us-east-1',
       forcePathStyle: true,
@@ -342,12 +342,12 @@ describe('The direct client', () => {
       idleTimeoutMs: 500,
     });
     handlers = [() => undefined];
-    await assert.rejects(impatient.direct.send({ method: 'GET', bucket: 'bucket', key: 'key' }), {
+    await assert.rejects(shortTimeouts.direct.send({ method: 'GET', bucket: 'bucket', key: 'key' }), {
       name: 'ResponseTimeout',
     });
-    await assert.rejects(impatient.direct.send({ method: 'HEAD', bucket: 'bucket', key: 'key' }), {
+    await assert.rejects(shortTimeouts.direct.send({ method: 'HEAD', bucket: 'bucket', key: 'key' }), {
       code: 'UND_ERR_HEADERS_TIMEOUT',
     });
-    impatient.destroy();
+    shortTimeouts.destroy();
   });
 });

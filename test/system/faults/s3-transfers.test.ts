@@ -121,13 +121,13 @@ describe('transfers while S3 fails', () => {
   }
 
   it('A transfer fails as unavailable when S3 stays down, and the old object is kept', async () => {
-    const impatient = s3.newStorage({
+    const shortTimeouts = s3.newStorage({
       budgetBytes: 64 * mib,
       idleTimeoutMs,
       retryTimeoutMs: 1_500,
     });
     await s3.putObject('down', old);
-    const upload = await s3.open('down', {}, impatient);
+    const upload = await s3.open('down', {}, shortTimeouts);
     // The first part goes out only after S3 has answered that the upload is begun.
     const begun = new Promise<void>((resolve) => {
       s3.proxy.onRequest = (operation) => {
@@ -144,7 +144,7 @@ describe('transfers while S3 fails', () => {
         (error) => error instanceof FilesystemError && error.kind === 'unavailable',
       );
       await assert.rejects(
-        openS3Download(impatient, {
+        openS3Download(shortTimeouts, {
           bucket: s3.bucket,
           key: 'down',
           offsetBytes: 0,
@@ -156,8 +156,8 @@ describe('transfers while S3 fails', () => {
       await s3.proxy.comeUp();
     }
     assert.equal(digest(await s3.getObject('down')), digest(old));
-    assert.equal(impatient.memory.heldBytes, 0);
-    const leftOver = impatient.events.filter(
+    assert.equal(shortTimeouts.memory.heldBytes, 0);
+    const leftOver = shortTimeouts.events.filter(
       (event) => event.event === 'storage-error' && event.operation === 'AbortMultipartUpload',
     );
     assert.equal(leftOver.length, 1, 'the upload that could not be aborted is reported');
@@ -221,17 +221,17 @@ describe('transfers while S3 fails', () => {
     const runs = given === undefined ? Number(process.env['FAULT_RUNS'] ?? 40) : 1;
     const firstSeed = given === undefined ? Date.now() % 1_000_000 : Number(given);
     test.diagnostic(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
-    const impatient = s3.newStorage({
+    const shortTimeouts = s3.newStorage({
       budgetBytes: 32 * mib,
       idleTimeoutMs: 300,
       retryTimeoutMs: 3_000,
     });
-    for (let seed = firstSeed; seed < firstSeed + runs; seed++) await randomRun(impatient, seed);
-    assert.equal(impatient.memory.heldBytes, 0);
+    for (let seed = firstSeed; seed < firstSeed + runs; seed++) await randomRun(shortTimeouts, seed);
+    assert.equal(shortTimeouts.memory.heldBytes, 0);
   });
 
   /** One upload among random faults, perhaps aborted: S3 has exactly the new bytes after a commit, else the old ones. */
-  async function randomRun(impatient: ObservedStorage, seed: number): Promise<void> {
+  async function randomRun(shortTimeouts: ObservedStorage, seed: number): Promise<void> {
     const random = new Random(seed);
     const key = `random/${seed}`;
     await s3.putObject(key, old);
@@ -260,7 +260,7 @@ describe('transfers while S3 fails', () => {
     let committed = false;
     let sentBytes = 0;
     try {
-      const upload = await s3.open(key, { offset, signal: transfer.signal }, impatient);
+      const upload = await s3.open(key, { offset, signal: transfer.signal }, shortTimeouts);
       try {
         for (let chunk = 0; sentBytes < bytes.byteLength; sentBytes += chunk) {
           chunk = Math.min(1 + random.below(100_000), bytes.byteLength - sentBytes);
