@@ -211,6 +211,7 @@ async function metricTable(): Promise<string> {
     passivePortWaiters: 0,
     transferMemoryBytes: 0,
     waitingUploads: 0,
+    keptUploads: 0,
   }));
   const all = await registry.getMetricsAsJSON();
   const rows = all

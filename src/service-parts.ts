@@ -21,6 +21,8 @@ export type ServiceParts = {
   gateway?: Gateway;
   probes?: ProbedPorts;
   drain?: DrainState;
+  /** Checks the buckets of users that were added since the last check. */
+  checkNewBuckets?: () => void;
   /** From the start of the service to the beginning of its stop. */
   isListening: boolean;
 };
@@ -63,6 +65,7 @@ export function gaugesOf({ gateway, memory, certificates, storage }: ServicePart
     passivePortWaiters: gateway?.passivePortUsage.waiting ?? 0,
     transferMemoryBytes: memory.heldBytes,
     waitingUploads: memory.waitingUploads,
+    keptUploads: storage?.keptUploads.count ?? 0,
     storageFailingSeconds: failing ? (Date.now() - failing.sinceMs) / 1000 : 0,
     certificateSecondsLeft: certificates && certificateSecondsLeft(certificates.current.chain),
   };

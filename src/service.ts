@@ -29,7 +29,7 @@ import { ProbedPorts } from './observability/probed-ports.ts';
 import { sweepAtStart } from './s3/upload/abandoned-uploads.ts';
 import { maxPartsInFlight } from './s3/upload/part-uploader.ts';
 import { createS3Client } from './s3/client/s3-client.ts';
-import { checkBuckets } from './s3/bucket-check.ts';
+import { BucketCheck } from './s3/bucket-check.ts';
 import { S3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 import { TransferMemory } from './s3/transfer-memory.ts';
 import { openUserStore, passwordAuthenticator, type UserStore } from './users/user-store.ts';
@@ -254,6 +254,7 @@ async function openDocuments({ config, surroundings, observe, parts, closers }: 
     defaultHome: { bucket: config.s3Bucket, prefix: config.s3Prefix },
     refreshMs: config.reloadIntervalMs,
     revoked: (names) => parts.gateway?.endSessionsOf(names),
+    reloaded: () => parts.checkNewBuckets?.(),
     openSecret,
     observe,
   });
@@ -316,7 +317,10 @@ function startStorageChecks({ config, parts, closers }: Start, storage: S3Storag
   const controller = new AbortController();
   const { signal } = controller;
   const ownHome = bucket === undefined ? [] : [{ bucket, prefix }];
-  const checks = [checkBuckets(storage, [...ownHome, ...openedUsers(parts).homes], signal)];
+  const buckets = new BucketCheck(storage, signal);
+  const checkAll = (): Promise<void> => buckets.check([...ownHome, ...openedUsers(parts).homes]);
+  const checks = [checkAll()];
+  parts.checkNewBuckets = () => void checkAll();
   if (abandonedUploadMs > 0 && bucket !== undefined) {
     // Uploads that can still be resumed are not abandoned.
     const silentForMs = Math.max(abandonedUploadMs, resumeWindowMs);
@@ -324,7 +328,7 @@ function startStorageChecks({ config, parts, closers }: Start, storage: S3Storag
   }
   closers.push(async () => {
     controller.abort();
-    await Promise.all(checks);
+    await Promise.all([...checks, buckets.done]);
   });
 }
 

@@ -31,6 +31,8 @@ export type GatewayEvent =
       readonly clientAddress: string;
       readonly cause: CauseCode;
       readonly detail?: string;
+      /** The connection was reset without a reply: many were refused at once, or too few file descriptors were left. */
+      readonly reset?: true;
     }
   /** A user name and a password were checked, or were refused without a check. */
   | {

@@ -97,6 +97,8 @@ export function observeWithLog(
     if (!isLimited || (event.event === 'command' && event.outcome !== 'refused')) return 0;
     if (event.event === 'tls-failed' && event.cause === 'TLS-UNUSED')
       return unusedTls.admit(event.clientAddress);
+    // Many connections at once, of any number of addresses.
+    if (event.event === 'session-refused' && event.reset === true) return limiter.admit('reset');
     return limiter.admit(`${event.event} ${event.clientAddress}`);
   };
   let isAudit = false;

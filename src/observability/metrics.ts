@@ -14,6 +14,8 @@ export type Gauges = {
   readonly passivePortWaiters: number;
   readonly transferMemoryBytes: number;
   readonly waitingUploads: number;
+  /** Interrupted uploads that were left to be resumed, and can be. */
+  readonly keptUploads?: number;
   /** For how long requests to the storage have been failing; 0 while they succeed. */
   readonly storageFailingSeconds?: number;
   /** Until the certificate in use expires, negative after that; undefined without TLS. */
@@ -139,6 +141,11 @@ function registerGauges(registry: Registry, gauges: () => Gauges): void {
   );
   register('transfer_memory_bytes', 'Bytes of transfer buffers in use', 'transferMemoryBytes');
   register('waiting_uploads', 'Uploads that wait for transfer memory', 'waitingUploads');
+  register(
+    'kept_uploads',
+    'Interrupted uploads that this process left to be resumed, and that can still be resumed',
+    'keptUploads',
+  );
   register(
     'storage_failing_seconds',
     'For how long an operation of the storage has been failing; 0 while all succeed',

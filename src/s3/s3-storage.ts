@@ -8,6 +8,7 @@ import { StorageCall } from './client/storage-call.ts';
 import { errorCodeOf, type StorageCause, storageCauseOf, storageErrorOf } from './client/storage-cause.ts';
 import { DirectoryCache } from './directory-cache.ts';
 import { FileTimeCache } from './file-time-cache.ts';
+import { KeptUploads } from './kept-uploads.ts';
 import { StorageHealth } from './storage-health.ts';
 import type { TransferMemory } from './transfer-memory.ts';
 
@@ -48,6 +49,7 @@ export class S3Storage {
   /** What succeeds and what fails. */
   readonly health: StorageHealth;
   readonly activeUploads: ActiveUploads;
+  readonly keptUploads = new KeptUploads();
   readonly fileTimeCache = new FileTimeCache();
   /** Digests read whole objects and keep a processor busy, so few are computed at a time. By user. */
   readonly digests = new KeyedSemaphore({ perKey: 1, total: 2 });

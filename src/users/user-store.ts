@@ -33,6 +33,8 @@ export type UserStoreOptions = {
   readonly observe: Observe;
   /** Users who were removed, or whose password, home or permissions changed: the permissions of their sessions are out of date. */
   readonly revoked?: (names: ReadonlySet<string>) => void;
+  /** A later version of the document is in use: `homes` may have changed. */
+  readonly reloaded?: () => void;
 };
 
 /** Reading a local file is cheap. */
@@ -47,6 +49,7 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
   let accounts: ReadonlyMap<string, Account> = new Map();
   let invalidNames: ReadonlySet<string> = new Set();
   let decoy = PasswordHash.decoy();
+  let isReload = false;
   const document = await WatchedDocument.open({
     variable: 'USERS',
     source: source.kind === 'file' ? fileSource(source.path) : openSecret(source.arn),
@@ -62,6 +65,8 @@ export async function openUserStore(options: UserStoreOptions): Promise<UserStor
       observe({ event: 'users-loaded', users: accounts.size, problems: file.problems });
       const revoked = new Set([...before.keys()].filter((name) => accounts.get(name) !== before.get(name)));
       if (revoked.size > 0) options.revoked?.(revoked);
+      if (isReload) options.reloaded?.();
+      isReload = true;
     },
     failed: ({ message }) => observe({ event: 'config-reload-failed', config: 'users', reason: message }),
   });

@@ -191,6 +191,8 @@ export class ControlListener {
 
   #refuse(socket: Socket, addresses: ClientAddresses, cause: Refusal): void {
     if (this.#refusals >= maxRefusals || takesOperationsReserve(socket)) {
+      const { clientAddress } = addresses;
+      this.#services.observe({ event: 'session-refused', clientAddress, cause, reset: true });
       socket.resetAndDestroy();
       return;
     }

@@ -37,7 +37,9 @@ export type PartUploaderOptions = {
   /** An upload that broke earlier, to be resumed; a new one is begun where absent. */
   readonly resumable: ResumableUpload | undefined;
   /** Who may resume the upload if it breaks; undefined where it must not be resumed. */
-  readonly resumeBy: { readonly owner: string; readonly claim: UploadClaim | undefined } | undefined;
+  readonly resumeBy:
+    | { readonly owner: string; readonly windowMs: number; readonly claim: UploadClaim | undefined }
+    | undefined;
 };
 
 export class PartUploader {
@@ -160,6 +162,7 @@ export class PartUploader {
     const signal = AbortSignal.timeout(leaveMs);
     const { bucket, key } = this.#options.target;
     await multipart.uploadTagPart(resumableTagPart, signal).catch(() => undefined);
+    this.#storage.keptUploads.add(multipart.uploadId, this.#options.resumeBy?.windowMs ?? 0);
     const sessionId = StorageCall.current?.sessionId;
     this.#storage.observe({
       event: 'upload-kept',

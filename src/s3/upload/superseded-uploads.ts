@@ -123,6 +123,7 @@ export async function removeIfSuperseded(
     const parts = await listParts(storage.client, bucket, upload, signal);
     if (hasTagPart(supersededTagPart, parts) && hasTagPart(resumableTagPart, parts)) {
       await abortUpload(storage.client, bucket, upload, signal);
+      storage.keptUploads.delete(upload.uploadId);
     }
   } catch (error) {
     if (signal.aborted || isNoSuchUpload(error)) return;
@@ -144,6 +145,7 @@ async function tryAbort(
     await retry(storage, 'AbortMultipartUpload', signal, () =>
       abortUpload(storage.client, bucket, upload, signal),
     );
+    storage.keptUploads.delete(upload.uploadId);
     return true;
   } catch (error) {
     signal.throwIfAborted();

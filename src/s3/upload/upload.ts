@@ -130,7 +130,7 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
         integrity: prefix && isCopyable(storage, prefix) ? 'parts' : 'whole',
       },
       resumable,
-      resumeBy: mayBeResumed ? { owner: resumePolicy.owner, claim } : undefined,
+      resumeBy: mayBeResumed ? { ...resumePolicy, claim } : undefined,
     });
     this.#memory = storage.memory.openUpload({ user, claimBytes: this.#claimBytes, client: this });
     signal.addEventListener('abort', this.#onAbort, { once: true });
@@ -392,6 +392,7 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
 
   #register(uploadId: string): void {
     if (this.#state === 'closed') return;
+    this.#storage.keptUploads.delete(uploadId);
     this.#unregister = this.#storage.activeUploads.register(uploadId, this);
   }
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { FilesystemError } from '../../../src/filesystem/filesystem-error.ts';
 import { findResumableUpload, truncateTo } from '../../../src/s3/upload/resumable-upload.ts';
 import { abortAbandonedUploads } from '../../../src/s3/upload/abandoned-uploads.ts';
+import { supersedeUploads } from '../../../src/s3/upload/superseded-uploads.ts';
 import { MultipartUpload } from '../../../src/s3/upload/multipart-upload.ts';
 import { Part } from '../../../src/s3/upload/part.ts';
 import { ownerTagPart } from '../../../src/s3/upload/tag-parts.ts';
@@ -64,6 +66,23 @@ describe('resumable uploads', () => {
     await writeAll(upload, bytes.subarray(interrupted.sizeBytes));
     await upload.commit();
     assert.equal(digest(await s3.getObject('often')), digest(bytes));
+  });
+
+  it('An upload that was left to be resumed counts as kept until it is resumed, or until its time is over', async () => {
+    const { keptUploads } = s3.storage;
+    const before = keptUploads.count;
+    await breakOff('kept', bytesOf(9 * mib, 7));
+    assert.equal(keptUploads.count, before + 1);
+    const upload = await open('kept', { resumable: (await find('kept'))! });
+    assert.equal(keptUploads.count, before);
+    await upload.abort(vanished);
+    assert.equal(keptUploads.count, before + 1);
+    // A newer version of the file begins.
+    await supersedeUploads(s3.storage, { bucket: s3.bucket, key: 'kept', signal: neverAborted });
+    assert.equal(keptUploads.count, before);
+    await breakOff('expired', bytesOf(9 * mib, 7), { resumePolicy: { owner: 'alice', windowMs: 1 } });
+    await delay(2);
+    assert.equal(keptUploads.count, before);
   });
 
   it('An interrupted upload with all of its bytes stored can be committed without another byte', async () => {

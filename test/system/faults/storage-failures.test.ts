@@ -135,6 +135,38 @@ describe('failures of the storage, as the process logs them', () => {
   }
 });
 
+describe('the check of buckets', () => {
+  it('The gateway logs a bucket that cannot be used when a user of it is added while it runs', async () => {
+    const storage = await startFailingStorage({ kind: 'error', status: 404, code: 'NoSuchBucket' });
+    const path = join(folder, 'growing-users.json');
+    const password = await PasswordHash.create('secret');
+    const user = (name: string, bucket: string) => ({
+      name,
+      password,
+      home: { bucket, prefix: '' },
+      permissions: 'read-write',
+    });
+    await writeFile(path, JSON.stringify({ users: [user('alice', 'first')] }));
+    const gateway = new GatewayProcess({
+      USERS: `file:${path}`,
+      S3_ENDPOINT: storage.endpoint,
+      S3_FORCE_PATH_STYLE: 'true',
+      DRAIN_SECONDS: '0',
+    });
+    const checked = (bucket: string) =>
+      gateway.line((text) => {
+        const { event, operation, cause, ...line } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+        const isCheck = event === 'storage-error' && operation === 'check-at-start';
+        return isCheck && line['bucket'] === bucket ? cause : undefined;
+      });
+    assert.equal(await checked('first'), 'STORAGE-BUCKET');
+    await writeFile(path, JSON.stringify({ users: [user('alice', 'first'), user('bob', 'second')] }));
+    assert.equal(await checked('second'), 'STORAGE-BUCKET');
+    await gateway.stop('SIGKILL');
+    await storage.close();
+  });
+});
+
 describe('replies to clients that wait for a failing storage', { concurrency: true }, () => {
   for (const row of rows.filter(({ isRefused }) => isRefused !== true)) {
     const { what, cause } = row;
