@@ -21,7 +21,7 @@ const content = Buffer.alloc(
 );
 const files = { 'large.bin': content, 'small.bin': content.subarray(0, mebibyte) } as const;
 type FileName = keyof typeof files;
-/** A client that has got no further for so long counts as refused. */
+/** A client without progress for that long counts as refused. */
 const patienceMs = 30_000;
 
 /** `ranWithAll`: the server had not confirmed the file yet when the last client had its first bytes. */
@@ -113,7 +113,7 @@ function replyReader(control: Socket): ReplyReader {
   return Object.assign(reply, { isWaiting: () => lines.length > 0 });
 }
 
-/** All at once; resolves to what became of each. */
+/** All at once; resolves to the outcome of each. */
 async function downloadAll(
   account: Account,
   addresses: readonly string[],
@@ -122,7 +122,7 @@ async function downloadAll(
   let missing = addresses.length;
   let release!: () => void;
   const all = new Promise<void>((resolve) => (release = resolve));
-  // Those that have begun do not wait for ever for those that cannot.
+  // Those that have begun do not wait forever for those that cannot.
   const timer = setTimeout(release, patienceMs / 3);
   const begun = (): void => {
     if (--missing > 0) return;

@@ -1,6 +1,6 @@
 /**
  * `npm start`: the gateway on this machine alone, with an S3-compatible server on a local folder and a demo user, for
- * a trial. The gateway is the one of production, the environment is not.
+ * a trial. The gateway is that of production; only the environment differs.
  */
 import cluster from 'node:cluster';
 import { parseArgs } from 'node:util';

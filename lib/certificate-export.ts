@@ -29,7 +29,7 @@ export type CertificateExportProps = {
 export class CertificateExport extends Construct {
   /** `{"certificate":"PEM chain","privateKey":"PEM"}`. */
   readonly secret: ISecret;
-  /** Has run when the secret has its first value: services that read it depend on this. */
+  /** Exists as soon as the secret has its first value: services that read it depend on this. */
   readonly exported: Trigger;
 
   constructor(scope: Construct, id: string, props: CertificateExportProps) {

@@ -30,7 +30,7 @@ export function describeProblems(
 
 type Located = { readonly path: readonly PropertyKey[]; readonly issue: Issue };
 
-/** "Invalid input" of a union says nothing: the problems of the alternative that the value comes closest to, instead. */
+/** Instead of "Invalid input" for a union: the problems of the alternative that is closest to the value. */
 function ofUnion(issue: Issue, before: readonly PropertyKey[]): readonly Located[] {
   const path = [...before, ...issue.path];
   if (issue.code !== 'invalid_union' || issue.message !== 'Invalid input') return [{ path, issue }];

@@ -50,7 +50,7 @@ import { executionRole, taskRole } from './task-roles.ts';
 import { updateGroups } from './update-groups.ts';
 import { Users } from './users-secret.ts';
 
-/** Where the container answers /healthz, /readyz and /metrics. */
+/** The container's port of /healthz, /readyz and /metrics. */
 const operationsPort = 8080;
 
 const control: ControlPort = { name: 'Control', listenerPort: 21, containerPort: 2121 };

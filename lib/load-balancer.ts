@@ -16,7 +16,7 @@ import { acknowledge } from './acknowledge.ts';
 import type { Network } from './network.ts';
 import { portRanges } from './passive-port-plan.ts';
 
-/** A port clients connect to first, and where the container answers it (above 1024: it does not run as root). */
+/** A port clients connect to first, and the container's port behind it (above 1024: it does not run as root). */
 export type ControlPort = {
   readonly name: 'Control' | 'ImplicitTls';
   readonly listenerPort: number;
@@ -31,7 +31,7 @@ export type LoadBalancerProps = {
   /** The ports of every slot that exists, in order. */
   readonly passivePorts: readonly number[];
   readonly deletionProtection: boolean;
-  /** Where the container answers /healthz and /readyz over HTTP. */
+  /** The container's port of /healthz and /readyz over HTTP. */
   readonly operationsPort: number;
 };
 
@@ -66,7 +66,7 @@ export class LoadBalancer extends Construct {
       securityGroups: [this.securityGroup],
       crossZoneEnabled: true,
       deletionProtection: props.deletionProtection,
-      // Lets Amazon take a failing zone out of DNS. It needs cross-zone balancing and no termination of unhealthy connections.
+      // Lets AWS remove a failing zone from DNS. It needs cross-zone balancing and no termination of unhealthy connections.
       zonalShift: true,
       subnetMappings: network.loadBalancerZones.map(({ subnet, elasticIp }) => ({
         subnet,

@@ -24,7 +24,7 @@ export type SlotCounts = {
   readonly minimum: number;
   /**
    * Most slots that may serve at the same time.
-   * @default - all that the range carries
+   * @default - all that fit in the range
    */
   readonly maximum?: number | undefined;
 };

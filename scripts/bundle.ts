@@ -33,7 +33,7 @@ export async function bundle(outfile: string): Promise<number> {
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning',
-    // A native package that bunyan, which ftp-srv loads, tries and does without.
+    // An optional native package of bunyan, which ftp-srv loads.
     external: ['dtrace-provider'],
     // CommonJS packages inside an ES module still ask for `require` at run time.
     banner: {

@@ -10,7 +10,7 @@ import { type DeployedPlan, type DeployedSlot, parseDeployedPlan } from '../lib/
 import { stackNameOf } from '../lib/plan-file.ts';
 import type { GatewayStatus } from '../src/observability/gateway-status.ts';
 
-/** What a task says about itself on its operations port (`GET /status`). */
+/** What a task reports about itself on its operations port (`GET /status`). */
 export type TaskStatus = Pick<
   GatewayStatus,
   'version' | 'stage' | 'ready' | 'reversible' | 'sessions' | 'transfers' | 'oldestTransferSeconds'
@@ -21,7 +21,7 @@ export type DeployedSlotState = {
   readonly service: Service;
   /** The revision of the task definition that the service starts tasks of. */
   readonly revision: string;
-  /** Undefined where there is no task, or it does not answer. */
+  /** Undefined where there is no task, or it does not respond. */
   readonly status: TaskStatus | undefined;
 };
 
@@ -55,7 +55,7 @@ export class DeployedStack {
     }
   }
 
-  /** Every slot of the plan, with its service and what its task says. */
+  /** Every slot of the plan, with its service and what its task reports. */
   async slots(): Promise<readonly DeployedSlotState[]> {
     const services: Service[] = [];
     const names = this.plan.map(({ firstPort }) => `slot-${firstPort}`);

@@ -1,4 +1,4 @@
-/** A small FTP client that shows what a server says, for the scripts that look at real deployments. */
+/** A small FTP client that shows the server's replies, for the scripts that look at real deployments. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -30,7 +30,7 @@ export class FtpSession {
     this.greetingMs = greetingMs;
   }
 
-  /** Connects and logs in; rejects with the server's words when it refuses. */
+  /** Connects and logs in; rejects with the server's reply when it refuses. */
   static async open(options: SessionOptions): Promise<FtpSession> {
     const socket = connect({ host: options.host, port: options.port, noDelay: true, family: 4 });
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error('nothing was heard for 30 seconds')));

@@ -50,7 +50,7 @@ export async function measureMode(
     }
     for (const subject of subjects) await warmUp(context, subject);
     for (let repetition = 1; repetition <= measuring.repetitions; repetition++) {
-      // In another order each time, so that no server always follows the same one.
+      // In another order each time, so that no server always runs after the same one.
       const turn = repetition % subjects.length;
       const inTurn = [...subjects.slice(turn), ...subjects.slice(0, turn)];
       for (const row of measuring.rows.filter(({ operation }) => operation !== 'idle')) {

@@ -131,7 +131,7 @@ export async function startProftpd(folder: string, tls?: TlsFiles): Promise<Peer
   });
 }
 
-// vsftpd prints its version on standard input, of all places.
+// vsftpd prints its version on standard input.
 function versionOf(program: string, fallback: string): string {
   try {
     const text = execFileSync('sh', ['-c', `${program} -v 0>&1 2>&1 || true`], { encoding: 'utf8' });

@@ -9,7 +9,7 @@ export type Account = {
   readonly password: string;
 };
 
-/** A server that says nothing and moves nothing for so long counts as failed. */
+/** A server that sends no reply and moves no byte for that long counts as failed. */
 const patienceMs = 300_000;
 
 /** One control connection of the load. */
@@ -105,7 +105,7 @@ export class LoadSession {
     });
   }
 
-  /** Closes the control connection, and does not wait for ever. */
+  /** Closes the control connection, and does not wait forever. */
   async quit(): Promise<void> {
     this.#control.end('QUIT\r\n');
     this.#control.resume();
@@ -176,7 +176,7 @@ export class LoadSession {
   }
 }
 
-/** Writes as fast as the connection takes it. What a server that hangs up did not take, its reply tells. */
+/** Writes as fast as the connection takes it. If a server closes the connection early, its reply shows the failure. */
 async function send(data: Socket, blocks: Iterable<Buffer>): Promise<void> {
   for (const block of blocks) {
     if (data.writableNeedDrain) await drained(data);

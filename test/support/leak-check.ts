@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Kinds of resources that a forgotten gateway would leave open; names as `process.getActiveResourcesInfo` gives them. */
+/** Kinds of resources that a gateway that was not closed would leave open; names as `process.getActiveResourcesInfo` gives them. */
 const watched = [
   'TCPServerWrap',
   'TCPSocketWrap',
