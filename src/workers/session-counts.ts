@@ -64,11 +64,18 @@ export class SessionCounts {
 type Claim = { readonly key: CountKey; readonly exceeded: () => void };
 
 /**
+ * How long changes wait for others before they are sent together. A message costs both processes about as much as accepting a
+ * connection, so a worker sends 200 a second at most, and the end of a session that was one too many comes this much later.
+ */
+const collectMs = 5;
+
+/**
  * A worker's claims. One message is under way at a time; what changes meanwhile goes into the next, so that a flood of
  * connections costs few messages.
  */
 export class ClaimedSessions {
   readonly #send: (changes: CountChanges) => Promise<readonly number[]>;
+  readonly #later: (send: () => void) => void;
   /** Those that the primary counts, or will. */
   readonly #claims = new Map<number, Claim>();
   #newClaims = new Map<number, CountKey>();
@@ -78,9 +85,16 @@ export class ClaimedSessions {
   #lastClaim = 0;
   #isSending = false;
 
-  /** `send` resolves to the claims that are refused. */
-  constructor(send: (changes: CountChanges) => Promise<readonly number[]>) {
+  /**
+   * @param send resolves to the claims that are refused
+   * @param later calls its argument when enough changes were collected
+   */
+  constructor(
+    send: (changes: CountChanges) => Promise<readonly number[]>,
+    later: (send: () => void) => void = (sendCollected) => void setTimeout(sendCollected, collectMs),
+  ) {
     this.#send = send;
+    this.#later = later;
   }
 
   claim(count: CountKind, key: string, exceeded: () => void): () => void {
@@ -88,33 +102,40 @@ export class ClaimedSessions {
     const countKey: CountKey = `${count} ${key}`;
     this.#claims.set(claim, { key: countKey, exceeded });
     this.#newClaims.set(claim, countKey);
-    this.#sendSoon();
+    this.#sendLater();
     return () => {
       // One that was refused is not counted.
       if (!this.#claims.delete(claim)) return;
       if (this.#newClaims.delete(claim) || this.#sentClaims.has(claim)) return;
       this.#releases.push(countKey);
-      this.#sendSoon();
+      this.#sendLater();
     };
   }
 
-  // In the next turn of the event loop, because an accepted connection makes several claims in one.
-  #sendSoon(): void {
-    if (this.#isSending) return;
+  get #isUnchanged(): boolean {
+    return this.#newClaims.size === 0 && this.#releases.length === 0;
+  }
+
+  #sendLater(): void {
+    if (this.#isSending || this.#isUnchanged) return;
     this.#isSending = true;
-    setImmediate(() => void this.#sendChanges());
+    this.#later(() => void this.#sendChanges());
   }
 
   async #sendChanges(): Promise<void> {
-    while (this.#newClaims.size > 0 || this.#releases.length > 0) {
-      const changes = { claims: [...this.#newClaims], releases: this.#releases };
-      this.#sentClaims = this.#newClaims;
-      this.#newClaims = new Map();
-      this.#releases = [];
-      // Without an answer the primary is gone, and this process with it.
-      this.#answered(await this.#send(changes).catch((): readonly number[] => []));
+    if (this.#isUnchanged) {
+      // The sessions have ended meanwhile.
+      this.#isSending = false;
+      return;
     }
+    const changes = { claims: [...this.#newClaims], releases: this.#releases };
+    this.#sentClaims = this.#newClaims;
+    this.#newClaims = new Map();
+    this.#releases = [];
+    // Without an answer the primary is gone, and this process with it.
+    this.#answered(await this.#send(changes).catch((): readonly number[] => []));
     this.#isSending = false;
+    this.#sendLater();
   }
 
   #answered(refused: readonly number[]): void {

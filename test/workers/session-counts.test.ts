@@ -54,7 +54,7 @@ function connectedWorkers(workers: number, counts: SessionCounts) {
   const sessions = Array.from({ length: workers }, (_, index) => {
     const send = (changes: CountChanges): Promise<readonly number[]> =>
       new Promise((resolve) => pending.push(() => resolve(counts.apply(index + 1, changes))));
-    return new ClaimedSessions(send);
+    return new ClaimedSessions(send, setImmediate);
   });
   const settle = async (): Promise<void> => {
     for (;;) {
@@ -85,6 +85,19 @@ describe('the claims of a worker', () => {
     assert.equal(pending.length, 2, 'one message of each worker');
     await settle();
     assert.deepEqual(revoked, ['c']);
+  });
+
+  it('A session that ends before its claim was sent costs no message', async () => {
+    const { sessions, pending } = connectedWorkers(1, new SessionCounts(limits));
+    const [worker] = sessions;
+    worker!.claim('all', '', () => undefined)();
+    await nextTurn();
+    await nextTurn();
+    assert.equal(pending.length, 0);
+    worker!.claim('all', '', () => undefined);
+    await nextTurn();
+    await nextTurn();
+    assert.equal(pending.length, 1, 'later ones are sent');
   });
 
   it('Claims and releases in any order, with messages under way, leave exactly what is still claimed', async () => {

@@ -469,7 +469,8 @@ describe('the limits of worker processes', () => {
   /**
    * Resolves when the workers know which of the claims that they have made so far are refused. Each of these questions to all workers
    * travels in the order of the claims and their answers. A claim may have to wait for the one under way, and each answer is handled a
-   * moment after it has arrived, which takes five rounds; and the first may be a question that another session asked before.
+   * moment after it has arrived, which takes five rounds; and the first may be a question that another session asked before. Between
+   * the rounds the time passes in which workers collect claims, so that a worker that answers has sent those it had.
    */
   async function claimsAnswered({ status }: WorkerGateway): Promise<void> {
     for (let rounds = 0; rounds < 6;) {
@@ -477,6 +478,7 @@ describe('the limits of worker processes', () => {
       await status();
       // After a second the primary answers for a worker that does not.
       if (performance.now() - startedAtMs < 1000) rounds += 1;
+      await passed(10);
     }
   }
 
