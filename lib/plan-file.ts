@@ -8,6 +8,7 @@ import { checkedPlan, type DeployedPlan, mergedPlan, parseDeployedPlan } from '.
 
 const stackPrefix = 'ftp-gateway-';
 
+/** The file of the plan of an environment. */
 export function planPath(folder: string, environment: string): string {
   return join(folder, `${environment}.json`);
 }

@@ -31,6 +31,7 @@ export function transferMemoryBytes(memoryMiB: number): number {
   return Math.floor(memoryMiB / 2) * 1024 ** 2;
 }
 
+/** The environment variables of every task. Throws for settings that the gateway would reject. */
 export function taskEnvironment(props: TaskEnvironmentProps): Readonly<Record<string, string>> {
   const containerPort = (name: ControlPort['name']) =>
     props.controlPorts.find((port) => port.name === name)?.containerPort;

@@ -57,6 +57,7 @@ export function statusOf({ gateway, drain, storage }: ServiceParts, ready: boole
   };
 }
 
+/** The values that metrics read at each scrape. */
 export function gaugesOf({ gateway, memory, certificates, storage }: ServiceParts): Gauges {
   const [failing] = storage?.health.failing ?? [];
   return {

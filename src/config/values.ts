@@ -12,10 +12,12 @@ export type CertificateSource =
   | { readonly kind: 'file'; readonly certificatePath: string; readonly keyPath: string }
   | { readonly kind: 'secretsmanager'; readonly arn: string };
 
+/** Any text, as it is. */
 export function text(value: string): string {
   return value;
 }
 
+/** A parser of one of these words. */
 export function oneOf<const Choice extends string>(choices: readonly Choice[]) {
   return (value: string): Choice => {
     const choice = choices.find((candidate) => candidate === value);
@@ -23,10 +25,12 @@ export function oneOf<const Choice extends string>(choices: readonly Choice[]) {
   };
 }
 
+/** `true` or `false`. */
 export function trueOrFalse(value: string): boolean {
   return oneOf(['true', 'false'])(value) === 'true';
 }
 
+/** A parser of a decimal integer, both bounds inclusive. */
 export function wholeNumber(minimum: number, maximum: number) {
   return (value: string): number => {
     const number = /^[0-9]+$/.test(value) ? Number(value) : Number.NaN;
@@ -70,6 +74,7 @@ export function mebibytes(minimum: number, maximum: number) {
   return (value: string): number => whole(value) * 1024 * 1024;
 }
 
+/** An IPv4 or IPv6 address to listen on. */
 export function ipAddress(value: string): string {
   return isIP(value) === 0 ? refuse(value, 'an IPv4 or IPv6 address') : value;
 }
@@ -137,6 +142,7 @@ export function tls12Ciphers(value: string): string {
   }
 }
 
+/** `file:PATH` or `secretsmanager:ARN` of the users document. */
 export function usersSource(value: string): UsersSource {
   const [kind, rest] = splitSource(value);
   if (kind === 'file' && rest !== '') return { kind, path: rest };
@@ -144,6 +150,7 @@ export function usersSource(value: string): UsersSource {
   return refuse(value, 'file:PATH or secretsmanager:ARN');
 }
 
+/** `file:CERT.pem,KEY.pem` or `secretsmanager:ARN` of the certificate. */
 export function certificateSource(value: string): CertificateSource {
   const [kind, rest] = splitSource(value);
   const [certificatePath = '', keyPath = '', ...more] = rest.split(',').map((path) => path.trim());

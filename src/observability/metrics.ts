@@ -46,6 +46,7 @@ const directions: Readonly<Record<string, Direction>> = {
   RETR: 'download',
 };
 
+/** The direction of a transfer by its verb. */
 export function transferDirection({ verb }: Pick<Transfer, 'verb'>): Direction {
   return directions[verb] ?? 'listing';
 }

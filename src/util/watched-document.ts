@@ -19,6 +19,7 @@ export type DocumentSource = {
   close(): void;
 };
 
+/** The document in a file. */
 export function fileSource(path: string): DocumentSource {
   return {
     description: `the file ${path}`,

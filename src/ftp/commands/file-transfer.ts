@@ -14,6 +14,7 @@ import { can } from '../../users/user.ts';
 import { permissionDenied, withPathname, type Command, type LoginCommand } from './command.ts';
 import { runTransfer } from './run-transfer.ts';
 
+/** The rows of RETR, STOR, APPE, STOU and REST. */
 export function fileTransferCommands(settings: TransferSettings): Command[] {
   return [
     {
