@@ -149,6 +149,23 @@ describe('FTPS', () => {
     });
   }
 
+  it('CCC is refused, and a renegotiation under TLS 1.2 ends in an error of the client and not of others', async () => {
+    const client = await logInUnderTls(gateway, { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' });
+    assert.match(await client.ask('CCC'), /^5\d\d /);
+    const { socket } = client;
+    assert.ok(socket instanceof TLSSocket);
+    const refused = await new Promise((resolve) => {
+      socket.once('error', resolve);
+      socket.once('close', () => resolve('closed'));
+      socket.renegotiate({ rejectUnauthorized: false }, (error) => resolve(error ?? 'renegotiated'));
+    });
+    assert.notEqual(refused, 'renegotiated');
+    client.destroy();
+    const other = await logInUnderTls(gateway);
+    await other.says('NOOP', /^200 /);
+    await other.quit();
+  });
+
   it('Data connections are in clear after PROT C and before any PROT', async () => {
     const client = await logInUnderTls(gateway);
     await client.says('PROT C', '200 Data connections are in clear.');

@@ -3,6 +3,8 @@
  * The parent sends `measure` and gets what happened since the last time.
  */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { S3Filesystem } from '../../../src/s3/filesystem/s3-filesystem.ts';
 import { storageOn } from '../../support/s3-storage.ts';
 import { startTestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
@@ -18,6 +20,8 @@ export type Measurement = Turns & {
   /** Growth of the resident memory, and its peak since the last measurement. */
   readonly residentMib: number;
   readonly peakResidentMib: number;
+  /** Heap and buffers in use after a garbage collection. */
+  readonly inUseMib: number;
   readonly controlPort: number;
 };
 
@@ -32,6 +36,8 @@ const gateway = await startTestGateway({
   })),
 });
 const turns = new TurnMeter();
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const residentMib = (): number => {
   const [, kib] = /^VmRSS:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
@@ -44,8 +50,12 @@ setInterval(() => {
 
 process.on('message', () => {
   const resident = residentMib();
+  const measuredTurns = turns.read();
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
   const measurement: Measurement = {
-    ...turns.read(),
+    ...measuredTurns,
+    inUseMib: (heapUsed + external) / 1024 / 1024,
     residentMib: resident,
     peakResidentMib: Math.max(peakResidentMib, resident),
     controlPort: gateway.controlPort,
