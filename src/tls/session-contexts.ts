@@ -3,7 +3,7 @@
  * time: docs/decisions/0029-recycled-tls-contexts.md.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import { TLSSocket, type SecureContext, type TLSSocketOptions } from 'node:tls';
 import {
   createSessionContext,
   freeContext,
@@ -29,10 +29,19 @@ export class SessionContext {
     this.#onUnused = onUnused;
   }
 
-  /** Begins the server's side of a handshake on the socket. */
-  secure(socket: Socket): TLSSocket {
+  /**
+   * Begins the server's side of a handshake on the socket.
+   * @param highWaterMark where the socket stops while reading is paused, in decrypted bytes; by default where Node does
+   */
+  secure(socket: Socket, highWaterMark?: number): TLSSocket {
     if (this.#isReleased) throw new Error('The TLS context of the session has been released.');
-    const secured = new TLSSocket(socket, { isServer: true, secureContext: this.#secureContext });
+    // Node passes `highWaterMark` on to the stream; it is not in the types.
+    const options: TLSSocketOptions & { readonly highWaterMark?: number | undefined } = {
+      isServer: true,
+      secureContext: this.#secureContext,
+      highWaterMark,
+    };
+    const secured = new TLSSocket(socket, options);
     this.#openSockets += 1;
     // Emitted for every socket, however its handshake ends, and only after Node has destroyed its SSL object.
     secured.once('close', this.#onSocketClose);

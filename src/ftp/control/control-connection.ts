@@ -15,6 +15,13 @@ import { LineFraming, type Line } from './line-framing.ts';
 const maxUnreadBytes = 16 * 1024;
 /** Commands are not executed while more than this of the replies is unsent. */
 const maxUnsentBytes = 16 * 1024;
+/** Chunks that are read before the event loop gets to others: under TLS each record is one, and it can hold a single byte. */
+const maxChunksInARow = 256;
+/**
+ * Decrypted bytes at which a paused TLS socket stops reading. With Node's 64 KiB, records of one byte could take 150 ms of one turn of
+ * the event loop.
+ */
+export const pausedAtBytes = 4_096;
 /** An NLB drops a connection that is idle for 350 s (at most 6,000 s, as configured); keepalive has to come earlier. */
 const keepAliveMs = 120_000;
 /** How long a client may take to read the last reply and close its side. */
@@ -52,6 +59,7 @@ export class ControlConnection extends EventEmitter<Events> {
   readonly #framing = new LineFraming();
   #state: 'open' | 'closing' | 'closed' = 'open';
   #isReadingPaused = false;
+  #chunks = 0;
   #receivedAtMs = performance.now();
   /** `bytesRead` of the socket below when the handshake began; undefined when none is running. */
   #handshakeStartBytes: number | undefined;
@@ -128,7 +136,7 @@ export class ControlConnection extends EventEmitter<Events> {
     raw.removeListener('end', this.#onEnd);
     raw.removeListener('drain', this.#onDrain);
     this.#handshakeStartBytes = raw.bytesRead;
-    const socket = context.secure(raw);
+    const socket = context.secure(raw, pausedAtBytes);
     this.#socket = socket;
     this.#isReadingPaused = false;
     this.#listen(socket);
@@ -185,6 +193,7 @@ export class ControlConnection extends EventEmitter<Events> {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    if (++this.#chunks % maxChunksInARow === 0) this.#rest();
     if (this.#state !== 'open') return;
     this.#receivedAtMs = performance.now();
     const bytes = this.#proxyHeader === undefined ? chunk : this.#readProxyHeader(this.#proxyHeader, chunk);
@@ -193,6 +202,15 @@ export class ControlConnection extends EventEmitter<Events> {
     this.emit('readable');
     this.adjustReading();
   };
+
+  /** Reads on in the next turn of the event loop. */
+  #rest(): void {
+    const socket = this.#socket;
+    socket.pause();
+    setImmediate(() => {
+      if (socket === this.#socket && !this.#isReadingPaused) socket.resume();
+    });
+  }
 
   /** Returns the bytes behind the header; undefined where it is incomplete or malformed. */
   #readProxyHeader(reader: ProxyHeaderReader, chunk: Buffer): Buffer | undefined {

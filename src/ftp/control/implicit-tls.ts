@@ -9,6 +9,7 @@ import type { Observe } from '../../observability/event.ts';
 import { handshakeFailure, handshakeTimeout, type HandshakeFailure } from '../../tls/handshake-failure.ts';
 import type { SessionContexts } from '../../tls/session-contexts.ts';
 import type { ControlTls } from '../commands/session.ts';
+import { pausedAtBytes } from './control-connection.ts';
 import { addressesBehindProxy, type ClientAddresses } from './incoming-connection.ts';
 
 export type ImplicitTlsOptions = {
@@ -69,7 +70,7 @@ function startHandshake(
     else fail(handshakeFailure(errorCode, received()));
   };
   socket.once('close', onClose);
-  const secured = context.secure(socket);
+  const secured = context.secure(socket, pausedAtBytes);
   // The socket below closes after an error.
   secured.on('error', ({ code }: NodeJS.ErrnoException) => (errorCode ??= code));
   secured.once('secure', () => {

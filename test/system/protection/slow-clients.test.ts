@@ -1,7 +1,10 @@
-/** Sessions that only stay open, listings that are not read, and long names: what they cost others. */
+/** Sessions that only stay open, listings that are not read, long names and short records: what they cost others. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Dialogue } from '../../support/dialogue.ts';
+import { HeldRecords } from '../../support/tls-burst.ts';
 import { type ListingServer, startListingServer } from './listing-server.ts';
 import { MeasuredGateway, noopMs, passes, report } from './load.ts';
 
@@ -66,6 +69,28 @@ describe('clients that are slow', () => {
     for (const each of clients) each.destroy();
     assert.ok(growthMib < 96, `${growthMib} MiB`);
     assert.ok(roundTripMs < maxNoopMs);
+  });
+
+  it('300,000 TLS records of one byte, sent at once on a control connection, block the event loop for less than 50 ms', async (test) => {
+    const raw = connect({ port: gateway.port, host: '127.0.0.1' });
+    await once(raw, 'data');
+    raw.write('AUTH TLS\r\n');
+    await once(raw, 'data');
+    const client = new HeldRecords(raw);
+    await once(client.socket.resume(), 'secureConnect');
+    const spaces = `${' '.repeat(99)}\n`;
+    raw.write(await client.encrypt(spaces.repeat(200)));
+    const burst = await client.encrypt(spaces.repeat(3_000));
+    const before = await gateway.measure();
+    raw.write(burst);
+    const roundTripMs = await noopMs(gateway.port, passes(2_000));
+    const measured = await gateway.measure();
+    const growthMib = measured.inUseMib - before.inUseMib;
+    test.diagnostic(report(measured, { growthMib, roundTripMs }));
+    raw.destroy();
+    assert.ok(measured.mainThreadCpuMs > 100, 'the records were read');
+    assert.ok(growthMib < 16, `${growthMib} MiB`);
+    assert.ok(measured.longestTurnMs < maxTurnMs, `a turn of ${measured.longestTurnMs} ms`);
   });
 
   it('500 logins with names of 8 KiB block the event loop for less than 50 ms', async (test) => {
