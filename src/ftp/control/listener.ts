@@ -59,7 +59,6 @@ type OnReady = (ready: Socket, known: KnownConnection) => void;
 
 /** One listening control port. */
 export class ControlListener {
-  readonly port: number;
   readonly #server: Server;
   readonly #options: ControlListenerOptions;
   readonly #services: SessionServices;
@@ -68,10 +67,10 @@ export class ControlListener {
   readonly #pending = new Set<Socket>();
   #refusals = 0;
   #refusesAll = false;
+  #port = 0;
 
   private constructor(
     server: Server,
-    port: number,
     options: ControlListenerOptions,
     services: SessionServices,
     sessions: Set<ControlSession>,
@@ -80,8 +79,7 @@ export class ControlListener {
     this.#options = options;
     this.#services = services;
     this.#sessions = sessions;
-    this.port = port;
-    server.on('error', (error) => services.observe({ event: 'unexpected-error', error }));
+    // Before the server listens: in a worker of `node:cluster` a connection can arrive earlier than the code after `await` runs.
     server.on('connection', (socket) => this.#accept(socket));
   }
 
@@ -94,8 +92,14 @@ export class ControlListener {
     const server = createServer({ pauseOnConnect: true, noDelay: true });
     const { listenAddress: host, port } = options;
     const onBusy = (busy: BusyPort): void => services.observe({ event: 'port-busy', ...busy });
-    const openedPort = await listen(server, { host, port, onBusy }, 'Control port');
-    return new ControlListener(server, openedPort, options, services, sessions);
+    const listener = new ControlListener(server, options, services, sessions);
+    listener.#port = await listen(server, { host, port, onBusy }, 'Control port');
+    server.on('error', (error) => services.observe({ event: 'unexpected-error', error }));
+    return listener;
+  }
+
+  get port(): number {
+    return this.#port;
   }
 
   /**

@@ -129,10 +129,15 @@ export class PassivePorts {
     const { listenAddress: host, observe } = this.#options;
     // Exclusive, because a data connection must reach the process that has the session.
     const onBusy = (busy: BusyPort): void => observe({ event: 'port-busy', ...busy });
+    let port: PassivePort | undefined = undefined;
+    // Before the server listens, so that no connection is left without a handler. Without a session there is no lease.
+    server.on('connection', (socket) => {
+      if (port === undefined) socket.resetAndDestroy();
+      else this.#accept(port, socket);
+    });
     const boundPort = await listen(server, { host, port: number, exclusive: true, onBusy }, 'Passive port');
-    const port: PassivePort = { number: boundPort, server, leases: new Set(), lastLeaseNumber: 0 };
+    port = { number: boundPort, server, leases: new Set(), lastLeaseNumber: 0 };
     server.on('error', (error) => observe({ event: 'unexpected-error', error }));
-    server.on('connection', (socket) => this.#accept(port, socket));
     this.#ports.push(port);
   }
 
