@@ -223,7 +223,7 @@ class RunningPrimary implements Primary {
     return WorkerProcess.fork(program, {
       environment,
       calls,
-      writeLine: this.#log.writeLine,
+      writeLines: this.#log.writeLine,
       blockedLine,
     });
   }

@@ -12,11 +12,11 @@ export class LineBuffer {
     this.#maxBytes = maxBytes;
   }
 
-  /** Counts a line that is written; returns false for one to be dropped. */
-  admit(bytes: number, isAudit: boolean): boolean {
+  /** Counts what is written; returns false for what is to be dropped, so many lines. */
+  admit(bytes: number, isAudit: boolean, lines = 1): boolean {
     const limit = isAudit ? this.#maxBytes : this.#maxBytes / 2;
     if (this.#bytes + bytes > limit) {
-      this.#dropped += 1;
+      this.#dropped += lines;
       return false;
     }
     this.#bytes += bytes;

@@ -17,8 +17,8 @@ const lastLinesTimeoutMs = 1000;
 
 export type Log = {
   readonly observe: Observe;
-  /** Writes a complete line, such as metrics for CloudWatch, at every level. */
-  writeLine(line: string): void;
+  /** Writes a complete line, such as metrics for CloudWatch, or several, at every level. */
+  writeLine(lines: string): void;
   /** Resolves when everything is written, or after `lastLinesTimeoutMs`. Later lines are lost. */
   close(): Promise<void>;
 };
@@ -57,7 +57,11 @@ export function openLog(options: LogOptions): Log {
   };
   return {
     observe: observeWithLog(options, writable),
-    writeLine: (line) => writable.write(`${line}\n`, false),
+    writeLine(lines) {
+      if (isClosed) return;
+      const ended = `${lines}\n`;
+      if (buffer.admit(Buffer.byteLength(ended), false, lines.split('\n').length)) destination.write(ended);
+    },
     async close() {
       isClosed = true;
       const written = once(destination, 'close');

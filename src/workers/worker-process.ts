@@ -1,6 +1,6 @@
 /** The primary's side of one worker process: its end, its log lines, and calls to it. */
 import cluster from 'node:cluster';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkerCalls } from './calls.ts';
 import { type Calls, Channel } from './channel.ts';
@@ -17,8 +17,8 @@ export type WorkerProcessOptions = {
   readonly environment: NodeJS.ProcessEnv;
   /** What the worker can call. */
   readonly calls: Calls;
-  /** Receives each line of the worker's standard output, without the line end. */
-  readonly writeLine: (line: string) => void;
+  /** Receives the lines of the worker's standard output, as many as have arrived, without the last line end. */
+  readonly writeLines: (lines: string) => void;
   /** How the line begins that the watchdog of the worker writes. */
   readonly blockedLine: string;
 };
@@ -39,7 +39,7 @@ export class WorkerProcess {
   readonly #answers = new Map<Question, unknown>();
 
   private constructor(worker: ReturnType<typeof cluster.fork>, options: WorkerProcessOptions) {
-    const { calls, writeLine, blockedLine } = options;
+    const { calls, writeLines, blockedLine } = options;
     const { process: child } = worker;
     this.pid = child.pid ?? 0;
     this.channel = new Channel<WorkerCalls>(worker, calls);
@@ -48,9 +48,9 @@ export class WorkerProcess {
     worker.on('error', () => undefined);
     let wasBlocked = false;
     if (child.stdout !== null) {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        wasBlocked ||= line.startsWith(blockedLine);
-        writeLine(line);
+      onLines(child.stdout, (lines) => {
+        wasBlocked ||= lines.startsWith(blockedLine) || lines.includes(`\n${blockedLine}`);
+        writeLines(lines);
       });
     }
     // Without `once` of node:events, which rejects at 'error': one that could not be spawned emits 'error', then 'close'.
@@ -102,3 +102,23 @@ export class WorkerProcess {
 }
 
 type Answer<Name extends Question> = Awaited<ReturnType<WorkerCalls[Name]>>;
+
+/**
+ * Passes on whole lines together: under load there are many in one read, and the primary writes those of all workers. A last line
+ * without an end is passed on at the end.
+ */
+function onLines(stream: Readable, pass: (lines: string) => void): void {
+  let rest = '';
+  stream.setEncoding('utf8');
+  stream.on('data', (text: string) => {
+    const end = text.lastIndexOf('\n');
+    if (end === -1) rest += text;
+    else {
+      pass(rest + text.slice(0, end));
+      rest = text.slice(end + 1);
+    }
+  });
+  stream.on('end', () => {
+    if (rest !== '') pass(rest);
+  });
+}

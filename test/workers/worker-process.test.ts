@@ -11,7 +11,7 @@ describe('a worker process that cannot be spawned', () => {
     const worker = WorkerProcess.fork('worker.js', {
       environment: {},
       calls: {},
-      writeLine: () => undefined,
+      writeLines: () => undefined,
       blockedLine: 'blocked',
     });
     await assert.rejects(worker.channel.call('drain', null));

@@ -10,7 +10,7 @@ describe('the ports of the gateway', () => {
     const handlers: number[] = [];
     t.mock.method(Server.prototype, 'listen', function (this: Server, ...args: Parameters<Server['listen']>) {
       handlers.push(this.listenerCount('connection'));
-      return Reflect.apply(listen, this, args) as Server;
+      return Reflect.apply<Server, typeof args, Server>(listen, this, args);
     });
     const gateway = await startTestGateway();
     await gateway.close();
