@@ -11,13 +11,11 @@ import { loginFirst, reply, type Reply } from '../commands/reply.ts';
 import { observeCommand } from './command-event.ts';
 import type { ControlConnection } from './control-connection.ts';
 import type { ControlSession, ReceivedLine } from './control-session.ts';
+import { sliceMs, takeTurn } from './turns.ts';
 
 /** Lines, and their characters, that wait behind a running command. Further ones stay in the connection's buffer, and then in the client's. */
 const maxWaitingLines = 64;
 const maxWaitingCharacters = 16 * 1024;
-
-/** How long one session executes commands, in milliseconds, before the event loop serves the others. */
-const maxTurnMs = 5;
 
 const notUnderstood = reply(500, 'Command not understood.');
 const lineTooLong = reply(500, 'Command line too long.');
@@ -31,6 +29,7 @@ export class CommandLoop {
   readonly #session: ControlSession;
   readonly #connection: ControlConnection;
   #isPumping = false;
+  #turnEndsAtMs = 0;
   /** Whether the loop continues in the next turn of the event loop. */
   #isYielding = false;
   /** Whether the lines being read have just arrived. After a pause for unsent replies it is unknown when they did. */
@@ -61,11 +60,17 @@ export class CommandLoop {
   /** Executes what can be executed now. Called whenever there may be lines, or room for replies. */
   #pump(): void {
     if (this.#isPumping || this.#isYielding) return;
+    this.#turnEndsAtMs = performance.now() + sliceMs();
+    this.#continue();
+  }
+
+  /** Within the turn that has begun: thousands of commands can settle one after another without leaving it. */
+  #continue(): void {
+    if (this.#isPumping || this.#isYielding) return;
     this.#isPumping = true;
-    const turnEndsAtMs = performance.now() + maxTurnMs;
     try {
       while (this.#connection.isWritable && this.#step()) {
-        if (performance.now() < turnEndsAtMs) continue;
+        if (performance.now() < this.#turnEndsAtMs) continue;
         this.#yield();
         return;
       }
@@ -77,7 +82,7 @@ export class CommandLoop {
   // One chunk from the socket can contain thousands of commands, and a client that reads its replies fast never stops the loop.
   #yield(): void {
     this.#isYielding = true;
-    setImmediate(() => {
+    takeTurn(() => {
       this.#isYielding = false;
       this.#pump();
       // Bytes that arrived meanwhile may have paused reading, and what consumed them may have sent no reply.
@@ -181,7 +186,7 @@ export class CommandLoop {
     this.#session.runningCommand = undefined;
     this.#session.commandAbort = undefined;
     this.#answer(final, command, argument);
-    this.#pump();
+    this.#continue();
   }
 
   #answer(final: Reply, command?: Command, argument = ''): void {

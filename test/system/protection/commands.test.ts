@@ -1,5 +1,7 @@
 /** Commands by the thousand, and replies that their client does not read. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { putObject } from '../../s3/transfer.ts';
 import { Dialogue } from '../../support/dialogue.ts';
@@ -68,4 +70,40 @@ describe('commands by the thousand', () => {
       assert.ok(measured.longestTurnMs < maxTurnMs);
     });
   }
+
+  for (const [what, commands, count] of [
+    ['PASV', 'PASV\r\n', 20_000],
+    ['STOR and ABOR', 'PASV\r\nSTOR x\r\nABOR\r\nREST 5\r\nAPPE y\r\nABOR\r\n', 3_000],
+  ] as const) {
+    it(`${count} times ${what}, sent at once by each of ten sessions, block the event loop for less than 50 ms`, async (test) => {
+      const sessions: Dialogue[] = [];
+      for (let index = 0; index < 10; index++) {
+        const dialogue = await Dialogue.logIn({ port: gateway.port, localAddress: `127.0.8.${index + 1}` });
+        dialogue.socket.on('data', () => undefined);
+        sessions.push(dialogue);
+      }
+      await gateway.measure();
+      for (const { socket } of sessions) socket.write(commands.repeat(count));
+      const roundTripMs = await noopMs(gateway.port, passes(2_000));
+      const measured = await gateway.measure();
+      test.diagnostic(report(measured, { roundTripMs }));
+      for (const session of sessions) session.destroy();
+      assert.ok(measured.longestTurnMs < maxTurnMs, `a turn of ${measured.longestTurnMs} ms`);
+    });
+  }
+
+  it('2 MB of random bytes from each of 20 connections block the event loop for less than 50 ms', async (test) => {
+    await gateway.measure();
+    const sockets = Array.from({ length: 20 }, () => {
+      const socket = connect({ port: gateway.port, host: '127.0.0.1' });
+      socket.on('error', () => undefined);
+      socket.resume().write(randomBytes(2_000_000));
+      return socket;
+    });
+    const roundTripMs = await noopMs(gateway.port, passes(2_000));
+    const measured = await gateway.measure();
+    test.diagnostic(report(measured, { roundTripMs }));
+    for (const socket of sockets) socket.destroy();
+    assert.ok(measured.longestTurnMs < maxTurnMs, `a turn of ${measured.longestTurnMs} ms`);
+  });
 });
