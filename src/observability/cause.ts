@@ -133,7 +133,7 @@ export const causes = {
   'TLS-CUT': { side: 'network', meaning: 'The connection ended during the TLS handshake.' },
   'TLS-UNUSED': {
     side: 'client',
-    meaning: 'The client closed the connection right after the TLS handshake, before any command.',
+    meaning: 'The client closed the connection after the TLS handshake, before it named a user.',
   },
   'TLS-TIMEOUT': { side: 'network', meaning: 'The TLS handshake took too long.' },
   'TLS-PROTOCOL': { side: 'client', meaning: 'The client sent TLS records that break the protocol.' },

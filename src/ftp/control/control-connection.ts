@@ -93,11 +93,6 @@ export class ControlConnection extends EventEmitter<Events> {
     return performance.now() - this.#receivedAtMs;
   }
 
-  /** Whether the client has sent anything since this time (`performance.now()`); records of a handshake do not count. */
-  hasReceivedSince(timeMs: number): boolean {
-    return this.#receivedAtMs > timeMs;
-  }
-
   /** Whether bytes that arrived in clear text are still unread. */
   get hasUnreadBytes(): boolean {
     return this.#framing.bufferedBytes > 0 || this.#socket.readableLength > 0;

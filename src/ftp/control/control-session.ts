@@ -74,8 +74,8 @@ export class ControlSession extends SessionState implements Session {
   /** The user of the last login. */
   #lastUser: string | undefined;
   #tlsContext: SessionContext | undefined;
-  /** When the handshake was done (`performance.now()`). */
-  #securedAtMs: number | undefined;
+  /** Whether a TLS handshake was done and no USER has followed. */
+  #isTlsUnused = false;
 
   constructor(
     options: SessionOptions,
@@ -196,6 +196,7 @@ export class ControlSession extends SessionState implements Session {
    */
   replySent(command: Command | undefined): void {
     if (command !== undefined) this.#commandEnded(command);
+    if (command?.verb === 'USER') this.#isTlsUnused = false;
     if (this.#isConnectionClosed) {
       if (!this.isExecuting) this.#release();
       return;
@@ -348,7 +349,7 @@ export class ControlSession extends SessionState implements Session {
 
   #secured(tls: ControlTls): void {
     this.#timers.stopHandshake();
-    this.#securedAtMs = performance.now();
+    this.#isTlsUnused = true;
     this.tls = tls;
     this.#ftpSrv.secured(tls.socket);
   }
@@ -396,18 +397,13 @@ export class ControlSession extends SessionState implements Session {
   }
 
   #connectionClosed(cause: SessionEndCause): void {
-    // Clients that do not trust the certificate may close without an alert.
+    // Clients that do not trust the certificate may close without an alert; lftp has sent CLNT before.
     if (this.#end === undefined && this.#isTlsUnused) this.#handshakeFailed({ cause: 'TLS-UNUSED' });
     this.#end ??= cause;
     this.#isConnectionClosed = true;
     this.#timers.close();
     // A session that outlives its connection still counts, so that clients that leave early get no more than others.
     if (this.#isGivenUp || !this.#outlivesConnection()) this.#release();
-  }
-
-  /** Whether nothing has come since the handshake. */
-  get #isTlsUnused(): boolean {
-    return this.#securedAtMs !== undefined && !this.#connection.hasReceivedSince(this.#securedAtMs);
   }
 
   #outlivesConnection(): boolean {

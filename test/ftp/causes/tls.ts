@@ -180,12 +180,12 @@ export const tlsRows: readonly Row[] = [
   },
   {
     cause: 'TLS-UNUSED',
-    when: 'a client closes its control connection after the handshake, as one does that distrusts the certificate',
+    when: 'a client closes its control connection after the handshake and CLNT, as lftp does when it distrusts the certificate',
     options: { tls: 'optional' },
     event: 'tls-failed',
     async provoke(scene) {
       const client = await beforeHandshake(scene);
-      (await client.handshake()).end();
+      (await client.handshake()).end('CLNT lftp/4.9.2\r\n');
     },
     fields: { connection: 'control', clientAddress: '127.0.0.1' },
   },
