@@ -44,12 +44,6 @@ export class MemoryPool {
     this.#byNeed = undefined;
   }
 
-  /** Call it after the bytes of a part were reduced. */
-  released(bytes: number): void {
-    this.fillingBytes -= bytes;
-    this.#byNeed = undefined;
-  }
-
   /** Call it before the part's bytes are reset: it was sent, or its upload is over. */
   emptied(part: FillingPart): void {
     this.fillingBytes -= part.fillingBytes;

@@ -37,7 +37,7 @@ export type UploadMemory = {
   reserve(bytes: number, signal: AbortSignal): Promise<void>;
   /** A buffer, and its memory as by `tryReserve`; undefined if that is not available now. */
   tryTakeBuffer(): Buffer | undefined;
-  /** Releases memory of the part being filled that it does not use; less than the part holds. */
+  /** Releases memory of the part being filled that it does not use. */
   release(bytes: number): void;
   /**
    * Ends the filling of a part: its memory is in flight until the returned, idempotent function releases it.
@@ -148,8 +148,8 @@ export class TransferMemory {
         return this.#wait(account, bytes, signal);
       },
       release: (bytes) => {
-        account.fillingBytes -= bytes;
-        for (const pool of [account.share, this.#total]) pool.released(bytes);
+        const keptBytes = this.#emptyPart(account) - bytes;
+        if (keptBytes > 0) this.#grant(account, keptBytes);
         this.#serve();
       },
       send: (nextClaimBytes, keptBytes = 0) => {

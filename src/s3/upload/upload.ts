@@ -215,6 +215,8 @@ class S3Upload implements Upload, UploadClient, ActiveUpload {
     if (lent) this.#lastReceivedAtMs = lent.lastReceivedAtMs;
     if (this.#state !== 'open' || this.#uploader.hasFailed || !lent) return this.#rejected();
     if (lent.usedBytes === 0) {
+      // As memory that holds nothing it would keep the part from ever being large enough to be sent.
+      this.#memory.release(lent.bytes.length);
       this.#storage.memory.giveBackBuffer(lent.bytes);
       return undefined;
     }

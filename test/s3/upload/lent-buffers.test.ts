@@ -76,6 +76,20 @@ describe('the buffers of an upload to S3', () => {
     assert.equal(String(await s3.getObject('unused')), 'short');
   });
 
+  it('An upload that takes back unused buffers again and again is charged for none of them', async () => {
+    const small = s3.newStorage({ budgetBytes: 16 * mib });
+    const bytes = bytesOf(6 * mib);
+    const upload = await open('unused-repeatedly', small);
+    for (let start = 0; start < bytes.length; start += 16 * 1024) {
+      assert.ok(upload.takeBuffer!());
+      await upload.writeBuffer!();
+      await upload.write(new Uint8Array(bytes.subarray(start, start + 16 * 1024)));
+      assert.ok(small.memory.heldBytes <= start + 16 * 1024, `${small.memory.heldBytes} bytes for ${start}`);
+    }
+    await upload.commit();
+    assert.equal(digest(await s3.getObject('unused-repeatedly')), digest(bytes));
+  });
+
   it('Uploads that share too little memory for buffers complete without them', async () => {
     const small = s3.newStorage({ budgetBytes: 16 * mib });
     const contents = [1, 2, 3, 4].map((seed) => bytesOf(12 * mib, seed));
